@@ -1,0 +1,56 @@
+# Everything from a fresh clone: only Python >= 3.11, make and a C library are taken for granted.
+#
+#   make demo     environment with the base only (no torch), one simulated study, its lesions
+#   make test     environment with all extras, the whole test suite
+#   make check    format, lint, strict types, architecture
+#
+# PYTHON=python3.12 make ... chooses the interpreter that makes .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+WORKERS ?= 2
+
+.PHONY: help demo test check format clean
+
+help:
+	@sed -n '3,7s/^# *//p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+# The build back end is installed first, from the same pins, so that nothing unpinned is fetched to build.
+$(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation -e '.[train,dev]'
+	@touch $@ $(VENV)/base.stamp
+
+demo: $(VENV)/base.stamp
+	@rm -rf demo
+	@$(BIN)/bonescan simulate -o demo/cohort --count 1 --seed 7 --header ge
+	@$(BIN)/bonescan segment demo/cohort -o demo/result
+	@echo "The picture: $$(ls demo/result/*/overlay.png)"
+
+# One thread a worker: the workers already fill the machine.
+test: $(VENV)/full.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+check: $(VENV)/full.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/full.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
