@@ -1,0 +1,158 @@
+"""From a study to network input, and back to the frames, exactly.
+
+The window (whole body, the thorax, or one that a person states) is cut from the anterior and the mirrored
+posterior view, normalised by a reference of the whole frame, and padded with zeros at the bottom and the
+right to a multiple of 32. Frames of much finer pixels than a whole-body camera's usual 2.2-2.4 mm (a matrix
+of 2048 x 512) are summed over 2 x 2 pixels first, as counts are additive, and what comes back is expanded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.errors import OptionError
+from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
+from bonescan.prepare.normalise import Normalisation, body_mask, normalise, skeletal_reference
+from bonescan.prepare.window import Window
+from bonescan.study import FloatImage, Study, View, read_only
+
+__all__ = [
+    "MULTIPLE",
+    "Normalisation",
+    "PrepareOptions",
+    "Prepared",
+    "ViewPair",
+    "Window",
+    "aggregate",
+    "body_mask",
+    "from_pair",
+    "mirror",
+    "normalise",
+    "prepare",
+    "skeletal_reference",
+    "to_pair",
+]
+
+Part = Literal["whole-body", "thorax"]
+Dtype = TypeVar("Dtype", bound=np.generic)
+
+MULTIPLE = 32
+"""Rows and columns of a network input are multiples of this."""
+
+FINEST_MM = 1.6
+"""Pixels finer than this are summed in pairs before the network, which has learned from about 2.3 mm."""
+
+_WIDEST_COARSE_FRAME = 400
+_MOST_BINNING = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """What part of the scan to look at.
+
+    region: "whole-body", or "thorax" for the window that `crop.thoracic_window` finds.
+    window: stated by a person, in pixels of the anterior frame; takes the place of what `region` would give.
+    """
+
+    region: Part = "whole-body"
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        if self.region not in ("whole-body", "thorax"):
+            raise OptionError(f"the region {self.region!r} is not known: state whole-body or thorax")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One study, ready for the network.
+
+    network_input: float32 (2, H, W), normalised, anterior and mirrored posterior; H and W multiples of 32.
+    window: where it lies in the frame. padding: zero rows and columns added at the bottom and the right,
+    in pixels of the network input. binning: frame pixels along each edge of one network pixel.
+    reference: the skeletal reference, counts a network pixel.
+    """
+
+    network_input: FloatImage
+    window: Window
+    padding: tuple[int, int]
+    study: Study
+    binning: int = 1
+    reference: float = 1.0
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_frames(self, network_output: NDArray[Dtype]) -> dict[View, NDArray[Dtype]]:
+        """Take a network output (2, H, W) of any type back to the frames as acquired, (rows, cols) each.
+
+        Only the views that the study has; zeros outside the window. The exact inverse of the way in, up to
+        the values: each network pixel is given to all frame pixels that it was summed from.
+        """
+        if network_output.shape != self.network_input.shape:
+            raise ValueError(f"expected an output of shape {self.network_input.shape}, not {network_output.shape}")
+        rows, cols = self.window.shape
+        if self.binning > 1:
+            network_output = network_output.repeat(self.binning, axis=1).repeat(self.binning, axis=2)
+        return from_pair(network_output[:, :rows, :cols], self.study.shape, self.window, self.study.scans)
+
+
+def prepare(
+    study: Study, options: PrepareOptions | None = None, normalisation: Normalisation | None = None
+) -> Prepared:
+    """Cut, pair, normalise and pad the counts of one study.
+
+    The reference is that of the whole frame whatever the window, so that a model sees a thorax at the same
+    scale in both. Raises OptionError when a stated window leaves the frame.
+    """
+    options, normalisation = options or PrepareOptions(), normalisation or Normalisation()
+    window = _window(study, options).within(study.shape)
+    binning = binning_of(study)
+    frame = bin_counts(to_pair(study).counts, binning)
+    reference = skeletal_reference(frame, normalisation)
+    counts = frame if window == Window.whole(study.shape) else bin_counts(to_pair(study, window).counts, binning)
+    image = normalise(counts, normalisation, reference)
+    padding = (-image.shape[1] % MULTIPLE, -image.shape[2] % MULTIPLE)
+    if any(padding):
+        image = np.pad(image, ((0, 0), (0, padding[0]), (0, padding[1])))
+    warnings = () if window.note is None else (window.note,)
+    return Prepared(read_only(image), window, padding, study, binning, reference, warnings)
+
+
+def binning_of(study: Study) -> int:
+    """Frame pixels along each edge of one network pixel: 1, 2, 4 or 8.
+
+    Told from the spacing; without one, a frame of 400 columns or more is taken for a fine matrix of a bed
+    of the usual width, which changes the network's input only and states no millimetres.
+    """
+    binning = 1
+    if study.spacing is None:
+        while study.shape[1] / binning >= _WIDEST_COARSE_FRAME and binning < _MOST_BINNING:
+            binning *= 2
+        return binning
+    pixel_mm = float(np.sqrt(study.spacing.pixel_area_mm2))
+    while pixel_mm * binning < FINEST_MM and binning < _MOST_BINNING:
+        binning *= 2
+    return binning
+
+
+def bin_counts(counts: FloatImage, binning: int) -> FloatImage:
+    """Sum counts (views, rows, cols) over squares of `binning` pixels; zeros fill the last ones."""
+    if binning == 1:
+        return counts
+    views, rows, cols = counts.shape
+    counts = np.pad(counts, ((0, 0), (0, -rows % binning), (0, -cols % binning)))
+    tiles = counts.reshape(views, counts.shape[1] // binning, binning, counts.shape[2] // binning, binning)
+    sums: FloatImage = tiles.sum(axis=(2, 4))
+    return sums
+
+
+def _window(study: Study, options: PrepareOptions) -> Window:
+    if options.window is not None:
+        return options.window
+    if options.region == "thorax":
+        from bonescan.prepare.crop import thoracic_window  # the whole body, the default, needs none of it
+
+        return thoracic_window(study)
+    return Window.whole(study.shape)
