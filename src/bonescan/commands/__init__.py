@@ -1,0 +1,27 @@
+"""The verbs of the command line, one module each; importing them imports nothing heavy."""
+
+from __future__ import annotations
+
+from bonescan.commands.base import Command
+from bonescan.commands.doctor import Doctor
+from bonescan.commands.evaluate import Evaluate
+from bonescan.commands.model import ModelExport, ModelList, ModelShow, ModelVerify
+from bonescan.commands.segment import Segment
+from bonescan.commands.simulate import Simulate
+from bonescan.commands.train import Train
+
+COMMANDS: dict[str, type[Command]] = {
+    "segment": Segment,
+    "simulate": Simulate,
+    "train": Train,
+    "evaluate": Evaluate,
+    "model list": ModelList,
+    "model show": ModelShow,
+    "model verify": ModelVerify,
+    "model export": ModelExport,
+    "doctor": Doctor,
+}
+"""Words on the command line -> command, in the order of `--help`."""
+
+GROUPS = {"model": "List, show, check and export models."}
+"""First words that stand before several verbs -> their purpose."""

@@ -1,0 +1,80 @@
+"""What a command is, and the argument types that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bonescan.commands.console import Console
+
+RESEARCH_USE_ONLY = "Research use only: not a medical device, and no basis for a diagnosis."
+
+DONE = 0
+SOME_FAILED = 1
+NOTHING_DONE = 2
+
+
+class Command(ABC):
+    """One verb: a frozen dataclass whose fields are its arguments, by the same names."""
+
+    __slots__ = ()
+
+    @staticmethod
+    @abstractmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments; every field of the dataclass is the destination of one."""
+
+    @abstractmethod
+    def run(self, console: Console) -> int:
+        """Do it; returns the exit code. Raises BonescanError when nothing could be done."""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b` as ("a", "b")."""
+    listed = tuple(name.strip() for name in text.split(","))
+    if not all(listed):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: write them as a,b")
+    return listed
+
+
+def row_range(text: str) -> tuple[int, int]:
+    """`r0:r1` as (r0, r1), the first row and the one after the last."""
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of rows: write first:last+1, as in 120:376")
+    return int(first), int(end)
+
+
+def frame_pair(text: str) -> tuple[int, int]:
+    """`a,b` as two different frame numbers, counted from 1 as DICOM does."""
+    first, _, second = text.partition(",")
+    if not (first.isdecimal() and second.isdecimal()) or first == second or "0" in (first, second):
+        raise argparse.ArgumentTypeError(f"{text!r} are not two frames: write two numbers from 1, as in 1,2")
+    return int(first), int(second)
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts on standard output")
+
+
+def add_out(parser: argparse.ArgumentParser, what: str) -> None:
+    """The option `-o OUT`, required."""
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help=what)

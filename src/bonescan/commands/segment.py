@@ -1,0 +1,180 @@
+"""`bonescan segment`: scans in, delineated lesions out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bonescan.commands.base import (
+    DONE,
+    RESEARCH_USE_ONLY,
+    SOME_FAILED,
+    Command,
+    add_json,
+    add_out,
+    frame_pair,
+    names,
+    row_range,
+)
+from bonescan.commands.console import Console
+
+if TYPE_CHECKING:
+    from bonescan.pipeline import Model, Options
+    from bonescan.reading import ReadOptions
+    from bonescan.study import Result, Study
+
+FORMATS = ("json", "labels", "png")
+"""The outputs that `--format` can name."""
+
+VIEWS = ("anterior", "posterior")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment(Command):
+    """Find, outline and measure the lesions of scans."""
+
+    inputs: tuple[Path, ...]
+    out: Path
+    model: str
+    region: Literal["whole-body", "thorax"]
+    window: tuple[int, int] | None
+    views: tuple[str, ...] | None
+    frames: tuple[int, int] | None
+    format: tuple[str, ...]
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "inputs",
+            type=Path,
+            nargs="+",
+            metavar="INPUT",
+            help="a DICOM file, the files of one study, a folder of studies, a pair of 16-bit PNGs, or a scan.npz",
+        )
+        add_out(parser, "the folder to write one folder a study into")
+        parser.add_argument(
+            "--model", default="phantom-unet", metavar="NAME|FOLDER", help="a model that ships, or a bundle's folder"
+        )
+        parser.add_argument(
+            "--region", choices=("whole-body", "thorax"), default="whole-body", help="what to look at (default: all)"
+        )
+        parser.add_argument(
+            "--window", type=row_range, metavar="R0:R1", help="state the rows of the thorax instead of finding them"
+        )
+        parser.add_argument(
+            "--views",
+            type=_views,
+            metavar="VIEWS",
+            help="state the frames' or files' views, as anterior,posterior",
+        )
+        parser.add_argument(
+            "--frames", type=frame_pair, metavar="A,B", help="state which two frames of a file with more to read"
+        )
+        parser.add_argument(
+            "--format", type=_formats, default=FORMATS, metavar="FORMATS", help=f"outputs, among {', '.join(FORMATS)}"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Segment every study that can be read; the others are named at the end."""
+        from bonescan.pipeline import Options, load_model
+        from bonescan.reading import ReadOptions
+        from bonescan.study import View
+
+        region = self.region if self.window is None else "thorax"
+        model = load_model(self.model)
+        views = None if self.views is None else tuple(View(view) for view in self.views)
+        work = _Work(self, console, model, Options(region, self.window), ReadOptions(views, self.frames))
+        work.do()
+        work.summarise()
+        return SOME_FAILED if work.failures else DONE
+
+
+def _views(text: str) -> tuple[str, ...]:
+    return _chosen(names(text), VIEWS, "view")
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    return _chosen(names(text), FORMATS, "format")
+
+
+def _chosen(chosen: tuple[str, ...], known: tuple[str, ...], noun: str) -> tuple[str, ...]:
+    for name in chosen:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"there is no {noun} {name!r}: choose among {', '.join(known)}")
+    if len(set(chosen)) != len(chosen):
+        raise argparse.ArgumentTypeError(f"a {noun} is named twice in {','.join(chosen)!r}")
+    return chosen
+
+
+@dataclass(slots=True)
+class _Work:
+    """The studies of one call, one after another; the others go on when one fails."""
+
+    command: Segment
+    console: Console
+    model: Model
+    options: Options
+    reading: ReadOptions
+    done: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    def do(self) -> None:
+        """Read, segment, write and show every study."""
+        from bonescan.errors import InputError
+        from bonescan.reading import read_studies
+
+        with self.console.progress("studies") as progress:
+            for name, study in read_studies(self.command.inputs, self.reading):
+                try:
+                    if isinstance(study, InputError):
+                        raise study
+                    self._finish(study)
+                except Exception as error:  # one study's failure, whatever it is, is not the others'
+                    self._fail(name, error)
+                done = len(self.done) + len(self.failures)
+                progress(done, done, name)
+
+    def _finish(self, study: Study) -> None:
+        from bonescan.pipeline import segment
+        from bonescan.report.folder import write_result
+        from bonescan.report.table import table
+
+        result = segment(study, self.model, self.options)
+        folder = write_result(result, self.command.out, self.command.format)
+        self.done.append(_summary(result, folder))
+        if not self.command.json:
+            self.console.out(f"{table(result)}\n  written to {folder}\n")
+
+    def _fail(self, name: str, error: Exception) -> None:
+        sentence = self.console.explain(error)
+        self.failures.append({"input": name, "error": sentence})
+        if not self.command.json:
+            self.console.error(f"{name}: {sentence}")
+
+    def summarise(self) -> None:
+        """Say at the end what was done and name each failure."""
+        if self.command.json:
+            summary = {"research_use_only": True, "studies": self.done, "failures": self.failures}
+            self.console.out_json(summary)
+            return
+        if self.failures and len(self.done) + len(self.failures) > 1:
+            self.console.note(f"{len(self.done)} done, {len(self.failures)} failed:")
+            for failure in self.failures:
+                self.console.note(f"  {failure['input']}: {failure['error']}")
+        if self.done:
+            self.console.out(RESEARCH_USE_ONLY)
+
+
+def _summary(result: Result, folder: Path) -> dict[str, Any]:
+    """What a script wants to know of one study."""
+    return {
+        "study": result.study.key,
+        "folder": str(folder),
+        "lesions": len(result.lesions),
+        "warnings": list(result.warnings),
+    }

@@ -1,0 +1,51 @@
+"""`bonescan simulate`: phantom patients with known truth."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, count, seed
+from bonescan.commands.console import Console
+
+HEADERS = ("mixed", "ge", "siemens", "standard", "two-files", "no-view")
+"""The header styles that `--header` can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulate(Command):
+    """Write phantom patients as a cohort folder with truth."""
+
+    out: Path
+    count: int
+    seed: int
+    header: str
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        add_out(parser, "the cohort folder to write")
+        parser.add_argument("--count", type=count, required=True, metavar="N", help="how many patients")
+        parser.add_argument("--seed", type=seed, required=True, metavar="S", help="the same seed, the same patients")
+        parser.add_argument(
+            "--header", choices=HEADERS, default="mixed", help="whose DICOM headers to imitate (default: all in turn)"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Write the cohort."""
+        from bonescan.phantom.cohort import CohortOptions, write_cohort
+
+        options = CohortOptions(out=self.out, count=self.count, seed=self.seed, header=self.header)
+        with console.progress("patients") as progress:
+            summary = write_cohort(options, progress)
+        if self.json:
+            console.out_json(
+                {"research_use_only": True, "cohort": str(self.out), "patients": self.count, "seed": self.seed}
+            )
+            return DONE
+        console.out(f"{summary}")
+        console.out(f"{RESEARCH_USE_ONLY}")
+        return DONE

@@ -1,0 +1,46 @@
+"""`bonescan train`: train a model as a TOML file says."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command
+from bonescan.commands.console import Console
+from bonescan.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Train(Command):
+    """Train a model as a TOML file says; resumes where it stopped."""
+
+    config: Path
+    overrides: tuple[str, ...]
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="the training's configuration")
+        parser.add_argument(
+            "--set",
+            dest="overrides",
+            nargs="+",
+            action="extend",
+            default=(),
+            metavar="KEY=VALUE",
+            help="take this value instead of the file's, as in --set train.steps=200",
+        )
+
+    def run(self, console: Console) -> int:
+        """Train, or go on training."""
+        if find_spec("torch") is None:
+            raise OptionError("training needs torch, which is not installed: pip install 'bonescan[train]'")
+        from bonescan.train import run_from_toml
+
+        with console.progress("steps") as progress:
+            folder = run_from_toml(self.config, self.overrides, progress)
+        console.out(f"The run is in {folder}; `bonescan model export {folder} -o FOLDER` makes a model of it.")
+        console.out(RESEARCH_USE_ONLY)
+        return DONE

@@ -1,0 +1,84 @@
+"""The straight line: one study in, its lesions out. Read this first.
+
+::
+
+    read_study -> prepare -> predict -> delineate -> measure -> Result -> write_result
+
+Every stage takes a value and hands over a value; each name leads to the one module that does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonescan.bundle import Bundle, load_bundle
+from bonescan.delineate import delineate
+from bonescan.measure import measure
+from bonescan.predict import Predictor
+from bonescan.prepare import PrepareOptions, Region, Window, prepare
+from bonescan.study import ModelName, Result, Study
+
+DEFAULT_MODEL = "phantom-unet"
+"""The model that ships inside the package."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A loaded model: its bundle, and the predictor that runs its network. Load once, use for many studies."""
+
+    bundle: Bundle
+    predictor: Predictor
+
+    @property
+    def name(self) -> ModelName:
+        """What a result says of the model that made it."""
+        return ModelName(self.bundle.name, self.bundle.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to look at.
+
+    region: "whole-body", or "thorax" for the thoracic window that is found in the scan.
+    rows: the first row and the one after the last of the thoracic window, stated by a person: it
+        takes the place of the window that would be found, over all columns.
+    """
+
+    region: Region = "whole-body"
+    rows: tuple[int, int] | None = None
+
+    def prepare_options(self, study: Study) -> PrepareOptions:
+        """These options for one study; OptionError when the rows are no range."""
+        window = None if self.rows is None else Window(slice(*self.rows), slice(0, study.shape[1]))
+        return PrepareOptions(self.region, window)
+
+
+def load_model(name_or_folder: str | Path = DEFAULT_MODEL) -> Model:
+    """Load a model by the name of a bundle that ships, or by a bundle's folder.
+
+    Raises BundleError when there is none, or when a file of it does not have the hash that it states.
+    """
+    bundle = load_bundle(name_or_folder)
+    return Model(bundle, Predictor(bundle))
+
+
+def segment(study: Study, model: Model, options: Options | None = None) -> Result:
+    """Find, outline and measure the lesions of one study. Research use only.
+
+    Raises OptionError when a stated window leaves the frame.
+    """
+    options = options or Options()
+    prepared = prepare(study, options.prepare_options(study), model.bundle.normalisation)
+    prediction = model.predictor.predict(prepared)
+    outlines = delineate(prediction, model.bundle.thresholds)
+    lesions, burden = measure(study, outlines, prediction)
+    return Result(
+        study=study,
+        model=model.name,
+        lesions=lesions,
+        burden=burden,
+        window=prepared.window.slices,
+        region=options.region,
+        warnings=study.warnings + prepared.warnings,
+    )
