@@ -25,6 +25,7 @@ __all__ = [
     "Normalisation",
     "PrepareOptions",
     "Prepared",
+    "Region",
     "ViewPair",
     "Window",
     "aggregate",
@@ -37,7 +38,7 @@ __all__ = [
     "to_pair",
 ]
 
-Part = Literal["whole-body", "thorax"]
+Region = Literal["whole-body", "thorax"]
 Dtype = TypeVar("Dtype", bound=np.generic)
 
 MULTIPLE = 32
@@ -58,7 +59,7 @@ class PrepareOptions:
     window: stated by a person, in pixels of the anterior frame; takes the place of what `region` would give.
     """
 
-    region: Part = "whole-body"
+    region: Region = "whole-body"
     window: Window | None = None
 
     def __post_init__(self) -> None:

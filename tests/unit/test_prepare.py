@@ -1,0 +1,155 @@
+"""Normalisation, pairing and the way to the network and back, with values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bonescan.errors import OptionError
+from bonescan.prepare import (
+    Normalisation,
+    PrepareOptions,
+    Window,
+    aggregate,
+    body_mask,
+    normalise,
+    prepare,
+    skeletal_reference,
+    to_pair,
+)
+from bonescan.study import Scan, Spacing, Study, View
+
+
+def _study(shape=(70, 50), views=(View.ANTERIOR, View.POSTERIOR), spacing=Spacing(2.3, 2.3), seed=0):
+    rng = np.random.default_rng(seed)
+    scans = {view: Scan(view, rng.poisson(8.0, shape).astype(np.float32)) for view in views}
+    return Study("study", scans, spacing)
+
+
+def test_no_counts_are_zero_and_the_reference_is_one():
+    counts = np.array([[[0.0, 12.0, 3.0, -30.0]]])
+    image = normalise(counts, reference=12.0)
+    expected = (np.sqrt(3.375) - np.sqrt(0.375)) / (np.sqrt(12.375) - np.sqrt(0.375))
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image, [[[0.0, 1.0, expected, 0.0]]], rtol=1e-6)
+
+
+def test_the_tail_is_compressed_but_keeps_its_order():
+    counts = np.linspace(0, 1e6, 2001)[None, None, :]
+    image = normalise(counts, reference=10.0)[0, 0]
+    assert (np.diff(image) > 0).all()
+    assert image.max() < 10
+
+
+def test_empty_and_single_views_never_give_nan():
+    empty = np.zeros((2, 64, 64), np.float32)
+    assert not normalise(empty).any()
+    one = empty.copy()
+    one[0, 10:50, 20:40] = 9
+    assert skeletal_reference(one) == pytest.approx(9.0)
+    assert np.isfinite(normalise(one)).all()
+    assert not normalise(one)[1].any()
+
+
+def test_the_bladder_does_not_set_the_reference():
+    counts = np.zeros((2, 128, 64), np.float32)
+    counts[:, 8:120, 12:52] = 5
+    counts[:, 20:100, 28:36] = 20
+    plain = skeletal_reference(counts)
+    counts[0, 96:104, 28:36] = 5000
+    assert skeletal_reference(counts) == pytest.approx(plain, rel=0.05)
+    assert plain == pytest.approx(20, rel=0.05)
+
+
+@pytest.mark.parametrize("level", [0.5, 5.0, 50.0])
+def test_the_body_is_found_at_any_dose(level):
+    rng = np.random.default_rng(1)
+    rate = np.full((256, 96), 0.02 * level)
+    rate[20:230, 24:72] = level
+    rate[20:230, 44:52] = 3 * level
+    mask = body_mask(rng.poisson(rate))
+    truth = rate >= level
+    assert mask[truth].mean() > 0.99
+    assert not (mask & ~ndimage.binary_dilation(truth, iterations=6)).any()
+
+
+def test_body_of_an_odd_frame_has_its_shape():
+    image = np.full((37, 51), 4.0)
+    assert body_mask(image).shape == (37, 51)
+    assert body_mask(np.zeros((37, 51))).sum() == 0
+
+
+def test_normalisation_reads_what_it_wrote_and_names_the_nearest_key():
+    normalisation = Normalisation(knee=2.5)
+    assert Normalisation.from_dict(normalisation.to_dict()) == normalisation
+    with pytest.raises(OptionError, match="'knees': did you mean 'knee'"):
+        Normalisation.from_dict({"knees": 1.0})
+    with pytest.raises(OptionError, match="state a number"):
+        Normalisation.from_dict({"knee": "3"})
+    with pytest.raises(OptionError, match=r"body_fraction of 2\.0"):
+        Normalisation.from_dict({"body_fraction": 2.0})
+
+
+def test_aggregate_is_the_anterior_plus_the_mirrored_posterior():
+    anterior, posterior = np.array([[1, 2, 3]]), np.array([[10, 20, 30]])
+    np.testing.assert_array_equal(aggregate(anterior, posterior), [[31, 22, 13]])
+
+
+def test_a_missing_view_is_zeros_and_said():
+    pair = to_pair(_study(views=(View.POSTERIOR,)))
+    assert pair.present == (False, True)
+    assert not pair.counts[0].any()
+    assert pair.counts[1].any()
+
+
+def test_whole_body_is_padded_with_zeros_to_a_multiple_of_32():
+    study = _study(shape=(70, 50))
+    prepared = prepare(study)
+    assert prepared.network_input.shape == (2, 96, 64)
+    assert prepared.network_input.dtype == np.float32
+    assert prepared.padding == (26, 14)
+    assert not prepared.network_input[:, 70:].any()
+    assert not prepared.network_input[:, :, 50:].any()
+    assert prepared.window == Window.whole((70, 50))
+
+
+def test_a_window_of_the_scan_has_the_scale_of_the_whole():
+    study = _study(shape=(96, 64))
+    window = Window(slice(5, 69), slice(3, 35))
+    part = prepare(study, PrepareOptions(window=window)).network_input
+    np.testing.assert_array_equal(part, prepare(study).network_input[:, 5:69, 3:35])
+
+
+def test_fine_pixels_are_summed_and_expanded():
+    study = _study(shape=(128, 64), spacing=Spacing(1.15, 1.15))
+    prepared = prepare(study)
+    assert prepared.binning == 2
+    assert prepared.network_input.shape == (2, 64, 32)
+    mirrored = study.counts(View.POSTERIOR)[:, ::-1]
+    sums = mirrored.reshape(64, 2, 32, 2).sum(axis=(1, 3))
+    np.testing.assert_allclose(prepared.network_input[1], normalise(sums[None], reference=prepared.reference)[0])
+    frames = prepared.to_frames(np.arange(2 * 64 * 32).reshape(2, 64, 32))
+    np.testing.assert_array_equal(frames[View.ANTERIOR][:2, :4], [[0, 0, 1, 1]] * 2)
+    np.testing.assert_array_equal(frames[View.POSTERIOR][:2, -2:], [[2048, 2048]] * 2)
+
+
+def test_a_fine_matrix_without_spacing_is_summed_too():
+    assert prepare(_study(shape=(1024, 512), spacing=None)).network_input.shape == (2, 512, 256)
+    assert prepare(_study(shape=(512, 256), spacing=None)).binning == 1
+
+
+def test_refused_windows_and_regions():
+    with pytest.raises(OptionError, match="leaves the frame"):
+        prepare(_study(), PrepareOptions(window=Window(slice(0, 71), slice(0, 10))))
+    with pytest.raises(OptionError, match="not a range of pixels"):
+        Window(slice(5, 5), slice(0, 3))
+    with pytest.raises(OptionError, match="not a range of pixels"):
+        Window(slice(0, 5), slice(-3, 3))
+    with pytest.raises(OptionError, match="'head'"):
+        PrepareOptions(region="head")  # type: ignore[arg-type]
+
+
+def test_an_output_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="expected an output"):
+        prepare(_study()).to_frames(np.zeros((2, 70, 50)))
