@@ -1,0 +1,113 @@
+"""Which DICOM files are whole-body bone scans: what is refused with a reason, and what is only remarked on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pydicom.dataset import Dataset
+
+from bonescan.dicom.elements import integer, items, text, texts, value
+from bonescan.dicom.pixels import Layout
+from bonescan.errors import InputError
+
+NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
+_NM_RETIRED = "1.2.840.10008.5.1.4.1.1.5"
+_SECONDARY_CAPTURE = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3")
+
+_LEAST_ROWS, _LEAST_COLS, _MOST_PIXELS_A_SIDE = 256, 64, 4096
+_LEAST_ELONGATION = 1.5
+
+_BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|MEDRON|OXIDRON|ETIDRON|PHOSPHON|PHOSPHAT|BONE", re.IGNORECASE)
+_OTHER_TRACERS = re.compile(
+    r"MIBI|SESTA|TETROFOSMIN|MYOVIEW|PERTECHN|MIBG|IOBENG|IOBENGUAN|OCTREOT|GALLIUM|CITRATE|IODIDE|SULFUR|MAA|DMSA|DTPA|MAG3",
+    re.IGNORECASE,
+)
+_NUCLIDE_ALONE = re.compile(r"technetium|99m?|tc|[^a-z0-9]", re.IGNORECASE)
+"""What is left of a tracer's name without it is the pharmaceutical."""
+
+
+def refuse_unsuitable(dataset: Dataset) -> None:
+    """Raise InputError unless the header is that of a planar whole-body NM image of raw counts."""
+    modality = text(dataset, "Modality")
+    if modality != "NM":
+        raise InputError(
+            f"the file is not nuclear medicine (Modality is {_short(modality)}, not NM); give a whole-body bone scan"
+        )
+    sop_class = text(dataset, "SOPClassUID")
+    if sop_class not in (NM_IMAGE_STORAGE, _NM_RETIRED, *_SECONDARY_CAPTURE):
+        raise InputError(
+            f"the file is not an NM image (SOP class {_short(sop_class)}); give the whole-body planar image"
+        )
+    _refuse_other_image_types(dataset)
+    samples = integer(dataset, "SamplesPerPixel")
+    colours = text(dataset, "PhotometricInterpretation")
+    if samples != 1 or colours not in ("MONOCHROME2", "PALETTE COLOR"):
+        raise InputError(
+            f"the file is a picture for display ({_short(colours)}, {samples} samples a pixel), not counts; "
+            "give the raw scan"
+        )
+    if value(dataset, "NumberOfFrames") is None and sop_class == NM_IMAGE_STORAGE:
+        raise InputError("the file states no number of frames, which an NM scan must; give the raw whole-body scan")
+
+
+def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
+    """Raise InputError where the matrix is not whole body, or where a derived copy has 8 bits."""
+    rows, cols = layout.rows, layout.cols
+    tall = rows >= _LEAST_ELONGATION * cols
+    if not (tall and rows >= _LEAST_ROWS and cols >= _LEAST_COLS and rows <= _MOST_PIXELS_A_SIDE):
+        raise InputError(
+            f"the matrix of {rows} x {cols} pixels is not that of a whole-body scan; "
+            "give a planar whole-body scan, as 1024 x 256"
+        )
+    if layout.stored <= 8 and not _is_original(dataset):
+        raise InputError(
+            "the image is a derived copy of 8 bits, whose counts are lost; give the original scan of 16 bits"
+        )
+
+
+def remarks(dataset: Dataset, layout: Layout) -> Iterator[str]:
+    """Yield what a reader of the result should know of the file, one sentence each."""
+    if not _is_original(dataset):
+        yield "the image is derived (filtered, combined or compressed), not as acquired: not fit for training"
+    if layout.stored <= 8:
+        yield "the image has 8 bits a pixel, so counts above 255 may be cut off"
+    if text(dataset, "LossyImageCompression") == "01":
+        yield "the image was compressed with loss: counts and small lesions may be altered"
+    if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
+        yield "the counts were rescaled as the file states"
+    if len(set(texts(dataset, "EnergyWindowVector"))) > 1:
+        yield "the frames are of more than one energy window"
+    tracer = _tracer(dataset)
+    if not _NUCLIDE_ALONE.sub("", tracer):
+        yield "the file does not state the tracer: make sure that it is a bone scan"
+    elif _OTHER_TRACERS.search(tracer) or not _BONE_TRACERS.search(tracer):
+        yield "the tracer that the file states is not known as a bone tracer: make sure that it is a bone scan"
+
+
+def _is_original(dataset: Dataset) -> bool:
+    return texts(dataset, "ImageType")[:1] == ["ORIGINAL"]
+
+
+def _refuse_other_image_types(dataset: Dataset) -> None:
+    image_type = texts(dataset, "ImageType")
+    kind = image_type[2].upper() if len(image_type) > 2 else ""
+    if kind not in ("WHOLE BODY", ""):
+        raise InputError(
+            f"the image is of type {_short(kind)}, not WHOLE BODY (Image Type, value 3); give the whole-body scan"
+        )
+
+
+def _tracer(dataset: Dataset) -> str:
+    """Return everything the file says about the tracer, as one text; "" where it says nothing."""
+    said: list[str] = []
+    for isotope in items(dataset, "RadiopharmaceuticalInformationSequence"):
+        said.append(text(isotope, "Radiopharmaceutical"))
+        said.extend(text(code, "CodeMeaning") for code in items(isotope, "RadiopharmaceuticalCodeSequence"))
+    return " ".join(part for part in said if part)
+
+
+def _short(stated: str) -> str:
+    """Return a header's code for a message: only the letters of codes, and not long, whatever the file holds."""
+    plain = re.sub(r"[^A-Z0-9. _]", "?", stated.upper())[:40]
+    return plain or "not stated"

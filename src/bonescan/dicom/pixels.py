@@ -1,0 +1,151 @@
+"""Pixel data of a DICOM file as stored values, with every size checked before memory is taken.
+
+Native pixel data are read here. Compressed ones are decoded in a child process with limits on time and
+memory, because the codecs are C libraries that a damaged stream can crash, and that allocate by its say-so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from bonescan.dicom.elements import byte_order, integer, numbers, transfer_syntax, value
+from bonescan.errors import InputError
+
+MAX_FRAMES = 512
+MAX_PIXEL_BYTES = 128 * 2**20
+DECODE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the pixels of a file are stored. bits: of which `stored` hold the value, the lowest ones."""
+
+    frames: int
+    rows: int
+    cols: int
+    bits: int
+    stored: int
+    signed: bool
+
+    @property
+    def expected_bytes(self) -> int:
+        """Bytes of all frames, native."""
+        return self.frames * self.rows * self.cols * self.bits // 8
+
+
+def layout_of(dataset: Dataset) -> Layout:
+    """Return the checked description of the pixels (PS3.3 C.7.6.3); InputError where it makes no sense."""
+    rows, cols = (_required(dataset, keyword) for keyword in ("Rows", "Columns"))
+    bits, stored, high = (_required(dataset, keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
+    frames = integer(dataset, "NumberOfFrames")
+    frames = 1 if frames is None else frames
+    signed = _required(dataset, "PixelRepresentation")
+    if not 1 <= frames <= MAX_FRAMES:
+        raise InputError(f"the file states {frames} frames, more than a whole-body scan has; give one with two frames")
+    if bits not in (8, 16, 32) or not 1 <= stored <= bits or high != stored - 1 or signed not in (0, 1):
+        raise InputError(
+            f"the pixel description is damaged (bits allocated {bits}, stored {stored}, high bit {high}, "
+            f"representation {signed}); export the file again"
+        )
+    layout = Layout(frames, rows, cols, bits, stored, bool(signed))
+    if layout.expected_bytes > MAX_PIXEL_BYTES:
+        raise InputError(
+            f"the file states {frames} frames of {rows} x {cols} pixels, more than are read; give a whole-body scan"
+        )
+    return layout
+
+
+def stored_frames(dataset: Dataset, content: bytes, wanted: Sequence[int]) -> list[NDArray[Any]]:
+    """Return the wanted frames (indices from 0) as integers, or floats where a rescale slope is stated.
+
+    content: the bytes of the file that `dataset` was parsed from. Each frame has shape (rows, cols).
+    Raises InputError where the pixel data do not fit their description or cannot be decoded.
+    """
+    layout = layout_of(dataset)
+    compressed = transfer_syntax(dataset).is_encapsulated
+    frames = _decoded(content, layout) if compressed else _native(dataset, layout)
+    return [_rescaled(dataset, _sign_extended(frames[index], layout)) for index in wanted]
+
+
+def _required(dataset: Dataset, keyword: str) -> int:
+    found = integer(dataset, keyword)
+    if found is None:
+        raise InputError(f"the file lacks the DICOM element {keyword}; export it again")
+    return found
+
+
+def _dtype(layout: Layout, order: str) -> np.dtype[Any]:
+    return np.dtype(f"{order}u{layout.bits // 8}")
+
+
+def _native(dataset: Dataset, layout: Layout) -> NDArray[Any]:
+    stored = value(dataset, "PixelData")
+    if not isinstance(stored, bytes):
+        raise InputError("the file holds no pixel data; export the image, not its header alone")
+    expected = layout.expected_bytes
+    if len(stored) not in (expected, expected + expected % 2):
+        raise InputError(
+            f"the pixel data have {len(stored)} bytes instead of {expected}, so the file is truncated or damaged; "
+            "export it again"
+        )
+    # In a big-endian file a word element is in its file order; bytes (OB, 8 bits) have none.
+    pixels = np.frombuffer(stored, dtype=_dtype(layout, byte_order(dataset)), count=expected * 8 // layout.bits)
+    return pixels.reshape(layout.frames, layout.rows, layout.cols)
+
+
+def _decoded(content: bytes, layout: Layout) -> NDArray[Any]:
+    """Decode in a child process; what comes back is measured against the description."""
+    script = Path(__file__).with_name("decode_child.py")
+    try:
+        # -P keeps this package's folder off the child's path, where its module names could shadow others.
+        child = subprocess.run(
+            [sys.executable, "-P", str(script), str(layout.expected_bytes)],
+            input=content,
+            capture_output=True,
+            timeout=DECODE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"the compressed pixel data were not decoded within {DECODE_SECONDS:.0f} s; export the file uncompressed"
+        ) from None
+    if child.returncode != 0 or len(child.stdout) != layout.expected_bytes:
+        raise InputError(
+            "the compressed pixel data cannot be decoded (damaged, or a compression without a plug-in here); "
+            "export the file uncompressed"
+        )
+    return np.frombuffer(child.stdout, dtype=_dtype(layout, "<")).reshape(layout.frames, layout.rows, layout.cols)
+
+
+def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Return the values that the lowest `stored` bits hold; the bits above must be empty or repeat the sign."""
+    unsigned = raw.astype(np.int64)
+    low = unsigned & ((1 << layout.stored) - 1)
+    above = unsigned >> layout.stored
+    sign = (low >> (layout.stored - 1)) & 1 if layout.signed else np.zeros_like(low)
+    filled = (1 << (layout.bits - layout.stored)) - 1
+    if bool(((above != 0) & (above != filled * sign)).any()):
+        raise InputError(
+            f"pixel values do not fit into the {layout.stored} bits that the file states; export the file again"
+        )
+    return np.asarray(low - (sign << layout.stored))
+
+
+def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
+    """Apply Rescale Slope and Intercept, which NM files rarely have (PS3.3 C.11.1)."""
+    slopes, intercepts = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
+    slope, intercept = slopes[0] if slopes else 1.0, intercepts[0] if intercepts else 0.0
+    if slope == 1.0 and intercept == 0.0:
+        return stored
+    if slope <= 0.0:
+        raise InputError(f"the rescale slope is {slope:.4g}, which turns counts around; export the counts unprocessed")
+    return np.asarray(stored * slope + intercept)

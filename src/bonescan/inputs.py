@@ -1,0 +1,257 @@
+"""Find the studies among files and folders, and name them, without reading pixels."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bonescan.errors import OptionError
+from bonescan.study import View
+
+if TYPE_CHECKING:
+    from bonescan.dicom.read import Outline
+
+Kind = Literal["dicom", "png", "npz", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the caller states of scans whose headers do not say it.
+
+    views: the view of each frame, in order; overrules the header.
+    frames: which two frames of a file to read, numbers from 1.
+    """
+
+    views: tuple[View, ...] | None = None
+    frames: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.views is not None and (not 1 <= len(self.views) <= 2 or len(set(self.views)) != len(self.views)):
+            raise OptionError(f"views are one or two different ones, not {', '.join(self.views) or 'none'}")
+        if self.frames is not None and (min(self.frames) < 1 or len(set(self.frames)) != 2):
+            raise OptionError(f"frames are two different numbers from 1, not {', '.join(map(str, self.frames))}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """The files of one study. key: the study's name in the output, safe as a file name and unique among the inputs.
+
+    kind: "none" where there is nothing to read (a folder without scans); reading it raises InputError.
+    """
+
+    key: str
+    paths: tuple[Path, ...]
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A study with the names it may get: alone in its folder or not, and with its folder in front."""
+
+    paths: tuple[Path, ...]
+    kind: Kind
+    name: str
+    longer_name: str
+
+
+_KNOWN_ENDINGS = (".dcm", ".dicom", ".ima", ".img", ".npz", ".png")
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_NOT_SCANS = (".json", ".csv", ".toml", ".txt", ".md", ".html", ".pdf", ".xml", ".log", ".zip", ".gz", ".jpg", ".tif")
+_VIEW_NAMES = frozenset(View)
+_DEVICE_NAMES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_MOST_KEY_BYTES = 120
+
+
+def discover(paths: Sequence[Path], options: ReadOptions | None = None) -> list[StudyFiles]:
+    """Return the studies among files and folders (searched recursively), in the order given, folders sorted.
+
+    Files that cannot be read are studies of their own, so that reading them says why. In a folder, files that
+    are no scans are passed over. `options` is accepted for symmetry with reading and changes nothing yet.
+    """
+    del options
+    found: list[_Found] = []
+    for path in _pairs_of_pngs([Path(path) for path in paths]):
+        if isinstance(path, _Found):
+            found.append(path)
+        elif path.is_dir():
+            found.extend(_in_folder(path))
+        else:
+            found.append(_Found((path,), _kind(path), _stem(path), f"{path.absolute().parent.name}-{_stem(path)}"))
+    return _with_keys(_pair_explicit_files(found))
+
+
+def safe_name(name: str) -> str:
+    """Return `name` as a safe file name: letters of any script, digits and -_.+=@(),; never empty, hidden or long."""
+    kept = "".join(_safe_letter(letter) for letter in unicodedata.normalize("NFC", name))
+    short = kept.encode()[:_MOST_KEY_BYTES].decode(errors="ignore").strip("._- ")
+    if not short:
+        return "study"
+    return f"study_{short}" if _DEVICE_NAMES.fullmatch(short) else short
+
+
+def _safe_letter(letter: str) -> str:
+    # Categories: letters, the marks that belong to them in many scripts, numbers.
+    return letter if unicodedata.category(letter)[0] in "LMN" or letter in "-_.+=@()," else "_"
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name without an ending that is known: a UID as a name keeps its last number."""
+    return path.stem if path.suffix.lower() in _KNOWN_ENDINGS else path.name
+
+
+def _shared_start(paths: Sequence[Path]) -> str:
+    """Return what the files' names have in common from their first letter on; for one file its name."""
+    letters = os.path.commonprefix([_stem(path) for path in paths])  # noqa: RUF071  # letters are meant, not folders
+    return letters.rstrip("-_. ")
+
+
+def _kind(path: Path) -> Kind:
+    ending = path.suffix.lower()
+    return "png" if ending == ".png" else "npz" if ending == ".npz" else "dicom"
+
+
+def _with_keys(found: Sequence[_Found]) -> list[StudyFiles]:
+    """Give each study its own key: its name; where several share it, with the folder in front; then with a number."""
+    shared = Counter(safe_name(one.name).casefold() for one in found)
+    used: set[str] = set()
+    studies = []
+    for one in found:
+        name = safe_name(one.name)
+        key = base = safe_name(one.longer_name) if shared[name.casefold()] > 1 else name
+        number = 2
+        while key.casefold() in used:
+            key = f"{base}-{number}"
+            number += 1
+        used.add(key.casefold())
+        studies.append(StudyFiles(key, one.paths, one.kind))
+    return studies
+
+
+def _pairs_of_pngs(paths: Sequence[Path]) -> Iterator[Path | _Found]:
+    """Yield the inputs, with anterior.png and posterior.png of one folder as one study at the first one's place."""
+    pending = {path: path.absolute().parent for path in paths if path.name.lower() in ("anterior.png", "posterior.png")}
+    for path in paths:
+        if path not in pending:
+            if path.name.lower() not in ("anterior.png", "posterior.png"):
+                yield path
+            continue
+        folder = pending[path]
+        pair = tuple(other for other, its in pending.items() if its == folder)
+        for other in pair:
+            del pending[other]
+        yield _Found(tuple(sorted(pair)), "png", folder.name, f"{folder.parent.name}-{folder.name}")
+
+
+def _pair_explicit_files(found: Sequence[_Found]) -> list[_Found]:
+    """Join two DICOM files of one view each, given one by one, that are of one study."""
+    single = [one for one in found if one.kind == "dicom" and len(one.paths) == 1]
+    if len(single) < 2:
+        return list(found)
+    groups = _grouped([one.paths[0] for one in single])
+    joined: dict[Path, tuple[Path, ...]] = {paths[0]: paths for paths in groups}
+    result = []
+    for one in found:
+        if one not in single:
+            result.append(one)
+        elif one.paths[0] in joined:
+            paths = joined[one.paths[0]]
+            result.append(one if len(paths) == 1 else _named_pair(paths, one))
+    return result
+
+
+def _named_pair(paths: tuple[Path, ...], first: _Found) -> _Found:
+    """Name a pair by what its files' names share, or by its folder where they are named after the views."""
+    folder = paths[0].absolute().parent
+    shared = _shared_start(paths)
+    by_view = any(_stem(path).lower() in _VIEW_NAMES for path in paths)
+    name = folder.name if by_view else (shared or first.name)
+    return _Found(paths, "dicom", name, f"{folder.parent.name if by_view else folder.name}-{name}")
+
+
+def _in_folder(root: Path) -> list[_Found]:
+    """Return the studies in a folder and below it; a study that is alone in its folder is named after the folder."""
+    by_folder: dict[Path, list[tuple[Kind, tuple[Path, ...]]]] = {}
+    dicom: list[Path] = []
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        here = [Path(folder) / name for name in sorted(files) if not name.startswith(".")]
+        pngs = tuple(path for path in here if path.name.lower() in ("anterior.png", "posterior.png"))
+        if pngs:
+            by_folder.setdefault(Path(folder), []).append(("png", pngs))
+        for path in here:
+            if path.name.lower() == "scan.npz":
+                by_folder.setdefault(Path(folder), []).append(("npz", (path,)))
+        dicom += [path for path in here if _may_be_dicom(path)]
+    for paths in _grouped(dicom, in_folder=True):
+        by_folder.setdefault(paths[0].parent, []).append(("dicom", paths))
+    if not by_folder:
+        return [_Found((root,), "none", root.resolve().name, root.resolve().name)]
+    return [
+        _in_folder_found(root, folder, kind, paths, alone=len(studies) == 1)
+        for folder, studies in sorted(by_folder.items())
+        for kind, paths in sorted(studies, key=lambda study: study[1])
+    ]
+
+
+def _in_folder_found(root: Path, folder: Path, kind: Kind, paths: tuple[Path, ...], *, alone: bool) -> _Found:
+    below = list(folder.relative_to(root).parts)
+    top = root.resolve().name
+    if not alone:
+        shared = _shared_start(paths)
+        below.append(shared or _stem(paths[0]))
+    name = "-".join(below) or top
+    return _Found(paths, kind, name, f"{top}-{name}")
+
+
+def _may_be_dicom(path: Path) -> bool:
+    """Tell whether a file met in a folder is looked at: DICOM by its marker, or by its ending where it is broken."""
+    ending = path.suffix.lower()
+    if ending in _DICOM_ENDINGS:
+        return True
+    if ending in _NOT_SCANS or ending in (".png", ".npz") or path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    from bonescan.dicom.elements import looks_like_dicom
+
+    return looks_like_dicom(path)
+
+
+def _grouped(paths: Sequence[Path], *, in_folder: bool = False) -> list[tuple[Path, ...]]:
+    """Group DICOM files into studies, by Study Instance UID, which never leaves here.
+
+    A file with both views is a study. Files of one view each are paired within their series, else within their
+    study. A file that is refused is a study of its own when it was named; in a folder it is passed over where its
+    study has scans, and stands for its study where it has none.
+    """
+    if not paths:
+        return []
+    from bonescan.dicom.read import outline
+
+    outlines = {path: outline(path) for path in paths}
+    by_study: dict[str, list[Path]] = {}
+    for path, one in outlines.items():
+        by_study.setdefault(one.study_uid or f"file {path}", []).append(path)
+    groups: list[tuple[Path, ...]] = []
+    for members in by_study.values():
+        usable = [path for path in members if outlines[path].refusal is None]
+        refused = [path for path in members if outlines[path].refusal is not None]
+        groups += [(path,) for path in usable if outlines[path].frames != 1]
+        groups += _single_views([path for path in usable if outlines[path].frames == 1], outlines)
+        groups += [(path,) for path in (refused if not in_folder else [] if usable else refused[:1])]
+    order = {path: place for place, path in enumerate(paths)}
+    return sorted((tuple(group) for group in groups), key=lambda group: order[group[0]])
+
+
+def _single_views(paths: Sequence[Path], outlines: Mapping[Path, Outline]) -> list[tuple[Path, ...]]:
+    """Pair files of one view each: two of a series belong together; what is left of the study does as a whole."""
+    by_series: dict[str, list[Path]] = {}
+    for path in paths:
+        by_series.setdefault(outlines[path].series_uid, []).append(path)
+    pairs = [tuple(series) for series in by_series.values() if len(series) == 2]
+    rest = tuple(path for path in paths if not any(path in pair for pair in pairs))
+    return [*pairs, rest] if rest else pairs

@@ -1,0 +1,56 @@
+"""From files and folders to studies: DICOM, pairs of 16-bit PNGs, and scan.npz.
+
+`read_studies` goes on after an input that cannot be read; `read_study` is for one study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bonescan.errors import InputError
+from bonescan.inputs import ReadOptions, StudyFiles, discover
+from bonescan.study import Study
+
+__all__ = ["ReadOptions", "StudyFiles", "discover", "read_files", "read_studies", "read_study"]
+
+
+def read_study(paths: Path | str | Sequence[Path | str], options: ReadOptions | None = None) -> Study:
+    """Read the one study that a file, two files or a folder hold.
+
+    Raises InputError where they hold none, several, or one that cannot be used, and ViewError where
+    anterior and posterior cannot be told apart.
+    """
+    given = [paths] if isinstance(paths, Path | str) else list(paths)
+    if not given:
+        raise InputError("no input was given; give a file or a folder")
+    studies = discover([Path(path) for path in given])
+    if len(studies) != 1:
+        raise InputError(f"the input holds {len(studies)} studies; give the files of one")
+    return read_files(studies[0], options)
+
+
+def read_studies(paths: Sequence[Path], options: ReadOptions | None = None) -> Iterator[tuple[str, Study | InputError]]:
+    """Yield each study among the inputs under its key, or the error why it cannot be read; the others go on."""
+    for files in discover(paths):
+        try:
+            yield files.key, read_files(files, options)
+        except InputError as error:
+            yield files.key, error
+
+
+def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
+    """Read one study that `discover` found. Raises InputError or ViewError."""
+    first = files.paths[0]
+    if not first.exists():
+        raise InputError(f"{first} does not exist; check the path")
+    if files.kind == "none":
+        raise InputError(f"the folder {first} holds no scan; give a folder with DICOM files, PNG pairs or scan.npz")
+    # Imported on use: a PNG needs no pydicom, and DICOM no Pillow.
+    if files.kind == "dicom":
+        from bonescan.dicom.read import read_dicom
+
+        return read_dicom(files.paths, files.key, options or ReadOptions())
+    from bonescan.rasters import read_npz, read_png
+
+    return read_npz(first, files.key) if files.kind == "npz" else read_png(files.paths, files.key)
