@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.study import FloatImage, View, read_only
+from bonescan.study import REGIONS, FloatImage, View, read_only
 
 RegionMap = NDArray[np.uint8]
 
@@ -33,6 +33,11 @@ class Prediction:
                 raise ValueError(
                     f"the {view} maps are 2-D and of one shape, not {probability.shape} and {self.region[view].shape}"
                 )
+            # The negation refuses NaN too, which would else pass for a scan without lesions.
+            if probability.size and not (probability.min() >= 0.0 and probability.max() <= 1.0):
+                raise ValueError(f"a probability lies in 0..1; the {view} map holds other values")
+            if self.region[view].size and self.region[view].max() >= len(REGIONS):
+                raise ValueError(f"a region map holds indices into REGIONS; the {view} map holds others")
         lesion = {view: read_only(np.asarray(image, dtype=np.float32)) for view, image in self.lesion.items()}
         region = {view: read_only(np.asarray(image, dtype=np.uint8)) for view, image in self.region.items()}
         object.__setattr__(self, "lesion", lesion)
