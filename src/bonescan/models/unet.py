@@ -1,0 +1,121 @@
+"""A small U-Net on both views of a whole-body scan.
+
+The picture is folded at the entrance (2 x 2 pixels become channels), so that all wide layers work at
+half resolution and nothing is thrown away; a light stage at full resolution, which sees the picture
+itself again, draws the edges. A lesion three pixels across keeps its own outline at a quarter of
+the cost of a U-Net that is wide at full resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bonescan.study import REGIONS
+
+VIEWS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """Shape of the network."""
+
+    widths: tuple[int, ...] = (24, 48, 80, 112, 128)
+    """Channels of each level: the first at half resolution, each further one at half of the one before."""
+
+    decoder_widths: tuple[int, ...] = (24, 40, 64, 96)
+    """Channels of the decoder's levels, in the order of `widths` without its last."""
+
+    full_width: int = 8
+    """Channels of the light stage at full resolution."""
+
+    dropout: float = 0.0
+    """Share of the deepest level's channels that are dropped in training."""
+
+    lesion_prior: float = 0.005
+    """Probability of lesion that the untrained network states everywhere."""
+
+    def __post_init__(self) -> None:
+        if len(self.decoder_widths) != len(self.widths) - 1:
+            raise ValueError("the decoder has one level fewer than the encoder")
+
+
+class _Block(nn.Sequential):
+    """Two times convolution, batch norm, ReLU; the first may change the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class UNet(nn.Module):
+    """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W) and region logits (N, 2, R, H/2, W/2).
+
+    H and W must be multiples of `multiple`. Channel 0 is the anterior view, 1 the mirrored posterior one.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, decoder = config.widths, config.decoder_widths
+        self.multiple = 2 ** len(widths)
+        self.encoder = nn.ModuleList([_Block(4 * VIEWS, widths[0])])
+        self.encoder.extend(_Block(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.dropout = nn.Dropout2d(config.dropout)
+        below = (*decoder[1:], widths[-1])
+        self.decoder = nn.ModuleList(
+            _Block(deep + skip, width) for deep, skip, width in zip(below, widths, decoder, strict=False)
+        )
+        self.region_head = nn.Conv2d(decoder[0], VIEWS * len(REGIONS), 1)
+        self.unfold = nn.Conv2d(decoder[0], 4 * config.full_width, 1)
+        self.refine = nn.Sequential(
+            nn.Conv2d(config.full_width + VIEWS, config.full_width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(config.full_width),
+            nn.ReLU(inplace=True),
+        )
+        self.lesion_head = nn.Conv2d(config.full_width, VIEWS, 3, padding=1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # A head that starts at the lesions' share of pixels does not spend its first steps unlearning 0.5.
+        nn.init.normal_(self.lesion_head.weight, std=0.01)
+        assert self.lesion_head.bias is not None
+        prior = torch.tensor(self.config.lesion_prior)
+        nn.init.constant_(self.lesion_head.bias, float(torch.log(prior / (1 - prior))))
+        nn.init.normal_(self.region_head.weight, std=0.05)
+
+    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (lesion logits, region logits)."""
+        rows, cols = counts.shape[-2:]
+        features = functional.pixel_unshuffle(counts, 2)
+        skips: list[Tensor] = []
+        for level in self.encoder:
+            features = level(features)
+            skips.append(features)
+        features = self.dropout(skips.pop())
+        for level, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
+            features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = level(torch.cat([features, skip], dim=1))
+        region = self.region_head(features).reshape(-1, VIEWS, len(REGIONS), rows // 2, cols // 2)
+        full = functional.pixel_shuffle(self.unfold(features), 2)
+        lesion = self.lesion_head(self.refine(torch.cat([full, counts], dim=1)))
+        return lesion, region
+
+
+def build_unet(config: UNetConfig) -> UNet:
+    """Build the network with fresh weights, drawn from torch's generator."""
+    return UNet(config)

@@ -1,0 +1,111 @@
+"""Labelled patients as the network learns from them: integer counts and masks, both views, posterior mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bonescan.prepare import Normalisation, body_mask, mirror, skeletal_reference
+from bonescan.study import Study, View
+
+MOST_LESIONS = 255
+"""Lesion numbers are kept in a byte."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One patient's scan with its truth; arrays may be memory-mapped.
+
+    counts: (2, rows, cols) uint16, anterior and mirrored posterior; zeros where a view is absent.
+    lesions: (2, rows, cols) uint8, lesion numbers, 0 = none. regions: (2, rows, cols) uint8 into `REGIONS`.
+    facts: what is precomputed of them.
+    """
+
+    counts: NDArray[np.uint16]
+    lesions: NDArray[np.uint8]
+    regions: NDArray[np.uint8]
+    facts: CaseFacts
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What is known of a case without opening its arrays.
+
+    group: patient or anatomy: what must not be in training and validation at once.
+    references: skeletal reference of both views, of the anterior alone, of the posterior alone.
+    body_rows: first row of the patient and one after the last.
+    lesion_rows: middle row of each lesion, in either view.
+    labelled: which views have lesion truth. has_regions: whether the region maps are truth.
+    """
+
+    key: str
+    group: str
+    references: tuple[float, float, float]
+    body_rows: tuple[int, int]
+    lesion_rows: tuple[int, ...]
+    labelled: tuple[bool, bool] = (True, True)
+    has_regions: bool = True
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CaseFacts:
+        """Read what `dataclasses.asdict` and JSON made of it."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training and validation cases; no group is in both."""
+
+    training: Sequence[Case]
+    validation: Sequence[Case]
+
+    def __post_init__(self) -> None:
+        shared = {case.facts.group for case in self.training} & {case.facts.group for case in self.validation}
+        if shared:
+            raise ValueError(f"{len(shared)} patients are in training and validation at once")
+
+
+def pair_counts(study: Study) -> NDArray[np.uint16]:
+    """Counts of a study as (2, rows, cols) uint16; an absent view is zero."""
+    pair = np.zeros((2, *study.shape), dtype=np.uint16)
+    for channel, view in enumerate(View):
+        if view in study.scans:
+            counts = np.clip(np.rint(study.counts(view)), 0, np.iinfo(np.uint16).max)
+            pair[channel] = counts if view is View.ANTERIOR else mirror(counts)
+    return pair
+
+
+def pair_labels(labels: Mapping[View, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Label images per view, as acquired, as (2, rows, cols) uint8; numbers beyond a byte share the last one."""
+    pair = np.zeros((2, *shape), dtype=np.uint8)
+    for channel, view in enumerate(View):
+        if view in labels:
+            image = np.minimum(labels[view], MOST_LESIONS)
+            pair[channel] = image if view is View.ANTERIOR else mirror(image)
+    return pair
+
+
+def find_facts(
+    key: str,
+    group: str,
+    counts: NDArray[np.uint16],
+    lesions: NDArray[np.uint8],
+    normalisation: Normalisation,
+) -> CaseFacts:
+    """Precompute what training asks of every case at every step."""
+    references = (
+        skeletal_reference(counts, normalisation),
+        skeletal_reference(counts[:1], normalisation),
+        skeletal_reference(counts[1:], normalisation),
+    )
+    rows = np.flatnonzero(body_mask(counts.sum(axis=0, dtype=np.float32), normalisation).any(axis=1))
+    body_rows = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, counts.shape[1])
+    middles = [
+        (box[0].start + box[0].stop) // 2 for view in lesions for box in ndimage.find_objects(view) if box is not None
+    ]
+    return CaseFacts(key, group, references, body_rows, tuple(middles))

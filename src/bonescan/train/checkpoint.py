@@ -1,0 +1,71 @@
+"""Checkpoints: one safetensors file that appears at once or not at all. No pickle."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bonescan.errors import OptionError
+from bonescan.train.ema import Ema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainState:
+    """Everything that changes while training; `steps_done` is kept beside it."""
+
+    network: nn.Module
+    ema: Ema
+    optimiser: torch.optim.AdamW
+
+
+def save_checkpoint(path: Path, state: TrainState, steps_done: int) -> None:
+    """Write the state after `steps_done` steps, atomically."""
+    tensors = {f"network/{name}": value for name, value in state.network.state_dict().items()}
+    tensors |= {f"ema/{name}": value for name, value in state.ema.network.state_dict().items()}
+    for name, parameter in state.network.named_parameters():
+        for key, value in state.optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser/{name}/{key}"] = value
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Own, plainly laid-out copies: convolution weights are channels-last while training.
+    contiguous = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    save_file(contiguous, temporary, metadata={"format": "bonescan-checkpoint-1", "steps_done": str(steps_done)})
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, state: TrainState) -> int:
+    """Fill `state` from a file and return the number of steps done; OptionError when it does not fit."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  not a mapping
+        if metadata.get("format") != "bonescan-checkpoint-1":
+            raise OptionError(f"the checkpoint {path.name} is of another format: start a run of another name")
+        state.network.load_state_dict(_part(tensors, "network/"))
+        state.ema.network.load_state_dict(_part(tensors, "ema/"))
+        _load_optimiser(state, tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"the checkpoint {path.name} does not fit ({reason}): start a run of another name") from None
+    return int(metadata["steps_done"])
+
+
+def _load_optimiser(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in state.network.named_parameters():
+        moments = _part(tensors, f"optimiser/{name}/")
+        # The step counts are scalars; the moments take the parameter's own memory layout, as AdamW would give it.
+        state.optimiser.state[parameter] = {
+            key: value if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+            for key, value in moments.items()
+        }
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

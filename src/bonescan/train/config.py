@@ -1,0 +1,263 @@
+"""The configuration of a training run: frozen dataclasses, read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bonescan.errors import OptionError
+from bonescan.prepare import Normalisation
+from bonescan.train.augment.parameters import AugmentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomConfig:
+    """Simulated patients to learn from; validation anatomies are others than training anatomies."""
+
+    anatomies: int = 100
+    """Number of anatomies for training."""
+
+    patients_per_anatomy: int = 8
+    """Patients of each anatomy: other uptake, lesions, dose and noise."""
+
+    validation_anatomies: int = 12
+    """Number of further anatomies for validation and thresholds."""
+
+    validation_patients_per_anatomy: int = 4
+    """Patients of each validation anatomy."""
+
+    first_seed: int = 1_000_000
+    """Seed of the first anatomy; keep it away from the seeds of test phantoms."""
+
+    cache: str = "runs/phantoms"
+    """Folder that keeps the simulated patients between runs."""
+
+    processes: int = 2
+    """Processes that simulate."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortConfig:
+    """Labelled patients from a cohort folder, added to the phantoms."""
+
+    folder: str = ""
+    """The cohort folder; empty = none."""
+
+    validation_share: float = 0.2
+    """Share of the patients kept for validation, chosen by a hash of the patient's folder name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """How the parts of the loss are weighted."""
+
+    dice: float = 1.0
+    """Weight of the soft Dice over the batch."""
+
+    pixel: float = 1.0
+    """Weight of the binary cross-entropy, which makes a false lesion on an empty scan cost something."""
+
+    pixel_scale: float = 100.0
+    """Factor of the cross-entropy's mean over pixels: about one over the share of pixels that matter."""
+
+    region: float = 0.2
+    """Weight of the cross-entropy of the region map."""
+
+    region_background: float = 0.3
+    """Weight of background pixels in it, against 1 for all others."""
+
+    reference_area_px: float = 60.0
+    """Lesions of this area weigh 1 a pixel; others by the square root of the ratio."""
+
+    least_weight: float = 0.6
+    """Smallest weight a lesion pixel has."""
+
+    most_weight: float = 4.0
+    """Largest weight a lesion pixel has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationConfig:
+    """How thresholds are fitted on validation patients."""
+
+    most_false_positives: float = 0.3
+    """Most false lesions a scan (both views) that the fitted thresholds may leave on validation patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run."""
+
+    name: str = "unet"
+    """Name of the run and of the bundle made from it: letters, digits, - and _."""
+
+    runs: str = "runs"
+    """Folder that holds the run's folder."""
+
+    seed: int = 1
+    """Everything random follows from it."""
+
+    network: str = "unet"
+    """Name in `models.MODELS`."""
+
+    network_config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the network's own configuration."""
+
+    steps: int = 4000
+    """Number of optimiser steps."""
+
+    max_minutes: float = 0.0
+    """Stop after so many minutes of training and keep the checkpoint; 0 = no limit."""
+
+    batch_rows: int = 4096
+    """Rows of picture in a batch; a batch of crops of 512 rows has batch_rows / 512 samples."""
+
+    crop_rows: tuple[int, ...] = (512, 1024)
+    """Heights of the crops; one is drawn for each batch."""
+
+    crop_weights: tuple[float, ...] = (3.0, 1.0)
+    """How often each height is drawn."""
+
+    crop_cols: int = 256
+    """Width of the crops, a multiple of 32."""
+
+    learning_rate: float = 2e-3
+    """Largest learning rate, after the warm-up."""
+
+    warmup_steps: int = 150
+    """Steps of linear warm-up; a cosine to zero follows."""
+
+    weight_decay: float = 0.02
+    """Of AdamW; not on biases and norms."""
+
+    clip_norm: float = 5.0
+    """Largest norm of the gradient."""
+
+    ema_decay: float = 0.998
+    """Decay of the running average of the weights, which is what is validated and exported."""
+
+    bf16: bool = True
+    """Compute in bfloat16 where that is safe; weights and losses stay in float32."""
+
+    threads: int = 2
+    """Threads of torch; results are the same again only with the same number."""
+
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+
+    validate_every: int = 500
+    """Steps between validations."""
+
+    validation_cases: int = 24
+    """Most patients looked at in one validation while training."""
+
+    log_every: int = 20
+    """Steps between progress lines."""
+
+    phantoms: PhantomConfig = field(default_factory=PhantomConfig)
+    cohort: CohortConfig = field(default_factory=CohortConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
+            raise OptionError(
+                f"the run's name {self.name!r} is not made of letters, digits, - and _ only: choose another"
+            )
+        if len(self.crop_rows) != len(self.crop_weights):
+            raise OptionError(
+                f"crop_rows has {len(self.crop_rows)} values and crop_weights {len(self.crop_weights)}: "
+                "give both the same number"
+            )
+        for rows in self.crop_rows:
+            if rows % 32 or rows <= 0 or self.batch_rows < rows:
+                raise OptionError(f"crop_rows holds {rows}: use multiples of 32 up to batch_rows = {self.batch_rows}")
+        if self.crop_cols % 32 or self.crop_cols <= 0:
+            raise OptionError(f"crop_cols is {self.crop_cols}: use a multiple of 32")
+        if self.steps < 1:
+            raise OptionError(f"steps is {self.steps}: train at least one step")
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files lie."""
+        return Path(self.runs) / self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON values."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=dict))
+        return values
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a TOML file and apply overrides of the form "key=value" or "table.key=value" (values as in TOML).
+
+    Raises OptionError: the file cannot be read, a key is not known, a value is of the wrong type.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OptionError(f"there is no configuration {path}: state an existing TOML file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
+    for override in overrides:
+        _override(values, override)
+    return config_from_dict(TrainConfig, values)
+
+
+def config_from_dict(kind: type[Any], values: Mapping[str, Any], table: str = "") -> Any:
+    """Build the dataclass `kind` from nested mappings; OptionError for an unknown key or a wrong type."""
+    hints = get_type_hints(kind)
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    arguments = {}
+    for key, value in values.items():
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise OptionError(
+                f"the configuration has an unknown key {table + key!r}: did you mean {table + nearest!r}?"
+            )
+        arguments[key] = _convert(value, hints[key], table + key)
+    return kind(**arguments)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise OptionError(f"the override {override!r} is not of the form key=value: correct it")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise OptionError(f"the override {override!r} names a table {table!r} that is a single value: correct it")
+    values[last] = value
+
+
+def _convert(value: Any, kind: Any, key: str) -> Any:
+    """Give `value` the annotated type, or say what it should have been."""
+    origin = get_origin(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        return config_from_dict(kind, value, key + ".")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_convert(entry, get_args(kind)[0], key) for entry in value)
+    if origin in (Union, types.UnionType, Literal) and value in get_args(kind):
+        return value
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return dict(value)
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and not origin and type(value) is kind:
+        return value
+    expected = getattr(kind, "__name__", str(kind))
+    raise OptionError(f"the configuration's {key} is {value!r}: state a value of type {expected}")

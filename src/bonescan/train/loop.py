@@ -1,0 +1,133 @@
+"""The training loop, to be read in one sitting.
+
+Everything random follows from (seed, step, place in the batch), and the checkpoint holds all that changes, so that
+a run that was interrupted ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bonescan.errors import OptionError
+from bonescan.models import MODELS
+from bonescan.train.cases import Split
+from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from bonescan.train.config import TrainConfig, config_from_dict
+from bonescan.train.ema import Ema
+from bonescan.train.losses import Losses, supervised_loss
+from bonescan.train.progress import Progress, Report, silent
+from bonescan.train.stream import training_batch
+from bonescan.train.validate import quick_figures
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
+    """Train, or go on with a run of the same name and configuration; return the run's folder.
+
+    Raises OptionError when a run of this name was started with another configuration.
+    """
+    torch.set_num_threads(config.threads)
+    folder = open_run(config)
+    state = start(config)
+    checkpoint = folder / CHECKPOINT
+    first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
+    log = (folder / "log.jsonl").open("a", encoding="utf-8")
+    began = time.monotonic()
+    with log:
+        for step in range(first, config.steps):
+            losses = train_step(config, state, split, step)
+            done = step + 1
+            seconds = time.monotonic() - began
+            out_of_time = 0 < config.max_minutes * 60 <= seconds
+            last = done == config.steps or out_of_time
+            if done % config.log_every == 0 or last:
+                figures = {name: float(value) for name, value in asdict(losses).items()}
+                left = seconds / (done - first) * (config.steps - done)
+                report(Progress("train", done, config.steps, left, figures))
+                log.write(json.dumps({"step": done, "seconds": round(seconds, 1), **figures}) + "\n")
+            if done % config.validate_every == 0 or last:
+                figures = quick_figures(state.ema.network, split.validation[: config.validation_cases], config)
+                report(Progress("validate", done, config.steps, None, figures))
+                log.write(json.dumps({"step": done, **figures}) + "\n")
+                log.flush()
+            if done % config.checkpoint_every == 0 or last:
+                save_checkpoint(checkpoint, state, done)
+            if last:
+                break
+    return folder
+
+
+def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) -> Losses:
+    """One batch, one update of the weights and of their average; detached losses."""
+    batch = training_batch(split.training, config, step)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(config, step)
+    with torch.random.fork_rng(devices=[]):  # dropout follows from the step, too
+        torch.manual_seed(hash((config.seed, step)) % 2**63)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+            lesion, region = state.network(batch.image)
+    losses = supervised_loss(lesion, region, batch, config.loss)
+    state.optimiser.zero_grad(set_to_none=True)
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
+    state.optimiser.step()
+    state.ema.update(state.network, step)
+    return Losses(*(part.detach() for part in (losses.total, losses.dice, losses.pixel, losses.region)))
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then half a cosine down to zero."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def start(config: TrainConfig) -> TrainState:
+    """A fresh network, its average and its optimiser."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return TrainState(network, Ema(network, config.ema_decay), torch.optim.AdamW(groups, lr=config.learning_rate))
+
+
+def build_network(config: TrainConfig) -> nn.Module:
+    """The network that the configuration names; OptionError when there is none of that name."""
+    if config.network not in MODELS:
+        raise OptionError(f"there is no network {config.network!r}: choose one of {', '.join(MODELS)}")
+    kind, build = MODELS[config.network]
+    try:
+        return build(config_from_dict(kind, config.network_config, "network_config."))
+    except ValueError as error:
+        raise OptionError(f"the network {config.network} cannot be built: {error}") from None
+
+
+def open_run(config: TrainConfig) -> Path:
+    """Make the run's folder, or check that the one that is there was started with this configuration."""
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    values = config.to_dict()
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
+        # How long and how loudly may change from one sitting to the next.
+        changed = [key for key in changed if key not in ("max_minutes", "log_every", "checkpoint_every", "calibration")]
+        if changed:
+            raise OptionError(
+                f"the run {config.name} was started with another {changed[0]}: choose another name, or remove {folder}"
+            )
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    return folder

@@ -1,0 +1,64 @@
+"""The loss of a supervised step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bonescan.train.config import LossConfig
+from bonescan.train.stream import Batch
+
+_SMOOTH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The parts of the loss; `total` is what is minimised."""
+
+    total: Tensor
+    dice: Tensor
+    pixel: Tensor
+    region: Tensor
+
+
+def supervised_loss(lesion_logits: Tensor, region_logits: Tensor, batch: Batch, config: LossConfig) -> Losses:
+    """Weigh the parts together.
+
+    lesion_logits: (N, 2, h, w); region_logits: (N, 2, R, h/2, w/2).
+    """
+    logits = lesion_logits.float()
+    dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
+    pixel = pixel_loss(logits, batch.lesion, batch.weight, config.pixel_scale)
+    region = region_loss(region_logits, batch.region, config.region_background)
+    total = config.dice * dice + config.pixel * pixel + config.region * region
+    return Losses(total, dice, pixel, region)
+
+
+def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """One minus the soft Dice of the whole batch, pixels weighted; 0..1.
+
+    Over the batch, not per image: an image without lesions has no Dice. On a batch without any lesion this
+    loss is nearly flat, which is why it never stands without `pixel_loss`.
+    """
+    common = (weight * probability * target).sum()
+    either = (weight * (probability + target)).sum()
+    return 1.0 - (2.0 * common + _SMOOTH) / (either + _SMOOTH)
+
+
+def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> Tensor:
+    """Weighted binary cross-entropy, mean over the pixels that count, times `scale`; 0 where none counts."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+    return scale * entropy / (weight > 0).sum().clamp(min=1)
+
+
+def region_loss(logits: Tensor, target: Tensor, background_weight: float) -> Tensor:
+    """Cross-entropy over the regions (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where nothing is known."""
+    classes = torch.ones(logits.shape[2], device=logits.device)
+    classes[0] = background_weight
+    flat = logits.flatten(0, 1).float()
+    total = functional.cross_entropy(flat, target.flatten(0, 1), classes, ignore_index=-1, reduction="sum")
+    known = target >= 0
+    return total / (known.sum() - (1.0 - background_weight) * (target == 0).sum()).clamp(min=1)

@@ -1,0 +1,79 @@
+"""Batches: which cases, which crops, which augmentation; all of it follows from (run seed, step, place in the batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bonescan.study import FloatImage
+from bonescan.train.augment import Sample, apply, sample
+from bonescan.train.cases import Case
+from bonescan.train.config import LossConfig, TrainConfig
+
+_BATCH, _SAMPLE = 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one step sees.
+
+    image: (N, 2, h, w) float32. lesion: (N, 2, h, w) float32, 0 or 1. weight: the same shape: each pixel's
+    weight in the lesion loss, 0 where a view is absent or unlabelled. region: (N, 2, h/2, w/2) int64, -1 where unknown.
+    """
+
+    image: Tensor
+    lesion: Tensor
+    weight: Tensor
+    region: Tensor
+
+
+def training_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
+    """The batch of one step; the same arguments give the same batch, whatever came before."""
+    rng = np.random.default_rng([config.seed, _BATCH, step])
+    weights = np.asarray(config.crop_weights) / sum(config.crop_weights)
+    rows = int(rng.choice(config.crop_rows, p=weights))
+    chosen = rng.integers(len(cases), size=config.batch_rows // rows)
+    samples = []
+    for place, index in enumerate(chosen.tolist()):
+        own = np.random.default_rng([config.seed, _SAMPLE, step, place])
+        parameters = sample(config.augment, own)
+        samples.append(apply(cases[index], (rows, config.crop_cols), parameters, config.normalisation))
+    return collate(samples, config.loss)
+
+
+def collate(samples: Sequence[Sample], config: LossConfig) -> Batch:
+    """Stack samples and weigh their pixels."""
+    lesions = np.stack([entry.lesions for entry in samples])
+    labelled = np.array([entry.labelled for entry in samples])
+    known = np.array([entry.region_views for entry in samples])
+    weights = np.stack([[lesion_weights(view, config) for view in entry.lesions] for entry in samples])
+    weights *= labelled[:, :, None, None]
+    # The region head works at half resolution.
+    regions = np.stack([entry.regions[:, ::2, ::2] for entry in samples]).astype(np.int64)
+    regions[~known] = -1
+    image = torch.from_numpy(np.stack([entry.image for entry in samples]))
+    return Batch(
+        image=image.contiguous(memory_format=torch.channels_last),
+        lesion=torch.from_numpy((lesions > 0).astype(np.float32)),
+        weight=torch.from_numpy(weights),
+        region=torch.from_numpy(regions),
+    )
+
+
+def lesion_weights(lesions: NDArray[np.uint8], config: LossConfig) -> FloatImage:
+    """Weight of each pixel of one view: 1 on background, on lesions by the root of one over their area.
+
+    A lesion of nine pixels and one of nine hundred then differ thirtyfold less in what missing them costs
+    than they would by area alone.
+    """
+    areas = np.bincount(lesions.ravel(), minlength=256).astype(np.float32)
+    table = np.sqrt(np.float32(config.reference_area_px) / np.maximum(areas, 1))
+    table = np.clip(table, config.least_weight, config.most_weight).astype(np.float32)
+    table[0] = 1.0
+    weights: FloatImage = table[lesions]
+    return weights

@@ -1,0 +1,57 @@
+"""A quick look at how well a network finds lesions, on cases that it did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import nn
+
+from bonescan.prepare import normalise
+from bonescan.study import FloatImage
+from bonescan.train.cases import Case
+from bonescan.train.config import TrainConfig
+
+_EIGHT = np.ones((3, 3), dtype=np.bool_)
+
+
+@torch.no_grad()
+def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[FloatImage, NDArray[np.uint8]]:
+    """Lesion probability and region map of the whole frame, each (2, rows, cols), the posterior mirrored."""
+    image = normalise(case.counts, config.normalisation, case.facts.references[0])
+    rows, cols = image.shape[1:]
+    padded = np.pad(image, ((0, 0), (0, -rows % 32), (0, -cols % 32)))
+    network.eval()
+    batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+        lesion, region = network(batch)
+    probability = torch.sigmoid(lesion.float())[0].numpy()
+    regions = region.argmax(dim=2)[0].to(torch.uint8).numpy().repeat(2, axis=1).repeat(2, axis=2)
+    return probability[:, :rows, :cols], regions[:, :rows, :cols]
+
+
+def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
+    """Pooled Dice at 0.5, share of lesions that a predicted pixel touches, false pieces a scan, region accuracy."""
+    common = either = found = lesions = false = 0
+    right = bone = 0
+    for case in cases:
+        probability, regions = predict_case(network, case, config)
+        predicted, truth = probability >= 0.5, np.asarray(case.lesions)
+        common += 2 * int((predicted & (truth > 0)).sum())
+        either += int(predicted.sum()) + int((truth > 0).sum())
+        for view in range(2):
+            lesions += len(np.unique(truth[view][truth[view] > 0]))
+            found += len(np.unique(truth[view][predicted[view] & (truth[view] > 0)]))
+            pieces, count = ndimage.label(predicted[view], structure=_EIGHT)
+            false += count - len(np.unique(pieces[(truth[view] > 0) & predicted[view]]))
+        right += int(((regions == case.regions) & (case.regions > 0)).sum())
+        bone += int((case.regions > 0).sum())
+    return {
+        "dice": common / either if either else 1.0,
+        "sensitivity": found / lesions if lesions else 1.0,
+        "false_per_scan": false / max(1, len(cases)),
+        "region_accuracy": right / bone if bone else 1.0,
+    }
