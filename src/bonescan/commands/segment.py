@@ -22,8 +22,8 @@ from bonescan.commands.console import Console
 
 if TYPE_CHECKING:
     from bonescan.pipeline import Model, Options
-    from bonescan.reading import ReadOptions
-    from bonescan.study import Result, Study
+    from bonescan.reading import ReadOptions, StudyFiles
+    from bonescan.study import Result
 
 FORMATS = ("json", "labels", "png")
 """The outputs that `--format` can name."""
@@ -121,40 +121,45 @@ class _Work:
     options: Options
     reading: ReadOptions
     done: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
 
     def do(self) -> None:
         """Read, segment, write and show every study."""
-        from bonescan.errors import InputError
-        from bonescan.reading import read_studies
+        from bonescan.reading import discover
 
+        studies = discover(self.command.inputs)
+        if len(studies) == 1:
+            self._try(studies[0])
+            return
         with self.console.progress("studies") as progress:
-            for name, study in read_studies(self.command.inputs, self.reading):
-                try:
-                    if isinstance(study, InputError):
-                        raise study
-                    self._finish(study)
-                except Exception as error:  # one study's failure, whatever it is, is not the others'
-                    self._fail(name, error)
-                done = len(self.done) + len(self.failures)
-                progress(done, done, name)
+            for number, files in enumerate(studies, start=1):
+                self._try(files)
+                progress(number, len(studies), files.key)
 
-    def _finish(self, study: Study) -> None:
+    def _try(self, files: StudyFiles) -> None:
+        """Do one study; its failure, whatever it is, is not the others'."""
+        try:
+            self._finish(files)
+        except Exception as error:
+            self._fail(files, error)
+
+    def _finish(self, files: StudyFiles) -> None:
         from bonescan.pipeline import segment
+        from bonescan.reading import read_files
         from bonescan.report.folder import write_result
         from bonescan.report.table import table
 
-        result = segment(study, self.model, self.options)
+        result = segment(read_files(files, self.reading), self.model, self.options)
         folder = write_result(result, self.command.out, self.command.format)
         self.done.append(_summary(result, folder))
         if not self.command.json:
-            self.console.out(f"{table(result)}\n  written to {folder}\n")
+            self.console.out(f"{table(result)}\nWritten to {folder}\n")
 
-    def _fail(self, name: str, error: Exception) -> None:
+    def _fail(self, files: StudyFiles, error: Exception) -> None:
         sentence = self.console.explain(error)
-        self.failures.append({"input": name, "error": sentence})
+        self.failures.append({"study": files.key, "files": [str(path) for path in files.paths], "error": sentence})
         if not self.command.json:
-            self.console.error(f"{name}: {sentence}")
+            self.console.error(f"{files.key}: {sentence}")
 
     def summarise(self) -> None:
         """Say at the end what was done and name each failure."""
@@ -165,7 +170,7 @@ class _Work:
         if self.failures and len(self.done) + len(self.failures) > 1:
             self.console.note(f"{len(self.done)} done, {len(self.failures)} failed:")
             for failure in self.failures:
-                self.console.note(f"  {failure['input']}: {failure['error']}")
+                self.console.note(f"  {failure['study']}: {failure['error']}")
         if self.done:
             self.console.out(RESEARCH_USE_ONLY)
 

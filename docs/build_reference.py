@@ -1,0 +1,142 @@
+"""Write the pages of docs/reference that the code itself knows: `.venv/bin/python docs/build_reference.py`.
+
+A test compares the committed pages with what this makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+from dataclasses import MISSING, Field, fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import bonescan
+from bonescan.commands import COMMANDS
+from bonescan.train.config import TrainConfig
+
+REFERENCE = Path(__file__).parent / "reference"
+MADE = "<!-- Made by docs/build_reference.py; change the code, not this page. -->"
+
+
+def cell(text: str) -> str:
+    """Text that fits a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def command_line() -> str:
+    """Every command with its arguments."""
+    pages = [
+        "# Command line",
+        MADE,
+        "Every command takes `--help`. `bonescan --version` prints the version; `bonescan --traceback COMMAND ...` "
+        "shows where in the code an unexpected error came from.",
+        "| exit code | meaning |\n|---|---|\n| 0 | all done |\n"
+        "| 1 | some inputs failed; the others are done, and each failure is named at the end |\n"
+        "| 2 | nothing could be done: bad arguments, no model, a broken installation |\n| 130 | interrupted |",
+        "Results go to standard output, everything else to standard error. An error is one sentence: what is wrong, "
+        "with the value, and what to do.",
+    ]
+    for words, command in COMMANDS.items():
+        parser = argparse.ArgumentParser(add_help=False)
+        command.add_arguments(parser)
+        rows = [f"| {_argument(action)} | {cell(action.help or '')} |" for action in parser._actions]
+        purpose = (command.__doc__ or "").strip()
+        pages += [f"## bonescan {words}", purpose, "\n".join(["| argument | meaning |", "|---|---|", *rows])]
+    return "\n\n".join(pages) + "\n"
+
+
+def _argument(action: argparse.Action) -> str:
+    metavar = action.metavar if isinstance(action.metavar, str) else "\\|".join(map(str, action.choices or ()))
+    metavar = metavar.replace("|", "\\|") if action.choices is None else metavar
+    if not action.option_strings:
+        return f"`{metavar}`" + (" ..." if action.nargs == "+" else "")
+    value = "" if action.nargs == 0 else f" {metavar}"
+    required = " (required)" if action.required else ""
+    return ", ".join(f"`{option}{value}`" for option in action.option_strings) + required
+
+
+def configuration() -> str:
+    """Every key of a training's TOML file."""
+    pages = [
+        "# Configuration of a training",
+        MADE,
+        "A TOML file for `bonescan train`; every key has a default, so that an empty file is a complete one. A key "
+        "that is not known is an error that names the nearest known one. On the command line, `--set key=value` or "
+        "`--set table.key=value` takes the place of what the file says.",
+    ]
+    return "\n\n".join(pages + _tables(TrainConfig, "")) + "\n"
+
+
+def _tables(config: type[Any], table: str) -> list[str]:
+    said = field_docstrings(config)
+    nested = {field: field.default_factory for field in fields(config) if is_dataclass(field.default_factory)}
+    rows = [
+        f"| `{field.name}` | `{cell(_default(field))}` | {cell(said.get(field.name, ''))} |"
+        for field in fields(config)
+        if field not in nested
+    ]
+    title = f"## `[{table}]`" if table else "## At the top"
+    pages = [
+        title,
+        inspect.cleandoc(config.__doc__ or "").partition("\n\n")[0],
+        "\n".join(["| key | default | meaning |", "|---|---|---|", *rows]),
+    ]
+    for field, inner in nested.items():
+        pages += _tables(inner, f"{table}.{field.name}".lstrip("."))
+    return pages
+
+
+def _default(field: Field[Any]) -> str:
+    value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
+def field_docstrings(config: type[Any]) -> dict[str, str]:
+    """The string under each field of a dataclass, or what its own docstring says as `name: meaning.`"""
+    body = ast.parse(dedent(inspect.getsource(config))).body[0].body
+    own = inspect.cleandoc(config.__doc__ or "").partition("\n\n")[2]
+    said = {name: meaning.strip() for name, meaning in re.findall(r"^(\w+): (.+(?:\n +.+)*)$", own, re.MULTILINE)}
+    for statement, following in pairwise(body):
+        is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and is_text:
+            said[statement.target.id] = str(following.value.value)
+    return said
+
+
+def python() -> str:
+    """The public names."""
+    rows = []
+    for name in bonescan.__all__:
+        value = getattr(bonescan, name)
+        signature = "" if isinstance(value, type) else cell(str(inspect.signature(value)).replace("'", ""))
+        first = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
+        rows.append(f"| `bonescan.{name}{signature}` | {cell(first)} |")
+    pages = [
+        "# Python",
+        MADE,
+        "These names are the public interface; all others may change. Their docstrings say shapes, units and errors.",
+        "\n".join(["| name | meaning |", "|---|---|", *rows]),
+    ]
+    return "\n\n".join(pages) + "\n"
+
+
+PAGES = {"command-line.md": command_line, "configuration.md": configuration, "python.md": python}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make())
+
+
+if __name__ == "__main__":
+    main()
