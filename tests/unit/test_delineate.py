@@ -1,0 +1,216 @@
+"""Probability maps to outlines, on maps small enough to draw by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from bonescan.contours import mask_of
+from bonescan.delineate import Thresholds, delineate
+from bonescan.errors import OptionError
+from bonescan.prediction import Prediction
+from bonescan.study import REGIONS, Region, View
+
+PLAIN = Thresholds(low=0.4, high=0.6, min_area_px=1, split_prominence=1.0)
+"""No splitting, no minimal size."""
+RIBS = REGIONS.index(Region.RIBS)
+
+
+def predict(*, region=RIBS, **views):
+    lesion = {View(name): np.asarray(image, dtype=np.float32) for name, image in views.items()}
+    return Prediction(lesion, {view: np.full(image.shape, region, dtype=np.uint8) for view, image in lesion.items()})
+
+
+def picture(*rows):
+    """A map drawn with digits: 7 stands for 0.7."""
+    return np.array([[int(digit) / 10 for digit in row] for row in rows])
+
+
+def disc(shape, row, col, radius, edge=0.8):
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    return 1.0 / (1.0 + np.exp((np.hypot(rows - row, cols - col) - radius) / edge))
+
+
+def frame_mask(outline, shape):
+    mask = np.zeros(shape, dtype=bool)
+    mask[outline.window] = outline.mask
+    return mask
+
+
+def test_a_scan_without_lesions_has_no_outlines():
+    assert delineate(predict(anterior=np.zeros((20, 9)), posterior=np.full((20, 9), 0.55)), PLAIN) == ()
+
+
+def test_hysteresis_keeps_weak_pixels_only_beside_a_sure_one():
+    (outline,) = delineate(predict(anterior=picture("0000000", "0560055", "0040000", "0000000")), PLAIN)
+    assert outline.origin == (1, 1)
+    np.testing.assert_array_equal(outline.mask, [[True, True], [False, True]])
+    assert outline.probability == pytest.approx((0.5 + 0.6 + 0.4) / 3)
+
+
+def test_diagonal_neighbours_are_one_lesion():
+    assert len(delineate(predict(anterior=picture("7000", "0700", "0007")), PLAIN)) == 2
+
+
+def test_small_pieces_are_dropped():
+    prediction = predict(anterior=picture("7700000", "7000777", "0000000"))
+    assert len(delineate(prediction, replace(PLAIN, min_area_px=3))) == 2
+    assert len(delineate(prediction, replace(PLAIN, min_area_px=4))) == 0
+
+
+def test_small_holes_are_filled_and_large_ones_cut_open():
+    ring = np.pad(np.full((7, 9), 0.9), 2)
+    ring[4:7, 4:9] = 0.0  # a hole of 15 pixels; the wall is thinnest left and right (2), and above and below (2)
+    (filled,) = delineate(predict(anterior=ring), replace(PLAIN, max_hole_px=15))
+    assert filled.mask.sum() == 63
+    (opened,) = delineate(predict(anterior=ring), replace(PLAIN, max_hole_px=14))
+    assert opened.mask.sum() == 63 - 15 - 2
+    np.testing.assert_array_equal(mask_of(opened.contour, ring.shape), frame_mask(opened, ring.shape))
+
+
+def test_a_lesion_in_the_hole_of_another_stays_a_lesion_of_its_own():
+    ring = np.pad(np.full((13, 13), 0.9), 1)
+    ring[3:12, 3:12] = 0.0
+    ring[7, 7] = 0.9
+    outlines = delineate(predict(anterior=ring), replace(PLAIN, max_hole_px=10))
+    assert sorted(int(outline.mask.sum()) for outline in outlines) == [1, 169 - 81 - 2]
+
+
+def test_nested_rings_are_all_opened():
+    rows, cols = np.mgrid[:41, :41]
+    rings = (np.maximum(abs(rows - 20), abs(cols - 20)) % 6 < 3).astype(float) * 0.9
+    outlines = delineate(predict(anterior=rings), replace(PLAIN, max_hole_px=0))
+    assert len(outlines) == 4
+    for outline in outlines:
+        np.testing.assert_array_equal(mask_of(outline.contour, rings.shape), frame_mask(outline, rings.shape))
+
+
+@pytest.mark.parametrize("region", [Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER])
+def test_what_lies_mostly_on_tracer_outside_bone_is_no_lesion(region):
+    prediction = predict(anterior=picture("000000", "077770", "000000"))
+    regions = prediction.region[View.ANTERIOR].copy()
+    regions[1, 1:4] = REGIONS.index(region)
+    assert delineate(Prediction(prediction.lesion, {View.ANTERIOR: regions}), PLAIN) == ()
+    regions[1, 3] = RIBS  # now half, which is not most
+    assert len(delineate(Prediction(prediction.lesion, {View.ANTERIOR: regions}), PLAIN)) == 1
+
+
+def test_region_is_the_most_frequent_bone_under_the_mask_or_the_nearest():
+    prediction = predict(anterior=picture("0000000", "0777770", "0000000"), region=0)
+    regions = prediction.region[View.ANTERIOR].copy()
+
+    def region():
+        (outline,) = delineate(Prediction(prediction.lesion, {View.ANTERIOR: regions}), PLAIN)
+        return outline.region
+
+    assert region() is Region.BACKGROUND
+    regions[0, 0], regions[2, 4] = REGIONS.index(Region.SKULL), REGIONS.index(Region.STERNUM)
+    assert region() is Region.STERNUM
+    regions[1, 1:4] = [REGIONS.index(name) for name in (Region.KIDNEY, Region.KIDNEY, Region.SCAPULA)]
+    assert region() is Region.SCAPULA
+
+
+def test_order_is_anterior_first_then_from_top_to_bottom():
+    front = picture("0000700", "0000000", "7000007", "0000000", "0070000")
+    outlines = delineate(predict(posterior=front, anterior=front), PLAIN)
+    assert [(outline.view, outline.origin) for outline in outlines] == [
+        (view, origin) for view in View for origin in [(0, 4), (2, 0), (2, 6), (4, 2)]
+    ]
+
+
+def test_touching_lesions_are_split_at_the_neck_even_where_probability_saturates():
+    shape = (40, 60)
+    both = np.maximum(disc(shape, 20, 20, 7), disc(shape, 20, 34, 7))
+    thresholds = Thresholds(low=0.4, high=0.6)
+    left, right = delineate(predict(anterior=both), thresholds)
+    assert left.mask.sum() + right.mask.sum() == (both >= 0.4).sum()
+    assert abs(int(left.mask.sum()) - int(right.mask.sum())) <= 14  # the pixels halfway go to one side
+    assert left.contour[:, 1].max() == pytest.approx(27, abs=1)
+    assert len(delineate(predict(anterior=both), replace(thresholds, split_prominence=1.0))) == 1
+
+
+def test_one_round_or_long_lesion_is_not_split():
+    shape = (40, 60)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    bar = ((abs(rows - 20) <= 3) & (abs(cols - 30) <= 20)) * 0.9
+    for single in (disc(shape, 20, 20, 7), bar):
+        assert len(delineate(predict(anterior=single), Thresholds())) == 1
+
+
+def test_neither_half_of_a_split_is_left_without_a_sure_pixel():
+    shape = (40, 60)
+    faint = np.maximum(disc(shape, 20, 20, 7), 0.58 * disc(shape, 20, 34, 7))
+    assert len(delineate(predict(anterior=faint), Thresholds(low=0.3, high=0.6))) == 1
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.7, 3.0), st.integers(0, 12), st.integers(1, 6))
+def test_on_any_map_outlines_are_disjoint_exact_and_repeatable(seed, smoothness, max_hole_px, min_area_px):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((48, 40)), smoothness)
+    noise = (noise - noise.min()) / (noise.max() - noise.min())
+    thresholds = Thresholds(0.45, 0.7, min_area_px=min_area_px, max_hole_px=max_hole_px, split_prominence=0.05)
+    outlines = delineate(predict(anterior=noise), thresholds)
+    covered = np.zeros(noise.shape, dtype=int)
+    for outline in outlines:
+        mask = frame_mask(outline, noise.shape)
+        covered += mask
+        assert mask.sum() >= min_area_px
+        assert noise[mask].max() >= np.float32(0.7)
+        np.testing.assert_array_equal(mask_of(outline.contour, noise.shape), mask)
+        np.testing.assert_array_equal(ndimage.binary_fill_holes(mask), mask)
+    assert covered.max(initial=0) <= 1
+    again = delineate(predict(anterior=noise), thresholds)
+    assert [(outline.origin, outline.mask.tobytes()) for outline in outlines] == [
+        (outline.origin, outline.mask.tobytes()) for outline in again
+    ]
+
+
+def test_thresholds_survive_their_dictionary():
+    thresholds = Thresholds(0.3, 0.7, 6, 0.2, 2.0, 10, 0.25)
+    assert Thresholds.from_dict(thresholds.to_dict()) == thresholds
+    assert Thresholds.from_dict({"high": 1}) == Thresholds(high=1.0)
+    assert Thresholds.from_dict({}) == Thresholds()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"min_area": 3}, "'min_area' is no threshold: did you mean 'min_area_px'?"),
+        ({"hihg": 0.5}, "did you mean 'high'"),
+        ({"low": "0.5"}, "type float, not '0.5'"),
+        ({"low": True}, "type float, not True"),
+        ({"min_area_px": 2.5}, "type int, not 2.5"),
+        ({"low": 0.0}, "0 < low <= high <= 1"),
+        ({"low": 0.7, "high": 0.6}, "low = 0.7 and high = 0.6"),
+        ({"high": float("nan")}, "high = nan"),
+        ({"min_area_px": 0}, "min_area_px = 0"),
+        ({"split_prominence": 0.0}, "split_prominence"),
+        ({"split_smoothing_px": -1.0}, "split_smoothing_px"),
+        ({"max_hole_px": -1}, "max_hole_px"),
+        ({"excluded_share": 1.5}, "excluded_share"),
+    ],
+)
+def test_wrong_thresholds_are_refused_with_a_sentence(values, sentence):
+    with pytest.raises(OptionError) as error:
+        Thresholds.from_dict(values)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lesion", "region"),
+    [
+        ({View.ANTERIOR: np.zeros((2, 2))}, {}),
+        ({View.ANTERIOR: np.zeros((2, 2))}, {View.ANTERIOR: np.zeros((2, 3))}),
+        ({View.ANTERIOR: np.full((2, 2), np.nan)}, {View.ANTERIOR: np.zeros((2, 2))}),
+        ({View.ANTERIOR: np.full((2, 2), 1.5)}, {View.ANTERIOR: np.zeros((2, 2))}),
+        ({View.ANTERIOR: np.zeros((2, 2))}, {View.ANTERIOR: np.full((2, 2), len(REGIONS))}),
+    ],
+    ids=["views differ", "shapes differ", "not a number", "above one", "no region"],
+)
+def test_a_senseless_prediction_is_refused(lesion, region):
+    with pytest.raises(ValueError, match=r"map|views"):
+        Prediction(lesion, region)
