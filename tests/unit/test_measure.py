@@ -1,0 +1,200 @@
+"""Measures, checked against values worked out by hand on a drawn body."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bonescan.delineate import Outline, contour_of
+from bonescan.measure import measure, midline_columns
+from bonescan.prediction import Prediction
+from bonescan.study import REGIONS, Region, Scan, Side, Spacing, Study, View
+
+SHAPE = (120, 81)
+SPINE = REGIONS.index(Region.THORACIC_SPINE)
+RIBS = REGIONS.index(Region.RIBS)
+KIDNEY = REGIONS.index(Region.KIDNEY)
+
+
+def body(views=tuple(View), *, spacing=None, counts=10.0):
+    """A spine in columns 38 to 42 and ribs beside it in rows 30 to 89, so that the midline is column 40."""
+    regions = np.zeros(SHAPE, dtype=np.uint8)
+    regions[30:90, 10:71] = RIBS
+    regions[30:90, 38:43] = SPINE
+    study = Study("body", {view: Scan(view, np.full(SHAPE, counts)) for view in views}, spacing=spacing)
+    lesion = {view: np.zeros(SHAPE, dtype=np.float32) for view in views}
+    return study, Prediction(lesion, dict.fromkeys(views, regions))
+
+
+def outline(view, origin, mask, region=Region.RIBS):
+    mask = np.asarray(mask, dtype=bool)
+    return Outline(view, origin, mask, contour_of(mask) + np.array(origin, dtype=float), 0.8, region)
+
+
+def with_counts(study, view, patches):
+    """The study with other counts in some rectangles of one view."""
+    counts = study.counts(view).copy()
+    for (rows, cols), value in patches.items():
+        counts[slice(*rows), slice(*cols)] = value
+    return Study(study.key, {**study.scans, view: Scan(view, counts)}, spacing=study.spacing)
+
+
+def test_a_scan_without_lesions_has_a_burden_of_none():
+    study, prediction = body(spacing=Spacing(2.0, 2.5))
+    lesions, burden = measure(study, (), prediction)
+    assert lesions == ()
+    assert set(burden) == set(View)
+    for found in burden.values():
+        assert (found.lesions, found.area_px, found.area_mm2) == (0, 0, 0.0)
+        assert (found.skeleton_px, found.skeleton_share) == (60 * 61, 0.0)
+
+
+def test_area_and_counts_are_measured_on_the_mask():
+    study, prediction = body(spacing=Spacing(2.0, 2.5))
+    study = with_counts(study, View.ANTERIOR, {((50, 51), (20, 22)): 60.0, ((51, 52), (20, 21)): 30.0})
+    (lesion,), _ = measure(study, [outline(View.ANTERIOR, (50, 20), [[1, 1], [1, 0]])], prediction)
+    assert (lesion.id, lesion.view, lesion.region, lesion.probability) == (1, View.ANTERIOR, Region.RIBS, 0.8)
+    measures = lesion.measures
+    assert (measures.area_px, measures.area_mm2) == (3, 15.0)
+    assert (measures.counts_total, measures.counts_mean, measures.counts_max) == (150.0, 50.0, 60.0)
+    assert measures.contrast == 5.0
+    assert measures.contrast_mirror == 5.0
+
+
+def test_without_spacing_there_are_no_millimetres():
+    study, prediction = body()
+    lesions, burden = measure(study, [outline(View.POSTERIOR, (50, 20), [[1]])], prediction)
+    assert lesions[0].measures.area_mm2 is None
+    assert burden[View.POSTERIOR].area_mm2 is None
+    assert burden[View.POSTERIOR].area_px == 1
+
+
+def test_contrast_looks_at_bone_in_a_ring_and_leaves_out_blur_lesions_and_what_is_no_bone():
+    study, prediction = body()
+    lesion = outline(View.ANTERIOR, (50, 20), np.ones((4, 4)))
+    other = outline(View.ANTERIOR, (50, 28), np.ones((4, 2)))
+    study = with_counts(
+        study,
+        View.ANTERIOR,
+        {
+            ((48, 56), (20, 24)): 99.0,  # the lesion's blur: within 2 pixels
+            ((50, 54), (18, 26)): 99.0,
+            ((50, 54), (20, 24)): 40.0,
+            ((50, 54), (28, 30)): 99.0,  # the other lesion
+            ((57, 64), (20, 24)): 99.0,  # a kidney
+            ((30, 90), (35, 36)): 99.0,  # bone, but too far
+        },
+    )
+    regions = prediction.region[View.ANTERIOR].copy()
+    regions[57:64, 20:24] = KIDNEY
+    prediction = Prediction(prediction.lesion, {**prediction.region, View.ANTERIOR: regions})
+    lesions, _ = measure(study, [lesion, other], prediction)
+    assert lesions[0].measures.contrast == pytest.approx(4.0)
+
+
+def test_contrast_is_none_without_bone_around_and_without_counts_there():
+    study, prediction = body()
+    off_bone = outline(View.ANTERIOR, (5, 5), np.ones((2, 2)))
+    lesions, _ = measure(study, [off_bone], prediction)
+    assert (lesions[0].measures.contrast, lesions[0].measures.contrast_mirror) == (None, None)
+    dark, prediction = body(counts=0.0)
+    lesions, _ = measure(dark, [outline(View.ANTERIOR, (50, 20), np.ones((2, 2)))], prediction)
+    assert (lesions[0].measures.contrast, lesions[0].measures.contrast_mirror) == (None, None)
+
+
+def test_contrast_mirror_compares_with_the_other_side_of_the_midline():
+    study, prediction = body()
+    study = with_counts(study, View.POSTERIOR, {((50, 54), (20, 24)): 60.0, ((50, 54), (57, 61)): 20.0})
+    lesions, _ = measure(study, [outline(View.POSTERIOR, (50, 20), np.ones((4, 4)))], prediction)
+    assert lesions[0].measures.contrast_mirror == 3.0
+
+
+def test_contrast_mirror_leaves_out_lesions_and_is_none_when_too_little_is_left():
+    study, prediction = body()
+    lesion = outline(View.ANTERIOR, (50, 20), np.ones((4, 4)))
+    half = outline(View.ANTERIOR, (50, 57), np.ones((4, 3)))
+    study = with_counts(study, View.ANTERIOR, {((50, 54), (20, 24)): 60.0, ((50, 54), (57, 60)): 99.0})
+    lesions, _ = measure(study, [lesion, half], prediction)
+    assert lesions[0].measures.contrast_mirror == 6.0
+    whole = outline(View.ANTERIOR, (50, 57), np.ones((4, 4)))
+    lesions, _ = measure(study, [lesion, whole], prediction)
+    assert lesions[0].measures.contrast_mirror is None
+
+
+def test_contrast_mirror_is_none_where_the_mirrored_place_leaves_the_frame():
+    study, prediction = body()
+    regions = np.roll(prediction.region[View.ANTERIOR], 25, axis=1)
+    prediction = Prediction(prediction.lesion, dict.fromkeys(View, regions))
+    lesions, _ = measure(study, [outline(View.ANTERIOR, (50, 5), np.ones((2, 2)))], prediction)
+    assert lesions[0].measures.contrast_mirror is None
+
+
+@pytest.mark.parametrize(
+    ("view", "col", "spacing", "side"),
+    [
+        (View.ANTERIOR, 20, None, Side.RIGHT),
+        (View.ANTERIOR, 60, None, Side.LEFT),
+        (View.POSTERIOR, 20, None, Side.LEFT),
+        (View.POSTERIOR, 60, None, Side.RIGHT),
+        (View.ANTERIOR, 36, None, Side.MIDLINE),
+        (View.POSTERIOR, 44, None, Side.MIDLINE),
+        (View.ANTERIOR, 35, None, Side.RIGHT),
+        (View.ANTERIOR, 35, Spacing(2.0, 2.0), Side.MIDLINE),
+        (View.ANTERIOR, 37, Spacing(4.0, 4.0), Side.RIGHT),
+    ],
+)
+def test_side_comes_from_view_and_column(view, col, spacing, side):
+    study, prediction = body(spacing=spacing)
+    lesions, _ = measure(study, [outline(view, (50, col), [[1]])], prediction)
+    assert lesions[0].side is side
+
+
+def test_burden_counts_per_view_and_never_exceeds_the_skeleton():
+    study, prediction = body(spacing=Spacing(2.0, 2.0))
+    found = [
+        outline(View.ANTERIOR, (50, 20), np.ones((3, 4))),
+        outline(View.ANTERIOR, (10, 10), np.ones((4, 4))),  # the region map shows no bone here
+        outline(View.POSTERIOR, (50, 20), np.ones((1, 5))),
+    ]
+    lesions, burden = measure(study, found, prediction)
+    assert [lesion.id for lesion in lesions] == [1, 2, 3]
+    front, back = burden[View.ANTERIOR], burden[View.POSTERIOR]
+    assert (front.lesions, front.area_px, front.area_mm2, front.skeleton_px) == (2, 28, 112.0, 3660 + 16)
+    assert front.skeleton_share == 28 / 3676
+    assert (back.lesions, back.area_px, back.skeleton_px) == (1, 5, 3660)
+
+
+def test_without_a_skeleton_the_share_is_none():
+    study, prediction = body(views=(View.ANTERIOR,))
+    nothing = Prediction(prediction.lesion, {View.ANTERIOR: np.zeros(SHAPE, dtype=np.uint8)})
+    lesions, burden = measure(study, [outline(View.ANTERIOR, (50, 20), [[1]])], nothing)
+    assert set(burden) == {View.ANTERIOR}
+    assert (burden[View.ANTERIOR].skeleton_px, burden[View.ANTERIOR].skeleton_share) == (0, None)
+    assert lesions[0].measures.contrast is None
+
+
+def test_the_midline_follows_a_bent_spine_and_goes_on_straight_beyond_it():
+    regions = np.zeros((200, 100), dtype=np.uint8)
+    for row in range(20, 120):
+        column = 50 + round(8 * np.sin((row - 20) / 99 * np.pi))
+        regions[row, column - 3 : column + 4] = SPINE
+    midline = midline_columns(regions, np.ones((200, 100), dtype=np.float32))
+    assert midline[70] == pytest.approx(58, abs=1)
+    assert midline[22] == pytest.approx(51, abs=3)
+    tilted = np.zeros_like(regions)
+    for row in range(20, 120):
+        tilted[row, 30 + row // 10 : 35 + row // 10] = SPINE
+    tilted[60, :20] = SPINE  # a wrong row changes nothing
+    midline = midline_columns(tilted, np.ones((200, 100), dtype=np.float32))
+    assert midline[60] == pytest.approx(38, abs=1)
+    assert midline[190] == pytest.approx(32 + 19, abs=1)
+
+
+def test_the_midline_without_spine_is_the_middle_of_the_skeleton_or_of_the_counts():
+    counts = np.zeros((60, 40), dtype=np.float32)
+    counts[:, 10:31] = 1.0
+    regions = np.zeros((60, 40), dtype=np.uint8)
+    np.testing.assert_allclose(midline_columns(regions, counts), 20.0)
+    regions[10:50, 20:25] = RIBS
+    np.testing.assert_allclose(midline_columns(regions, counts), 22.0)
+    np.testing.assert_allclose(midline_columns(np.zeros_like(regions), np.zeros_like(counts)), 19.5)
