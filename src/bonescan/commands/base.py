@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bonescan.errors import OptionError
 
 if TYPE_CHECKING:
     from bonescan.commands.console import Console
@@ -30,6 +34,19 @@ class Command(ABC):
     @abstractmethod
     def run(self, console: Console) -> int:
         """Do it; returns the exit code. Raises BonescanError when nothing could be done."""
+
+
+@contextmanager
+def training_extra() -> Iterator[None]:
+    """Import what the base does not install; OptionError says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("bonescan"):
+            raise
+        raise OptionError(
+            f"this needs {error.name}, which the base does not install: pip install 'bonescan[train]'"
+        ) from error
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -6,15 +6,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from bonescan.errors import BonescanError
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps in all, what was done last)."""
+
+class Progress(Protocol):
+    """Where a long command says how far it is."""
+
+    def __call__(self, done: int, total: int, last: str = "", stage: str | None = None) -> None:
+        """Steps done, steps in all, what was done last, and what the steps are where that changes on the way."""
+
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -83,20 +88,21 @@ class Console:
         with bar:
             task = bar.add_task(label, total=None, last="")
 
-            def show(done: int, total: int, last: str) -> None:
-                bar.update(task, completed=done, total=total, last=last.translate(_CONTROLS).replace("[", r"\["))
+            def show(done: int, total: int, last: str = "", stage: str | None = None) -> None:
+                safe = last.translate(_CONTROLS).replace("[", r"\[")
+                bar.update(task, completed=done, total=total, last=safe, description=stage or label)
 
             yield show
 
     def _plain_progress(self, label: str) -> Progress:
-        last_line = 0.0
+        said_at, said_of = 0.0, ""
 
-        def show(done: int, total: int, last: str) -> None:
-            nonlocal last_line
-            now = time.monotonic()
-            if done == total or now - last_line >= _SECONDS_BETWEEN_LINES:
-                last_line = now
-                self.note(f"{label} {done}/{total}{': ' if last else ''}{last}")
+        def show(done: int, total: int, last: str = "", stage: str | None = None) -> None:
+            nonlocal said_at, said_of
+            steps, now = stage or label, time.monotonic()
+            if done == total or steps != said_of or now - said_at >= _SECONDS_BETWEEN_LINES:
+                said_at, said_of = now, steps
+                self.note(f"{steps} {done}/{total}{': ' if last else ''}{last}")
 
         return show
 

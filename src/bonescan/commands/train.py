@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, training_extra
 from bonescan.commands.console import Console
-from bonescan.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +33,15 @@ class Train(Command):
 
     def run(self, console: Console) -> int:
         """Train, or go on training."""
-        if find_spec("torch") is None:
-            raise OptionError("training needs torch, which is not installed: pip install 'bonescan[train]'")
-        from bonescan.train import run_from_toml
+        with training_extra():
+            from bonescan.train import run_from_toml
 
-        with console.progress("steps") as progress:
-            folder = run_from_toml(self.config, self.overrides, progress)
+        with console.progress("train") as progress:
+            folder = run_from_toml(
+                self.config,
+                self.overrides,
+                lambda report: progress(report.done, report.total, str(report), report.stage),
+            )
         console.out(f"The run is in {folder}; `bonescan model export {folder} -o FOLDER` makes a model of it.")
         console.out(RESEARCH_USE_ONLY)
         return DONE

@@ -1,0 +1,94 @@
+"""The documentation's commands, Python and TOML work; its links lead somewhere; its generated pages are current."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from bonescan.train.config import TrainConfig, config_from_dict
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(
+    r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    body: str
+    why_not_run: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(found["kind"], found["body"], found["why"]) for found in BLOCK.finditer(page.read_text())]
+
+
+def runnable(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.kind in ("console", "python") and block.why_not_run is None]
+
+
+def command_of(block: Block) -> list[str]:
+    if block.kind == "python":
+        return [sys.executable, "-W", "error", "-c", block.body]
+    commands = [line.removeprefix("$ ") for line in block.body.splitlines() if line.startswith("$ ")]
+    return ["bash", "-euo", "pipefail", "-c", "\n".join(commands)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for block in runnable(page):
+        done = subprocess.run(
+            command_of(block),
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_tutorial_and_the_readme_have_blocks_that_run():
+    for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):
+        assert {block.kind for block in runnable(page)} == {"console", "python"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_has_a_kind_and_toml_is_a_configuration(page):
+    assert page.read_text().count("```") == 2 * len(blocks(page))
+    for block in blocks(page):
+        assert block.kind in ("console", "python", "toml", "json", "text")
+        if block.kind == "toml":
+            config_from_dict(TrainConfig, tomllib.loads(block.body))
+        if block.kind == "python":
+            compile(block.body, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_generated_pages_are_what_the_code_says():
+    place = ROOT / "docs" / "build_reference.py"
+    spec = spec_from_file_location("build_reference", place)
+    assert spec is not None
+    assert spec.loader is not None
+    build = module_from_spec(spec)
+    spec.loader.exec_module(build)
+    for name, make in build.PAGES.items():
+        page = ROOT / "docs" / "reference" / name
+        assert page.read_text() == make(), f"{name} is not current: run .venv/bin/python docs/build_reference.py"

@@ -1,0 +1,198 @@
+"""The command line as its users run it: simulate, segment, read what was written, evaluate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bonescan.study import View
+
+EVERY_OUTPUT = {"lesions.json", "labels_anterior.png", "labels_posterior.png", "overlay.png"}
+
+
+@pytest.fixture(scope="module")
+def cohort(cli, tmp_path_factory) -> Path:
+    """Two simulated patients."""
+    folder = tmp_path_factory.mktemp("simulated") / "cohort"
+    done = cli("simulate", "-o", folder, "--count", 2, "--seed", 5, "--header", "ge")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def segmented(cli, cohort):
+    """The run of `segment` on them, and its folder."""
+    out = cohort.parent / "result"
+    return cli("segment", cohort, "-o", out), out
+
+
+def scans(cohort: Path) -> list[Path]:
+    return sorted(cohort.rglob("*.dcm"))
+
+
+def lesions_of(study: Path) -> dict:
+    return json.loads((study / "lesions.json").read_text())
+
+
+def test_every_study_has_every_output_and_nothing_else_is_left(segmented):
+    done, out = segmented
+    assert done.returncode == 0, done.stderr
+    studies = sorted(out.iterdir())
+    assert len(studies) == 2
+    for study in studies:
+        assert {path.name for path in study.iterdir()} == EVERY_OUTPUT
+
+
+def test_the_terminal_shows_a_table_a_study_and_says_research_use_only(segmented):
+    done, out = segmented
+    for study in out.iterdir():
+        assert study.name in done.stdout
+    assert "research use only" in done.stdout.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_json_and_label_pictures_tell_the_same_lesions(segmented):
+    for study in segmented[1].iterdir():
+        found = lesions_of(study)
+        assert found["research_use_only"] is True
+        for view in View:
+            with Image.open(study / f"labels_{view}.png") as picture:
+                labels = np.asarray(picture)
+            here = [lesion for lesion in found["lesions"] if lesion["view"] == view]
+            assert labels.shape == tuple(found["views"][view]["shape"])
+            assert set(np.unique(labels)) - {0} == {lesion["id"] for lesion in here}
+            for lesion in here:
+                assert np.count_nonzero(labels == lesion["id"]) == lesion["area_px"]
+                assert lesion["contour"][0] == lesion["contour"][-1]
+
+
+def test_the_same_input_gives_the_same_result(cli, cohort, segmented, tmp_path):
+    assert cli("segment", cohort, "-o", tmp_path / "again").returncode == 0
+    for study in segmented[1].iterdir():
+        assert lesions_of(study)["lesions"] == lesions_of(tmp_path / "again" / study.name)["lesions"]
+
+
+def test_evaluate_compares_with_the_truth(cli, cohort, segmented, tmp_path):
+    report = tmp_path / "report.json"
+    done = cli("evaluate", segmented[1], cohort, "-o", report)
+    assert done.returncode == 0, done.stderr
+    assert "research use only" in done.stdout.lower()
+    assert json.loads(report.read_text())
+
+
+def test_json_is_one_document_and_names_failures(cli, cohort, tmp_path):
+    garbage = tmp_path / "garbage.dcm"
+    garbage.write_bytes(b"not a scan" * 100)
+    done = cli("segment", scans(cohort)[0], garbage, "-o", tmp_path / "out", "--json", "--format", "json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["research_use_only"] is True
+    (study,) = told["studies"]
+    assert {path.name for path in Path(study["folder"]).iterdir()} == {"lesions.json"}
+    assert study["lesions"] == len(lesions_of(Path(study["folder"]))["lesions"])
+    (failure,) = told["failures"]
+    assert failure["files"] == [str(garbage)]
+
+
+def test_garbage_among_good_files_does_not_stop_the_others(cli, cohort, tmp_path):
+    folder = tmp_path / "mixed"
+    for number, scan in enumerate(scans(cohort)):
+        shutil.copytree(scan.parent, folder / f"study{number}")
+    for name, content in {
+        "empty": b"",
+        "garbage": b"\x00\xff" * 500,
+        "cut": scans(cohort)[0].read_bytes()[:5000],
+    }.items():
+        (folder / name).mkdir()
+        (folder / name / "scan.dcm").write_bytes(content)
+    done = cli("segment", folder, tmp_path / "missing.dcm", "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    for name in ("empty", "garbage", "cut", "missing"):
+        assert sum(name in line for line in done.stderr.splitlines()) >= 1, name
+    assert "2 done, 4 failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder", "text"])
+def test_a_single_bad_input_is_one_sentence_and_exit_1(cli, tmp_path, kind):
+    path = tmp_path / "input"
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("not a scan")
+    done = cli("segment", path, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.startswith("bonescan: input: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_model_that_is_not_there_is_exit_2(cli, cohort, tmp_path):
+    done = cli("segment", cohort, "-o", tmp_path / "out", "--model", "oracle")
+    assert done.returncode == 2
+    assert done.stderr.startswith("bonescan: ")
+    assert "oracle" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_result_that_cannot_be_written_is_exit_1(cli, cohort, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
+
+
+def test_the_thorax_and_a_stated_window(cli, cohort, tmp_path):
+    scan = scans(cohort)[0]
+    for arguments, folder in ((["--region", "thorax"], "found"), (["--window", "100:356"], "stated")):
+        done = cli("segment", scan, "-o", tmp_path / folder, "--format", "json,labels", *arguments)
+        assert done.returncode == 0, done.stderr
+    (study,) = (tmp_path / "stated").iterdir()
+    for view in View:
+        with Image.open(study / f"labels_{view}.png") as picture:
+            rows = np.flatnonzero(np.asarray(picture).any(axis=1))
+        assert rows.size == 0 or (rows.min() >= 100 and rows.max() < 356)
+    outside = cli("segment", scan, "-o", tmp_path / "outside", "--window", "100:5000")
+    assert outside.returncode == 1
+    assert "5000" in outside.stderr
+
+
+def test_one_stated_view_reads_the_real_view_that_pydicom_ships(cli, tmp_path):
+    from pydicom.data import get_testdata_file
+
+    scan = get_testdata_file("JPEG2000.dcm")
+    refused = cli("segment", scan, "-o", tmp_path / "out")
+    assert refused.returncode == 1
+    assert "--views" in refused.stderr
+    done = cli("segment", scan, "-o", tmp_path / "out", "--views", "anterior")
+    assert done.returncode == 0, done.stderr
+    (study,) = (tmp_path / "out").iterdir()
+    assert {path.name for path in study.iterdir()} == EVERY_OUTPUT - {"labels_posterior.png"}
+    assert any("posterior" in warning for warning in lesions_of(study)["warnings"])
+
+
+def test_segment_needs_no_torch(cli, cohort, tmp_path):
+    """As on a machine that has only the base: importing torch fails."""
+    (tmp_path / "torch.py").write_text("raise ImportError('there is no torch here')")
+    done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_of_the_patient_is_written(segmented, cohort):
+    """The names that the simulated headers carry are in no output and in nothing printed."""
+    from pydicom import dcmread
+
+    done, out = segmented
+    said = done.stdout + done.stderr + "".join(lesions_of(study).__repr__() for study in out.iterdir())
+    for scan in scans(cohort):
+        header = dcmread(scan)
+        for element in (header.PatientName, header.PatientID, header.StudyInstanceUID):
+            assert str(element) not in said or str(element) in ("", "None")
