@@ -1,0 +1,12 @@
+"""What people have drawn: label files in and out."""
+
+from bonescan.annotate.labelme import (
+    LabelFile,
+    LabelShape,
+    from_label_image,
+    label_image,
+    read_labelme,
+    write_labelme,
+)
+
+__all__ = ["LabelFile", "LabelShape", "from_label_image", "label_image", "read_labelme", "write_labelme"]

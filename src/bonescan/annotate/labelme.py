@@ -1,0 +1,304 @@
+"""LabelMe files: one JSON document of drawn shapes for each view, as in Lin et al. 2022, section 2.2.
+
+LabelMe counts (x, y) from the upper left corner of the upper left pixel, so that this pixel's centre is at
+(0.5, 0.5); here it is at (row 0, col 0). `_to_contour` and `_to_points` are the only places that know it.
+Image data is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bonescan.contours import contour_of, mask_of
+from bonescan.errors import LabelError, OutputError
+from bonescan.study import LabelImage, Mask, read_only
+
+VERSION = "5.5.0"
+"""The version of LabelMe whose format is written."""
+
+LESION = "lesion"
+"""The label that bonescan writes."""
+
+_HALF_PIXEL = 0.5
+_CIRCLE_VERTICES = 64
+_LARGEST_COORDINATE = 1e6
+_EIGHT = np.ones((3, 3), dtype=np.bool_)
+_OTHER_SHAPES = {
+    "line": "a line encloses nothing",
+    "linestrip": "a line encloses nothing",
+    "point": "a point encloses nothing",
+    "points": "points enclose nothing",
+    "mask": "a mask is no curve",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelShape:
+    """One closed curve that a reader drew.
+
+    label: the reader's word. contour: (n, 2) float64 of (row, col), closed: first point = last.
+    group_id: shapes of one label and one group are one lesion; None: a lesion of its own.
+    """
+
+    label: str
+    contour: NDArray[np.float64]
+    group_id: int | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        contour = np.array(self.contour, dtype=np.float64)
+        if contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 3 or not np.isfinite(contour).all():
+            raise ValueError(f"a contour is (n, 2) finite numbers with n >= 3, not of shape {contour.shape}")
+        if not np.array_equal(contour[0], contour[-1]):
+            contour = np.concatenate([contour, contour[:1]])
+        object.__setattr__(self, "contour", read_only(contour))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """What one reader drew on one view; without shapes: read, and no lesion.
+
+    shape: (rows, cols) of the frame, None where the file does not state it. image_name: the labelled picture.
+    """
+
+    shapes: tuple[LabelShape, ...]
+    shape: tuple[int, int] | None
+    image_name: str = ""
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    version: str = VERSION
+
+
+def read_labelme(path: Path) -> LabelFile:
+    """Read a LabelMe file; polygons, rectangles and circles become closed contours.
+
+    Raises LabelError for a file that cannot be read, is no LabelMe file, or holds a shape that encloses nothing.
+    """
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise LabelError(f"the label file {path.name} cannot be read ({reason}): check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{path.name} is no JSON document: save it again with LabelMe") from error
+    if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
+        raise LabelError(f"{path.name} has no list of shapes, so it is no LabelMe file: save it again with LabelMe")
+    shapes = tuple(
+        _read_shape(shape, f"shape {number} of {path.name}") for number, shape in enumerate(document["shapes"], start=1)
+    )
+    return LabelFile(
+        shapes=shapes,
+        shape=_read_frame(document, path.name),
+        image_name=_text(document.get("imagePath")),
+        flags=_mapping(document.get("flags")),
+        version=_text(document.get("version")),
+    )
+
+
+def write_labelme(path: Path, labels: LabelFile) -> None:
+    """Write a LabelMe file, whole or not at all. Raises OutputError when it cannot be written."""
+    rows, cols = labels.shape if labels.shape is not None else (None, None)
+    document = {
+        "version": labels.version or VERSION,
+        "flags": dict(labels.flags),
+        "shapes": [_shape_document(shape) for shape in labels.shapes],
+        "imagePath": labels.image_name,
+        "imageData": None,
+        "imageHeight": rows,
+        "imageWidth": cols,
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror or "unknown reason"
+        raise OutputError(f"the label file {path.name} cannot be written ({reason}): check the folder") from error
+
+
+def label_image(
+    labels: LabelFile, shape: tuple[int, int] | None = None, wanted: Collection[str] | None = None
+) -> LabelImage:
+    """Draw the shapes into a picture: uint16 (rows, cols), 0 = background, lesions numbered from 1 in file order.
+
+    shape: of the frame, None: what the file states. wanted: only shapes of these labels; None: all.
+    Where lesions overlap, the smaller one is seen. A curve between the pixel centres takes the pixel next to
+    its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
+    """
+    shape = _frame_shape(labels, shape)
+    lesions: dict[tuple[Any, ...], Mask] = {}
+    for number, drawn in enumerate(labels.shapes):
+        if wanted is None or drawn.label in wanted:
+            key = (number,) if drawn.group_id is None else (drawn.label, drawn.group_id)
+            mask = _mask_of_shape(drawn, shape)
+            lesions[key] = lesions[key] | mask if key in lesions else mask
+    picture = np.zeros(shape, dtype=np.uint16)
+    numbered = sorted(enumerate(lesions.values(), start=1), key=lambda lesion: -int(lesion[1].sum()))
+    for number, mask in numbered:
+        picture[mask] = number
+    return picture
+
+
+def from_label_image(picture: NDArray[Any], image_name: str = "", label: str = LESION) -> LabelFile:
+    """Outline each lesion of a label picture (rows, cols; 0 = background) so that `label_image` gives it back.
+
+    A lesion in several pieces is several shapes of one group; a hole is reached by a cut without width.
+    Lesions keep their order; their numbers become 1, 2, ... when read back.
+    """
+    shapes: list[LabelShape] = []
+    boxes: list[tuple[slice, ...] | None] = list(ndimage.find_objects(picture.astype(np.int64)))
+    for number, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        origin = np.array([box[0].start, box[1].start], dtype=np.float64)
+        pieces, count = ndimage.label(picture[box] == number, structure=_EIGHT)
+        group = number if count > 1 else None
+        shapes += [
+            LabelShape(label, _outline(pieces == piece) + origin, group_id=group) for piece in range(1, count + 1)
+        ]
+    rows, cols = picture.shape
+    return LabelFile(tuple(shapes), (rows, cols), image_name)
+
+
+def _to_contour(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """LabelMe's (x, y) to (row, col)."""
+    return points[:, ::-1] - _HALF_PIXEL
+
+
+def _to_points(contour: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(row, col) to LabelMe's (x, y)."""
+    return contour[:, ::-1] + _HALF_PIXEL
+
+
+def _read_shape(shape: Any, where: str) -> LabelShape:
+    if not isinstance(shape, dict):
+        raise LabelError(f"{where} is no object: save the file again with LabelMe")
+    kind = shape.get("shape_type", "polygon")
+    points = _read_points(shape.get("points"), where)
+    if kind in _OTHER_SHAPES:
+        raise LabelError(f"{where} is a {kind} and {_OTHER_SHAPES[kind]}: draw a polygon around the lesion")
+    if kind == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = points
+        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    elif kind == "circle" and len(points) == 2:
+        angles = np.linspace(0, 2 * np.pi, _CIRCLE_VERTICES, endpoint=False)
+        radius = np.hypot(*(points[1] - points[0]))
+        points = points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    elif kind not in ("polygon", "rectangle"):
+        raise LabelError(f"{where} is of the kind {kind!r}, which is not read: draw a polygon around the lesion")
+    if len(points) < 3:
+        raise LabelError(f"{where} has {len(points)} points and encloses nothing: draw a polygon of at least 3")
+    group = shape.get("group_id")
+    return LabelShape(
+        label=_text(shape.get("label")),
+        contour=_to_contour(points),
+        group_id=group if isinstance(group, int) and not isinstance(group, bool) else None,
+        flags=_mapping(shape.get("flags")),
+        description=_text(shape.get("description")),
+    )
+
+
+def _read_points(points: Any, where: str) -> NDArray[np.float64]:
+    pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
+    if not pairs or not all(_is_coordinate(value) for point in points for value in point):
+        raise LabelError(f"the points of {where} are not pairs of numbers: save the file again with LabelMe")
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
+
+
+def _is_coordinate(value: Any) -> bool:
+    # The comparison is false for NaN, and true for no integer that a float cannot hold.
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and -_LARGEST_COORDINATE <= value <= _LARGEST_COORDINATE
+    )
+
+
+def _read_frame(document: Mapping[str, Any], name: str) -> tuple[int, int] | None:
+    rows, cols = document.get("imageHeight"), document.get("imageWidth")
+    if rows is None or cols is None:
+        return None
+    for extent in (rows, cols):
+        if not isinstance(extent, int) or isinstance(extent, bool) or not 0 < extent <= _LARGEST_COORDINATE:
+            raise LabelError(f"{name} states an image of {rows} x {cols} pixels: save it again with LabelMe")
+    return rows, cols
+
+
+def _shape_document(shape: LabelShape) -> dict[str, Any]:
+    return {
+        "label": shape.label,
+        "points": _to_points(shape.contour[:-1]).tolist(),  # LabelMe closes a polygon by itself
+        "group_id": shape.group_id,
+        "description": shape.description,
+        "shape_type": "polygon",
+        "flags": dict(shape.flags),
+    }
+
+
+def _frame_shape(labels: LabelFile, shape: tuple[int, int] | None) -> tuple[int, int]:
+    if shape is None and labels.shape is None:
+        raise LabelError("the label file states no image size: add imageHeight and imageWidth")
+    if shape is not None and labels.shape is not None and shape != labels.shape:
+        raise LabelError(
+            f"the label file is for a frame of {labels.shape[0]} x {labels.shape[1]} pixels and the scan has "
+            f"{shape[0]} x {shape[1]}: label the frame as acquired"
+        )
+    frame = shape if shape is not None else labels.shape
+    assert frame is not None
+    return frame
+
+
+def _mask_of_shape(drawn: LabelShape, shape: tuple[int, int]) -> Mask:
+    mask = mask_of(drawn.contour, shape)
+    if mask.any():
+        return mask
+    row, col = (int(place) for place in np.rint(drawn.contour[:-1].mean(axis=0)))
+    if not (0 <= row < shape[0] and 0 <= col < shape[1]):
+        raise LabelError(f"a curve around row {row}, column {col} lies outside the frame: remove or redraw it")
+    mask[row, col] = True
+    return mask
+
+
+def _outline(mask: Mask) -> NDArray[np.float64]:
+    """Return one closed curve whose even-odd inside is one 8-connected piece, holes and all."""
+    filled = ndimage.binary_fill_holes(mask)
+    curve = contour_of(filled)
+    holes, count = ndimage.label(filled & ~mask)
+    for number in range(1, count + 1):
+        filled = filled & (holes != number)
+        curve = _cut_to(curve, contour_of(holes == number), filled)
+    return curve
+
+
+def _cut_to(curve: NDArray[np.float64], hole: NDArray[np.float64], mask: Mask) -> NDArray[np.float64]:
+    """Join the curve of a hole to the closed curve around it by a way there and the same way back."""
+    for start in range(len(curve) - 1):
+        around = np.roll(curve[:-1], -start, axis=0)
+        joined = np.concatenate([around, around[:1], hole, around[:1]])
+        # A slanted way may round differently there and back where it meets a pixel's centre: take one that does not.
+        if np.array_equal(mask_of(joined, (mask.shape[0], mask.shape[1])), mask):
+            return joined
+    raise AssertionError("no cut from the hole to the curve around it gives the mask back")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
