@@ -19,7 +19,7 @@ help:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The build back end is installed first, from the same pins, so that nothing unpinned is fetched to build.
 $(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
