@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -35,3 +36,46 @@ def cli() -> Cli:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def threshold_bundle(tmp_path_factory) -> Path:
+    """A bundle whose network is one that can be computed by hand: lesion = clip(counts - 2, 0, 1), region = sternum.
+
+    `counts` are the normalised ones: 1 is the skeletal reference, so that whatever is some four times as hot and
+    more is a lesion.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    from bonescan.bundle import write_bundle
+    from bonescan.delineate import Thresholds
+    from bonescan.prepare import Normalisation
+    from bonescan.study import REGIONS, Region
+
+    shape = ["n", 2, "rows", "cols"]
+    constants = {"two": 2.0, "zero": 0.0, "one": 1.0, "sternum": float(REGIONS.index(Region.STERNUM))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sub", ["counts", "two"], ["above"]),
+            helper.make_node("Clip", ["above", "zero", "one"], ["lesion"]),
+            helper.make_node("Mul", ["counts", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "sternum"], ["bone"]),
+            helper.make_node("Cast", ["bone"], ["region"], to=TensorProto.UINT8),
+        ],
+        "threshold",
+        [helper.make_tensor_value_info("counts", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("lesion", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("region", TensorProto.UINT8, shape),
+        ],
+        [numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    description = {
+        "name": "threshold",
+        "network": {"name": "none", "config": {}},
+        "normalisation": Normalisation().to_dict(),
+        "thresholds": Thresholds(low=0.5, high=0.9, min_area_px=4).to_dict(),
+    }
+    files = {"model.onnx": model.SerializeToString(), "model.safetensors": b"", "card.md": b"# threshold\n"}
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "threshold", description, files).folder

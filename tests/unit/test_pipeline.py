@@ -1,0 +1,78 @@
+"""The straight line, with a network that can be computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bonescan
+from bonescan.errors import BundleError, OptionError
+from bonescan.study import Region, Scan, Side, Spacing, Study, View
+
+SHAPE = (512, 256)
+HOT = (slice(100, 106), slice(40, 48))
+
+
+def study(hot: View | None, views: tuple[View, ...] = tuple(View)) -> Study:
+    """A slab of 10 counts a pixel in air, and one hot rectangle of 100 in one view."""
+    scans = {}
+    for view in views:
+        counts = np.zeros(SHAPE, np.float32)
+        counts[40:480, 20:236] = 10
+        if view is hot:
+            counts[HOT] = 100
+        scans[view] = Scan(view, counts)
+    return Study("slab", scans, spacing=Spacing(2.0, 2.5), warnings=("the tracer is not stated",))
+
+
+@pytest.fixture(scope="module")
+def model(threshold_bundle):
+    return bonescan.load_model(threshold_bundle)
+
+
+@pytest.mark.parametrize(("view", "side"), [(View.ANTERIOR, Side.RIGHT), (View.POSTERIOR, Side.LEFT)])
+def test_a_hot_rectangle_is_found_where_it_is_and_measured(model, view, side):
+    result = bonescan.segment(study(view), model)
+    (lesion,) = result.lesions
+    assert (lesion.view, lesion.side, lesion.region) == (view, side, Region.STERNUM)
+    assert lesion.window == HOT
+    assert lesion.mask.all()
+    assert lesion.measures.area_px == 48
+    assert lesion.measures.area_mm2 == pytest.approx(48 * 5.0)
+    assert lesion.measures.counts_total == pytest.approx(4800)
+    assert np.count_nonzero(result.labels(view)) == 48
+    assert {view: burden.lesions for view, burden in result.burden.items()} == {one: int(one is view) for one in View}
+
+
+def test_the_result_says_what_was_looked_at_by_which_model_and_warns(model):
+    result = bonescan.segment(study(None), model)
+    assert result.lesions == ()
+    assert result.region == "whole-body"
+    assert result.window == (slice(0, 512), slice(0, 256))
+    assert result.model == model.name
+    assert result.model.name == "threshold"
+    assert result.warnings[0] == "the tracer is not stated"
+
+
+def test_one_view_alone_is_looked_at(model):
+    result = bonescan.segment(study(View.POSTERIOR, (View.POSTERIOR,)), model)
+    assert [lesion.view for lesion in result.lesions] == [View.POSTERIOR]
+    assert set(result.burden) == {View.POSTERIOR}
+
+
+def test_stated_rows_are_the_window(model):
+    inside = bonescan.segment(study(View.ANTERIOR), model, bonescan.Options("thorax", (96, 352)))
+    assert inside.window == (slice(96, 352), slice(0, 256))
+    assert [lesion.window for lesion in inside.lesions] == [HOT]
+    outside = bonescan.segment(study(View.ANTERIOR), model, bonescan.Options("thorax", (200, 456)))
+    assert outside.lesions == ()
+
+
+def test_rows_that_leave_the_frame_are_an_option_error(model):
+    with pytest.raises(OptionError, match="600"):
+        bonescan.segment(study(None), model, bonescan.Options("thorax", (400, 600)))
+
+
+def test_a_model_that_is_not_there_is_a_bundle_error(tmp_path):
+    with pytest.raises(BundleError, match="no-such-model"):
+        bonescan.load_model(tmp_path / "no-such-model")
