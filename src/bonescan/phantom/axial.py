@@ -1,0 +1,242 @@
+"""The axial skeleton: skull, spine, sacrum, ribs and sternum of an adult of 1.65 m (image height).
+
+Sizes are typical adult sizes of anatomy textbooks, rounded; the anatomy sampler stretches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from bonescan.phantom.bones import BOTH, Bone, Landmark, Maker, Segment, Tissue, place
+from bonescan.phantom.shapes import Cloud, Points, TubeSection, curve, drum, ellipsoid, sheet, tube
+from bonescan.study import Region, Side
+
+VERTEBRAE: tuple[str, ...] = (
+    *(f"C{i}" for i in range(1, 8)),
+    *(f"T{i}" for i in range(1, 13)),
+    *(f"L{i}" for i in range(1, 6)),
+)
+
+# Heights (mm from the vertex) of the lower edge of C2, C7, T12 and L5; pitches grow downwards.
+_SPINE_TOP, _C7_END, _T12_END, _L5_END = 146.0, 244.0, 540.0, 702.0
+
+
+@cache
+def vertebra_levels() -> dict[str, tuple[float, float, float]]:
+    """Name -> (z of the centre, height with its disc, y of the centre)."""
+    levels: dict[str, tuple[float, float, float]] = {}
+    blocks = (
+        (VERTEBRAE[:7], _SPINE_TOP, _C7_END, 0.1),
+        (VERTEBRAE[7:19], _C7_END, _T12_END, 0.5),
+        (VERTEBRAE[19:], _T12_END, _L5_END, 0.12),
+    )
+    curve_z = [140, 195, 245, 300, 350, 400, 460, 540, 600, 650, 700, 760]
+    curve_y = [-12, -12, -26, -48, -60, -63, -58, -46, -36, -33, -42, -66]
+    for names, start, end, growth in blocks:
+        shares = 1 + growth * np.linspace(0, 1, len(names))
+        edges = start + np.concatenate([[0], np.cumsum(shares / shares.sum())]) * (end - start)
+        for name, top, bottom in zip(names, edges[:-1], edges[1:], strict=True):
+            middle = (top + bottom) / 2
+            levels[name] = (float(middle), float(bottom - top), float(np.interp(middle, curve_z, curve_y)))
+    return levels
+
+
+def _half_sizes(index: int) -> tuple[float, float]:
+    """Half width and half depth of a vertebral body."""
+    places = [0, 6, 7, 12, 18, 19, 23]
+    return (
+        float(np.interp(index, places, [11, 14, 15, 15, 20.5, 22, 26])),
+        float(np.interp(index, places, [7.5, 9, 10, 14, 16, 16.5, 18])),
+    )
+
+
+def spine() -> Iterator[Bone]:
+    """C1 to L5, each with its body and its posterior elements."""
+    regions = {"C": Region.CERVICAL_SPINE, "T": Region.THORACIC_SPINE, "L": Region.LUMBAR_SPINE}
+    for index, name in enumerate(VERTEBRAE):
+        make = Maker(regions[name[0]], Segment.TRUNK)
+        z, pitch, y = vertebra_levels()[name]
+        wide, deep = _half_sizes(index)
+        body = drum((0, y, z), (wide, deep, pitch * 0.40), rim=0.5)
+        yield make.bone(f"{name} body", Tissue.VERTEBRAL_BODY, body, bone=name)
+        yield make.bone(f"{name} arch", Tissue.VERTEBRAL_ARCH, _arch(name[0], (y, z), (wide, deep, pitch)), bone=name)
+
+
+def _arch(part: str, centre: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
+    """Pedicles, articular and transverse processes, laminae and the spinous process."""
+    (y, z), (wide, deep, pitch) = centre, sizes
+    back = y - deep
+    reach = {"C": 1.7, "T": 2.0, "L": 1.75}[part]
+    spinous, droop = {"C": (24, 4), "T": (30, 16), "L": (30, 5)}[part]
+    pieces = []
+    for s in (1.0, -1.0):
+        pedicle = np.array([[s * wide * 0.62, back + 3, z - 2], [s * wide * 0.66, back - 9, z - 1]])
+        pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(1.2,))))
+        pieces.append(ellipsoid((s * wide * 0.72, back - 14, z + pitch * 0.42), (wide * 0.26, 6, pitch * 0.26)))
+        process = np.array([[s * wide * 0.7, back - 11, z], [s * wide * reach, back - 15, z - (2 if part == "T" else 0)]])
+        pieces.append(tube(process, TubeSection((pitch * 0.17, pitch * 0.13))))
+        lamina = np.array([[s * wide * 0.62, back - 12, z + 1], [0, back - 21, z + 4]])
+        pieces.append(tube(lamina, TubeSection(pitch * 0.25, flat=0.5)))
+    tip = np.array([[0, back - 20, z + 3], [0, back - 20 - spinous * 0.8, z + 4 + droop]])
+    pieces.append(tube(tip, TubeSection(pitch * 0.28, flat=0.42, normal=(1, 0, 0))))
+    return Cloud.joined(pieces)
+
+
+def sacrum() -> Iterator[Bone]:
+    """Sacrum with its wings, and the coccyx."""
+    make = Maker(Region.SACRUM, Segment.TRUNK)
+    heights = [704, 722, 742, 764, 786, 800]
+    widths = [50, 52, 42, 31, 22, 13]
+    depths = [-44, -56, -70, -80, -78, -72]
+    edges = [
+        np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
+        for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
+    ]
+    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(1.1, 0.9, 1.0, 0.9, 1.1))
+    yield make.bone("sacrum body", Tissue.SACRUM, plate, bone="sacrum")
+    crest = tube(curve([(0, -72, 712), (0, -92, 745), (0, -95, 775)]), TubeSection((6, 7, 4)))
+    yield make.bone("sacral crest", Tissue.SACRUM, crest, bone="sacrum")
+    coccyx = tube(curve([(0, -70, 800), (0, -62, 814), (0, -52, 824)]), TubeSection((8, 4)))
+    yield make.bone("coccyx", Tissue.SACRUM, coccyx, bone="coccyx")
+
+
+# Half width and half depth of the rib cage at each rib, drop from head to front end, angle of the front end.
+_RIB_WIDTH = (52, 80, 99, 111, 119, 125, 129, 131, 130, 125, 116, 104)
+_RIB_DEPTH = (40, 57, 68, 77, 84, 89, 92, 94, 93, 90, 85, 78)
+_RIB_DROP = (34, 56, 72, 84, 94, 101, 106, 106, 102, 92, 66, 42)
+_RIB_END = (158, 160, 158, 156, 154, 152, 149, 144, 138, 130, 98, 66)
+_NOTCHES = (276, 302, 322, 342, 360, 376, 390)
+
+
+def rib_line(number: int) -> Points:
+    """The course of a left rib from its head to the costochondral junction, (60, 3) mm."""
+    i = number - 1
+    z, _, y = vertebra_levels()[f"T{number}"]
+    wide, deep = _RIB_WIDTH[i], _RIB_DEPTH[i]
+    angle = np.radians(np.linspace(9, _RIB_END[i], 60))
+    middle = y - 6 + deep * 0.98
+    share = (angle - angle[0]) / np.radians(150)
+    drop = _RIB_DROP[i] * (0.75 * share + 0.45 * share**2) / 1.2
+    bulge = 13 * np.clip(np.sin(2 * angle), 0, None)
+    return np.stack([wide * np.sin(angle) ** 0.9, middle - deep * np.cos(angle) - bulge, z - 8 + drop], axis=1)
+
+
+def ribs() -> Iterator[Bone]:
+    """Twelve pairs, with their front ends and cartilages."""
+    make = Maker(Region.RIBS, Segment.TRUNK)
+    for number in range(1, 13):
+        line = rib_line(number)
+        bone = f"rib {number}"
+        section = TubeSection((5.2, 4.8, 5.0, 5.2), flat=0.62, normal=(0, 0, 1))
+        upright = TubeSection(section.radius, flat=1.55, normal=(0, 0, 1))
+        yield from make.pair(bone, Tissue.RIB, tube(line, upright), bone)
+        if number <= 10:
+            end = line[-1]
+            yield from make.pair(f"{bone} front end", Tissue.RIB_END, tube(line[-5:], TubeSection(6.0)), bone)
+            notch = np.array([17.0 if number > 1 else 24.0, _sternum_y(_NOTCHES[min(i_notch(number), 6)]), 0])
+            notch[2] = _NOTCHES[min(i_notch(number), 6)]
+            middle = (end + notch) / 2 + np.array([0, 6, 8 if number > 3 else 0])
+            path = curve(np.stack([end, middle, notch]))
+            yield from make.pair(f"{bone} cartilage", Tissue.CARTILAGE, tube(path, TubeSection(5.5)), bone)
+
+
+def i_notch(number: int) -> int:
+    """Index of the sternal notch that the cartilage of a rib reaches (ribs 8 to 10 join the seventh)."""
+    return min(number, 7) - 1
+
+
+def _sternum_y(z: float) -> float:
+    return float(np.interp(z, [262, 310, 400, 430], [52, 70, 86, 84]))
+
+
+def sternum() -> Iterator[Bone]:
+    """Manubrium, body and xiphoid."""
+    make = Maker(Region.STERNUM, Segment.TRUNK)
+    for name, heights, widths in (
+        ("manubrium", (262, 278, 300), (22, 29, 17)),
+        ("sternal body", (304, 330, 370, 398), (15, 16, 20, 15)),
+        ("xiphoid", (400, 415, 428), (9, 8, 4)),
+    ):
+        edges = [
+            np.array([[w * u, _sternum_y(z) - 2 * abs(u), z] for z, w in zip(heights, widths, strict=True)])
+            for u in (-1.0, 0.0, 1.0)
+        ]
+        plate = sheet(edges, thickness=(9, 12, 9), density=(1.15, 0.9, 1.15))
+        yield make.bone(name, Tissue.STERNUM, plate, bone="sternum")
+
+
+def skull() -> Iterator[Bone]:
+    """Vault, base, face and mandible."""
+    make = Maker(Region.SKULL, Segment.HEAD)
+    vault = ellipsoid((0, -8, 84), (72, 92, 84), hollow=0.91)
+    above = vault.points[:, 2] < 128 + 0.22 * (vault.points[:, 1] - 60)
+    forehead = 1 - 0.25 * np.clip((40 - vault.points[:, 2]) / 40, 0, 1)
+    yield make.bone("vault", Tissue.VAULT, Cloud(vault.points[above], (vault.weights * forehead)[above]), bone="skull")
+    occiput = ellipsoid((0, -78, 108), (44, 14, 26))
+    yield make.bone("occiput", Tissue.VAULT, occiput, bone="skull")
+    base = Cloud.joined(
+        [
+            ellipsoid((0, -5, 128), (50, 62, 9)),
+            ellipsoid((0, 20, 122), (24, 26, 12)),
+            *(tube(curve([(s * 18, -5, 130), (s * 58, -18, 124)]), TubeSection(10)) for s in (1, -1)),
+        ]
+    )
+    yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
+    yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((54, -24, 140), (11, 15, 18)), bone="skull")
+    yield make.bone("maxilla", Tissue.FACE, ellipsoid((0, 62, 152), (30, 20, 20), hollow=0.5), bone="face")
+    nose = Cloud.joined([ellipsoid((0, 60, 128), (13, 26, 20)), ellipsoid((0, 78, 112), (10, 8, 14))])
+    yield make.bone("nasal cavity", Tissue.FACE, nose, bone="face")
+    rim_angles = np.linspace(0, 2 * np.pi, 40)
+    ring = np.stack([34 + 20 * np.cos(rim_angles), 72 - 4 * np.cos(rim_angles), 108 + 18 * np.sin(rim_angles)], axis=1)
+    yield from make.pair("orbit", Tissue.FACE, tube(ring, TubeSection(4.5)), bone="face")
+    cheek = tube(curve([(40, 66, 132), (58, 50, 134), (66, 15, 130)]), TubeSection((8, 7, 3.5)))
+    yield from make.pair("zygoma", Tissue.FACE, cheek, bone="face")
+    yield from make.pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
+
+
+def _half_mandible() -> Cloud:
+    ramus = tube(curve([(52, 8, 136), (50, 14, 158), (46, 22, 178)]), TubeSection((6, 10, 9), flat=0.6, normal=(1, 0, 0)))
+    body = tube(curve([(46, 22, 178), (34, 58, 190), (16, 80, 197), (0, 85, 198)]), TubeSection((9, 9, 10), flat=0.75))
+    teeth = tube(curve([(30, 55, 172), (18, 74, 174), (0, 82, 174)]), TubeSection(6))
+    return Cloud.joined([ramus, body, Cloud(teeth.points, teeth.weights * 0.9)])
+
+
+def landmarks() -> Iterator[Landmark]:
+    """Where normal and benign uptake of the axial skeleton sits."""
+    head = {
+        "nasopharynx": (0, 42, 138), "chin": (0, 84, 197), "vertex": (0, -10, 6), "occiput": (0, -92, 112),
+        "larynx": (0, 20, 222),
+    }  # fmt: skip
+    head_pairs = {
+        "sinus": (22, 64, 140), "jaw angle": (46, 22, 178), "tooth": (24, 66, 174), "mastoid": (54, -24, 140),
+        "temporomandibular joint": (52, 8, 136), "skull rim": (66, -8, 70), "frontal rim": (40, 52, 48),
+        "orbit": (34, 70, 108),
+    }  # fmt: skip
+    for name, point in head.items():
+        segment = Segment.TRUNK if name == "larynx" else Segment.HEAD
+        yield Landmark(name, Side.MIDLINE, segment, place(Side.MIDLINE, point))
+    for side in BOTH:
+        for name, point in head_pairs.items():
+            yield Landmark(name, side, Segment.HEAD, place(side, point))
+        yield from _thorax_landmarks(side)
+        for index, name in enumerate(VERTEBRAE):
+            z, pitch, y = vertebra_levels()[name]
+            wide, deep = _half_sizes(index)
+            yield Landmark(f"{name} facet", side, Segment.TRUNK, place(side, (wide * 0.8, y - deep - 12, z + pitch * 0.4)))
+            yield Landmark(f"{name} osteophyte", side, Segment.TRUNK, place(side, (wide * 1.15, y + 2, z + pitch * 0.45)))
+    yield Landmark("sternal angle", Side.MIDLINE, Segment.TRUNK, np.array([0, 70.0, 302]))
+    yield Landmark("xiphoid", Side.MIDLINE, Segment.TRUNK, np.array([0, 86.0, 412]))
+    yield Landmark("coccyx", Side.MIDLINE, Segment.TRUNK, np.array([0, -62.0, 812]))
+
+
+def _thorax_landmarks(side: Side) -> Iterator[Landmark]:
+    yield Landmark("sternoclavicular joint", side, Segment.TRUNK, place(side, (25, 54, 264)))
+    yield Landmark("first rib junction", side, Segment.TRUNK, place(side, (30, 56, 276)))
+    for number in range(1, 13):
+        line = rib_line(number)
+        for name, at in (("head", 3), ("angle", 14), ("lateral", 30), ("anterolateral", 42), ("junction", 59)):
+            x, y, z = line[at]
+            yield Landmark(f"rib {number} {name}", side, Segment.TRUNK, place(side, (x, y, z)))

@@ -1,0 +1,149 @@
+"""What is hot, or cold, and not a metastasis: joints, degenerative change, fractures, teeth, growth plates.
+
+Each finding is drawn for one or both sides, from faint to hotter than many lesions: a network that has not
+seen an uptake here will call it a lesion on people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from bonescan.phantom.anatomy import Anatomy
+from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.camera import Projection
+from bonescan.phantom.foci import Images, add, in_bone, make_blob, peak_ratio
+from bonescan.phantom.shapes import Points
+from bonescan.study import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """landmarks that may be hot; chance that a patient has it at all; radius (mm); highest ratio to what lies under it."""
+
+    landmarks: tuple[str, ...]
+    chance: float
+    radius: tuple[float, float]
+    hottest: float
+
+
+FINDINGS: tuple[Finding, ...] = (
+    Finding(("nasopharynx", "sinus", "orbit"), 0.55, (6, 18), 2.6),
+    Finding(("tooth",), 0.35, (4, 10), 4.5),
+    Finding(("jaw angle", "chin", "temporomandibular joint"), 0.4, (5, 14), 3.5),
+    Finding(("larynx",), 0.4, (7, 15), 2.2),
+    Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.8),
+    Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 3.2),
+    Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.4),
+    Finding(("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.75, (7, 20), 4.5),
+    Finding(("scapular tip",), 0.4, (6, 14), 2.8),
+    Finding(("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"), 0.7, (7, 30), 3.0),
+    Finding(("sacroiliac joint",), 0.5, (8, 24), 2.4),
+    Finding(("hip joint", "acetabular roof"), 0.4, (8, 22), 4.0),
+    Finding(("greater trochanter",), 0.35, (7, 16), 3.0),
+    Finding(("pubic bone", "ischial tuberosity", "coccyx"), 0.3, (6, 14), 2.5),
+    Finding(("deltoid tuberosity",), 0.08, (8, 14), 2.0),
+    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 6.0),
+    Finding(("wrist", "thumb base", "knuckles"), 0.55, (5, 16), 7.0),
+    Finding(
+        ("medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau", "lateral tibial plateau", "tibial tuberosity"),
+        0.75, (8, 24), 6.0,
+    ),
+    Finding(("shin",), 0.05, (10, 26), 3.0),
+    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.6, (6, 18), 7.0),
+)  # fmt: skip
+
+
+def _ratio(hottest: float, rng: Generator) -> float:
+    """Mostly faint, sometimes as hot as it gets."""
+    return float(1 + (hottest - 1) * rng.beta(0.9, 2.2))
+
+
+def _hot(anatomy: Anatomy, images: Images, centre: Points, radii: Points, ratio: float, rng: Generator) -> Projection:
+    blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.3)
+    projection = anatomy.camera.project(in_bone(anatomy, blob))
+    unit, _ = peak_ratio(projection, images)
+    add(projection, images, (ratio - 1) / max(unit, 1e-6))
+    return projection
+
+
+def add_findings(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+    """Add one patient's benign foci to the noise-free images."""
+    age = rng.uniform(0.4, 1.7)
+    for finding in FINDINGS:
+        if rng.random() >= min(0.95, finding.chance * age):
+            continue
+        both = rng.random() < 0.55
+        first = Side.LEFT if rng.random() < 0.4 else Side.RIGHT  # most people are right-handed
+        for name in finding.landmarks:
+            if len(finding.landmarks) > 1 and rng.random() < 0.45:
+                continue
+            ratio = _ratio(finding.hottest, rng)
+            size = rng.uniform(*finding.radius)
+            for side in (Side.MIDLINE, first, Side.RIGHT if first is Side.LEFT else Side.LEFT):
+                place = anatomy.landmarks.get((name, side))
+                if place is None or (side is not Side.MIDLINE and side is not first and not both):
+                    continue
+                own = 1 + (ratio - 1) * float(rng.uniform(0.4, 1.3))
+                _hot(anatomy, images, place + rng.normal(0, 3, 3), size * np.exp(rng.normal(0, 0.15, 3)), own, rng)
+    _degenerative_spine(anatomy, images, age, rng)
+    _rib_junctions(anatomy, images, rng)
+    _fractures(anatomy, images, rng)
+    if anatomy.build.young:
+        _growth_plates(anatomy, images, rng)
+
+
+def _degenerative_spine(anatomy: Anatomy, images: Images, age: float, rng: Generator) -> None:
+    """Facets and osteophytes: small, at the edge of the vertebra, often several; and compressed vertebrae."""
+    levels = np.array([1, 1, 1.5, 2, 3, 3, 2, 1, 0.5, 0.5, 0.5, 0.7, 0.8, 1, 1, 1, 1.2, 1.5, 1.5, 1.5, 2, 3, 4, 4])
+    for _ in range(rng.poisson(1.5 * age)):
+        name = VERTEBRAE[rng.choice(24, p=levels / levels.sum())]
+        kind = "facet" if rng.random() < 0.55 else "osteophyte"
+        sides = (Side.LEFT, Side.RIGHT) if rng.random() < 0.25 else (Side.LEFT if rng.random() < 0.5 else Side.RIGHT,)
+        small = 0.6 if name[0] == "C" else 1.0
+        for side in sides:
+            radii = rng.uniform(4, 9) * small * np.array([1, 1, rng.uniform(0.5, 1.1)])
+            _hot(anatomy, images, anatomy.landmarks[(f"{name} {kind}", side)], radii, _ratio(3.2, rng), rng)
+    if rng.random() < 0.08 * age:
+        for _ in range(1 + (rng.random() < 0.3)):
+            name = VERTEBRAE[int(rng.integers(12, 24))]
+            middle = (anatomy.landmarks[(f"{name} osteophyte", Side.LEFT)] + anatomy.landmarks[(f"{name} osteophyte", Side.RIGHT)]) / 2
+            _hot(anatomy, images, middle - [0, 0, 8], np.array([27, 20, rng.uniform(4, 8)]), 1 + rng.uniform(0.4, 3), rng)
+
+
+def _rib_junctions(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+    """Costochondral junctions and rib angles, faint and many."""
+    if rng.random() < 0.5:
+        chance = rng.uniform(0.05, 0.6)
+        strength = rng.uniform(1.1, 2.0)
+        kind = "junction" if rng.random() < 0.8 else "angle"
+        for number in range(1, 11):
+            for side in (Side.LEFT, Side.RIGHT):
+                if rng.random() < chance:
+                    place = anatomy.landmarks[(f"rib {number} {kind}", side)]
+                    _hot(anatomy, images, place, np.full(3, rng.uniform(5, 9)), float(1 + (strength - 1) * rng.uniform(0.3, 1.6)), rng)
+
+
+def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+    """Rib fractures: short, several in a row, one above another."""
+    if rng.random() >= 0.09:
+        return
+    side = Side.LEFT if rng.random() < 0.5 else Side.RIGHT
+    where = str(rng.choice(["angle", "lateral", "anterolateral", "junction"]))
+    first, count = int(rng.integers(2, 9)), int(rng.integers(2, 6))
+    strength = rng.uniform(1.5, 7)
+    for number in range(first, min(first + count, 11)):
+        place = anatomy.landmarks[(f"rib {number} {where}", side)] + rng.normal(0, 3, 3)
+        _hot(anatomy, images, place, np.full(3, rng.uniform(5, 8)), float(1 + (strength - 1) * rng.uniform(0.5, 1.2)), rng)
+
+
+def _growth_plates(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+    """Hot bands at the ends of long bones in the young."""
+    names = ("humeral head", "wrist", "greater trochanter", "medial femoral condyle", "lateral femoral condyle", "ankle",
+             "medial tibial plateau", "lateral tibial plateau", "anterior iliac spine", "olecranon")  # fmt: skip
+    strength = rng.uniform(1.8, 6)
+    for name in names:
+        for side in (Side.LEFT, Side.RIGHT):
+            _hot(anatomy, images, anatomy.landmarks[(name, side)], np.array([22, 20, 6]), strength, rng)

@@ -1,0 +1,110 @@
+"""How much tracer each bone and each soft part takes up in one patient.
+
+Densities are relative to soft tissue of the torso (1). They were set so that the median of many phantoms lies
+in the range of real scans (`benchmarks/realism.py`), and are varied well beyond that from patient to patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from bonescan.phantom.anatomy import Anatomy
+from bonescan.phantom.bones import Segment, Tissue
+from bonescan.study import Region, Side
+
+TISSUE_UPTAKE: dict[Tissue, float] = {
+    Tissue.VAULT: 13.0,
+    Tissue.SKULL_BASE: 9.0,
+    Tissue.FACE: 7.0,
+    Tissue.MANDIBLE: 5.5,
+    Tissue.VERTEBRAL_BODY: 15.0,
+    Tissue.VERTEBRAL_ARCH: 10.0,
+    Tissue.SACRUM: 11.0,
+    Tissue.RIB: 9.0,
+    Tissue.RIB_END: 11.0,
+    Tissue.CARTILAGE: 1.2,
+    Tissue.STERNUM: 14.0,
+    Tissue.CLAVICLE: 9.0,
+    Tissue.SCAPULA: 10.0,
+    Tissue.ILIUM: 14.0,
+    Tissue.ISCHIUM: 7.0,
+    Tissue.LONG_BONE_END: 4.5,
+    Tissue.SHAFT: 5.5,
+    Tissue.SMALL_BONES: 4.5,
+    Tissue.PATELLA: 5.0,
+    Tissue.JOINT: 18.0,
+}
+
+SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
+
+_AXIAL = {
+    Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.PELVIS, Region.RIBS,
+    Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Uptake:
+    """bones: density per structure of the anatomy. soft: concentration per soft part."""
+
+    bones: NDArray[np.float64]
+    soft: dict[str, float]
+
+
+def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
+    """Draw one patient's normal (and diffusely abnormal) uptake."""
+    tissue = {t: value * float(np.exp(rng.normal(0, 0.14))) for t, value in TISSUE_UPTAKE.items()}
+    sides = {(s, side): float(np.exp(rng.normal(0, 0.07))) for s in Segment for side in Side}
+    gradient = rng.normal(0, 0.12)
+    bones = np.empty(len(anatomy.structures))
+    for i, structure in enumerate(anatomy.structures):
+        bone = structure.bone
+        own = np.exp(rng.normal(0, 0.18 if bone.tissue in (Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT) else 0.08))
+        bones[i] = tissue[bone.tissue] * sides[(bone.segment, bone.side)] * own
+        if superscan and bone.region in _AXIAL:
+            bones[i] *= 1.6 + rng.gamma(2.0, 0.5)
+    bones *= np.exp(gradient * _relative_height(anatomy))
+    if anatomy.build.young:
+        bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
+    _diffuse_change(anatomy, bones, rng)
+    haze = float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
+    soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
+    return Uptake(bones, soft)
+
+
+def _relative_height(anatomy: Anatomy) -> NDArray[np.float64]:
+    z = np.array([s.bone.cloud.points[:, 2].mean() for s in anatomy.structures])
+    return np.asarray((z - 700.0) / 700.0)
+
+
+def _diffuse_change(anatomy: Anatomy, bones: NDArray[np.float64], rng: Generator) -> None:
+    """Whole bones or regions that are hot or faint without being a metastasis."""
+    structures = anatomy.structures
+    if rng.random() < 0.025:  # Paget: one whole bone
+        names = [(s.bone.bone, s.bone.side) for s in structures if s.bone.tissue is not Tissue.CARTILAGE]
+        bone, side = names[rng.integers(len(names))]
+        factor = rng.uniform(2.5, 8.0)
+        for i, s in enumerate(structures):
+            if s.bone.bone == bone and s.bone.side is side:
+                bones[i] *= factor
+    changes = (
+        (0.10, lambda s: s.bone.region is Region.SKULL, (1.3, 2.4)),
+        (0.06, lambda s: s.bone.tissue is Tissue.MANDIBLE, (1.4, 3.0)),
+        (0.10, lambda s: s.bone.tissue is Tissue.STERNUM, (1.2, 1.8)),
+        (0.12, lambda s: s.bone.tissue is Tissue.CARTILAGE, (2.0, 5.0)),
+        (0.10, lambda s: s.bone.tissue is Tissue.LONG_BONE_END, (1.4, 2.6)),
+        (0.08, lambda s: s.bone.tissue is Tissue.SHAFT, (1.3, 2.2)),
+        (0.08, lambda s: s.bone.tissue is Tissue.SMALL_BONES, (1.4, 3.0)),
+        (0.08, lambda s: s.bone.tissue is Tissue.ILIUM, (1.2, 1.7)),
+        (0.04, lambda s: s.bone.segment in (Segment.UPPER_ARM, Segment.FOREARM, Segment.HAND) and s.bone.side is Side.LEFT, (1.3, 2.2)),
+        (0.06, lambda s: s.bone.segment in (Segment.UPPER_ARM, Segment.FOREARM, Segment.HAND) and s.bone.side is Side.RIGHT, (1.3, 2.2)),
+        (0.04, lambda s: s.bone.region is Region.LUMBAR_SPINE, (0.4, 0.7)),
+    )
+    for chance, applies, (low, high) in changes:
+        if rng.random() < chance:
+            factor = rng.uniform(low, high)
+            bones *= np.array([factor if applies(s) else 1.0 for s in structures])

@@ -1,0 +1,239 @@
+"""The nouns: what a scan is, and what is found in it. Frozen values, numpy only.
+
+Arrays are indexed (row, col); a pixel's centre is at integer coordinates; millimetres come only
+through `Spacing`. A view is kept as acquired: the anterior view shows the patient's right on the
+image's left, the posterior view (seen from behind) the patient's left on the image's left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+LabelImage = NDArray[np.uint16]
+
+
+class View(StrEnum):
+    """The side of the patient that faces the detector."""
+
+    ANTERIOR = "anterior"
+    POSTERIOR = "posterior"
+
+
+class Side(StrEnum):
+    """The patient's side, or the midline."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+
+
+class Region(StrEnum):
+    """What a pixel mainly shows, in the order of the values of a region map (0 = BACKGROUND)."""
+
+    BACKGROUND = "background"
+    SKULL = "skull"
+    CERVICAL_SPINE = "cervical spine"
+    THORACIC_SPINE = "thoracic spine"
+    LUMBAR_SPINE = "lumbar spine"
+    SACRUM = "sacrum"
+    PELVIS = "pelvis"
+    RIBS = "ribs"
+    STERNUM = "sternum"
+    CLAVICLE = "clavicle"
+    SCAPULA = "scapula"
+    ARM = "arm"
+    FEMUR = "femur"
+    LOWER_LEG = "lower leg"
+    KIDNEY = "kidney"
+    BLADDER = "bladder"
+    OTHER_TRACER = "other tracer"
+
+
+REGIONS: tuple[Region, ...] = tuple(Region)
+"""Index in this tuple = value in a region map (uint8)."""
+
+BONE_REGIONS: tuple[Region, ...] = REGIONS[1:14]
+"""The regions that are skeleton."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """Distance between pixel centres, in millimetres."""
+
+    row_mm: float
+    col_mm: float
+
+    @property
+    def pixel_area_mm2(self) -> float:
+        """Area of one pixel in square millimetres."""
+        return self.row_mm * self.col_mm
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of `array` that cannot be written through."""
+    frozen = array.view()
+    frozen.flags.writeable = False
+    return frozen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """One view as acquired: float32 copies of the integer counts, shape (rows, cols)."""
+
+    view: View
+    counts: FloatImage
+
+    def __post_init__(self) -> None:
+        counts = np.ascontiguousarray(self.counts, dtype=np.float32)
+        if counts.ndim != 2:
+            raise ValueError(f"a scan is a 2-D image, not of shape {counts.shape}")
+        object.__setattr__(self, "counts", read_only(counts))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)."""
+        rows, cols = self.counts.shape
+        return rows, cols
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """One patient's whole-body bone scan: one or two views of the same moment.
+
+    key: name for files, made from the input's own name; nothing of the patient's identity.
+    scans: the views there are; both have one shape.
+    spacing: None when the file states none or a false one; then `spacing_note` says why.
+    view_source: how anterior and posterior were told apart, in words.
+    acquired: ISO 8601 date or date and time of acquisition, or None.
+    sources: the names (no folders) of the files read.
+    """
+
+    key: str
+    scans: Mapping[View, Scan]
+    spacing: Spacing | None = None
+    spacing_note: str | None = None
+    view_source: str = "stated by the caller"
+    acquired: str | None = None
+    sources: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.scans:
+            raise ValueError("a study has at least one view")
+        if len({scan.shape for scan in self.scans.values()}) != 1:
+            raise ValueError("the views of a study have one shape")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of every view."""
+        return next(iter(self.scans.values())).shape
+
+    def counts(self, view: View) -> FloatImage:
+        """The counts of one view; KeyError when the study lacks it."""
+        return self.scans[view].counts
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is measured of one lesion, on its mask.
+
+    area_px: pixels. area_mm2: square millimetres, None without spacing.
+    counts_total, counts_mean, counts_max: counts; counts a pixel; counts of the hottest pixel.
+    contrast: mean counts over the mean counts of the bone around the lesion (None without any).
+    contrast_mirror: mean counts over those of the mirrored place in the same view (None off the body).
+    """
+
+    area_px: int
+    area_mm2: float | None
+    counts_total: float
+    counts_mean: float
+    counts_max: float
+    contrast: float | None
+    contrast_mirror: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesion:
+    """One delineated lesion in one view.
+
+    id: unique in the study, from 1; the value in the label picture of its view.
+    contour: (n, 2) float64 of (row, col), closed: first point = last; holds exactly the mask's pixel centres.
+    origin, mask: the (row, col) of the mask's first pixel, and the boolean mask of the bounding box.
+    probability: mean of the model's probability over the mask, 0..1.
+    region, side: the bone region that most of the mask lies on, and the patient's side, by view and column.
+    """
+
+    id: int
+    view: View
+    contour: NDArray[np.float64]
+    origin: tuple[int, int]
+    mask: Mask
+    probability: float
+    region: Region
+    side: Side
+    measures: Measures
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contour", read_only(np.asarray(self.contour, dtype=np.float64)))
+        object.__setattr__(self, "mask", read_only(np.asarray(self.mask, dtype=np.bool_)))
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Where `mask` lies in the frame."""
+        (row, col), (rows, cols) = self.origin, self.mask.shape
+        return slice(row, row + rows), slice(col, col + cols)
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """What all lesions of one view come to.
+
+    skeleton_share: lesion pixels over skeleton pixels, 0..1; None where no skeleton was found.
+    """
+
+    lesions: int
+    area_px: int
+    area_mm2: float | None
+    skeleton_px: int
+    skeleton_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """Which model made a result: its name and the sha256 of its `bundle.json`."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What was found in one study. Research use only.
+
+    burden: per view. window: the rows and columns that were looked at (the whole frame, or the thorax).
+    warnings: the study's own, then those of the later stages.
+    """
+
+    study: Study
+    model: ModelName
+    lesions: tuple[Lesion, ...]
+    burden: Mapping[View, Burden]
+    window: tuple[slice, slice]
+    region: str = "whole-body"
+    warnings: tuple[str, ...] = field(default=())
+
+    def labels(self, view: View) -> LabelImage:
+        """The label picture of one view: uint16 of the frame's shape, 0 = background, else lesion id."""
+        labels = np.zeros(self.study.shape, dtype=np.uint16)
+        for lesion in self.lesions:
+            if lesion.view is view:
+                labels[lesion.window][lesion.mask] = lesion.id
+        return labels
