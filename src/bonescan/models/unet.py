@@ -9,6 +9,7 @@ the cost of a U-Net that is wide at full resolution.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,10 @@ VIEWS = 2
 class UNetConfig:
     """Shape of the network."""
 
-    widths: tuple[int, ...] = (24, 48, 80, 112, 128)
+    widths: tuple[int, ...] = (32, 64, 96, 128, 160)
     """Channels of each level: the first at half resolution, each further one at half of the one before."""
 
-    decoder_widths: tuple[int, ...] = (24, 40, 64, 96)
+    decoder_widths: tuple[int, ...] = (32, 48, 64, 96)
     """Channels of the decoder's levels, in the order of `widths` without its last."""
 
     full_width: int = 8
@@ -69,11 +70,11 @@ class UNet(nn.Module):
         widths, decoder = config.widths, config.decoder_widths
         self.multiple = 2 ** len(widths)
         self.encoder = nn.ModuleList([_Block(4 * VIEWS, widths[0])])
-        self.encoder.extend(_Block(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.encoder.extend(_Block(a, b, stride=2) for a, b in pairwise(widths))
         self.dropout = nn.Dropout2d(config.dropout)
         below = (*decoder[1:], widths[-1])
         self.decoder = nn.ModuleList(
-            _Block(deep + skip, width) for deep, skip, width in zip(below, widths, decoder, strict=False)
+            _Block(deep + skip, width) for deep, skip, width in zip(below, widths[:-1], decoder, strict=True)
         )
         self.region_head = nn.Conv2d(decoder[0], VIEWS * len(REGIONS), 1)
         self.unfold = nn.Conv2d(decoder[0], 4 * config.full_width, 1)

@@ -32,7 +32,8 @@ def supervised_loss(lesion_logits: Tensor, region_logits: Tensor, batch: Batch, 
     logits = lesion_logits.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
     pixel = pixel_loss(logits, batch.lesion, batch.weight, config.pixel_scale)
-    region = region_loss(region_logits, batch.region, config.region_background)
+    row, col = batch.phase
+    region = region_loss(region_logits[..., row::2, col::2], batch.region, config.region_background)
     total = config.dice * dice + config.pixel * pixel + config.region * region
     return Losses(total, dice, pixel, region)
 

@@ -77,7 +77,10 @@ def thin(counts: FloatImage, dose: float, rng: np.random.Generator) -> FloatImag
     Fractions that interpolation made are rounded up or down at random, so that the mean is kept.
     """
     whole = np.floor(counts + rng.random(counts.shape, dtype=np.float32)).astype(np.int32)
-    return rng.binomial(whole, dose).astype(np.float32)
+    kept = np.zeros_like(counts)
+    some = whole > 0  # most of a frame is air
+    kept[some] = rng.binomial(whole[some], dose)
+    return kept
 
 
 def _channels(view: int) -> tuple[int, ...]:

@@ -1,0 +1,175 @@
+"""The model bundle: a folder with everything that inference needs. Imports no torch, executes nothing.
+
+::
+
+    bundle.json         format, network, preprocessing, thresholds, training data, figures, sha256 of the other files
+    model.onnx          the graph that runs
+    model.safetensors   the weights, to learn on from
+    card.md             what the model is, for whom, and what it is not
+
+A file that does not have the hash that `bundle.json` states is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bonescan.delineate import Thresholds
+from bonescan.errors import BundleError, OptionError
+from bonescan.prepare import Normalisation
+
+FORMAT, VERSION = "bonescan-bundle", 1
+DESCRIPTION, GRAPH, WEIGHTS, CARD = "bundle.json", "model.onnx", "model.safetensors", "card.md"
+FILES = (GRAPH, WEIGHTS, CARD)
+"""The files of a bundle besides its description."""
+
+SHIPPED = Path(__file__).parent / "bundles"
+"""Where the bundles lie that come with the package."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_LARGEST_DESCRIPTION = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """One model, checked.
+
+    sha256: of `bundle.json`, which states those of all other files; it identifies the model.
+    network: {"name", "config"}. raw: all of `bundle.json`.
+    """
+
+    folder: Path
+    name: str
+    sha256: str
+    network: Mapping[str, Any]
+    normalisation: Normalisation
+    thresholds: Thresholds
+    card: str
+    raw: Mapping[str, Any]
+
+    def read(self, file: str) -> bytes:
+        """The bytes of one of the bundle's files, checked again; BundleError when they changed."""
+        return _read_checked(self.folder, file, str(self.raw["files"][file]))
+
+
+def list_bundles() -> tuple[str, ...]:
+    """Names of the bundles that ship, sorted."""
+    if not SHIPPED.is_dir():
+        return ()
+    return tuple(sorted(folder.name for folder in SHIPPED.iterdir() if (folder / DESCRIPTION).is_file()))
+
+
+def load_bundle(name_or_folder: str | Path) -> Bundle:
+    """Load and check a bundle that ships, by name, or any other, by folder.
+
+    Raises BundleError: there is none, it is of another format, or a file does not have its stated hash.
+    """
+    folder = _find(name_or_folder)
+    content = _read(folder, DESCRIPTION, _LARGEST_DESCRIPTION)
+    raw = _parse(content, folder)
+    files = raw["files"]
+    checked = {file: _read_checked(folder, file, files[file]) for file in FILES}
+    try:
+        normalisation = Normalisation.from_dict(raw["normalisation"])
+        thresholds = Thresholds.from_dict(raw["thresholds"])
+        card = checked[CARD].decode("utf-8")
+    except (OptionError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"the bundle {folder.name} was made for another version of bonescan ({error}): export it again"
+        ) from None
+    digest = hashlib.sha256(content).hexdigest()
+    return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw)
+
+
+def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle, complete or not at all; one that is there already is replaced.
+
+    description: `name`, `network`, `normalisation`, `thresholds` (dicts), and whatever else should be kept.
+    files: the bytes of each of `FILES`. Raises BundleError when the name is not safe or a file is missing.
+    """
+    name = str(description.get("name", ""))
+    if not _NAME.fullmatch(name):
+        raise BundleError(f"the bundle's name {name!r} is not made of letters, digits, - and _ only: choose another")
+    if set(files) != set(FILES):
+        raise BundleError(
+            f"a bundle is made of {', '.join(FILES)}, not of {', '.join(sorted(files))}: give these files"
+        )
+    hashes = {file: hashlib.sha256(files[file]).hexdigest() for file in FILES}
+    raw = {"format": FORMAT, "version": VERSION, **description, "files": hashes}
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        for file, content in files.items():
+            (temporary / file).write_bytes(content)
+        (temporary / DESCRIPTION).write_text(json.dumps(raw, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return load_bundle(folder)
+
+
+def _find(name_or_folder: str | Path) -> Path:
+    shipped = list_bundles()
+    if isinstance(name_or_folder, str) and name_or_folder in shipped:
+        return SHIPPED / name_or_folder
+    folder = Path(name_or_folder)
+    if not (folder / DESCRIPTION).is_file():
+        known = f"one of {', '.join(shipped)}" if shipped else "none ships with this installation"
+        raise BundleError(
+            f"there is no model {str(name_or_folder)!r}: state a shipped one ({known}) or a folder with a {DESCRIPTION}"
+        )
+    return folder
+
+
+def _parse(content: bytes, folder: Path) -> dict[str, Any]:
+    """The description as a dict whose parts are there and of the right kind."""
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError):
+        raise BundleError(f"the {DESCRIPTION} of {folder.name} is not JSON: get the bundle again") from None
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder.name} is not a model bundle: its {DESCRIPTION} does not state the format {FORMAT!r}"
+        )
+    if raw.get("version") != VERSION:
+        raise BundleError(
+            f"the bundle {folder.name} has version {raw.get('version')!r} and this bonescan reads {VERSION}: "
+            "update the older of the two"
+        )
+    for key, kind in (("name", str), ("network", dict), ("normalisation", dict), ("thresholds", dict), ("files", dict)):
+        if not isinstance(raw.get(key), kind):
+            raise BundleError(f"the {DESCRIPTION} of {folder.name} lacks {key!r}: get the bundle again")
+    if not _NAME.fullmatch(raw["name"]):
+        raise BundleError(f"the bundle {folder.name} states an unsafe name: get it from a source you trust")
+    if set(raw["files"]) != set(FILES):
+        raise BundleError(f"the bundle {folder.name} does not state the hashes of {', '.join(FILES)}: get it again")
+    return raw
+
+
+def _read(folder: Path, file: str, largest: int | None = None) -> bytes:
+    path = folder / file
+    try:
+        if largest is not None and path.stat().st_size > largest:
+            raise BundleError(f"the {file} of {folder.name} is larger than {largest} bytes: get the bundle again")
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise BundleError(f"the {file} of {folder.name} cannot be read ({reason}): get the bundle again") from None
+
+
+def _read_checked(folder: Path, file: str, expected: object) -> bytes:
+    content = _read(folder, file)
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise BundleError(f"the {file} of {folder.name} does not have the hash it should have: get the bundle again")
+    return content

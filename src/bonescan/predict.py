@@ -1,0 +1,83 @@
+"""Probability and region maps from a bundle's graph, by ONNX Runtime, which nothing else here knows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.bundle import GRAPH, Bundle
+from bonescan.errors import BundleError
+from bonescan.prediction import Prediction
+from bonescan.prepare import Prepared
+from bonescan.study import REGIONS, FloatImage
+
+MOST_THREADS = 8
+"""More threads than this gain nothing on one scan."""
+
+_ERRORS_ONLY = 3
+
+
+class Predictor:
+    """Runs one bundle's network. Load once, use for many studies."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Load the graph. threads: None = as many as this process may use.
+
+        Raises BundleError when the graph cannot be loaded or is not of the stated inputs and outputs.
+        """
+        self._name = bundle.name
+        self._session = _open_session(bundle, threads or _usable_cores())
+        inputs = [(value.name, value.type) for value in self._session.get_inputs()]
+        outputs = [(value.name, value.type) for value in self._session.get_outputs()]
+        expected = [("lesion", "tensor(float)"), ("region", "tensor(uint8)")]
+        if inputs != [("counts", "tensor(float)")] or outputs != expected:
+            raise BundleError(f"the graph of {bundle.name} does not map counts to lesion and region: export it again")
+
+    def predict(self, prepared: Prepared) -> Prediction:
+        """The maps of one study in its own frames."""
+        lesion, region = self.predict_pair(prepared.network_input)
+        return Prediction(prepared.to_frames(lesion), prepared.to_frames(region))
+
+    def predict_pair(self, counts: FloatImage) -> tuple[FloatImage, NDArray[np.uint8]]:
+        """Lesion probability and region map, each (2, H, W), of normalised counts of that shape.
+
+        H and W are multiples of 32. Raises BundleError when the network returns nonsense.
+        """
+        try:
+            lesion, region = self._session.run(["lesion", "region"], {"counts": counts[None]})
+        except Exception as error:  # ONNX Runtime's own exceptions share no base but this
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"the model {self._name} failed on counts of shape {counts.shape}: {reason}") from None
+        lesion, region = lesion[0], region[0]
+        if lesion.shape != counts.shape or region.shape != counts.shape:
+            raise BundleError(f"the model {self._name} returns maps of another shape than its input: use another model")
+        # NaN fails this comparison, too.
+        if not (lesion.min() >= 0.0 and lesion.max() <= 1.0) or region.max() >= len(REGIONS):
+            raise BundleError(f"the model {self._name} returns values out of range: use another model")
+        return lesion, region
+
+
+def _open_session(bundle: Bundle, threads: int) -> Any:
+    import onnxruntime  # a tenth of a second, which no other command should pay
+
+    onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(bundle.read(GRAPH), options, providers=["CPUExecutionProvider"])
+    except BundleError:
+        raise
+    except Exception as error:  # as above
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"the graph of {bundle.name} cannot be loaded ({reason}): export it again") from None
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use; hyperthreads count, as nothing portable tells them apart."""
+    return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))

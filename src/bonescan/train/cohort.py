@@ -1,0 +1,67 @@
+"""Labelled patients of a cohort folder: cohort/<patient>/<study>/ with a scan and LabelMe files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.errors import OptionError
+from bonescan.prepare import Normalisation
+from bonescan.reading import read_study
+from bonescan.study import Study, View
+from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels
+from bonescan.train.config import CohortConfig
+
+
+def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
+    """Read all labelled studies; a patient is in validation by a hash of the folder's name, whatever else is there."""
+    training, validation = [], []
+    for folder in labelled_studies(Path(config.folder)):
+        digest = hashlib.sha256(folder.parent.name.encode()).digest()
+        chosen = validation if int.from_bytes(digest[:4]) / 2**32 < config.validation_share else training
+        chosen.append(read_case(folder, normalisation))
+    return Split(training, validation)
+
+
+def labelled_studies(cohort: Path) -> list[Path]:
+    """The study folders that hold a label file for at least one view, sorted."""
+    if not cohort.is_dir():
+        raise OptionError(f"there is no cohort folder {cohort}: correct cohort.folder")
+    folders = sorted({path.parent for view in View for path in cohort.glob(f"*/*/{view}.json")})
+    if not folders:
+        raise OptionError(f"the cohort {cohort} holds no label file <patient>/<study>/anterior.json or posterior.json")
+    return folders
+
+
+def read_case(folder: Path, normalisation: Normalisation) -> Case:
+    """One study folder with its LabelMe files, and the region maps of `truth.npz` where there are such."""
+    study = read_study(folder)
+    counts = pair_counts(study)
+    files = {view: folder / f"{view}.json" for view in View}
+    drawn = {
+        view: label_image(read_labelme(path), study.shape)
+        for view, path in files.items()
+        if path.exists() and view in study.scans
+    }
+    lesions = pair_labels(drawn, study.shape)
+    regions = _read_regions(folder / "truth.npz", study)
+    facts = replace(
+        find_facts(study.key, f"patient-{folder.parent.name}", counts, lesions, normalisation),
+        labelled=(View.ANTERIOR in drawn, View.POSTERIOR in drawn),
+        has_regions=regions is not None,
+    )
+    return Case(counts, lesions, np.zeros_like(lesions) if regions is None else regions, facts)
+
+
+def _read_regions(path: Path, study: Study) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as truth:
+        names = {view: f"regions_{view}" for view in study.scans if f"regions_{view}" in truth}
+        if not names:
+            return None
+        return pair_labels({view: truth[name] for view, name in names.items()}, study.shape)

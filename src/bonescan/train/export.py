@@ -1,0 +1,127 @@
+"""From a run to a bundle: graph, weights, description and card."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+import bonescan
+from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
+from bonescan.delineate import Thresholds
+from bonescan.train.checkpoint import load_checkpoint
+from bonescan.train.config import TrainConfig
+from bonescan.train.loop import CHECKPOINT, build_network, start
+
+OPSET = 17
+
+
+class Deployed(nn.Module):
+    """A network with its answers made final: (N, 2, H, W) -> probability float32, region number uint8."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (lesion, region), both of the input's shape."""
+        lesion, region = self.network(counts)
+        numbers = region.argmax(dim=2).float()
+        return torch.sigmoid(lesion), functional.interpolate(numbers, scale_factor=2.0, mode="nearest").to(torch.uint8)
+
+
+def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
+    """The run's averaged network, ready to predict, and the steps it has learned."""
+    state = start(config)
+    steps = load_checkpoint(config.folder / CHECKPOINT, state)
+    return state.ema.network.eval(), steps
+
+
+def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, Any], out: Path) -> Bundle:
+    """Write the bundle of a run to the folder `out`.
+
+    figures: what was measured on validation patients; kept in the bundle and shown in its card.
+    """
+    averaged, steps = averaged_network(config)
+    # A fresh copy in the ordinary memory layout: the graph should not remember how it was trained.
+    network = build_network(config).eval()
+    network.load_state_dict(averaged.state_dict())
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    description = {
+        "name": config.name,
+        "network": {"name": config.network, "config": dict(config.network_config)},
+        "normalisation": config.normalisation.to_dict(),
+        "thresholds": thresholds.to_dict(),
+        "training": {"steps": steps, "bonescan": bonescan.__version__, "config": _portable(config)},
+        "figures": dict(figures),
+    }
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    card = make_card(config, steps, parameters, figures)
+    return write_bundle(out, description, {GRAPH: to_onnx(network), WEIGHTS: save(weights), CARD: card.encode("utf-8")})
+
+
+def _portable(config: TrainConfig) -> dict[str, Any]:
+    """The configuration without this machine's folders, which say nothing of the model and may say too much."""
+    values = config.to_dict()
+    del values["runs"], values["phantoms"]["cache"], values["cohort"]["folder"]
+    return values
+
+
+def to_onnx(network: nn.Module) -> bytes:
+    """The deployed graph with free batch, rows and columns."""
+    buffer = io.BytesIO()
+    names = ("counts", "lesion", "region")
+    with warnings.catch_warnings():
+        # The tracing exporter is the older one, and the one that keeps this graph's dynamic shapes simplest.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Deployed(network).eval(),
+            (torch.zeros(1, 2, 64, 64),),
+            buffer,
+            input_names=["counts"],
+            output_names=["lesion", "region"],
+            opset_version=OPSET,
+            dynamic_axes={name: {0: "studies", 2: "rows", 3: "cols"} for name in names},
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:
+    """What a person should know of the model, as Markdown."""
+    measured = "\n".join(f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in figures.items())
+    phantoms = config.phantoms
+    patients = phantoms.anatomies * phantoms.patients_per_anatomy
+    cohort = "" if not config.cohort.folder else " and labelled patients of a cohort"
+    return f"""# {config.name}
+
+**Research use only. Not a medical device; not for diagnosis.**
+
+Finds lesions of skeletal metastasis in planar whole-body bone scans (99mTc-MDP, anterior and posterior view),
+and says which bone or organ each pixel mainly shows.
+
+- Network: {config.network}, {parameters / 1e6:.2f} million parameters, both views at once.
+- Learned from {patients} simulated patients of {phantoms.anatomies} anatomies{cohort}; {steps} steps.
+- Pixels of 2.2-2.4 mm are what it knows; finer frames are summed before.
+
+## Measured on simulated validation patients, whose anatomies it had not seen
+
+{measured or "Nothing was measured."}
+
+## What it is not
+
+It has learned what a simulation shows. Tracers other than diphosphonates, children, and findings that the
+simulation does not know (Paget's disease, infection, soft-tissue uptake) are beyond it. It marks uptake that looks
+like metastasis; it cannot tell what caused it.
+"""
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""From a TOML file to a bundle: simulate, train, fit thresholds, export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from bonescan.bundle import Bundle
+from bonescan.delineate import Thresholds
+from bonescan.errors import OptionError
+from bonescan.train.calibrate import calibrate
+from bonescan.train.cases import Split
+from bonescan.train.cohort import cohort_split
+from bonescan.train.config import TrainConfig, config_from_dict, read_config
+from bonescan.train.export import averaged_network, export
+from bonescan.train.loop import train
+from bonescan.train.phantoms import phantom_split
+from bonescan.train.progress import Progress, Report, silent
+
+BUNDLE = "bundle"
+CALIBRATION = "calibration.json"
+
+
+def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = silent) -> Path:
+    """Read a configuration, then `run` it. overrides: "key=value" or "table.key=value"."""
+    return run(read_config(path, overrides), report)
+
+
+def run(config: TrainConfig, report: Report = silent) -> Path:
+    """Do everything from the simulation to the bundle, or go on where it stopped; return the run's folder.
+
+    The bundle lies in the folder's `bundle`. Raises OptionError when there is nothing to learn from.
+    """
+    split = make_split(config, report)
+    folder = train(config, split, report)
+    fit_thresholds(config, split, report)
+    export_run(folder, folder / BUNDLE)
+    report(Progress("export", 1, 1))
+    return folder
+
+
+def make_split(config: TrainConfig, report: Report = silent) -> Split:
+    """All cases that the configuration names, phantoms first."""
+    parts = []
+    if config.phantoms.anatomies:
+        simulated = phantom_split(
+            config.phantoms, config.normalisation, lambda done, total: report(Progress("phantoms", done, total))
+        )
+        parts.append(simulated)
+    if config.cohort.folder:
+        parts.append(cohort_split(config.cohort, config.normalisation))
+    training = [case for part in parts for case in part.training]
+    if not training:
+        raise OptionError("there is no patient to learn from: set phantoms.anatomies or cohort.folder")
+    return Split(training, [case for part in parts for case in part.validation])
+
+
+def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> Thresholds:
+    """Fit the run's thresholds on its validation cases and keep them beside the checkpoint."""
+    torch.set_num_threads(config.threads)
+    network, _ = averaged_network(config)
+    cases = [case for case in split.validation if all(case.facts.labelled)]
+    thresholds, figures = calibrate(network, cases, config, report)
+    kept = {"thresholds": thresholds.to_dict(), "figures": asdict(figures)}
+    (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    report(Progress("calibrate", len(cases), len(cases), None, asdict(figures)))
+    return thresholds
+
+
+def export_run(folder: Path, out: Path) -> Bundle:
+    """Write the bundle of a run's folder to `out`, with the thresholds that were fitted for it.
+
+    Raises OptionError when the folder holds no run, or one whose thresholds are not fitted yet.
+    """
+    folder = Path(folder)
+    for file, remedy in (("config.json", "state the folder of a run"), (CALIBRATION, "let `bonescan train` end first")):
+        if not (folder / file).is_file():
+            raise OptionError(f"there is no {file} in {folder}: {remedy}")
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    # The folder may have been moved since.
+    config: TrainConfig = config_from_dict(TrainConfig, values | {"runs": str(folder.resolve().parent)})
+    if config.folder.resolve() != folder.resolve():
+        raise OptionError(f"the run in {folder} is named {config.name}: give the folder that name")
+    kept = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    return export(config, Thresholds.from_dict(kept["thresholds"]), kept["figures"], Path(out))
