@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import re
 from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import pairwise
@@ -129,7 +130,62 @@ def python() -> str:
     return "\n\n".join(pages) + "\n"
 
 
-PAGES = {"command-line.md": command_line, "configuration.md": configuration, "python.md": python}
+def outputs() -> str:
+    """What lies in the folder of a study; the fields of lesions.json from its schema."""
+    schema = json.loads((REFERENCE / "lesions.schema.json").read_text())
+    pages = [
+        "# Outputs",
+        MADE,
+        "`bonescan segment INPUT... -o OUT` writes one folder a study, `OUT/<study>/`, at once or not at all. `<study>` "
+        "is the input's own name, made safe and unique; nothing of the patient's identity is taken from the header.",
+        "## `overlay.png`",
+        "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
+        "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line.",
+        "## `labels_anterior.png`, `labels_posterior.png`",
+        "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
+        "## `lesions.json`",
+        f"{schema['description']} The [JSON Schema](lesions.schema.json) is the exact description; it changes its "
+        f"identifier (`{schema['$id']}`) when the format changes.",
+        "\n".join(["| field | meaning |", "|---|---|", *_schema_rows(schema, schema, "")]),
+    ]
+    return "\n\n".join(pages) + "\n"
+
+
+def _schema_rows(part: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
+    """A row for each field, inner objects and lists of objects followed; what comes again only once."""
+    rows: list[str] = []
+    followed: dict[str, str] = {}
+    for name, field in part.get("properties", {}).items():
+        items = field.get("items")
+        is_list = isinstance(items, dict) and "$ref" in items
+        outer = items if is_list else field
+        here = f"{path}.{name}{'[]' if is_list else ''}".lstrip(".")
+        if "$ref" in outer and outer["$ref"] in followed:
+            rows.append(f"| `{here}` | the same as `{followed[outer['$ref']]}` |")
+            continue
+        followed[outer.get("$ref", here)] = here
+        inner = _resolved(outer, schema)
+        said = field.get("description") or inner.get("description") or _values(field)
+        if said or "properties" not in inner:
+            rows.append(f"| `{here}` | {cell(said) or name.replace('_', ' ')} |")
+        rows += _schema_rows(inner, schema, here)
+    return rows
+
+
+def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """What a reference names; of null or an object, the object."""
+    if "$ref" in field:
+        field = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    return next((one for one in field.get("oneOf", []) if "properties" in one), field)
+
+
+def _values(field: dict[str, Any]) -> str:
+    if "const" in field:
+        return f"always `{json.dumps(field['const'])}`"
+    return ", ".join(f"`{value}`" for value in field.get("enum", []))
+
+
+PAGES = {"command-line.md": command_line, "configuration.md": configuration, "python.md": python, "outputs.md": outputs}
 
 
 def main() -> None:

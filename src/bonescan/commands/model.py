@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, training_extra
 from bonescan.commands.console import Console
+
+if TYPE_CHECKING:
+    from bonescan.bundle import Bundle
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -84,28 +88,37 @@ class ModelVerify(Command):
         """Load everything; a BundleError says what is wrong."""
         from bonescan.pipeline import load_model
 
-        model = load_model(self.name).name
-        if self.json:
-            console.out_json({"research_use_only": True, "name": model.name, "sha256": model.sha256, "works": True})
-            return DONE
-        console.out(f"{model.name}: every file is as it was made, and the network loads (sha256 {model.sha256}).")
-        console.out(RESEARCH_USE_ONLY)
+        _say_checked(console, load_model(self.name).bundle, self.json)
         return DONE
 
 
 @dataclass(frozen=True, slots=True)
 class ModelExport(Command):
-    """Make a model of a training run."""
+    """Make a model of a training run, with the thresholds that were fitted for it."""
 
     run_folder: Path
     out: Path
+    json: bool
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
-        parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a training run")
+        parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a training run that has ended")
         add_out(parser, "the bundle's folder to write")
+        add_json(parser)
 
     def run(self, console: Console) -> int:
         """Write the bundle."""
-        raise NotImplementedError
+        with training_extra():
+            from bonescan.train import export_run
+
+        _say_checked(console, export_run(self.run_folder, self.out), self.json)
+        return DONE
+
+
+def _say_checked(console: Console, bundle: Bundle, as_json: bool) -> None:
+    if as_json:
+        console.out_json({"research_use_only": True, "name": bundle.name, "sha256": bundle.sha256, "works": True})
+        return
+    console.out(f"{bundle.name}: every file is as it was made (sha256 {bundle.sha256}).")
+    console.out(RESEARCH_USE_ONLY)

@@ -42,6 +42,6 @@ class Train(Command):
                 self.overrides,
                 lambda report: progress(report.done, report.total, str(report), report.stage),
             )
-        console.out(f"The run is in {folder}; `bonescan model export {folder} -o FOLDER` makes a model of it.")
+        console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
         console.out(RESEARCH_USE_ONLY)
         return DONE
