@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json
 from bonescan.commands.console import Console
+from bonescan.errors import OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,25 @@ class Evaluate(Command):
 
     def run(self, console: Console) -> int:
         """Compare, and print the means."""
-        from bonescan.evaluate import evaluate
+        from bonescan.evaluate import evaluate, report_text
 
         report = evaluate(self.predictions, self.truth)
-        console.out_json(report)
+        if self.out is not None:
+            _write(report, self.out)
+        if self.json:
+            console.out_json(report)
+            return DONE
+        console.out(report_text(report))
         console.out(RESEARCH_USE_ONLY)
         return DONE
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    """Write the report, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"the report cannot be written to {path} ({error.strerror}): state another place") from None
