@@ -137,7 +137,7 @@ def outputs() -> str:
         "# Outputs",
         MADE,
         "`bonescan segment INPUT... -o OUT` writes one folder a study, `OUT/<study>/`, at once or not at all. "
-        "`<study>` is the input's own name, made safe and unique; nothing of the patient's identity comes from the header.",
+        "`<study>` is the input's own name, made safe and unique, and nothing of the patient's identity.",
         "## `overlay.png`",
         "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
         "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line.",
