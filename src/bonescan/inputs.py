@@ -68,13 +68,12 @@ _DEVICE_NAMES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _MOST_KEY_BYTES = 120
 
 
-def discover(paths: Sequence[Path], options: ReadOptions | None = None) -> list[StudyFiles]:
+def discover(paths: Sequence[Path]) -> list[StudyFiles]:
     """Return the studies among files and folders (searched recursively), in the order given, folders sorted.
 
     Files that cannot be read are studies of their own, so that reading them says why. In a folder, files that
-    are no scans are passed over. `options` is accepted for symmetry with reading and changes nothing yet.
+    are no scans are passed over.
     """
-    del options
     found: list[_Found] = []
     for path in _pairs_of_pngs([Path(path) for path in paths]):
         if isinstance(path, _Found):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from bonescan.dicom.elements import integer, items, text, texts, value
 from bonescan.dicom.pixels import Layout
@@ -14,6 +16,16 @@ from bonescan.errors import InputError
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 _NM_RETIRED = "1.2.840.10008.5.1.4.1.1.5"
 _SECONDARY_CAPTURE = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3")
+
+_MODALITIES = frozenset(
+    {"CT", "MR", "PT", "US", "CR", "DX", "MG", "XA", "RF", "OT", "SC", "ES", "SR", "PR", "SEG", "DOC", "ST"}
+)
+_IMAGE_KINDS = frozenset(
+    {"STATIC", "DYNAMIC", "GATED", "TOMO", "GATED TOMO", "RECON TOMO", "RECON GATED TOMO", "AXIAL", "LOCALIZER"}
+)
+_COLOURS = frozenset(
+    {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
+)
 
 _LEAST_ROWS, _LEAST_COLS, _MOST_PIXELS_A_SIDE = 256, 64, 4096
 _LEAST_ELONGATION = 1.5
@@ -30,21 +42,23 @@ _NUCLIDE_ALONE = re.compile(r"technetium|99m?|tc|[^a-z0-9]", re.IGNORECASE)
 def refuse_unsuitable(dataset: Dataset) -> None:
     """Raise InputError unless the header is that of a planar whole-body NM image of raw counts."""
     modality = text(dataset, "Modality")
+    if "Modality" not in dataset or "SOPClassUID" not in dataset:
+        raise InputError("the header is damaged or cut off (it lacks Modality or SOP Class UID); export the file again")
     if modality != "NM":
-        raise InputError(
-            f"the file is not nuclear medicine (Modality is {_short(modality)}, not NM); give a whole-body bone scan"
-        )
+        named = _named(modality, _MODALITIES)
+        raise InputError(f"the file is not nuclear medicine (Modality is {named}); give a whole-body bone scan")
     sop_class = text(dataset, "SOPClassUID")
     if sop_class not in (NM_IMAGE_STORAGE, _NM_RETIRED, *_SECONDARY_CAPTURE):
         raise InputError(
-            f"the file is not an NM image (SOP class {_short(sop_class)}); give the whole-body planar image"
+            f"the file is not an NM image (SOP class {_sop_class_name(sop_class)}); give the whole-body planar image"
         )
     _refuse_other_image_types(dataset)
     samples = integer(dataset, "SamplesPerPixel")
     colours = text(dataset, "PhotometricInterpretation")
     if samples != 1 or colours not in ("MONOCHROME2", "PALETTE COLOR"):
+        named = _named(colours, _COLOURS)
         raise InputError(
-            f"the file is a picture for display ({_short(colours)}, {samples} samples a pixel), not counts; "
+            f"the file is a picture for display (colours: {named}, samples a pixel: {samples}), not counts; "
             "give the raw scan"
         )
     if value(dataset, "NumberOfFrames") is None and sop_class == NM_IMAGE_STORAGE:
@@ -93,9 +107,8 @@ def _refuse_other_image_types(dataset: Dataset) -> None:
     image_type = texts(dataset, "ImageType")
     kind = image_type[2].upper() if len(image_type) > 2 else ""
     if kind not in ("WHOLE BODY", ""):
-        raise InputError(
-            f"the image is of type {_short(kind)}, not WHOLE BODY (Image Type, value 3); give the whole-body scan"
-        )
+        named = _named(kind, _IMAGE_KINDS)
+        raise InputError(f"the image is not WHOLE BODY (Image Type, value 3, is {named}); give the whole-body scan")
 
 
 def _tracer(dataset: Dataset) -> str:
@@ -107,7 +120,14 @@ def _tracer(dataset: Dataset) -> str:
     return " ".join(part for part in said if part)
 
 
-def _short(stated: str) -> str:
-    """Return a header's code for a message: only the letters of codes, and not long, whatever the file holds."""
-    plain = re.sub(r"[^A-Z0-9. _]", "?", stated.upper())[:40]
-    return plain or "not stated"
+def _sop_class_name(uid: str) -> str:
+    """Return the standard's name of a SOP class, for a message."""
+    known = UID(uid)
+    return known.name if known in UID_dictionary else "not a known one"
+
+
+def _named(stated: str, known: frozenset[str]) -> str:
+    """Return a header's code for a message where it is a known one: in a damaged file it may be anybody's name."""
+    if not stated:
+        return "not stated"
+    return stated if stated in known else "not a known one"

@@ -61,7 +61,7 @@ _SCHEMES = {"SRT": "SRT", "SNM3": "SRT", "99SDM": "SRT", "SCT": "SCT", "SNOMED-C
 
 _ANTERIOR_WORDS = frozenset({"ANT", "ANTERIOR", "ANTERIEUR", "ANTERIEURE", "ANTERIORE", "VENTRAL"})
 _POSTERIOR_WORDS = frozenset({"POST", "POSTERIOR", "POSTERIEUR", "POSTERIEURE", "POSTERIORE", "DORSAL"})
-_OTHER_VIEW_WORDS = frozenset({"OBL", "OBLIQUE", "LAO", "RAO", "LPO", "RPO", "LAT", "LATERAL"})
+_OTHER_VIEW_WORDS = frozenset({"OBL", "OBLIQUE", "LAO", "RAO", "LPO", "RPO", "LAT", "LATERAL", "ANTERO", "POSTERO"})
 # In free text "post" may be "after": it is a side only at the end or before one of these, and not after a time.
 _AFTER_POST = frozenset({"VIEW", "WB", "WHOLE", "WHOLEBODY", "BODY", "EM", "E", "PLANAR", "IMAGE", "BONE"})
 _TIME_WORDS = frozenset({"H", "HR", "HRS", "HOUR", "HOURS", "MIN", "MINS", "MINUTES", "DAY", "DAYS"})

@@ -1,0 +1,88 @@
+"""A seeded slice of the damaged-file benchmark, and that its judge can say no."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from bonescan.errors import InputError
+from bonescan.study import Scan, Study, View
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_dicom.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_dicom", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def original(benchmark, tmp_path_factory):
+    return benchmark.originals(tmp_path_factory.mktemp("originals"), seed=3)[0]
+
+
+def test_three_hundred_damaged_files(benchmark):
+    tally, report = benchmark.fuzz(300, seed=20)
+    assert report["not_as_it_should_be"] == []
+    assert tally.outcomes["right"] > 50
+    assert tally.outcomes["refused"] > 50
+    assert tally.outcomes.total() == 300
+    assert set(report["by_mutation"]) == set(benchmark.MUTATIONS)
+    assert report["peak_memory_of_decoder_mb"] < 1024
+
+
+def test_mutations_are_the_same_for_the_same_seed(benchmark, original):
+    for mutate in benchmark.MUTATIONS.values():
+        once, again = (mutate(original, np.random.default_rng(4)) for _ in range(2))
+        assert once == again
+
+
+def test_judge_sees_swapped_views_changed_counts_and_spacing(benchmark, original):
+    study = original.study
+    anterior, posterior = (study.counts(view) for view in View)
+    swapped = {View.ANTERIOR: Scan(View.ANTERIOR, posterior), View.POSTERIOR: Scan(View.POSTERIOR, anterior)}
+    nothing: frozenset[int] = frozenset()
+    assert benchmark.fault_of(study, original, nothing) is None
+    assert benchmark.fault_of(dataclasses.replace(study, scans=swapped), original, nothing) == "other counts"
+    assert benchmark.fault_of(dataclasses.replace(study, spacing=None), original, nothing) == "another spacing"
+    one = {View.ANTERIOR: study.scans[View.ANTERIOR]}
+    assert benchmark.fault_of(dataclasses.replace(study, scans=one), original, nothing) == "other views"
+
+
+@pytest.mark.parametrize(
+    ("stray", "outcome"),
+    [
+        (ValueError("x"), "crash"),
+        (InputError("PHANTOM^0001 is damaged"), "wrong"),
+        (InputError("two\nlines"), "wrong"),
+        (InputError("the file is damaged; export it again"), "refused"),
+    ],
+)
+def test_judge_tells_crash_leak_and_refusal(benchmark, original, tmp_path, monkeypatch, stray, outcome):
+    def reader(*_args: object) -> Study:
+        raise stray
+
+    monkeypatch.setattr(benchmark, "read_study", reader)
+    mutant = benchmark.Mutant(original.content, frozenset())
+    assert benchmark.read_one(original, mutant, tmp_path)[0] == outcome
+
+
+def test_watchdog_catches_a_hang(benchmark, original, tmp_path, monkeypatch):
+    def reader(*_args: object) -> Study:
+        while True:
+            pass
+
+    monkeypatch.setattr(benchmark, "read_study", reader)
+    monkeypatch.setattr(benchmark, "WATCHDOG_SECONDS", 0.2)
+    assert benchmark.read_one(original, benchmark.Mutant(original.content, None), tmp_path)[0] == "hang"

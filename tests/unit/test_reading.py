@@ -1,0 +1,337 @@
+"""Inputs of all kinds become studies with safe, unique names, and what cannot be read says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.errors import BonescanError, InputError
+from bonescan.inputs import safe_name
+from bonescan.plausibility import body_rows, checked_counts, checked_spacing
+from bonescan.reading import discover, read_files, read_studies, read_study
+from bonescan.study import Scan, Spacing, Study, View
+
+
+def a_study(key: str, seed: int = 0) -> Study:
+    rng = np.random.default_rng(seed)
+    scans = {view: Scan(view, rng.integers(0, 40, (256, 64)).astype(np.float32)) for view in View}
+    return Study(key, scans, Spacing(2.4, 2.4))
+
+
+def write_pngs(folder: Path, study: Study, views=tuple(View)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for view in views:
+        Image.fromarray(study.counts(view).astype(np.uint16)).save(folder / f"{view}.png")
+
+
+def keys(*paths: Path) -> list[str]:
+    return [files.key for files in discover(paths)]
+
+
+class TestDiscover:
+    def test_a_file_is_named_after_itself(self, tmp_path):
+        write_nm(a_study("a"), tmp_path / "Müller scan.dcm")
+        assert keys(tmp_path / "Müller scan.dcm") == ["Müller_scan"]
+
+    def test_files_without_an_ending_keep_their_whole_name(self, tmp_path):
+        write_nm(a_study("a"), tmp_path / "1.2.840.7")
+        assert keys(tmp_path / "1.2.840.7") == ["1.2.840.7"]
+        assert keys(tmp_path) == [safe_name(tmp_path.name)]
+        assert read_study(tmp_path).shape == (256, 64)
+
+    def test_a_cohort_names_each_study_by_its_folders(self, tmp_path):
+        for patient, style in (("p1", HeaderStyle.GE), ("p2", HeaderStyle.TWO_FILES)):
+            folder = tmp_path / patient / "s1"
+            folder.mkdir(parents=True)
+            write_nm(a_study(patient), folder / "scan.dcm", Header(style))
+            (folder / "anterior.json").write_text("{}")
+            np.savez(folder / "truth.npz", x=np.zeros(3))
+        write_pngs(tmp_path / "p3" / "s1", a_study("p3"))
+        (tmp_path / "lesions.csv").write_text("a,b")
+        found = discover([tmp_path])
+        assert [files.key for files in found] == ["p1-s1", "p2-s1", "p3-s1"]
+        assert [files.kind for files in found] == ["dicom", "dicom", "png"]
+        assert [len(files.paths) for files in found] == [1, 2, 2]
+
+    def test_several_studies_in_one_folder(self, tmp_path):
+        write_nm(a_study("a"), tmp_path / "a.dcm")
+        write_nm(a_study("b"), tmp_path / "b")
+        pair = tmp_path / "pair"
+        pair.mkdir()
+        first, second = write_nm(a_study("c"), pair / "x.dcm", Header(HeaderStyle.TWO_FILES))
+        first.rename(tmp_path / "c_1.dcm")
+        second.rename(tmp_path / "c_2.dcm")
+        pair.rmdir()
+        assert keys(tmp_path) == ["a", "b", "c"]
+
+    def test_names_that_clash_get_their_folder_in_front_then_a_number(self, tmp_path):
+        for name in ("p1", "p2"):
+            (tmp_path / name).mkdir()
+            write_nm(a_study(name), tmp_path / name / "scan.dcm")
+        assert keys(tmp_path / "p1" / "scan.dcm", tmp_path / "p2" / "scan.dcm") == ["p1-scan", "p2-scan"]
+        same = tmp_path / "p1" / "scan.dcm"
+        assert keys(same, same) == ["p1-scan", "p1-scan-2"]
+
+    def test_explicit_pair_is_one_study(self, tmp_path):
+        folder = tmp_path / "case 7"
+        folder.mkdir()
+        study = a_study("c")
+        files = write_nm(study, folder / "scan.dcm", Header(HeaderStyle.TWO_FILES))
+        assert [path.name for path in files] == ["anterior.dcm", "posterior.dcm"]
+        assert keys(*files) == ["case_7"]
+        back = read_study([str(files[1]), files[0]])
+        np.testing.assert_array_equal(back.counts(View.POSTERIOR), study.counts(View.POSTERIOR))
+
+    def test_single_views_of_different_studies_stay_apart(self, tmp_path):
+        for name in "ab":
+            (tmp_path / name).mkdir()
+        first = write_nm(a_study("a"), tmp_path / "a" / "scan.dcm", Header(HeaderStyle.TWO_FILES))[0]
+        second = write_nm(a_study("b"), tmp_path / "b" / "scan.dcm", Header(HeaderStyle.TWO_FILES))[1]
+        assert len(discover([first, second])) == 2
+
+    def test_three_single_views_of_a_study_are_refused(self, tmp_path):
+        files = write_nm(a_study("a"), tmp_path / "scan.dcm", Header(HeaderStyle.TWO_FILES))
+        (tmp_path / "third.dcm").write_bytes(files[0].read_bytes())
+        with pytest.raises(InputError, match="3 files of 1, 1, 1 frames"):
+            read_study(tmp_path)
+
+    def test_other_images_of_a_study_are_passed_over(self, tmp_path):
+        import pydicom
+
+        [path] = write_nm(a_study("a"), tmp_path / "scan.dcm")
+        static = pydicom.dcmread(path)
+        static.ImageType = ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]
+        static.save_as(tmp_path / "a_static.dcm")
+        assert [files.paths for files in discover([tmp_path])] == [(path,)]
+        path.unlink()
+        with pytest.raises(InputError, match="STATIC"):
+            read_study(tmp_path)
+
+    def test_folder_without_a_scan(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("nothing")
+        (tmp_path / "README").write_text("nothing")
+        with pytest.raises(InputError, match="holds no scan"):
+            read_study(tmp_path)
+
+
+class TestReadStudies:
+    def test_the_others_go_on(self, tmp_path):
+        write_nm(a_study("a"), tmp_path / "a.dcm")
+        (tmp_path / "b.dcm").write_bytes(b"")
+        (tmp_path / "c.dcm").write_bytes(b"not a scan" * 100)
+        write_nm(a_study("d"), tmp_path / "d.dcm")
+        content = (tmp_path / "d.dcm").read_bytes()
+        (tmp_path / "e.dcm").write_bytes(content[: len(content) // 2])
+        found = dict(read_studies([tmp_path]))
+        assert list(found) == ["a", "b", "c", "d", "e"]
+        assert isinstance(found["a"], Study)
+        assert isinstance(found["d"], Study)
+        assert "is empty" in str(found["b"])
+        assert "not a DICOM file" in str(found["c"])
+        assert "truncated or damaged" in str(found["e"])
+        assert all(isinstance(found[key], InputError) for key in "bce")
+
+    def test_missing_path(self, tmp_path):
+        [(key, error)] = read_studies([tmp_path / "absent.dcm"])
+        assert key == "absent"
+        assert "does not exist" in str(error)
+
+    def test_read_study_wants_one(self, tmp_path):
+        write_nm(a_study("a"), tmp_path / "a.dcm")
+        write_nm(a_study("b"), tmp_path / "b.dcm")
+        with pytest.raises(InputError, match="holds 2 studies"):
+            read_study(tmp_path)
+        with pytest.raises(InputError, match="no input"):
+            read_study([])
+
+    def test_every_truncation_of_the_header_is_one_error(self, tmp_path):
+        [path] = write_nm(a_study("a"), tmp_path / "a.dcm")
+        content = path.read_bytes()
+        for cut in range(0, len(content), 97):
+            path.write_bytes(content[:cut])
+            with pytest.raises(InputError) as refusal:
+                read_study(path)
+            assert "\n" not in str(refusal.value)
+
+    def test_a_broken_reader_becomes_one_typed_error_without_the_values(self, tmp_path, monkeypatch):
+        [path] = write_nm(a_study("a"), tmp_path / "a.dcm")
+
+        def explode(*_args: object) -> None:
+            raise KeyError("DOE^JOHN")
+
+        monkeypatch.setattr("bonescan.dicom.read.tell_views", explode)
+        with pytest.raises(InputError, match=r"damaged and cannot be read \(KeyError\)") as refusal:
+            read_study(path)
+        assert refusal.value.__cause__ is None
+        assert "DOE" not in str(refusal.value)
+
+
+class TestPng:
+    def test_pair_with_the_cohorts_spacing(self, tmp_path):
+        study = a_study("p")
+        write_pngs(tmp_path / "p1" / "s1", study)
+        (tmp_path / "cohort.toml").write_text("spacing_mm = [2.26, 2.3]\n")
+        back = read_study(tmp_path / "p1" / "s1")
+        assert (back.key, back.spacing, back.warnings) == ("s1", Spacing(2.26, 2.3), ())
+        for view in View:
+            np.testing.assert_array_equal(back.counts(view), study.counts(view))
+
+    def test_two_files_given_one_by_one(self, tmp_path):
+        write_pngs(tmp_path / "s9", a_study("p"))
+        assert keys(tmp_path / "s9" / "posterior.png", tmp_path / "s9" / "anterior.png") == ["s9"]
+
+    def test_one_file_alone_and_no_spacing(self, tmp_path):
+        write_pngs(tmp_path, a_study("p"), [View.POSTERIOR])
+        back = read_study(tmp_path / "posterior.png")
+        assert back.spacing is None
+        assert "the anterior view is missing" in back.warnings
+        assert back.spacing_note in back.warnings
+
+    @pytest.mark.parametrize(
+        ("toml", "reason"), [("spacing_mm = 'two'", "not a number"), ("spacing_mm = [", "not valid TOML")]
+    )
+    def test_broken_cohort_file(self, tmp_path, toml, reason):
+        write_pngs(tmp_path, a_study("p"))
+        (tmp_path / "cohort.toml").write_text(toml)
+        with pytest.raises(InputError, match=reason):
+            read_study(tmp_path)
+
+    def test_eight_bits_are_refused(self, tmp_path):
+        Image.fromarray(np.full((300, 100), 7, np.uint8)).save(tmp_path / "anterior.png")
+        with pytest.raises(InputError, match="16-bit grey"):
+            read_study(tmp_path)
+
+    def test_other_names_are_refused(self, tmp_path):
+        Image.fromarray(np.full((300, 100), 7, np.uint16)).save(tmp_path / "x.png")
+        with pytest.raises(InputError, match=r"anterior\.png and posterior\.png"):
+            read_study(tmp_path / "x.png")
+
+    @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\nbroken", b"GIF89a"])
+    def test_no_png(self, tmp_path, content):
+        (tmp_path / "anterior.png").write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_study(tmp_path)
+
+    def test_different_shapes(self, tmp_path):
+        for view, rows in zip(View, (300, 310), strict=True):
+            Image.fromarray(np.full((rows, 100), 7, np.uint16)).save(tmp_path / f"{view}.png")
+        with pytest.raises(InputError, match="300 x 100 and 310 x 100"):
+            read_study(tmp_path)
+
+
+class TestNpz:
+    def test_round_trip(self, tmp_path):
+        study = a_study("n")
+        arrays = {str(view): study.counts(view).astype(np.uint16) for view in View}
+        np.savez_compressed(tmp_path / "scan.npz", spacing_mm=np.array([2.2, 2.3]), **arrays)
+        back = read_study(tmp_path / "scan.npz")
+        assert (back.key, back.spacing, back.warnings) == ("scan", Spacing(2.2, 2.3), ())
+        for view in View:
+            np.testing.assert_array_equal(back.counts(view), study.counts(view))
+
+    @pytest.mark.parametrize(
+        ("arrays", "reason"),
+        [
+            ({"other": np.ones((4, 4))}, "neither 'anterior' nor 'posterior'"),
+            ({"anterior": np.ones(4)}, "write it as numbers of 2-D"),
+            ({"anterior": np.full((4, 4), "x")}, "write it as numbers"),
+            ({"anterior": np.ones((1, 5000), np.uint8)}, "at most 4096"),
+            ({"anterior": np.full((4, 4), np.nan)}, "not finite"),
+            ({"anterior": np.zeros((4, 4))}, "no counts at all"),
+            ({"anterior": np.full((4, 4), 1e30)}, "counts in one pixel"),
+            ({"anterior": -np.ones((4, 4))}, "no counts at all"),
+            ({"anterior": np.ones((4, 4)), "posterior": np.ones((4, 5))}, "4 x 4 and 4 x 5"),
+            ({"anterior": np.ones((4, 4)), "spacing_mm": np.ones(3)}, "write two"),
+        ],
+    )
+    def test_refused_with_the_reason(self, tmp_path, arrays, reason):
+        np.savez(tmp_path / "scan.npz", **arrays)
+        with pytest.raises(InputError, match=reason):
+            read_study(tmp_path / "scan.npz")
+
+    def test_pickles_are_not_read(self, tmp_path):
+        np.savez(tmp_path / "scan.npz", anterior=np.array([[{}]], dtype=object))
+        with pytest.raises(InputError, match="write it as numbers"):
+            read_study(tmp_path / "scan.npz")
+
+    def test_size_is_checked_before_anything_is_unpacked(self, tmp_path):
+        import tracemalloc
+
+        np.savez_compressed(tmp_path / "scan.npz", anterior=np.zeros((6000, 6000), np.uint8))
+        tracemalloc.start()
+        with pytest.raises(InputError, match="6000 x 6000"):
+            read_study(tmp_path / "scan.npz")
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+        tracemalloc.stop()
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"x" * 400])
+    def test_no_npz(self, tmp_path, content):
+        (tmp_path / "scan.npz").write_bytes(content)
+        with pytest.raises(InputError, match="npz file is damaged"):
+            read_study(tmp_path / "scan.npz")
+
+
+class TestSafeName:
+    @pytest.mark.parametrize(
+        ("name", "safe"),
+        [
+            ("scan", "scan"),
+            ("../../etc/passwd", "etc_passwd"),
+            ("骨シンチ 1", "骨シンチ_1"),
+            ("हड्डी", "हड्डी"),
+            ("a\n\x00b\\c:d", "a__b_c_d"),
+            ("...", "study"),
+            ("", "study"),
+            ("CON", "study_CON"),
+            ("lpt1.x", "study_lpt1.x"),
+            (".hidden", "hidden"),
+            ("bad\udcff", "bad"),
+        ],
+    )
+    def test_examples(self, name, safe):
+        assert safe_name(name) == safe
+
+    def test_long_names_are_cut_between_letters(self):
+        assert safe_name("骨" * 200) == "骨" * 40
+
+
+class TestPlausibility:
+    def test_body_rows_ignores_a_bag_beyond_the_feet(self):
+        counts = np.zeros((1000, 200), np.float32)
+        counts[100:800, 50:150] = 5
+        counts[900:930, 20:60] = 50
+        assert body_rows(counts) == pytest.approx(700, abs=10)
+
+    def test_spacing(self):
+        counts = np.zeros((1000, 200), np.float32)
+        counts[100:800, 50:150] = 5
+        assert checked_spacing([2.4, 2.4], [counts]) == (Spacing(2.4, 2.4), None)
+        spacing, note = checked_spacing([3.4, 3.4], [counts])
+        assert spacing is None
+        assert "2.4 m tall" in (note or "")
+        for wrong in ([2.4], [float("nan"), 2.4], [0.4, 0.4], [-2.4, 2.4], [11, 11]):
+            assert checked_spacing(wrong, [counts])[0] is None
+
+    def test_counts_keep_what_they_are(self):
+        counts, notes = checked_counts(np.array([[0, 65535]], np.uint16))
+        assert (counts.tolist(), notes) == ([[0.0, 65535.0]], ())
+
+    def test_a_few_negatives_are_clipped_and_many_refused(self):
+        counts, notes = checked_counts(np.array([[100.0, -5.0]]))
+        assert counts.tolist() == [[100.0, 0.0]]
+        assert "1 pixels held negative values (5.0%" in notes[0]
+        with pytest.raises(InputError, match="no counts"):
+            checked_counts(np.array([[100.0, -11.0]]))
+
+
+def test_every_error_of_reading_is_typed(tmp_path):
+    """A directory where a file is expected, and a dangling link, are errors of ours as well."""
+    link = tmp_path / "link.dcm"
+    link.symlink_to(tmp_path / "nowhere")
+    for files in discover([link, tmp_path]):
+        with pytest.raises(BonescanError):
+            read_files(files)
