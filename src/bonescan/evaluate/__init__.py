@@ -1,0 +1,31 @@
+"""Results against truth: by pixel, by lesion, with intervals over patients."""
+
+from bonescan.evaluate.cohort import evaluate_folders
+from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions
+from bonescan.evaluate.pixel import PixelCounts, count_pixels
+from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, report_text, summarise
+from bonescan.evaluate.statistics import Bootstrap, Difference, Estimate, paired_difference, ratio, summary
+
+evaluate = evaluate_folders
+
+__all__ = [
+    "Bootstrap",
+    "ComparedImage",
+    "Difference",
+    "Estimate",
+    "ImageName",
+    "LesionCounts",
+    "LesionMatch",
+    "PixelCounts",
+    "compare_image",
+    "count_pixels",
+    "evaluate",
+    "evaluate_folders",
+    "froc",
+    "match_lesions",
+    "paired_difference",
+    "ratio",
+    "report_text",
+    "summarise",
+    "summary",
+]

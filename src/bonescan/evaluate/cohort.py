@@ -1,0 +1,210 @@
+"""Result folders against a cohort folder with truth.
+
+A result folder is any folder below the predictions that holds `labels_anterior.png` or `labels_posterior.png`.
+A study of the cohort is any folder below the truth that holds `truth.npz`, `anterior.json` or `posterior.json`;
+`truth.npz` is taken before the LabelMe files. They belong together by the names that `bonescan segment` gives to
+the studies of a cohort, of one patient's folder, or of a single study's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.errors import InputError, LabelError
+from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, summarise
+from bonescan.evaluate.statistics import Bootstrap
+from bonescan.inputs import safe_name
+from bonescan.study import View
+
+_LABELS = {view: f"labels_{view}.png" for view in View}
+_LABELME = {view: f"{view}.json" for view in View}
+_TRUTH = "truth.npz"
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrueStudy:
+    """Where the truth of one study is. names: under which its result may be found, the surest first."""
+
+    folder: Path
+    patient: str
+    study: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewTruth:
+    """The truth of one view: lesion numbers (rows, cols), 0 = none, and the region map where there is one."""
+
+    lesions: NDArray[Any]
+    regions: NDArray[Any] | None
+
+
+def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
+    """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
+
+    A study or a view on one side only is not scored, and named in the warnings. Raises InputError when a folder does
+    not exist or nothing belongs together, and LabelError for a file that cannot be used or is of another frame.
+    """
+    results = find_results(predictions)
+    studies = find_truth(truth)
+    images: list[ComparedImage] = []
+    unmatched: list[str] = []
+    half: list[str] = []
+    used: set[Path] = set()
+    for study in studies:
+        folder = next((results[name] for name in study.names if name in results), None)
+        if folder is None:
+            unmatched.append(study.names[0])
+            continue
+        used.add(folder)
+        for view, view_truth in read_truth(study.folder).items():
+            if (folder / _LABELS[view]).exists():
+                images.append(_compare(folder, study, view, view_truth))
+            else:
+                half.append(f"{study.names[0]} ({view})")
+    if not images:
+        raise InputError(
+            f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies: "
+            "give the folder that segment wrote for this cohort"
+        )
+    report = summarise(images, bootstrap)
+    report["warnings"] = [
+        *_warning("labelled studies without a result are not scored", unmatched),
+        *_warning("labelled views without a result are not scored", half),
+        *_warning("results without labels are not scored", [folder.name for folder in set(results.values()) - used]),
+    ]
+    return report
+
+
+def find_results(root: Path) -> dict[str, Path]:
+    """Return the result folders below `root` by name; a name that two share is left out.
+
+    The names are the folder's own and that of its path below `root`, joined by hyphens.
+    """
+    found: dict[str, Path] = {}
+    shared: Counter[str] = Counter()
+    for folder in _folders(root, frozenset(_LABELS.values())):
+        below = folder.relative_to(root).parts
+        for name in {folder.resolve().name, "-".join(below) or folder.resolve().name}:
+            shared[name] += 1
+            found[name] = folder
+    return {name: folder for name, folder in found.items() if shared[name] == 1}
+
+
+def find_truth(root: Path) -> list[TrueStudy]:
+    """Return the labelled studies below `root`, sorted by path. The patient is the first folder below the cohort."""
+    folders = list(_folders(root, frozenset((_TRUTH, *_LABELME.values()))))
+    last = Counter(folder.resolve().name for folder in folders)
+    studies = []
+    for folder in folders:
+        if folder.name.startswith("reader-"):
+            continue  # one of several readers, before consensus
+        below = folder.relative_to(root).parts
+        top, own = root.resolve().name, folder.resolve().name
+        names = [safe_name("-".join(below) or own), safe_name("-".join((top, *below)))]
+        if last[own] == 1:
+            names.append(safe_name(own))
+        patient = below[0] if below else own
+        studies.append(TrueStudy(folder, patient, "/".join(below) or own, tuple(dict.fromkeys(names))))
+    return studies
+
+
+def read_truth(folder: Path) -> dict[View, ViewTruth]:
+    """Read the truth of one study, for each view that has one. Raises LabelError."""
+    if (folder / _TRUTH).exists():
+        return _read_npz(folder / _TRUTH)
+    labelled = {view: folder / name for view, name in _LABELME.items() if (folder / name).exists()}
+    return {view: ViewTruth(label_image(read_labelme(path)), None) for view, path in labelled.items()}
+
+
+def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> ComparedImage:
+    predicted = _read_labels(folder / _LABELS[view])
+    if predicted.shape != truth.lesions.shape:
+        raise LabelError(
+            f"the {view} result of {folder.name} has {predicted.shape[0]} x {predicted.shape[1]} pixels and its truth "
+            f"{truth.lesions.shape[0]} x {truth.lesions.shape[1]}: give results of the same scans"
+        )
+    name = ImageName(study.patient, study.study, view)
+    return compare_image(name, predicted, truth.lesions, _read_scores(folder / "lesions.json"), truth.regions)
+
+
+def _read_npz(path: Path) -> dict[View, ViewTruth]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            stored: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+    except Exception as error:
+        raise LabelError(
+            f"{path.name} of {path.parent.name} is damaged ({type(error).__name__}): write it again"
+        ) from None
+    truth = {}
+    for view in View:
+        lesions, regions = stored.get(f"lesions_{view}"), stored.get(f"regions_{view}")
+        if lesions is None:
+            continue
+        if lesions.ndim != 2 or lesions.dtype.kind not in "ui":
+            raise LabelError(f"lesions_{view} in {path.name} of {path.parent.name} is no label picture: write it again")
+        if regions is not None and (regions.shape != lesions.shape or regions.dtype != np.uint8):
+            raise LabelError(
+                f"regions_{view} in {path.name} of {path.parent.name} does not fit the lesions: write it again"
+            )
+        truth[view] = ViewTruth(lesions, regions)
+    if not truth:
+        raise LabelError(
+            f"{path.name} of {path.parent.name} holds no lesions_anterior or lesions_posterior: write it again"
+        )
+    return truth
+
+
+def _read_labels(path: Path) -> NDArray[np.int64]:
+    from PIL import Image  # only where pictures are read
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            labels = np.asarray(image)
+    except Exception as error:
+        raise LabelError(
+            f"{path.name} of {path.parent.name} cannot be read ({type(error).__name__}): segment again"
+        ) from None
+    if labels.ndim != 2:
+        raise LabelError(f"{path.name} of {path.parent.name} is a colour picture, no label picture: segment again")
+    return labels.astype(np.int64)
+
+
+def _read_scores(path: Path) -> dict[int, float]:
+    """The lesions' probabilities by number; none where there is no `lesions.json`."""
+    if not path.exists():
+        return {}
+    try:
+        lesions = json.loads(path.read_text(encoding="utf-8"))["lesions"]
+        return {int(lesion["id"]): float(lesion["probability"]) for lesion in lesions}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LabelError(
+            f"{path.name} of {path.parent.name} cannot be read ({type(error).__name__}): segment again"
+        ) from None
+
+
+def _folders(root: Path, wanted: frozenset[str]) -> Iterator[Path]:
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: check the path")
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        if not wanted.isdisjoint(files):
+            yield Path(folder)
+
+
+def _warning(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return [f"{len(names)} {what}: {', '.join(sorted(names)[:_MOST_NAMED])}{more}"]

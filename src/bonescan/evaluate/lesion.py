@@ -1,0 +1,181 @@
+"""Lesions found and missed, counted one by one in each view.
+
+A true lesion is found when a predicted one overlaps it, or has its centroid within 4 pixels of the true
+lesion's centroid. A predicted lesion is correct when it finds any true one, else it is a false positive. One
+predicted lesion may find several true ones: the count error shows it.
+
+What holds where there are no lesions: sensitivity without a true lesion and precision without a predicted one
+are undefined (None); F1 is undefined only where there is neither, and 0 where there is one of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.study import Mask
+
+TOLERANCE_PX = 4.0
+"""Distance of centroids, in pixels, up to which a lesion is found without overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class LesionCounts:
+    """Lesions of one image, or of several added up.
+
+    true, found: the true ones, and those of them that are found.
+    predicted, correct: the predicted ones, and those of them that find a true one.
+    """
+
+    true: int = 0
+    found: int = 0
+    predicted: int = 0
+    correct: int = 0
+
+    def __add__(self, other: LesionCounts) -> LesionCounts:
+        return LesionCounts(
+            self.true + other.true,
+            self.found + other.found,
+            self.predicted + other.predicted,
+            self.correct + other.correct,
+        )
+
+    @property
+    def false_positives(self) -> int:
+        """Predicted lesions where there is none."""
+        return self.predicted - self.correct
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Share of the true lesions that are found; None without a true one."""
+        return None if self.true == 0 else self.found / self.true
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted lesions that are correct; None without a predicted one."""
+        return None if self.predicted == 0 else self.correct / self.predicted
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of sensitivity and precision; None with neither true nor predicted lesions."""
+        if self.true == 0 and self.predicted == 0:
+            return None
+        sensitivity, precision = self.sensitivity or 0.0, self.precision or 0.0
+        both = sensitivity + precision
+        return 0.0 if both == 0 else 2 * sensitivity * precision / both
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LesionMatch:
+    """Which predicted lesion finds which true one, in one image.
+
+    true_ids, predicted_ids: values in the label pictures, ascending. true_px, predicted_px: their areas, pixels.
+    finds: boolean (predicted, true). scores: of the predicted lesions, 0..1; 1 where none are stated.
+    """
+
+    true_ids: NDArray[np.int64]
+    predicted_ids: NDArray[np.int64]
+    true_px: NDArray[np.int64]
+    predicted_px: NDArray[np.int64]
+    finds: Mask
+    scores: NDArray[np.float64]
+
+    @property
+    def found(self) -> Mask:
+        """Whether each true lesion is found."""
+        return np.asarray(self.finds.any(axis=0), dtype=np.bool_)
+
+    def counts(self, threshold: float = 0.0) -> LesionCounts:
+        """Count lesions, with only the predicted ones whose score is at least `threshold`."""
+        kept = self.finds[self.scores >= threshold]
+        return LesionCounts(
+            true=len(self.true_ids),
+            found=int(kept.any(axis=0).sum()),
+            predicted=len(kept),
+            correct=int(kept.any(axis=1).sum()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrocPoint:
+    """Free-response operating point: what is kept at this score, what it finds, and what it costs."""
+
+    threshold: float
+    sensitivity: float | None
+    false_positives_per_scan: float
+
+
+def match_lesions(
+    predicted: NDArray[Any],
+    truth: NDArray[Any],
+    scores: Mapping[int, float] | None = None,
+    tolerance_px: float = TOLERANCE_PX,
+) -> LesionMatch:
+    """Match the lesions of two label pictures (rows, cols) of integers, 0 = background.
+
+    scores: the predicted lesions' scores by their value in the picture. Raises ValueError for two shapes.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"the prediction has shape {predicted.shape} and the truth {truth.shape}")
+    marked = np.flatnonzero((predicted != 0) | (truth != 0))
+    places = np.stack(np.divmod(marked, predicted.shape[1]), axis=1)
+    ours, theirs = predicted.ravel()[marked].astype(np.int64), truth.ravel()[marked].astype(np.int64)
+    predicted_ids, predicted_px, predicted_centres = _regions(ours, places)
+    true_ids, true_px, true_centres = _regions(theirs, places)
+    apart = predicted_centres[:, None, :] - true_centres[None, :, :]
+    finds: Mask = np.hypot(apart[..., 0], apart[..., 1]) <= tolerance_px
+    both = (ours != 0) & (theirs != 0)
+    finds[np.searchsorted(predicted_ids, ours[both]), np.searchsorted(true_ids, theirs[both])] = True
+    stated = scores or {}
+    return LesionMatch(
+        true_ids=true_ids,
+        predicted_ids=predicted_ids,
+        true_px=true_px,
+        predicted_px=predicted_px,
+        finds=finds,
+        scores=np.array([stated.get(int(number), 1.0) for number in predicted_ids], dtype=np.float64),
+    )
+
+
+def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float] | None = None) -> list[FrocPoint]:
+    """Free-response curve over thresholds on the predicted lesions' scores, ascending.
+
+    matches: of all images. scans: how many scans they come from (two images each, as a rule), at least 1.
+    thresholds: None: at most 20 quantiles of the scores, with the lowest and the highest.
+    """
+    points = []
+    for threshold in sorted(_levels(matches) if thresholds is None else thresholds):
+        total = sum((match.counts(threshold) for match in matches), LesionCounts())
+        points.append(FrocPoint(threshold, total.sensitivity, total.false_positives / scans))
+    return points
+
+
+def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float) -> float | None:
+    """Return the best sensitivity of the curve at no more than so many false positives a scan; None without any."""
+    allowed = [
+        point.sensitivity
+        for point in points
+        if point.sensitivity is not None and point.false_positives_per_scan <= false_positives_per_scan
+    ]
+    return max(allowed, default=None)
+
+
+def _levels(matches: Sequence[LesionMatch]) -> list[float]:
+    scores = np.concatenate([np.zeros(0), *(match.scores for match in matches)])
+    if scores.size == 0:
+        return []
+    return [float(level) for level in np.unique(np.quantile(scores, np.linspace(0, 1, 20), method="lower"))]
+
+
+def _regions(
+    labels: NDArray[np.int64], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The values but 0, and the area and centroid (row, col) of each, from pixels' values and places (n, 2)."""
+    inside = labels != 0
+    ids, index, areas = np.unique(labels[inside], return_inverse=True, return_counts=True)
+    sums = [np.bincount(index, weights=places[inside, axis], minlength=len(ids)) for axis in (0, 1)]
+    return ids, areas.astype(np.int64), np.stack(sums, axis=1) / areas[:, None]

@@ -1,0 +1,294 @@
+"""From compared images to one report: a dictionary of plain values, and the same in a few lines of text.
+
+An image is one view of one study. A scan is one study, both its views together: false positives are counted
+by scan, and a scan is lesion-free when no view of it has a true lesion. Each view's lesions count on their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions, sensitivity_at
+from bonescan.evaluate.pixel import PixelCounts, count_pixels
+from bonescan.evaluate.statistics import Bootstrap, median, ratio
+from bonescan.study import BONE_REGIONS, REGIONS, Mask, View
+
+SIZES_PX = (1, 10, 25, 60)
+"""Lower edges of the classes of lesion size, pixels; the last is open."""
+
+CONVENTIONS = {
+    "image": "one view of one study; a scan is one study, all its views",
+    "dsc": "1 where neither prediction nor truth marks a pixel, 0 where one of them does; all images are averaged",
+    "cpa": "precision by pixel; images without a predicted pixel are left out",
+    "recall": "images without a true pixel are left out",
+    "lesion": "found when a predicted lesion overlaps it or has its centroid within 4 px; each view counts on its own",
+    "false_positive": "a predicted lesion that finds no true one",
+    "interval": "95 % bootstrap over patients",
+    "undefined": "null",
+}
+
+_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedImage:
+    """One view of one study, prediction against truth.
+
+    true_regions, predicted_regions: what each true and each predicted lesion mainly lies on by the true region map, an
+    index into REGIONS; None where the truth has no such map.
+    """
+
+    patient: str
+    study: str
+    view: View
+    pixels: PixelCounts
+    match: LesionMatch
+    true_regions: NDArray[np.int64] | None = None
+    predicted_regions: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """Whose image it is. The patient is what splits and intervals go by."""
+
+    patient: str
+    study: str
+    view: View
+
+
+def compare_image(
+    name: ImageName,
+    predicted: NDArray[Any],
+    truth: NDArray[Any],
+    scores: Mapping[int, float] | None = None,
+    regions: NDArray[Any] | None = None,
+) -> ComparedImage:
+    """Compare two label pictures (rows, cols), 0 = background.
+
+    scores: of the predicted lesions by number. regions: the true region map. Raises ValueError for two shapes.
+    """
+    match = match_lesions(predicted, truth, scores)
+    return ComparedImage(
+        patient=name.patient,
+        study=name.study,
+        view=name.view,
+        pixels=count_pixels(predicted, truth),
+        match=match,
+        true_regions=None if regions is None else _regions_of(match.true_ids, truth, regions),
+        predicted_regions=None if regions is None else _regions_of(match.predicted_ids, predicted, regions),
+    )
+
+
+def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = None) -> dict[str, Any]:
+    """Make the report of compared images: JSON values only, undefined figures None. Images may be none."""
+    bootstrap = bootstrap or Bootstrap()
+    tables = _Tables(images, bootstrap)
+    free = [scan for scan in tables.scans if scan.lesions.true == 0]
+    return {
+        "research_use_only": True,
+        "patients": len(tables.patients),
+        "scans": len(tables.scans),
+        "lesion_free_scans": len(free),
+        "images": len(images),
+        "lesion_free_images": sum(len(image.match.true_ids) == 0 for image in images),
+        "pixel": _pixel_section(tables),
+        "lesion": _lesion_section(tables, free),
+        "errors": _error_section(tables),
+        "by_size_px": _by_size(tables),
+        "by_region": _by_region(tables),
+        "froc": _froc_section(tables),
+        "per_scan": [scan.to_dict() for scan in tables.scans],
+        "conventions": dict(CONVENTIONS),
+    }
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """The report's main figures as lines of text."""
+    pixel, lesion = report["pixel"], report["lesion"]
+    lines = [
+        f"{report['patients']} patients, {report['scans']} scans ({report['lesion_free_scans']} without lesions), "
+        f"{report['images']} images",
+        "",
+        _line("DSC, pooled", pixel["dsc_pooled"]),
+        _line("DSC, per image", pixel["dsc"]),
+        _line("DSC, per image with lesions", pixel["dsc_with_lesions"]),
+        _line("CPA (precision), per image", pixel["cpa"]),
+        _line("Recall, per image", pixel["recall"]),
+        _line("lesion sensitivity", lesion["sensitivity"]),
+        _line("lesion precision", lesion["precision"]),
+        _line("lesion F1", lesion["f1"]),
+        _line("false positives a scan", lesion["false_positives_per_scan"]),
+        _line("false positives a lesion-free scan", lesion["false_positives_per_lesion_free_scan"]),
+    ]
+    for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
+        rows = [_line(f"  {name}", row["sensitivity"]) for name, row in report[part].items() if row["true"]]
+        lines += ["", heading, *rows] if rows else []
+    lines += ["", *(f"warning: {warning}" for warning in report.get("warnings", ()))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _ScanTotals:
+    patient: str
+    study: str
+    pixels: PixelCounts
+    lesions: LesionCounts
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "patient": self.patient,
+            "study": self.study,
+            "dsc": self.pixels.dsc,
+            "pixels": asdict(self.pixels),
+            "lesions": asdict(self.lesions),
+        }
+
+
+class _Tables:
+    """The images by scan and by patient, and the sums over patients that every figure is made of."""
+
+    def __init__(self, images: Sequence[ComparedImage], bootstrap: Bootstrap) -> None:
+        self.images = images
+        self.bootstrap = bootstrap
+        self.patients = {name: row for row, name in enumerate(sorted({image.patient for image in images}))}
+        totals: dict[tuple[str, str], _ScanTotals] = {}
+        for image in images:
+            key = (image.patient, image.study)
+            before = totals.get(key, _ScanTotals(*key, PixelCounts(), LesionCounts()))
+            totals[key] = _ScanTotals(*key, before.pixels + image.pixels, before.lesions + image.match.counts())
+        self.scans = list(totals.values())
+
+    def ratio(self, terms: Iterable[tuple[str, float, float]]) -> dict[str, Any]:
+        """Estimate sum over sum from (patient, numerator, denominator) terms."""
+        sums = np.zeros((2, len(self.patients)))
+        for patient, over, under in terms:
+            sums[:, self.patients[patient]] += over, under
+        return ratio(sums[0], sums[1], self.bootstrap).to_dict()
+
+    def image_mean(self, value: Callable[[ComparedImage], float | None]) -> dict[str, Any]:
+        """Estimate the mean over the images for which `value` is defined."""
+        known = [(image.patient, value(image)) for image in self.images]
+        return self.ratio((patient, one, 1) for patient, one in known if one is not None)
+
+
+def _pixel_section(tables: _Tables) -> dict[str, Any]:
+    with_lesions = [image for image in tables.images if image.pixels.true]
+    dsc = [image.pixels.dsc for image in with_lesions]
+    return {
+        "dsc_pooled": tables.ratio(
+            (image.patient, 2 * image.pixels.true_positive, image.pixels.predicted + image.pixels.true)
+            for image in tables.images
+        ),
+        "dsc": tables.image_mean(lambda image: image.pixels.dsc),
+        "dsc_with_lesions": tables.ratio((image.patient, image.pixels.dsc, 1) for image in with_lesions),
+        "dsc_with_lesions_median": median(dsc, [image.patient for image in with_lesions], tables.bootstrap).to_dict(),
+        "cpa": tables.image_mean(lambda image: image.pixels.cpa),
+        "recall": tables.image_mean(lambda image: image.pixels.recall),
+        "cpa_pooled": tables.ratio(
+            (image.patient, image.pixels.true_positive, image.pixels.predicted) for image in tables.images
+        ),
+        "recall_pooled": tables.ratio(
+            (image.patient, image.pixels.true_positive, image.pixels.true) for image in tables.images
+        ),
+    }
+
+
+def _lesion_section(tables: _Tables, free: Sequence[_ScanTotals]) -> dict[str, Any]:
+    scans = tables.scans
+    total = sum((scan.lesions for scan in scans), LesionCounts())
+    return {
+        "true": total.true,
+        "found": total.found,
+        "predicted": total.predicted,
+        "correct": total.correct,
+        "sensitivity": tables.ratio((scan.patient, scan.lesions.found, scan.lesions.true) for scan in scans),
+        "precision": tables.ratio((scan.patient, scan.lesions.correct, scan.lesions.predicted) for scan in scans),
+        "f1": {"value": total.f1, "low": None, "high": None, "n": total.true + total.predicted},
+        "false_positives_per_scan": tables.ratio((scan.patient, scan.lesions.false_positives, 1) for scan in scans),
+        "false_positives_per_lesion_free_scan": tables.ratio(
+            (scan.patient, scan.lesions.false_positives, 1) for scan in free
+        ),
+        "lesion_free_scans_left_empty": tables.ratio((scan.patient, scan.lesions.predicted == 0, 1) for scan in free),
+    }
+
+
+def _error_section(tables: _Tables) -> dict[str, Any]:
+    """Predicted minus true, a scan: the mean (bias) and the mean of the absolute values."""
+    counts = [(scan.patient, scan.lesions.predicted - scan.lesions.true) for scan in tables.scans]
+    areas = [(scan.patient, scan.pixels.predicted - scan.pixels.true) for scan in tables.scans]
+    section = {}
+    for name, errors in (("count", counts), ("area_px", areas)):
+        section[f"{name}_bias"] = tables.ratio((patient, error, 1) for patient, error in errors)
+        section[f"{name}_absolute"] = tables.ratio((patient, abs(error), 1) for patient, error in errors)
+    return section
+
+
+def _by_size(tables: _Tables) -> dict[str, Any]:
+    edges = (*SIZES_PX, np.iinfo(np.int64).max)
+    section = {}
+    for first, after in itertools.pairwise(edges):
+        name = f"{first}-{after - 1}" if after < edges[-1] else f"{first} and more"
+        sizes = [image.match.true_px for image in tables.images]
+        section[name] = _sensitivity(tables, [(size >= first) & (size < after) for size in sizes])
+    return section
+
+
+def _by_region(tables: _Tables) -> dict[str, Any]:
+    """Sensitivity and false positives by region; empty where no truth has region maps."""
+    mapped = [image for image in tables.images if image.predicted_regions is not None]
+    scans = len({(image.patient, image.study) for image in mapped})
+    section = {}
+    for value, region in enumerate(REGIONS):
+        chosen = [_lies_on(image.true_regions, value, len(image.match.true_ids)) for image in tables.images]
+        row = _sensitivity(tables, chosen)
+        false = 0
+        for image in mapped:
+            on_it = _lies_on(image.predicted_regions, value, len(image.match.predicted_ids))
+            false += int((on_it & ~image.match.finds.any(axis=1)).sum())
+        if row["true"] or false:
+            section[str(region)] = {**row, "false_positives": false, "false_positives_per_scan": false / scans}
+    return section
+
+
+def _lies_on(regions: NDArray[np.int64] | None, value: int, lesions: int) -> Mask:
+    return np.zeros(lesions, dtype=np.bool_) if regions is None else regions == value
+
+
+def _sensitivity(tables: _Tables, chosen: Sequence[Mask]) -> dict[str, Any]:
+    """Sensitivity for some of the true lesions: `chosen` says which, for each image."""
+    terms = [
+        (image.patient, float((image.match.found & which).sum()), float(which.sum()))
+        for image, which in zip(tables.images, chosen, strict=True)
+    ]
+    return {"true": int(sum(term[2] for term in terms)), "sensitivity": tables.ratio(terms)}
+
+
+def _froc_section(tables: _Tables) -> dict[str, Any]:
+    points = froc([image.match for image in tables.images], max(1, len(tables.scans)))
+    return {
+        "points": [asdict(point) for point in points],
+        "sensitivity_at": {str(rate): sensitivity_at(points, rate) for rate in (0.25, 0.5, 1.0, 2.0)},
+    }
+
+
+def _regions_of(ids: NDArray[np.int64], labels: NDArray[Any], regions: NDArray[Any]) -> NDArray[np.int64]:
+    """What each lesion mainly lies on: bone before anything else, as a lesion is of bone."""
+    found = np.zeros(len(ids), dtype=np.int64)
+    for row, number in enumerate(ids):
+        under = regions[labels == number]
+        bone = under[_IS_BONE[under]]
+        found[row] = np.bincount(bone if bone.size else under).argmax()
+    return found
+
+
+def _line(name: str, estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return f"{name:<38} undefined"
+    interval = "" if estimate["low"] is None else f"  ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    return f"{name:<38} {estimate['value']:.3f}{interval}  n = {estimate['n']:g}"

@@ -1,0 +1,152 @@
+"""Averages with intervals. The patient is what is drawn anew, never the image: two views of one patient agree.
+
+Every figure that is a mean, a share or a pooled ratio is a sum over patients divided by another sum over
+patients, so that one bootstrap serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How intervals are drawn: how often the patients are drawn anew, the interval's coverage, and the seed."""
+
+    repeats: int = 2000
+    level: float = 0.95
+    seed: int = 0
+
+    def weights(self, patients: int) -> NDArray[np.float64]:
+        """How often each patient is drawn: (repeats, patients), the same for every figure of one report."""
+        rng = np.random.default_rng(self.seed)
+        return rng.multinomial(patients, np.full(patients, 1 / patients), size=self.repeats).astype(np.float64)
+
+    def bounds(self, draws: NDArray[np.float64]) -> tuple[float, float]:
+        """The percentile interval of the draws."""
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval; all None where it is undefined. n: what it is a mean over or a share of."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """First minus second, both on the same patients. p: two-sided bootstrap p value; None where undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Values at a glance; all None but n without values. sd: with n - 1, None for one value."""
+
+    n: int
+    mean: float | None
+    median: float | None
+    sd: float | None
+    low: float | None
+    high: float | None
+
+
+def summary(values: Sequence[float | None]) -> Summary:
+    """Mean, median, spread and range of values; those that are None (undefined) are left out."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if known.size == 0:
+        return Summary(0, None, None, None, None, None)
+    spread = float(known.std(ddof=1)) if known.size > 1 else None
+    return Summary(
+        known.size, float(known.mean()), float(np.median(known)), spread, float(known.min()), float(known.max())
+    )
+
+
+def ratio(numerators: ArrayLike, denominators: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate:
+    """Sum of numerators over sum of denominators, with a bootstrap interval over patients.
+
+    numerators, denominators: one value a patient. A mean over images is (sums of values, numbers of images) of
+    each patient; a pooled DSC is (2TP, 2TP + FP + FN). Undefined where the denominators sum to 0; draws in which
+    they do are left out.
+    """
+    over, under = _columns(numerators, denominators)
+    if under.sum() == 0:
+        return Estimate(None, None, None, 0)
+    bootstrap = bootstrap or Bootstrap()
+    draws = _draws(bootstrap.weights(len(over)), over, under)
+    low, high = bootstrap.bounds(draws[np.isfinite(draws)])
+    return Estimate(float(over.sum() / under.sum()), low, high, float(under.sum()))
+
+
+def paired_difference(
+    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], bootstrap: Bootstrap | None = None
+) -> Difference:
+    """Difference of two methods' ratios on the same patients, who are drawn together.
+
+    first, second: (numerators, denominators) as for `ratio`, patients in one order. Raises ValueError for two
+    numbers of patients. The p value is twice the smaller share of draws beyond zero, at most 1.
+    """
+    bootstrap = bootstrap or Bootstrap()
+    over, under = _columns(*first)
+    other_over, other_under = _columns(*second)
+    if len(over) != len(other_over):
+        raise ValueError(f"{len(over)} patients cannot be paired with {len(other_over)}")
+    if under.sum() == 0 or other_under.sum() == 0:
+        return Difference(None, None, None, None)
+    weights = bootstrap.weights(len(over))
+    draws = _draws(weights, over, under) - _draws(weights, other_over, other_under)
+    draws = draws[np.isfinite(draws)]
+    low, high = bootstrap.bounds(draws)
+    p = min(1.0, 2 * float(min((draws <= 0).mean(), (draws >= 0).mean())))
+    return Difference(float(over.sum() / under.sum() - other_over.sum() / other_under.sum()), low, high, p)
+
+
+def median(values: ArrayLike, patients: Sequence[Any], bootstrap: Bootstrap | None = None) -> Estimate:
+    """Median of values, with a bootstrap interval over patients; each value belongs to the patient at its place."""
+    known = np.asarray(values, dtype=np.float64)
+    if known.size == 0:
+        return Estimate(None, None, None, 0)
+    bootstrap = bootstrap or Bootstrap()
+    names, owner = np.unique(np.asarray([str(patient) for patient in patients]), return_inverse=True)
+    order = np.argsort(known)
+    weights = bootstrap.weights(len(names))[:, owner[order]].cumsum(axis=1)
+    half = weights[:, -1:] / 2
+    # The weighted median, with the mean of the two middle values where half the weight falls between them.
+    upper = known[order][(weights > half).argmax(axis=1)]
+    lower = known[order][(weights >= half).argmax(axis=1)]
+    low, high = bootstrap.bounds((lower + upper) / 2)
+    return Estimate(float(np.median(known)), low, high, float(known.size))
+
+
+def _columns(numerators: ArrayLike, denominators: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    over, under = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if over.ndim != 1 or over.shape != under.shape:
+        raise ValueError(f"one numerator and one denominator a patient, not shapes {over.shape} and {under.shape}")
+    return over, under
+
+
+def _draws(weights: NDArray[np.float64], over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The ratio in each draw; NaN where the denominators sum to 0."""
+    below = weights @ under
+    draws: NDArray[np.float64] = np.full(len(weights), np.nan)
+    np.divide(weights @ over, below, out=draws, where=below != 0)
+    return draws

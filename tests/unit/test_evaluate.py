@@ -1,0 +1,320 @@
+"""Metrics with values worked out by hand, and what each does where there are no lesions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bonescan.annotate import from_label_image, write_labelme
+from bonescan.errors import InputError, LabelError
+from bonescan.evaluate import (
+    Bootstrap,
+    ImageName,
+    LesionCounts,
+    PixelCounts,
+    compare_image,
+    count_pixels,
+    evaluate_folders,
+    froc,
+    match_lesions,
+    paired_difference,
+    ratio,
+    report_text,
+    summarise,
+    summary,
+)
+from bonescan.evaluate.lesion import sensitivity_at
+from bonescan.evaluate.statistics import median
+from bonescan.study import REGIONS, Region, View
+
+QUICK = Bootstrap(repeats=200)
+
+
+def _picture(*places, shape=(20, 20)):
+    """A label picture with square lesions: (number, row, col, edge)."""
+    picture = np.zeros(shape, np.uint16)
+    for number, row, col, edge in places:
+        picture[row : row + edge, col : col + edge] = number
+    return picture
+
+
+EMPTY = _picture()
+
+
+def test_pixel_metrics_by_hand():
+    counts = count_pixels(_picture((1, 0, 0, 4)), _picture((7, 0, 2, 4)))
+    assert counts == PixelCounts(true_positive=8, false_positive=8, false_negative=8)
+    assert (counts.dsc, counts.cpa, counts.recall) == (0.5, 0.5, 0.5)
+    uneven = PixelCounts(3, 1, 5)
+    assert (uneven.dsc, uneven.cpa, uneven.recall) == (6 / 12, 3 / 4, 3 / 8)
+
+
+def test_pixel_metrics_without_lesions():
+    both, lesion = count_pixels(EMPTY, EMPTY), _picture((1, 2, 2, 3))
+    assert (both.dsc, both.cpa, both.recall) == (1.0, None, None)
+    false = count_pixels(lesion, EMPTY)
+    assert (false.dsc, false.cpa, false.recall) == (0.0, 0.0, None)
+    missed = count_pixels(EMPTY, lesion)
+    assert (missed.dsc, missed.cpa, missed.recall) == (0.0, None, 0.0)
+
+
+def test_two_shapes_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        count_pixels(EMPTY, EMPTY[:5])
+    with pytest.raises(ValueError, match="shape"):
+        match_lesions(EMPTY, EMPTY[:5])
+
+
+def test_a_lesion_is_found_by_overlap_or_by_a_near_centroid():
+    truth = _picture((1, 5, 5, 1))
+    assert match_lesions(_picture((9, 4, 4, 2)), truth).counts() == LesionCounts(1, 1, 1, 1)
+    assert match_lesions(_picture((9, 5, 9, 1)), truth).counts() == LesionCounts(1, 1, 1, 1)
+    assert match_lesions(_picture((9, 5, 10, 1)), truth).counts() == LesionCounts(1, 0, 1, 0)
+    assert match_lesions(_picture((9, 8, 8, 1)), truth).counts() == LesionCounts(1, 0, 1, 0)
+
+
+def test_one_prediction_over_two_lesions_finds_both_and_is_one():
+    truth = _picture((3, 2, 2, 2), (8, 2, 6, 2))
+    match = match_lesions(_picture((1, 0, 0, 10)), truth)
+    assert match.true_ids.tolist() == [3, 8]
+    assert match.true_px.tolist() == [4, 4]
+    assert match.predicted_px.tolist() == [100]
+    assert match.counts() == LesionCounts(true=2, found=2, predicted=1, correct=1)
+
+
+def test_lesion_metrics_without_lesions():
+    none = match_lesions(EMPTY, EMPTY).counts()
+    assert (none.sensitivity, none.precision, none.f1, none.false_positives) == (None, None, None, 0)
+    false = match_lesions(_picture((1, 0, 0, 2)), EMPTY).counts()
+    assert (false.sensitivity, false.precision, false.f1, false.false_positives) == (None, 0.0, 0.0, 1)
+    missed = match_lesions(EMPTY, _picture((1, 0, 0, 2))).counts()
+    assert (missed.sensitivity, missed.precision, missed.f1) == (0.0, None, 0.0)
+
+
+def test_lesion_metrics_by_hand():
+    counts = LesionCounts(true=4, found=3, predicted=5, correct=2)
+    assert (counts.sensitivity, counts.precision, counts.false_positives) == (0.75, 0.4, 3)
+    assert counts.f1 == pytest.approx(2 * 0.75 * 0.4 / 1.15)
+
+
+def test_froc_by_hand():
+    truth = _picture((1, 0, 0, 3), (2, 15, 15, 3))
+    predicted = _picture((1, 0, 0, 3), (2, 15, 15, 3), (3, 0, 15, 3))
+    match = match_lesions(predicted, truth, {1: 0.9, 2: 0.3, 3: 0.6})
+    points = froc([match, match_lesions(EMPTY, EMPTY)], scans=2)
+    found = [(point.threshold, point.sensitivity, point.false_positives_per_scan) for point in points]
+    assert found == [(0.3, 1.0, 0.5), (0.6, 0.5, 0.5), (0.9, 0.5, 0.0)]
+    assert sensitivity_at(points, 0.5) == 1.0
+    assert sensitivity_at(points, 0.4) == 0.5
+    assert froc([match_lesions(EMPTY, EMPTY)], scans=1) == []
+    assert sensitivity_at([], 1.0) is None
+
+
+def test_summary_leaves_the_undefined_out():
+    found = summary([1.0, None, 3.0])
+    assert (found.n, found.mean, found.median, found.low, found.high) == (2, 2.0, 2.0, 1.0, 3.0)
+    assert found.sd == pytest.approx(np.sqrt(2))
+    assert summary([None]).mean is None
+    assert summary([2.0]).sd is None
+
+
+def test_ratio_is_pooled_and_its_interval_holds_it():
+    estimate = ratio([1, 0, 3], [2, 2, 4], QUICK)
+    assert estimate.value == 0.5
+    assert estimate.low <= 0.5 <= estimate.high
+    assert ratio([1, 1], [0, 0]).value is None
+    same = ratio([1, 2, 4], [2, 4, 8], QUICK)
+    assert (same.low, same.high) == (0.5, 0.5)
+
+
+def test_the_interval_of_a_mean_is_the_one_of_theory():
+    values = np.random.default_rng(3).normal(5.0, 2.0, 400)
+    estimate = ratio(values, np.ones(400))
+    half = 1.96 * values.std(ddof=1) / 20
+    assert estimate.low == pytest.approx(values.mean() - half, abs=0.04)
+    assert estimate.high == pytest.approx(values.mean() + half, abs=0.04)
+
+
+def test_patients_not_images_are_drawn():
+    values, patients = [0.0, 0.0, 1.0, 1.0] * 10, ["a", "a", "b", "b"] * 10
+    assert median(values, patients, QUICK).low == 0.0
+    assert median(values, patients, QUICK).high == 1.0
+    assert median([], []).value is None
+    assert median([1.0, 2.0, 4.0, 8.0], list("abcd"), QUICK).value == 3.0
+
+
+def test_paired_differences_see_what_is_paired():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0, 1, 50)
+    ones = np.ones(50)
+    better = paired_difference((base + 0.05 + rng.normal(0, 0.01, 50), ones), (base, ones), QUICK)
+    assert better.value == pytest.approx(0.05, abs=0.01)
+    assert better.low > 0
+    assert better.p == 0.0
+    assert paired_difference((base, ones), (base, ones), QUICK).p == 1.0
+    assert paired_difference((base, 0 * ones), (base, ones)).value is None
+    with pytest.raises(ValueError, match="paired"):
+        paired_difference((base, ones), (base[:5], ones[:5]))
+
+
+def _compared(patient, predicted, truth, regions=None, scores=None, view=View.ANTERIOR):
+    return compare_image(ImageName(patient, "s", view), predicted, truth, scores, regions)
+
+
+def test_the_report_of_a_small_cohort_by_hand():
+    regions = np.full((20, 20), REGIONS.index(Region.RIBS), np.uint8)
+    regions[10:] = REGIONS.index(Region.PELVIS)
+    truth = _picture((1, 0, 0, 3), (2, 15, 15, 4))
+    report = summarise(
+        [
+            _compared("a", _picture((1, 0, 0, 3)), truth, regions),
+            _compared("a", EMPTY, EMPTY, regions, view=View.POSTERIOR),
+            _compared("b", _picture((1, 12, 0, 2)), EMPTY, regions),
+        ],
+        QUICK,
+    )
+    assert (report["patients"], report["scans"], report["lesion_free_scans"], report["images"]) == (2, 2, 1, 3)
+    assert report["lesion_free_images"] == 2
+    pixel, lesion = report["pixel"], report["lesion"]
+    assert pixel["dsc_pooled"]["value"] == pytest.approx(18 / (9 + 25 + 4))
+    assert pixel["dsc"]["value"] == pytest.approx((18 / 34 + 1 + 0) / 3)
+    assert pixel["dsc_with_lesions"]["value"] == pytest.approx(18 / 34)
+    assert pixel["cpa"]["value"] == pytest.approx((1 + 0) / 2)
+    assert pixel["recall"]["value"] == pytest.approx(9 / 25)
+    assert lesion["sensitivity"]["value"] == 0.5
+    assert lesion["precision"]["value"] == 0.5
+    assert lesion["false_positives_per_scan"]["value"] == 0.5
+    assert lesion["false_positives_per_lesion_free_scan"]["value"] == 1.0
+    assert lesion["lesion_free_scans_left_empty"]["value"] == 0.0
+    assert report["errors"]["count_bias"]["value"] == 0.0
+    assert report["errors"]["count_absolute"]["value"] == 1.0
+    assert report["errors"]["area_px_bias"]["value"] == (-16 + 4) / 2
+    assert report["by_size_px"]["1-9"]["sensitivity"]["value"] == 1.0
+    assert report["by_size_px"]["10-24"]["sensitivity"]["value"] == 0.0
+    assert report["by_size_px"]["25-59"]["sensitivity"]["value"] is None
+    assert report["by_region"]["ribs"] == {
+        "true": 1,
+        "sensitivity": report["by_region"]["ribs"]["sensitivity"],
+        "false_positives": 0,
+        "false_positives_per_scan": 0.0,
+    }
+    assert report["by_region"]["pelvis"]["false_positives_per_scan"] == 0.5
+    text = report_text(report)
+    assert "2 patients, 2 scans (1 without lesions), 3 images" in text
+    assert "pelvis" in text
+    json.dumps(report, allow_nan=False)
+
+
+def test_reports_without_lesions_and_without_images():
+    report = summarise([_compared("a", EMPTY, EMPTY)], QUICK)
+    assert report["pixel"]["dsc"]["value"] == 1.0
+    assert report["pixel"]["dsc_pooled"]["value"] is None
+    assert report["pixel"]["cpa"]["value"] is None
+    assert report["lesion"]["sensitivity"]["value"] is None
+    assert report["lesion"]["f1"]["value"] is None
+    assert report["lesion"]["false_positives_per_lesion_free_scan"]["value"] == 0.0
+    assert report["by_region"] == {}
+    nothing = summarise([])
+    assert nothing["pixel"]["dsc"]["value"] is None
+    assert "undefined" in report_text(nothing)
+
+
+def _write_labels(folder, anterior=None, posterior=None, probability=None):
+    folder.mkdir(parents=True)
+    for view, picture in (("anterior", anterior), ("posterior", posterior)):
+        if picture is not None:
+            Image.fromarray(picture).save(folder / f"labels_{view}.png")
+    if probability is not None:
+        lesions = [{"id": number, "probability": value} for number, value in probability.items()]
+        (folder / "lesions.json").write_text(json.dumps({"lesions": lesions}), encoding="utf-8")
+
+
+def _write_truth(folder, anterior, posterior):
+    folder.mkdir(parents=True)
+    np.savez(folder / "truth.npz", lesions_anterior=anterior, lesions_posterior=posterior)
+
+
+def test_folders_are_compared_by_the_names_that_segment_gives(tmp_path):
+    lesion = _picture((1, 3, 3, 4))
+    _write_truth(tmp_path / "cohort" / "p1" / "scan", lesion, EMPTY)
+    labelme = tmp_path / "cohort" / "p2" / "scan"
+    labelme.mkdir(parents=True)
+    write_labelme(labelme / "anterior.json", from_label_image(lesion))
+    write_labelme(labelme / "posterior.json", from_label_image(EMPTY))
+    _write_labels(tmp_path / "out" / "p1-scan", lesion, EMPTY, {1: 0.75})
+    _write_labels(tmp_path / "out" / "p2-scan", EMPTY, EMPTY)
+    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+    assert (report["patients"], report["scans"], report["images"]) == (2, 2, 4)
+    assert report["lesion"]["sensitivity"]["value"] == 0.5
+    assert report["pixel"]["dsc"]["value"] == 0.75
+    assert report["froc"]["points"][0]["threshold"] == 0.75
+    assert report["warnings"] == []
+
+
+def test_a_single_study_and_a_patient_folder_are_matched_too(tmp_path):
+    _write_truth(tmp_path / "cohort" / "p1" / "s1", EMPTY, EMPTY)
+    _write_labels(tmp_path / "one" / "s1", EMPTY, EMPTY)
+    for truth in ("cohort", "cohort/p1", "cohort/p1/s1"):
+        assert evaluate_folders(tmp_path / "one", tmp_path / truth, QUICK)["images"] == 2
+    assert evaluate_folders(tmp_path / "one" / "s1", tmp_path / "cohort", QUICK)["images"] == 2
+
+
+def test_what_is_on_one_side_only_is_named_and_not_scored(tmp_path):
+    for patient in ("p1", "p2"):
+        _write_truth(tmp_path / "cohort" / patient / "s", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p1-s", EMPTY)
+    _write_labels(tmp_path / "out" / "p9-s", EMPTY, EMPTY)
+    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+    assert report["images"] == 1
+    assert report["warnings"] == [
+        "1 labelled studies without a result are not scored: p2-s",
+        "1 labelled views without a result are not scored: p1-s (posterior)",
+        "1 results without labels are not scored: p9-s",
+    ]
+    assert "warning: 1 results without labels" in report_text(report)
+
+
+def test_folders_that_cannot_be_compared_are_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="is no folder"):
+        evaluate_folders(tmp_path / "out", tmp_path / "none")
+    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
+    with pytest.raises(InputError, match="none of the 0 results belongs to one of the 1 labelled studies"):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
+    _write_labels(tmp_path / "out" / "p-s", EMPTY[:10], EMPTY)
+    with pytest.raises(LabelError, match="10 x 20 pixels and its truth 20 x 20"):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("out/p-s/labels_anterior.png", b"no png", "cannot be read"),
+        ("out/p-s/lesions.json", b"{}", "cannot be read"),
+        ("cohort/p/s/truth.npz", b"no zip", "damaged"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, content, sentence):
+    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabelError, match=sentence):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
+
+
+def test_truth_of_the_wrong_kind_is_named(tmp_path):
+    folder = tmp_path / "cohort" / "p" / "s"
+    folder.mkdir(parents=True)
+    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
+    for stored, sentence in (
+        ({"other": EMPTY}, "holds no lesions_anterior"),
+        ({"lesions_anterior": EMPTY.astype(float)}, "no label picture"),
+        ({"lesions_anterior": EMPTY, "regions_anterior": EMPTY[:3].astype(np.uint8)}, "does not fit"),
+        ({"lesions_anterior": np.array([[{}]], dtype=object)}, "damaged"),
+    ):
+        np.savez(folder / "truth.npz", **stored)
+        with pytest.raises(LabelError, match=sentence):
+            evaluate_folders(tmp_path / "out", tmp_path / "cohort")
