@@ -10,6 +10,7 @@ import ast
 import inspect
 import json
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -118,7 +119,7 @@ def python() -> str:
     rows = []
     for name in bonescan.__all__:
         value = getattr(bonescan, name)
-        signature = "" if isinstance(value, type) else cell(str(inspect.signature(value)).replace("'", ""))
+        signature = "" if isinstance(value, type) else cell(_signature(value))
         first = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
         rows.append(f"| `bonescan.{name}{signature}` | {cell(first)} |")
     pages = [
@@ -128,6 +129,17 @@ def python() -> str:
         "\n".join(["| name | meaning |", "|---|---|", *rows]),
     ]
     return "\n\n".join(pages) + "\n"
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """As in the source, where annotations are not in quotes."""
+    stated = inspect.signature(function)
+    defaults = {name: one.default for name, one in stated.parameters.items() if one.default is not one.empty}
+    said = [
+        f"{name}: {one.annotation}" + (f" = {defaults[name]!r}" if name in defaults else "")
+        for name, one in stated.parameters.items()
+    ]
+    return f"({', '.join(said)}) -> {stated.return_annotation}"
 
 
 def outputs() -> str:

@@ -125,6 +125,19 @@ def test_lists_become_tuples():
     assert arguments.format == ("json", "labels", "png")
 
 
+def test_the_formats_and_the_default_model_are_those_that_there_are():
+    """The command line states them itself, so that `--help` need not import what knows them."""
+    from bonescan.commands import segment
+    from bonescan.pipeline import DEFAULT_MODEL
+    from bonescan.report.folder import DEFAULT_FORMATS, FORMATS
+    from bonescan.study import View
+
+    assert tuple(FORMATS) == segment.FORMATS
+    arguments = build_parser().parse_args(["segment", "a", "-o", "out"])
+    assert (arguments.format, arguments.model) == (DEFAULT_FORMATS, DEFAULT_MODEL)
+    assert tuple(View) == segment.VIEWS
+
+
 class Failing(base.Command):
     """Fails as it is told."""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bonescan.commands.base import (
     DONE,
-    RESEARCH_USE_ONLY,
     SOME_FAILED,
     Command,
     add_json,
@@ -147,13 +146,16 @@ class _Work:
         from bonescan.pipeline import segment
         from bonescan.reading import read_files
         from bonescan.report.folder import write_result
-        from bonescan.report.table import table
+        from bonescan.report.table import table_text
 
         result = segment(read_files(files, self.reading), self.model, self.options)
         folder = write_result(result, self.command.out, self.command.format)
         self.done.append(_summary(result, folder))
-        if not self.command.json:
-            self.console.out(f"{table(result)}\nWritten to {folder}\n")
+        if self.command.json:
+            return
+        self.console.out(f"{table_text(result)}Written to {folder}")
+        for warning in result.warnings:
+            self.console.note(f"warning: {result.study.key}: {warning}")
 
     def _fail(self, files: StudyFiles, error: Exception) -> None:
         sentence = self.console.explain(error)
@@ -171,8 +173,6 @@ class _Work:
             self.console.note(f"{len(self.done)} done, {len(self.failures)} failed:")
             for failure in self.failures:
                 self.console.note(f"  {failure['study']}: {failure['error']}")
-        if self.done:
-            self.console.out(RESEARCH_USE_ONLY)
 
 
 def _summary(result: Result, folder: Path) -> dict[str, Any]:
