@@ -1,0 +1,110 @@
+"""The folder of one result: OUT/<study>/, there at once and whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonescan.errors import OptionError, OutputError
+from bonescan.report.labels import labels_name, write_labels
+from bonescan.report.lesions_json import write_lesions
+from bonescan.report.overlay import write_overlay
+from bonescan.study import Result, View
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One kind of output: the names that it may write, and how it writes them into a folder."""
+
+    files: tuple[str, ...]
+    write: Callable[[Result, Path], None]
+
+
+FORMATS: dict[str, Format] = {
+    "json": Format(("lesions.json",), lambda result, folder: write_lesions(result, folder / "lesions.json")),
+    "labels": Format(tuple(labels_name(view) for view in View), write_labels),
+    "png": Format(("overlay.png",), lambda result, folder: write_overlay(result, folder / "overlay.png")),
+}
+DEFAULT_FORMATS = ("json", "labels", "png")
+
+
+def write_result(result: Result, out: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> Path:
+    """Write a result into the folder `out`/<study key> and return that folder.
+
+    The files are written beside it under a hidden name, brought to disk, and renamed into place together. An earlier
+    result of that name is replaced whole; a folder that holds anything else is left alone.
+    Raises OptionError for an unknown format, OutputError when the result cannot be written.
+    """
+    writers = [_format(name) for name in dict.fromkeys(formats)]
+    target = out / _safe_name(result.study.key)
+    mark = secrets.token_hex(4)
+    partial = out / f".{target.name}.{mark}.partial"
+    try:
+        _refuse_what_is_not_ours(target)
+        partial.mkdir(parents=True)
+        for writer in writers:
+            writer.write(result, partial)
+        _bring_to_disk(partial)
+        _put_in_place(partial, target, out / f".{target.name}.{mark}.old")
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be written to {target}: {error.strerror or error}; make room there or choose another"
+            " output folder"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise OptionError(f"there is no output format {name!r}: known are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _safe_name(key: str) -> str:
+    if not key or key.startswith(".") or Path(key).name != key or "\0" in key:
+        raise OutputError(f"the study's key {key!r} is no folder name: use letters, digits, '-', '_' and '.'")
+    return key
+
+
+def _refuse_what_is_not_ours(target: Path) -> None:
+    """Never replace what was not written here: the output folder may be the one that holds the scans."""
+    if not (target.exists() or target.is_symlink()):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise OutputError(f"{target} exists and is no folder of a result: move it or choose another output folder")
+    ours = {name for known in FORMATS.values() for name in known.files}
+    strange = sorted(entry.name for entry in target.iterdir() if entry.name not in ours or not entry.is_file())
+    if strange:
+        raise OutputError(
+            f"{target} exists and holds {len(strange)} file(s) that no result has: move them or choose another"
+            " output folder"
+        )
+
+
+def _bring_to_disk(folder: Path) -> None:
+    for path in (*sorted(folder.iterdir()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _put_in_place(partial: Path, target: Path, old: Path) -> None:
+    """Rename into place; no file system renames over a folder that holds files, so that an old one steps aside."""
+    if not target.exists():
+        partial.rename(target)
+        return
+    target.rename(old)
+    try:
+        partial.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,204 @@
+"""`lesions.json`: the result of one study for machines. Written by `write_lesions`, read by `read_lesions`.
+
+The format is described by docs/reference/lesions.schema.json; `SCHEMA` is its identifier and changes with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.contours import mask_of
+from bonescan.errors import InputError, OutputError
+from bonescan.study import Burden, Lesion, Measures, ModelName, Region, Result, Side, Spacing, View
+
+SCHEMA = "urn:bonescan:lesions:1"
+NO_SPACING = "the input states no pixel spacing"
+"""The reason given where the study holds none."""
+_MOST_PIXELS = 4096 * 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRecord:
+    """What `lesions.json` says of one view; shape: (rows, cols). counts_total: counts in the frame."""
+
+    shape: tuple[int, int]
+    spacing: Spacing | None
+    spacing_note: str | None
+    counts_total: float
+    burden: Burden
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LesionsFile:
+    """A `lesions.json` as read: everything of a result but the counts.
+
+    views: those that were acquired. window: the rows and columns that were looked at.
+    """
+
+    key: str
+    acquired: str | None
+    sources: tuple[str, ...]
+    view_source: str
+    model: ModelName
+    region: str
+    window: tuple[slice, slice]
+    views: Mapping[View, ViewRecord]
+    lesions: tuple[Lesion, ...]
+    warnings: tuple[str, ...]
+
+
+def lesions_document(result: Result) -> dict[str, Any]:
+    """The result as JSON holds it: plain dicts, lists, strings, finite numbers and None."""
+    study = result.study
+    rows, cols = result.window
+    return {
+        "schema": SCHEMA,
+        "research_use_only": True,
+        "study": {
+            "key": study.key,
+            "acquired": study.acquired,
+            "sources": list(study.sources),
+            "view_source": study.view_source,
+        },
+        "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "region": {"name": result.region, "rows": [rows.start, rows.stop], "cols": [cols.start, cols.stop]},
+        "views": {view.value: _view(result, view) if view in study.scans else None for view in View},
+        "lesions": [_lesion(lesion) for lesion in result.lesions],
+        "warnings": list(result.warnings),
+    }
+
+
+def _view(result: Result, view: View) -> dict[str, Any]:
+    study = result.study
+    spacing = study.spacing
+    return {
+        "shape": list(study.shape),
+        "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
+        "spacing_note": (study.spacing_note or NO_SPACING) if spacing is None else study.spacing_note,
+        "counts_total": float(study.counts(view).sum(dtype=np.float64)),
+        "burden": asdict(result.burden[view]),
+    }
+
+
+def _lesion(lesion: Lesion) -> dict[str, Any]:
+    return {
+        "id": lesion.id,
+        "view": lesion.view.value,
+        "region": lesion.region.value,
+        "side": lesion.side.value,
+        "probability": lesion.probability,
+        **asdict(lesion.measures),
+        "contour": lesion.contour.tolist(),
+    }
+
+
+def lesions_text(result: Result) -> str:
+    """The text of `lesions.json`: one line for each view and each lesion, the same for the same result.
+
+    Raises OutputError when a number is not finite.
+    """
+    document = lesions_document(result)
+    try:
+        lines = [f"  {json.dumps(name)}: {_dump(name, value)}" for name, value in document.items()]
+    except ValueError:
+        raise OutputError(
+            f"the result of {result.study.key} holds a number that is not finite and is not written: check the counts"
+        ) from None
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _dump(name: str, value: Any) -> str:
+    def dump(part: Any) -> str:
+        return json.dumps(part, ensure_ascii=False, allow_nan=False)
+
+    if name == "views":
+        return "{\n" + ",\n".join(f"    {dump(view)}: {dump(record)}" for view, record in value.items()) + "\n  }"
+    if name == "lesions" and value:
+        return "[\n" + ",\n".join(f"    {dump(lesion)}" for lesion in value) + "\n  ]"
+    return dump(value)
+
+
+def write_lesions(result: Result, path: Path) -> None:
+    """Write `lesions.json` (UTF-8) to `path`."""
+    path.write_text(lesions_text(result), encoding="utf-8")
+
+
+def read_lesions(path: Path) -> LesionsFile:
+    """Read a `lesions.json`; the masks come from the contours, which hold them exactly.
+
+    Raises InputError when the file is missing, damaged or of another format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise InputError(f"{path.name} cannot be read as the lesions of a study: {reason}") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path.name} is of the format {schema!r}, and this version reads {SCHEMA!r}")
+    try:
+        return _parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path.name} does not hold the lesions of a study as {SCHEMA!r} says ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse(document: Mapping[str, Any]) -> LesionsFile:
+    study, region = document["study"], document["region"]
+    views = {View(name): _parse_view(record) for name, record in document["views"].items() if record is not None}
+    return LesionsFile(
+        key=study["key"],
+        acquired=study["acquired"],
+        sources=tuple(study["sources"]),
+        view_source=study["view_source"],
+        model=ModelName(**document["model"]),
+        region=region["name"],
+        window=(slice(*region["rows"]), slice(*region["cols"])),
+        views=views,
+        lesions=tuple(_parse_lesion(record, views) for record in document["lesions"]),
+        warnings=tuple(document["warnings"]),
+    )
+
+
+def _parse_view(record: Mapping[str, Any]) -> ViewRecord:
+    rows, cols = record["shape"]
+    if not 1 <= rows * cols <= _MOST_PIXELS:
+        raise ValueError(f"a frame of {rows} x {cols} pixels is none of a bone scan")
+    spacing = None if record["spacing_mm"] is None else Spacing(*record["spacing_mm"])
+    burden = Burden(**record["burden"])
+    return ViewRecord((rows, cols), spacing, record["spacing_note"], record["counts_total"], burden)
+
+
+def _parse_lesion(record: Mapping[str, Any], views: Mapping[View, ViewRecord]) -> Lesion:
+    view = View(record["view"])
+    contour = np.asarray(record["contour"], dtype=np.float64)
+    shape = views[view].shape
+    if (contour < -0.5).any() or (contour > np.array(shape) - 0.5).any():
+        raise ValueError(f"the contour of lesion {record['id']} leaves the frame")
+    first, last = np.ceil(contour.min(axis=0)).astype(int), np.floor(contour.max(axis=0)).astype(int)
+    rows, cols = (last - first + 1).tolist()
+    mask = mask_of(contour - first, (rows, cols))
+    if not mask.any() or mask.sum() != record["area_px"]:
+        raise ValueError(f"lesion {record['id']} states {record['area_px']} pixels, its contour holds {mask.sum()}")
+    return Lesion(
+        id=record["id"],
+        view=view,
+        contour=contour,
+        origin=(int(first[0]), int(first[1])),
+        mask=mask,
+        probability=record["probability"],
+        region=Region(record["region"]),
+        side=Side(record["side"]),
+        measures=Measures(**{name: record[name] for name in Measures.__dataclass_fields__}),
+    )

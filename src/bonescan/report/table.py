@@ -1,0 +1,80 @@
+"""The table of a result for a terminal, and the same as plain text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bonescan.study import Lesion, Result, Side
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HEADINGS = ("#", "view", "region", "side", "area", "max", "mean", "contrast", "mirror", "p")
+"""Number, view, bone, the patient's side, area, counts of the hottest pixel, counts a pixel, contrast to the bone
+around and to the mirrored bone, mean probability."""
+_TO_THE_RIGHT = frozenset({"#", "area", "max", "mean", "contrast", "mirror", "p"})
+_NONE = "-"
+
+
+def table(result: Result) -> Table:
+    """The lesions as a rich table; the caption holds the burden of each view. Needs rich."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, title=Text(title_line(result)), title_justify="left", pad_edge=False)
+    made.caption, made.caption_justify = Text("\n".join(summary_lines(result))), "left"
+    for heading in HEADINGS:
+        made.add_column(heading, justify="right" if heading in _TO_THE_RIGHT else "left", no_wrap=True)
+    for lesion in result.lesions:
+        made.add_row(*_cells(lesion))
+    return made
+
+
+def table_text(result: Result) -> str:
+    """The same as plain text, ending with a new line."""
+    lines = [title_line(result)]
+    if result.lesions:
+        rows = [HEADINGS, *(_cells(lesion) for lesion in result.lesions)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["  ".join(map(_justify, HEADINGS, row, widths)).rstrip() for row in rows]
+    return "\n".join([*lines, *summary_lines(result)]) + "\n"
+
+
+def title_line(result: Result) -> str:
+    """How many lesions, in which study."""
+    count = len(result.lesions)
+    found = "no lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
+    return f"{result.study.key}: {found}"
+
+
+def summary_lines(result: Result) -> list[str]:
+    """The burden of each view, and what the result may be used for."""
+    lines = []
+    for view, burden in result.burden.items():
+        area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2:.0f} mm\u00b2"
+        share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.1%} of the skeleton"
+        lines.append(f"{view}: {burden.lesions} lesion{'' if burden.lesions == 1 else 's'}, {area}{share}")
+    return [*lines, "Research use only - not for diagnosis"]
+
+
+def _justify(heading: str, cell: str, width: int) -> str:
+    return cell.rjust(width) if heading in _TO_THE_RIGHT else cell.ljust(width)
+
+
+def _cells(lesion: Lesion) -> tuple[str, ...]:
+    measures = lesion.measures
+    area = f"{measures.area_px} px" if measures.area_mm2 is None else f"{measures.area_mm2:.0f} mm\u00b2"
+    side = _NONE if lesion.side is Side.MIDLINE else lesion.side.value
+    return (
+        str(lesion.id),
+        lesion.view.value,
+        lesion.region.value,
+        side,
+        area,
+        f"{measures.counts_max:.0f}",
+        f"{measures.counts_mean:.1f}",
+        _NONE if measures.contrast is None else f"{measures.contrast:.1f}",
+        _NONE if measures.contrast_mirror is None else f"{measures.contrast_mirror:.1f}",
+        f"{lesion.probability:.2f}",
+    )
