@@ -125,9 +125,10 @@ def test_lists_become_tuples():
     assert arguments.format == ("json", "labels", "png")
 
 
-def test_the_formats_and_the_default_model_are_those_that_there_are():
+def test_the_names_that_arguments_offer_are_those_that_there_are():
     """The command line states them itself, so that `--help` need not import what knows them."""
-    from bonescan.commands import segment
+    from bonescan.commands import segment, simulate
+    from bonescan.dicom.write_nm import HeaderStyle
     from bonescan.pipeline import DEFAULT_MODEL
     from bonescan.report.folder import DEFAULT_FORMATS, FORMATS
     from bonescan.study import View
@@ -136,6 +137,7 @@ def test_the_formats_and_the_default_model_are_those_that_there_are():
     arguments = build_parser().parse_args(["segment", "a", "-o", "out"])
     assert (arguments.format, arguments.model) == (DEFAULT_FORMATS, DEFAULT_MODEL)
     assert tuple(View) == segment.VIEWS
+    assert {"mixed", *HeaderStyle} == set(simulate.HEADERS)
 
 
 class Failing(base.Command):

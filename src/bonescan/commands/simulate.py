@@ -9,8 +9,8 @@ from pathlib import Path
 from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, count, seed
 from bonescan.commands.console import Console
 
-HEADERS = ("mixed", "ge", "siemens", "standard", "two-files", "no-view")
-"""The header styles that `--header` can name."""
+HEADERS = ("mixed", "ge", "siemens", "standard", "standard-srt", "two-files", "no-views")
+"""The header styles that `--header` can name: those of `dicom.write_nm.HeaderStyle`, and "mixed"."""
 
 
 @dataclass(frozen=True, slots=True)
