@@ -79,3 +79,29 @@ def threshold_bundle(tmp_path_factory) -> Path:
     }
     files = {"model.onnx": model.SerializeToString(), "model.safetensors": b"", "card.md": b"# threshold\n"}
     return write_bundle(tmp_path_factory.mktemp("bundle") / "threshold", description, files).folder
+
+
+@pytest.fixture(scope="session")
+def make_case() -> Callable[..., object]:
+    """Make a training case, a bright ladder with hot lesions, quickly: make_case(seed, lesions=3, shape=(64, 32))."""
+    from bonescan.prepare import Normalisation
+    from bonescan.train.cases import Case, find_facts
+
+    def make(seed: int, lesions: int = 3, shape: tuple[int, int] = (64, 32)) -> Case:
+        rng = np.random.default_rng(seed)
+        row, col = np.indices(shape)
+        bone = (abs(col - shape[1] / 2) < 3) | ((row % 16 < 3) & (abs(col - shape[1] / 2) < shape[1] / 3))
+        mean = np.broadcast_to(np.where(bone, 30.0, 6.0), (2, *shape)).copy()
+        regions = np.broadcast_to(np.where(bone, 3, 0), (2, *shape)).astype(np.uint8)
+        labels = np.zeros((2, *shape), dtype=np.uint8)
+        for number in range(1, lesions + 1):
+            where = rng.integers((4, shape[1] // 2 - 2), (shape[0] - 4, shape[1] // 2 + 3))
+            near = np.hypot(row - where[0], col - where[1]) < 2.5
+            view = int(rng.integers(2))
+            mean[view][near], labels[view][near] = 150.0, number
+        counts = rng.poisson(mean).astype(np.uint16)
+        return Case(
+            counts, labels, regions, find_facts(f"case-{seed}", f"group-{seed}", counts, labels, Normalisation())
+        )
+
+    return make

@@ -100,8 +100,10 @@ class UNet(nn.Module):
         nn.init.normal_(self.region_head.weight, std=0.05)
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (lesion logits, region logits)."""
+        """Return (lesion logits, region logits); ValueError for a size that the levels do not divide."""
         rows, cols = counts.shape[-2:]
+        if rows % self.multiple or cols % self.multiple:
+            raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
         features = functional.pixel_unshuffle(counts, 2)
         skips: list[Tensor] = []
         for level in self.encoder:

@@ -52,24 +52,28 @@ class Figures:
 def calibrate(
     network: nn.Module, cases: Sequence[Case], config: TrainConfig, report: Report = silent
 ) -> tuple[Thresholds, Figures]:
+    """Predict all cases and fit thresholds to them; also say what these come to."""
+    judged = []
+    for done, case in enumerate(cases, start=1):
+        judged.append(judge(network, case, config))
+        report(Progress("calibrate", done, len(cases)))
+    return fit(judged, config.calibration.most_false_positives)
+
+
+def fit(judged: Sequence[Judged], most_false_positives: float) -> tuple[Thresholds, Figures]:
     """Fit thresholds and say what they come to.
 
     The lower one is where the pooled Dice of pixels is best; upper one and least area are those with the best sum of
     sensitivity and Dice among those that keep to the allowed number of false lesions a scan, or, where none does,
     those with the fewest.
     """
-    judged = []
-    for done, case in enumerate(cases, start=1):
-        judged.append(judge(network, case, config))
-        report(Progress("calibrate", done, len(cases)))
     low = best_low(judged)
-    limit = config.calibration.most_false_positives
     tried = []
     for high in (value for value in HIGHS if value >= low):
         for area in LEAST_AREAS:
             thresholds = replace(Thresholds(), low=low, high=high, min_area_px=area)
             tried.append((thresholds, measure(judged, thresholds)))
-    within = [entry for entry in tried if entry[1].false_per_scan <= limit]
+    within = [entry for entry in tried if entry[1].false_per_scan <= most_false_positives]
     if within:
         return max(within, key=lambda entry: entry[1].sensitivity + entry[1].dice)
     return min(tried, key=lambda entry: entry[1].false_per_scan)

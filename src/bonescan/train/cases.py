@@ -54,7 +54,10 @@ class CaseFacts:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CaseFacts:
         """Read what `dataclasses.asdict` and JSON made of it."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def find_facts(
     )
     rows = np.flatnonzero(body_mask(counts.sum(axis=0, dtype=np.float32), normalisation).any(axis=1))
     body_rows = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, counts.shape[1])
-    middles = [
-        (box[0].start + box[0].stop) // 2 for view in lesions for box in ndimage.find_objects(view) if box is not None
-    ]
+    # A number that no pixel has leaves a None among the boxes.
+    boxes = [box for view in lesions for box in filter(None, ndimage.find_objects(view))]
+    middles = [(box[0].start + box[0].stop) // 2 for box in boxes]
     return CaseFacts(key, group, references, body_rows, tuple(middles))

@@ -19,7 +19,8 @@ from bonescan.train.config import CohortConfig
 
 def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
     """Read all labelled studies; a patient is in validation by a hash of the folder's name, whatever else is there."""
-    training, validation = [], []
+    training: list[Case] = []
+    validation: list[Case] = []
     for folder in labelled_studies(Path(config.folder)):
         digest = hashlib.sha256(folder.parent.name.encode()).digest()
         chosen = validation if int.from_bytes(digest[:4]) / 2**32 < config.validation_share else training

@@ -175,7 +175,7 @@ class TrainConfig:
             )
         if len(self.crop_rows) != len(self.crop_weights):
             raise OptionError(
-                f"crop_rows has {len(self.crop_rows)} values and crop_weights {len(self.crop_weights)}: "
+                f"crop_rows has {len(self.crop_rows)} values and crop_weights has {len(self.crop_weights)}: "
                 "give both the same number"
             )
         for rows in self.crop_rows:
@@ -210,7 +210,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
     for override in overrides:
         _override(values, override)
-    return config_from_dict(TrainConfig, values)
+    config: TrainConfig = config_from_dict(TrainConfig, values)
+    return config
 
 
 def config_from_dict(kind: type[Any], values: Mapping[str, Any], table: str = "") -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,22 +76,21 @@ def _portable(config: TrainConfig) -> dict[str, Any]:
 
 def to_onnx(network: nn.Module) -> bytes:
     """The deployed graph with free batch, rows and columns."""
-    buffer = io.BytesIO()
     names = ("counts", "lesion", "region")
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The tracing exporter is the older one, and the one that keeps this graph's dynamic shapes simplest.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Deployed(network).eval(),
             (torch.zeros(1, 2, 64, 64),),
-            buffer,
+            Path(folder) / GRAPH,
             input_names=["counts"],
             output_names=["lesion", "region"],
             opset_version=OPSET,
             dynamic_axes={name: {0: "studies", 2: "rows", 3: "cols"} for name in names},
             dynamo=False,
         )
-    return buffer.getvalue()
+        return (Path(folder) / GRAPH).read_bytes()
 
 
 def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bonescan.prepare import mirror
 from bonescan.study import FloatImage
 from bonescan.train.augment.parameters import Parameters
 from bonescan.train.cases import Case
@@ -15,6 +18,7 @@ from bonescan.train.cases import Case
 KNOTS = (5, 3)
 """Rows and columns of the grid of knots at which the smooth warp is drawn."""
 
+Number = TypeVar("Number", bound=np.generic)
 Planes = tuple[FloatImage, NDArray[np.uint8], NDArray[np.uint8]]
 
 
@@ -28,15 +32,16 @@ def crop_case(case: Case, size: tuple[int, int], parameters: Parameters) -> Plan
     if parameters.warp:
         planes = _warped(case, size, (top, left), parameters)
     else:
+        corner = (top, round(left))
         planes = (
-            cut_window(case.counts, (top, round(left)), size).astype(np.float32),
-            cut_window(case.lesions, (top, round(left)), size),
-            cut_window(case.regions, (top, round(left)), size),
+            cut_window(case.counts, corner, size).astype(np.float32),
+            cut_window(case.lesions, corner, size),
+            cut_window(case.regions, corner, size),
         )
-    if parameters.flip:
-        counts, lesions, regions = (np.ascontiguousarray(plane[:, :, ::-1]) for plane in planes)
-        return counts, lesions, regions
-    return planes
+    if not parameters.flip:
+        return planes
+    counts, lesions, regions = planes
+    return mirror(counts), mirror(lesions), mirror(regions)
 
 
 def crop_top(case: Case, rows: int, parameters: Parameters) -> int:
@@ -51,7 +56,7 @@ def crop_top(case: Case, rows: int, parameters: Parameters) -> int:
     return round((first - margin) + parameters.position * ((last + margin - rows) - (first - margin)))
 
 
-def cut_window(planes: NDArray[np.generic], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[np.generic]:
+def cut_window(planes: NDArray[Number], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[Number]:
     """Cut (2, *size) at `corner` (row, col) from (2, rows, cols); zeros outside."""
     window = np.zeros((planes.shape[0], *size), dtype=planes.dtype)
     spans = []
@@ -76,7 +81,7 @@ def _warped(case: Case, size: tuple[int, int], corner: tuple[float, float], para
     scale = torch.tensor([2.0 / (cols - 1), 2.0 / (last - first - 1)])
     grid = (torch.stack([places[..., 1], places[..., 0] - first], dim=-1) * scale - 1.0)[None]
 
-    def resample(array: NDArray[np.generic], mode: str) -> Tensor:
+    def resample(array: NDArray[Number], mode: str) -> Tensor:
         planes = torch.from_numpy(array[:, first:last].astype(np.float32))[None]
         return functional.grid_sample(planes, grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 

@@ -1,0 +1,133 @@
+"""What every registered network keeps to."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from bonescan.models import MODELS  # noqa: E402
+from bonescan.study import REGIONS  # noqa: E402
+from bonescan.train.cases import Split  # noqa: E402
+from bonescan.train.config import TrainConfig, config_from_dict  # noqa: E402
+from bonescan.train.export import to_onnx  # noqa: E402
+from bonescan.train.loop import start, train_step  # noqa: E402
+from bonescan.train.losses import supervised_loss  # noqa: E402
+from bonescan.train.stream import training_batch  # noqa: E402
+
+TINY = {"unet": {"widths": (8, 8, 8, 8, 8), "decoder_widths": (8, 8, 8, 8), "full_width": 4}}
+"""The smallest sensible configuration of each network."""
+
+
+def test_every_model_is_tested():
+    assert TINY.keys() == MODELS.keys()
+
+
+@pytest.fixture(params=sorted(MODELS))
+def name(request):
+    return request.param
+
+
+def build(name, seed=0):
+    kind, make = MODELS[name]
+    torch.manual_seed(seed)
+    return make(config_from_dict(kind, TINY[name]))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 96), (128, 32)])
+def test_shapes(name, shape):
+    lesion, region = build(name)(torch.zeros(2, 2, *shape))
+    assert lesion.shape == (2, 2, *shape)
+    assert region.shape == (2, 2, len(REGIONS), shape[0] // 2, shape[1] // 2)
+
+
+@pytest.mark.parametrize("shape", [(33, 32), (64, 48), (16, 32)])
+def test_odd_sizes_are_refused(name, shape):
+    with pytest.raises(ValueError, match="multiples of 32"):
+        build(name)(torch.zeros(1, 2, *shape))
+
+
+def test_the_default_has_at_most_two_million_parameters(name):
+    kind, make = MODELS[name]
+    assert sum(parameter.numel() for parameter in make(kind()).parameters()) <= 2_000_000
+
+
+def test_gradients_reach_every_parameter(name):
+    network = build(name)
+    lesion, region = network(torch.rand(2, 2, 64, 64))
+    (lesion.square().sum() + region.square().sum()).backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.abs().sum() > 0, key
+
+
+def test_the_untrained_network_states_the_prior(name):
+    lesion, _ = build(name).eval()(torch.rand(1, 2, 64, 64))
+    assert 0.001 < torch.sigmoid(lesion).mean().item() < 0.02
+
+
+def test_the_same_seed_gives_the_same_network(name):
+    one, other = build(name, seed=3).state_dict(), build(name, seed=3).state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_weights_survive_a_file(name, tmp_path):
+    network, other = build(name, seed=1).eval(), build(name, seed=2).eval()
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    image = torch.rand(1, 2, 64, 64)
+    assert not torch.equal(network(image)[0], other(image)[0])
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    for one, two in zip(network(image), other(image), strict=True):
+        assert torch.equal(one, two)
+
+
+@torch.no_grad()
+def test_the_graph_says_what_the_network_says(name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = build(name)
+    for _ in range(3):  # running statistics of their own
+        network(torch.rand(2, 2, 64, 64) * 3)
+    network.eval()
+    # A head that differs from place to place, so that the region map is put to the test.
+    torch.nn.init.normal_(network.region_head.weight, std=3.0)
+    torch.nn.init.normal_(network.lesion_head.weight, std=1.0)
+    session = onnxruntime.InferenceSession(to_onnx(network), providers=["CPUExecutionProvider"])
+    for shape in ((1, 2, 64, 64), (2, 2, 96, 32)):
+        image = torch.rand(*shape, generator=torch.Generator().manual_seed(1)) * 3
+        lesion, region = network(image)
+        seen = session.run(["lesion", "region"], {"counts": image.numpy()})
+        assert seen[0].dtype == np.float32
+        assert seen[1].dtype == np.uint8
+        assert np.ptp(seen[0]) > 0.1
+        np.testing.assert_allclose(seen[0], torch.sigmoid(lesion).numpy(), atol=1e-4)
+        expected = region.argmax(dim=2).numpy().repeat(2, axis=2).repeat(2, axis=3)
+        assert len(np.unique(expected)) > 2
+        assert (seen[1] == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_loss_falls_in_twenty_steps(name, make_case, bf16):
+    config = TrainConfig(
+        network=name,
+        network_config=TINY[name],
+        batch_rows=256,
+        crop_rows=(64,),
+        crop_weights=(1.0,),
+        crop_cols=32,
+        warmup_steps=1,
+        learning_rate=1e-2,
+        steps=20,
+        bf16=bf16,
+    )
+    state = start(config)
+    split = Split([make_case(seed) for seed in range(3)], [])
+    batch = training_batch(split.training, config, 100)  # always the same one: batches differ in how hard they are
+
+    def loss() -> float:
+        return supervised_loss(*state.network(batch.image), batch, config.loss).total.item()
+
+    before = loss()
+    for step in range(20):
+        train_step(config, state, split, step)
+    assert loss() < 0.8 * before

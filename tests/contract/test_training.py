@@ -1,0 +1,220 @@
+"""A run: resumed bit for bit, checkpoints whole or not at all, configurations that say what is wrong."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from bonescan.errors import OptionError  # noqa: E402
+from bonescan.train.cases import Split  # noqa: E402
+from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from bonescan.train.config import TrainConfig, read_config  # noqa: E402
+from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402
+from bonescan.train.stream import training_batch  # noqa: E402
+
+
+@pytest.fixture
+def config(tmp_path) -> TrainConfig:
+    return TrainConfig(
+        name="tiny",
+        runs=str(tmp_path / "runs"),
+        network_config={"widths": (8, 8), "decoder_widths": (8,), "dropout": 0.2},
+        steps=8,
+        batch_rows=128,
+        crop_rows=(32, 64),
+        crop_weights=(1.0, 1.0),
+        crop_cols=32,
+        warmup_steps=2,
+        checkpoint_every=3,
+        validate_every=4,
+        log_every=1,
+        threads=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def split(make_case) -> Split:
+    return Split([make_case(seed) for seed in range(4)], [make_case(seed) for seed in range(90, 92)])
+
+
+class Interrupt(Exception):
+    """Stands for a power cut."""
+
+
+def totals_of(config, split, stop_after=None):
+    """Train and collect each step's loss; raise `Interrupt` after so many reports of a step."""
+    seen = {}
+
+    def report(progress):
+        if progress.stage == "train":
+            seen[progress.done] = progress.figures["total"]
+            if len(seen) == stop_after:
+                raise Interrupt
+
+    with suppress(Interrupt):
+        train(config, split, report)
+    return seen
+
+
+def test_a_resumed_run_is_the_same_bit_for_bit(config, split, tmp_path):
+    whole = totals_of(config, split)
+    other = replace(config, runs=str(tmp_path / "others"))
+    first = totals_of(other, split, stop_after=5)  # the checkpoint holds step 3
+    second = totals_of(other, split)
+    assert sorted(first) == [1, 2, 3, 4, 5]
+    assert sorted(second) == [4, 5, 6, 7, 8]
+    assert whole == first | second
+    one, two = (load_file(run.folder / CHECKPOINT) for run in (config, other))
+    assert one.keys() == two.keys()
+    assert any(key.startswith("optimiser/") for key in one)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_finished_run_has_nothing_left_to_do(config, split):
+    assert len(totals_of(config, split)) == config.steps
+    assert totals_of(config, split) == {}
+
+
+def test_a_run_can_be_cut_by_time_and_go_on(config, split):
+    cut = totals_of(replace(config, max_minutes=1e-9), split)
+    assert sorted(cut) == [1]
+    assert sorted(totals_of(config, split)) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_run_of_the_same_name_with_another_configuration_is_refused(config, split):
+    totals_of(replace(config, steps=1), split)
+    with pytest.raises(OptionError, match="was started with another learning_rate"):
+        train(replace(config, steps=1, learning_rate=1.0), split)
+
+
+def test_a_checkpoint_holds_everything(config, split, tmp_path):
+    state = start(config)
+    for step in range(2):
+        train_step(config, state, split, step)
+    save_checkpoint(tmp_path / "c.safetensors", state, 2)
+    other = start(replace(config, seed=7))
+    assert load_checkpoint(tmp_path / "c.safetensors", other) == 2
+    for one, two in zip(state.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+        for key, value in state.optimiser.state[one].items():
+            assert torch.equal(value, other.optimiser.state[two][key])
+    averaged, again = state.ema.network.state_dict(), other.ema.network.state_dict()
+    assert all(torch.equal(averaged[key], again[key]) for key in averaged)
+    assert list(tmp_path.iterdir()) == [tmp_path / "c.safetensors"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense" * 10])
+def test_a_damaged_checkpoint_is_refused(config, tmp_path, damage):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(damage)
+    with pytest.raises(OptionError, match="does not fit"):
+        load_checkpoint(path, start(config))
+
+
+def test_a_checkpoint_of_another_network_is_refused(config, tmp_path):
+    save_checkpoint(tmp_path / "c.safetensors", start(config), 0)
+    wider = replace(config, network_config={"widths": (16, 8), "decoder_widths": (8,)})
+    with pytest.raises(OptionError, match="does not fit"):
+        load_checkpoint(tmp_path / "c.safetensors", start(wider))
+
+
+def test_batches_follow_from_seed_and_step_alone(config, split):
+    one, again = (training_batch(split.training, config, 5) for _ in range(2))
+    assert torch.equal(one.image, again.image)
+    assert torch.equal(one.lesion, again.lesion)
+    other = training_batch(split.training, replace(config, seed=2), 5)
+    later = training_batch(split.training, config, 6)
+    assert one.image.shape != other.image.shape or not torch.equal(one.image, other.image)
+    assert one.image.shape != later.image.shape or not torch.equal(one.image, later.image)
+
+
+def test_absent_views_and_unknown_regions_are_left_out(config, split):
+    always = replace(config, augment=replace(config.augment, view_dropout=1.0))
+    batch = training_batch(split.training, always, 0)
+    counted = batch.weight.amax(dim=(2, 3)) > 0
+    assert (counted.sum(dim=1) == 1).all()
+    assert ((batch.region >= 0).amax(dim=(2, 3)) == counted).all()
+    assert not batch.image[~counted].any()
+
+
+def test_the_learning_rate_rises_and_falls():
+    config = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert int(np.argmax(rates)) in (9, 10)
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.001
+
+
+def test_the_average_starts_fast_and_is_slow_later(config, split):
+    state = start(config)
+    before = {key: value.clone() for key, value in state.ema.network.state_dict().items()}
+    train_step(config, state, split, 0)  # rate 1 - 1/10
+    for key, value in state.network.state_dict().items():
+        if value.is_floating_point():
+            expected = before[key].lerp(value, 0.9)
+            assert torch.allclose(state.ema.network.state_dict()[key], expected, atol=1e-6), key
+
+
+def test_groups_in_both_parts_are_refused(make_case):
+    with pytest.raises(ValueError, match="training and validation at once"):
+        Split([make_case(1)], [make_case(1)])
+
+
+def write(tmp_path, text):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return path
+
+
+def test_configurations_read_tables_and_overrides(tmp_path):
+    path = write(tmp_path, 'name = "a"\nsteps = 5\n[augment]\nflip = 1\n[network_config]\nwidths = [8, 8]\n')
+    read = read_config(path, ["steps=7", "augment.thin=0.25", "name=b", "crop_rows=[64]", "crop_weights=[1]"])
+    assert (read.name, read.steps, read.augment.flip, read.augment.thin) == ("b", 7, 1.0, 0.25)
+    assert read.crop_rows == (64,)
+    assert read.network_config == {"widths": [8, 8]}
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("stepps = 5", [], "unknown key 'stepps': did you mean 'steps'"),
+        ("[augment]\nflipp = 1", [], "'augment.flipp': did you mean 'augment.flip'"),
+        ("steps = 'many'", [], "steps is 'many': state a value of type int"),
+        ("bf16 = 1", [], "bf16 is 1: state a value of type bool"),
+        ("crop_rows = [100]", [], "crop_rows has 1 values and crop_weights has 2"),
+        ("crop_rows = [100, 64]", [], "crop_rows holds 100"),
+        ("name = '../x'", [], "letters, digits"),
+        ("steps = ", [], "cannot be read"),
+        ("", ["steps"], "not of the form key=value"),
+        ("steps = 5", ["steps.more=1"], "that is a single value"),
+        ("steps = 0", [], "at least one step"),
+    ],
+)
+def test_wrong_configurations_say_what_is_wrong(tmp_path, text, overrides, message):
+    with pytest.raises(OptionError, match=message):
+        read_config(write(tmp_path, text), overrides)
+
+
+def test_a_missing_configuration_is_one_sentence(tmp_path):
+    with pytest.raises(OptionError, match="there is no configuration"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_the_shipped_configuration_reads_and_builds():
+    from pathlib import Path
+
+    config = read_config(Path(__file__).parents[2] / "configs" / "phantom-unet.toml")
+    assert config.name == "phantom-unet"
+    assert sum(parameter.numel() for parameter in start(config).network.parameters()) <= 2_000_000
+
+
+def test_unknown_networks_are_named():
+    with pytest.raises(OptionError, match="there is no network 'vnet': choose one of unet"):
+        start(TrainConfig(network="vnet"))

@@ -1,0 +1,184 @@
+"""Bundles: what is written is read, and what was touched is refused."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from bonescan.bundle import list_bundles, load_bundle, write_bundle
+from bonescan.delineate import Thresholds
+from bonescan.errors import BundleError
+from bonescan.predict import Predictor
+from bonescan.prepare import Normalisation, prepare
+from bonescan.study import REGIONS, Region, Scan, Study, View
+
+
+@pytest.fixture
+def folder(threshold_bundle, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(threshold_bundle, tmp_path / "threshold")
+
+
+def test_a_bundle_is_read_as_written(folder):
+    bundle = load_bundle(folder)
+    assert bundle.name == "threshold"
+    assert bundle.card == "# threshold\n"
+    assert bundle.thresholds == Thresholds(low=0.5, high=0.9, min_area_px=4)
+    assert bundle.normalisation == Normalisation()
+    assert bundle.sha256 == hashlib.sha256((folder / "bundle.json").read_bytes()).hexdigest()
+    assert bundle.read("card.md") == b"# threshold\n"
+    assert load_bundle(str(folder)).sha256 == bundle.sha256
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.safetensors", "card.md"])
+def test_a_changed_file_is_refused(folder, file):
+    (folder / file).write_bytes((folder / file).read_bytes() + b"x")
+    with pytest.raises(BundleError, match=f"the {file} of threshold does not have the hash"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.safetensors", "card.md"])
+def test_a_missing_file_is_refused(folder, file):
+    (folder / file).unlink()
+    with pytest.raises(BundleError, match=f"the {file} of threshold cannot be read"):
+        load_bundle(folder)
+
+
+def test_a_file_that_changes_after_loading_is_refused(folder):
+    bundle = load_bundle(folder)
+    (folder / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(BundleError, match="does not have the hash"):
+        Predictor(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "is not a model bundle"),
+        ({"version": 2}, "has version 2 and this bonescan reads 1"),
+        ({"name": "../../etc"}, "unsafe name"),
+        ({"name": 3}, "lacks 'name'"),
+        ({"thresholds": {"loww": 0.5}}, "another version of bonescan"),
+        ({"thresholds": {"low": -1.0}}, "another version of bonescan"),
+        ({"normalisation": {"knee": "x"}}, "another version of bonescan"),
+        ({"files": {}}, "does not state the hashes"),
+        ({"files": {"../secret": "0", "model.onnx": "0", "card.md": "0"}}, "does not state the hashes"),
+        ({"network": None}, "lacks 'network'"),
+    ],
+)
+def test_a_changed_description_is_refused(folder, change, message):
+    path = folder / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"1"])
+def test_a_description_that_is_none_is_refused(folder, content):
+    (folder / "bundle.json").write_bytes(content)
+    with pytest.raises(BundleError):
+        load_bundle(folder)
+
+
+def test_unknown_models_are_one_sentence(tmp_path):
+    with pytest.raises(BundleError, match="there is no model 'no-such'"):
+        load_bundle("no-such")
+    with pytest.raises(BundleError, match="there is no model"):
+        load_bundle(tmp_path)
+
+
+def test_shipped_bundles_load():
+    for name in list_bundles():
+        bundle = load_bundle(name)
+        assert bundle.name == name
+        assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 16 * 2**20
+
+
+def test_a_bundle_is_replaced_whole_or_kept(folder):
+    bundle = load_bundle(folder)
+    files = {file: bundle.read(file) for file in ("model.onnx", "model.safetensors", "card.md")}
+    description = {key: value for key, value in bundle.raw.items() if key not in ("format", "version", "files")}
+    changed = write_bundle(folder, description | {"note": "second"}, files)
+    assert changed.raw["note"] == "second"
+    for wrong, part in ((description | {"name": "a/b"}, files), (description, {"card.md": b""})):
+        with pytest.raises(BundleError):
+            write_bundle(folder, wrong, part)
+    with pytest.raises(ValueError, match="JSON"):
+        write_bundle(folder, description | {"figure": float("nan")}, files)
+    assert load_bundle(folder).sha256 == changed.sha256
+    assert [path.name for path in folder.parent.iterdir()] == ["threshold"]
+
+
+def test_predictions_come_back_in_the_frames(folder):
+    """The network of this bundle marks what is three times the square-root reference and more."""
+    counts = np.full((70, 40), 4.0, dtype=np.float32)
+    anterior, posterior = counts.copy(), counts.copy()
+    anterior[10, 5] = posterior[20, 30] = 4000.0
+    study = Study("s", {View.ANTERIOR: Scan(View.ANTERIOR, anterior), View.POSTERIOR: Scan(View.POSTERIOR, posterior)})
+    prediction = Predictor(load_bundle(folder), threads=1).predict(prepare(study))
+    for view, place in ((View.ANTERIOR, (10, 5)), (View.POSTERIOR, (20, 30))):
+        assert prediction.lesion[view].shape == (70, 40)
+        assert np.argwhere(prediction.lesion[view] > 0.5).tolist() == [list(place)]
+        assert (prediction.region[view] == REGIONS.index(Region.STERNUM)).all()
+
+
+def graph_bundle(folder, tmp_path, nodes, outputs=("lesion", "region")):
+    """The same bundle around another graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = ["n", 2, "rows", "cols"]
+    kinds = {"lesion": TensorProto.FLOAT, "region": TensorProto.UINT8}
+    constants = {"five": 5.0, "zero": 0.0, "ninety": 90.0, "nan": float("nan")}
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, out, **more) for operator, inputs, out, more in nodes],
+        "g",
+        [helper.make_tensor_value_info("counts", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), None) for name in outputs],
+        [numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    bundle = load_bundle(folder)
+    files = {
+        "model.onnx": model.SerializeToString(),
+        "model.safetensors": b"",
+        "card.md": b"",
+    }
+    description = {key: value for key, value in bundle.raw.items() if key not in ("format", "version", "files")}
+    return write_bundle(tmp_path / "made", description, files)
+
+
+ZEROS = ("Mul", ["counts", "zero"], ["nothing"], {})
+NO_REGION = ("Cast", ["nothing"], ["region"], {"to": 2})
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("Add", ["counts", "five"], ["lesion"], {}), ZEROS, NO_REGION],
+        [("Add", ["counts", "nan"], ["lesion"], {}), ZEROS, NO_REGION],
+        [ZEROS, ("Add", ["nothing", "ninety"], ["n"], {}), ("Cast", ["n"], ["region"], {"to": 2}),
+         ("Identity", ["nothing"], ["lesion"], {})],
+        [ZEROS, NO_REGION, ("Transpose", ["nothing"], ["lesion"], {"perm": [0, 1, 3, 2]})],
+    ],
+    ids=["above one", "not a number", "unknown region", "another shape"],
+)  # fmt: skip
+def test_nonsense_from_a_network_is_refused(folder, tmp_path, nodes):
+    predictor = Predictor(graph_bundle(folder, tmp_path, nodes), threads=1)
+    with pytest.raises(BundleError, match="the model threshold returns"):
+        predictor.predict_pair(np.ones((2, 64, 32), dtype=np.float32))
+
+
+def test_a_graph_of_other_outputs_is_refused(folder, tmp_path):
+    other = graph_bundle(folder, tmp_path, [ZEROS, ("Identity", ["nothing"], ["lesion"], {})], outputs=("lesion",))
+    with pytest.raises(BundleError, match="does not map counts to lesion and region"):
+        Predictor(other)
+
+
+def test_a_graph_that_is_none_is_refused(folder, tmp_path):
+    bundle = load_bundle(folder)
+    description = {key: value for key, value in bundle.raw.items() if key not in ("format", "version", "files")}
+    files = {"model.onnx": b"no graph", "model.safetensors": b"", "card.md": b""}
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        Predictor(write_bundle(tmp_path / "made", description, files))

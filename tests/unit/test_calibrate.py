@@ -1,0 +1,69 @@
+"""Thresholds are fitted to what the fit is told to keep."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bonescan.delineate import Thresholds
+from bonescan.prediction import Prediction
+from bonescan.study import View
+from bonescan.train.calibrate import Judged, best_low, fit, measure
+
+SHAPE = (60, 40)
+
+
+def judged(*blobs, regions=0) -> Judged:
+    """A patient; each blob is (view, row, probability, is it a lesion), a square of 5 pixels."""
+    probability = {view: np.full(SHAPE, 0.02, dtype=np.float32) for view in View}
+    truth = {view: np.zeros(SHAPE, dtype=np.uint8) for view in View}
+    for number, (view, row, height, real) in enumerate(blobs, start=1):
+        probability[view][row : row + 5, 10:15] = height
+        truth[view][row : row + 5, 10:15] = number if real else 0
+    maps = {view: np.full(SHAPE, regions, dtype=np.uint8) for view in View}
+    return Judged(Prediction(probability, maps), truth)
+
+
+A, P = View.ANTERIOR, View.POSTERIOR
+
+
+def test_figures_by_hand():
+    patients = [
+        judged((A, 5, 0.9, True), (P, 20, 0.7, True), (A, 30, 0.8, False)),
+        judged((A, 5, 0.1, True)),
+        judged((P, 5, 0.95, False)),
+        judged(),
+    ]
+    figures = measure(patients, Thresholds(low=0.5, high=0.6))
+    assert (figures.patients, figures.lesions) == (4, 3)
+    assert figures.sensitivity == pytest.approx(2 / 3)
+    assert figures.precision == pytest.approx(2 / 4)
+    assert figures.false_per_scan == pytest.approx(2 / 4)
+    assert figures.false_per_lesion_free_scan == pytest.approx(1 / 2)
+    # 25 pixels a square: 2 common, 3 of truth, 4 outlined.
+    assert figures.dice == pytest.approx(2 * 2 / (3 + 4))
+
+
+def test_figures_of_no_lesion_and_no_finding():
+    figures = measure([judged()], Thresholds())
+    assert (figures.dice, figures.sensitivity, figures.precision, figures.false_per_scan) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_the_lower_threshold_is_where_dice_is_best():
+    assert best_low([judged((A, 5, 0.55, True), (A, 30, 0.42, False))]) == pytest.approx(0.45)
+    assert best_low([judged()]) == 0.4
+
+
+def test_the_fit_keeps_false_lesions_to_the_limit():
+    patients = [judged((A, 5, 0.95, True), (P, 20, 0.72, True), (A, 30, 0.78, False)) for _ in range(3)]
+    strict, figures = fit(patients, most_false_positives=0.1)
+    assert strict.high > 0.78
+    assert (figures.sensitivity, figures.false_per_scan) == (pytest.approx(0.5), 0.0)
+    lax, figures = fit(patients, most_false_positives=1.0)
+    assert lax.high <= 0.72
+    assert (figures.sensitivity, figures.false_per_scan) == (1.0, 1.0)
+
+
+def test_the_fit_takes_the_fewest_false_lesions_where_none_keeps_the_limit():
+    _, figures = fit([judged((A, 5, 0.99, False), (A, 30, 0.5, False))], most_false_positives=0.1)
+    assert figures.false_per_scan == 1.0

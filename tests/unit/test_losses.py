@@ -1,0 +1,95 @@
+"""Losses against values computed by hand, and against what they are for."""
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bonescan.train.config import LossConfig  # noqa: E402
+from bonescan.train.losses import dice_loss, pixel_loss, region_loss, supervised_loss  # noqa: E402
+from bonescan.train.stream import Batch, lesion_weights  # noqa: E402
+
+
+def test_dice_by_hand():
+    probability = torch.tensor([[0.5, 1.0], [0.0, 0.0]])
+    target = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    # common 1.5, either 1.5 + 3 = 4.5: 1 - (3 + 1) / (4.5 + 1)
+    assert dice_loss(probability, target, torch.ones(2, 2)).item() == pytest.approx(1 - 4 / 5.5)
+
+
+def test_dice_leaves_out_what_weighs_nothing():
+    target = torch.tensor([1.0, 1.0])
+    assert dice_loss(torch.tensor([1.0, 0.0]), target, torch.tensor([1.0, 0.0])).item() == pytest.approx(0.0)
+
+
+def test_pixel_loss_by_hand():
+    logits, target = torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0])
+    # Both cost log 2; the lesion pixel weighs 3; two pixels count.
+    expected = 100 * (3 + 1) * math.log(2) / 2
+    assert pixel_loss(logits, target, torch.tensor([3.0, 1.0]), 100.0).item() == pytest.approx(expected)
+
+
+def test_pixel_loss_of_nothing_known_is_zero():
+    assert pixel_loss(torch.ones(4), torch.ones(4), torch.zeros(4), 100.0).item() == 0.0
+
+
+def test_region_loss_by_hand():
+    logits = torch.zeros(1, 1, 2, 1, 3)  # two regions, three pixels: background, bone, unknown
+    target = torch.tensor([[[[0, 1, -1]]]])
+    # A flat guess costs log 2 on each known pixel, whatever its weight.
+    assert region_loss(logits, target, 0.3).item() == pytest.approx(math.log(2))
+    certain = logits.clone()
+    certain[0, 0, 0] = 50.0  # says background everywhere: right on weight 0.3, wrong by 50 on weight 1
+    assert region_loss(certain, target, 0.3).item() == pytest.approx(50.0 / 1.3)
+
+
+def test_region_loss_of_nothing_known_is_zero():
+    assert region_loss(torch.randn(1, 2, 3, 4, 4), torch.full((1, 2, 4, 4), -1), 0.3).item() == 0.0
+
+
+def empty_batch() -> Batch:
+    nothing = torch.zeros(2, 2, 32, 32)
+    return Batch(nothing, nothing, torch.ones_like(nothing), torch.zeros(2, 2, 8, 8, dtype=torch.int64), (0, 0))
+
+
+def test_a_false_lesion_on_an_empty_scan_costs_something():
+    batch, regions = empty_batch(), torch.zeros(2, 2, 17, 16, 16)
+    quiet = torch.full((2, 2, 32, 32), -8.0)
+    false = quiet.clone()
+    false[0, 0, 10:13, 10:13] = 6.0
+    config = LossConfig()
+    before, after = (supervised_loss(logits, regions, batch, config).total.item() for logits in (quiet, false))
+    assert after - before > 1.0
+
+
+def test_the_gradient_on_an_empty_scan_lowers_a_false_lesion():
+    logits = torch.full((2, 2, 32, 32), -8.0)
+    logits[0, 0, 10:13, 10:13] = 6.0
+    logits.requires_grad_()
+    supervised_loss(logits, torch.zeros(2, 2, 17, 16, 16), empty_batch(), LossConfig()).total.backward()
+    assert (logits.grad[0, 0, 10:13, 10:13] > 0.01).all()
+
+
+def test_the_phase_picks_the_region_pixels():
+    batch = empty_batch()
+    logits = torch.zeros(2, 2, 17, 16, 16)
+    logits[..., 1::2, 0::2] = torch.nn.functional.one_hot(torch.tensor(0), 17)[:, None, None] * 30.0
+    shifted = Batch(batch.image, batch.lesion, batch.weight, batch.region, (1, 0))
+    quiet = torch.full((2, 2, 32, 32), -8.0)
+    assert supervised_loss(quiet, logits, shifted, LossConfig()).region.item() == pytest.approx(0.0, abs=1e-6)
+    assert supervised_loss(quiet, logits, batch, LossConfig()).region.item() == pytest.approx(math.log(17), rel=1e-4)
+
+
+def test_small_lesions_weigh_more_a_pixel():
+    import numpy as np
+
+    lesions = np.zeros((20, 20), dtype=np.uint8)
+    lesions[0, :15] = 1  # 15 pixels: the root of 60 / 15
+    lesions[2:14, :20] = 2  # 240 pixels: the root of 60 / 240 is a half, below the least weight
+    lesions[15, 0] = 3  # 1 pixel: the root of 60 is above the largest weight
+    weights = lesion_weights(lesions, LossConfig(reference_area_px=60.0, least_weight=0.6, most_weight=4.0))
+    assert weights[0, 0] == pytest.approx(2.0)
+    assert weights[5, 5] == pytest.approx(0.6)
+    assert weights[15, 0] == pytest.approx(4.0)
+    assert weights[19, 19] == 1.0
