@@ -60,7 +60,7 @@ class Sheet:
         right, bottom = (np.ceil(points.max(axis=0)) + margin).astype(int).tolist()
         fine = Image.new("L", ((right - left) * _FINER, (bottom - top) * _FINER), 0)
         path = ((points - (left, top)) * _FINER).ravel().tolist()
-        ImageDraw.Draw(fine).line(path, fill=255, width=max(1, round(width * _FINER)), joint="curve")
+        ImageDraw.Draw(fine).line(path, fill=255, width=max(1, round(width * _FINER)))
         stroke, box = fine.reduce(_FINER), (left, top, right, bottom)
         self._ink.paste(ImageChops.lighter(self._ink.crop(box), stroke), box)
 

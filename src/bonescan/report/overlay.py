@@ -27,7 +27,8 @@ _MOST_ZOOM = 3.0
 _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
 _BODY_MARGIN_ROWS = 14
-_WINDOW_PERCENTILE = 98.5
+_WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
+"""Black is this many times the percentile of the body: a full bladder is 2 % of the body and moves it little."""
 _NUMBER_SIZE, _LINE_WIDTH = 27, 2.4
 _LEADER_WIDTH, _SHORTEST_LEADER = 1.4, 7.0
 _NUMBER_PADDING = 6
@@ -145,9 +146,10 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
 
 
 def bone_window(counts: FloatImage) -> float:
-    """The counts a pixel that are shown black: a high percentile over the body, which a hot bladder does not move."""
+    """The counts a pixel that are shown black, by a percentile over the body that a hot bladder moves little."""
     inside = counts[body_mask(counts)]
-    return max(float(np.percentile(inside, _WINDOW_PERCENTILE)) if inside.size else float(counts.max()), 1.0)
+    upper = float(np.percentile(inside, _WINDOW_PERCENTILE)) * _WINDOW_HEADROOM if inside.size else float(counts.max())
+    return max(upper, 1.0)
 
 
 def _draw_region(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:

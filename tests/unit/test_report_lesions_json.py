@@ -1,0 +1,194 @@
+"""lesions.json: as the schema says, read back as written, and refused when damaged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from bonescan.errors import InputError, OutputError
+from bonescan.report.lesions_json import NO_SPACING, SCHEMA, lesions_document, lesions_text, read_lesions, write_lesions
+from bonescan.study import Region, Side, View
+
+SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "reference" / "lesions.schema.json"
+
+
+@pytest.fixture(scope="session")
+def validator():
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+CASES = {
+    "both views": {},
+    "no lesion": {"lesions": {}},
+    "one view": {"views": (View.POSTERIOR,)},
+    "no spacing": {"spacing": None},
+    "thorax": {"window": (slice(50, 130), slice(0, 128))},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_result_keeps_to_the_schema(make_result, validator, case):
+    text = lesions_text(make_result(**CASES[case]))
+    validator.validate(json.loads(text))
+
+
+def test_the_document_says_what_it_should(result):
+    document = json.loads(lesions_text(result))
+    assert document["schema"] == SCHEMA == json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))["$id"]
+    assert document["research_use_only"] is True
+    assert document["study"] == {
+        "key": "scan-1",
+        "acquired": "2021-05-06",
+        "sources": ["scan.dcm"],
+        "view_source": "Detector Vector and View Code Sequence",
+    }
+    assert document["model"] == {"name": "phantom-unet", "sha256": "0123456789abcdef" * 4}
+    assert document["region"] == {"name": "whole-body", "rows": [0, 320], "cols": [0, 128]}
+    front = document["views"]["anterior"]
+    assert (front["shape"], front["spacing_mm"], front["spacing_note"]) == ([320, 128], [2.4, 2.4], None)
+    assert front["counts_total"] == float(result.study.counts(View.ANTERIOR).astype(int).sum())
+    assert front["burden"]["lesions"] == 2
+    assert [lesion["id"] for lesion in document["lesions"]] == [1, 2, 3, 4, 5]
+    assert [lesion["view"] for lesion in document["lesions"]] == ["anterior"] * 2 + ["posterior"] * 3
+    first = document["lesions"][0]
+    assert first["contour"][0] == first["contour"][-1]
+    assert first["area_mm2"] == pytest.approx(first["area_px"] * 5.76)
+    assert document["warnings"] == ["the tracer is not stated"]
+
+
+def test_without_spacing_millimetres_are_null_with_a_reason(make_result):
+    bare = make_result(spacing=None)
+    front = lesions_document(bare)["views"]["anterior"]
+    assert (front["spacing_mm"], front["burden"]["area_mm2"]) == (None, None)
+    assert front["spacing_note"] == "the stated spacing makes the patient 2.9 m tall"
+    unexplained = replace(bare, study=replace(bare.study, spacing_note=None))
+    assert lesions_document(unexplained)["views"]["anterior"]["spacing_note"] == NO_SPACING
+
+
+def test_a_missing_view_is_null(make_result):
+    document = lesions_document(make_result(views=(View.POSTERIOR,)))
+    assert document["views"]["anterior"] is None
+    assert document["views"]["posterior"] is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda document: document.update(extra=1), "extra"),
+        (lambda document: document.update(research_use_only=False), "True was expected"),
+        (lambda document: document["lesions"][0].update(patient="x"), "patient"),
+        (lambda document: document["lesions"][0].update(side="up"), "up"),
+        (lambda document: document["lesions"][0].pop("contour"), "contour"),
+        (lambda document: document["views"]["anterior"].update(spacing_mm=None), "anterior"),
+        (lambda document: document["views"]["anterior"]["burden"].update(area_mm2=None), "anterior"),
+        (lambda document: document["region"].update(rows=[1, 2, 3]), "3"),
+    ],
+)
+def test_the_schema_refuses_what_is_not_the_format(result, validator, change, where):
+    document = json.loads(lesions_text(result))
+    change(document)
+    errors = [str(error) for error in validator.iter_errors(document)]
+    assert any(where in error for error in errors)
+
+
+def test_the_schema_knows_every_region_and_side():
+    lesion = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))["$defs"]["lesion"]["properties"]
+    assert set(lesion["side"]["enum"]) == set(Side)
+    assert set(lesion["region"]["enum"]) == set(Region) - {Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_written_is_read_back(make_result, tmp_path, case):
+    result = make_result(**CASES[case])
+    path = tmp_path / "lesions.json"
+    write_lesions(result, path)
+    read = read_lesions(path)
+    study = result.study
+    assert (read.key, read.acquired, read.sources, read.view_source) == (
+        study.key,
+        study.acquired,
+        study.sources,
+        study.view_source,
+    )
+    assert (read.model, read.region, read.window, read.warnings) == (
+        result.model,
+        result.region,
+        result.window,
+        result.warnings,
+    )
+    assert {view: record.burden for view, record in read.views.items()} == result.burden
+    assert all((record.shape, record.spacing) == (study.shape, study.spacing) for record in read.views.values())
+    assert len(read.lesions) == len(result.lesions)
+    for found, written in zip(read.lesions, result.lesions, strict=True):
+        assert found.measures == written.measures
+        assert (found.id, found.view, found.region, found.side) == (
+            written.id,
+            written.view,
+            written.region,
+            written.side,
+        )
+        assert (found.origin, found.probability) == (written.origin, written.probability)
+        np.testing.assert_array_equal(found.mask, written.mask)
+        np.testing.assert_array_equal(found.contour, written.contour)
+
+
+def test_the_same_result_gives_the_same_text(make_result):
+    assert lesions_text(make_result()) == lesions_text(make_result())
+
+
+def test_what_is_not_finite_is_never_written(result, tmp_path):
+    lesion = replace(result.lesions[0], measures=replace(result.lesions[0].measures, contrast=float("nan")))
+    with pytest.raises(OutputError, match="not finite"):
+        write_lesions(replace(result, lesions=(lesion,)), tmp_path / "lesions.json")
+    assert not (tmp_path / "lesions.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "not JSON"),
+        ("[1]", "of the format None"),
+        ('{"schema": "urn:other:2"}', "'urn:other:2'"),
+        (f'{{"schema": "{SCHEMA}"}}', "does not hold"),
+        ('{"schema": NaN}', "not JSON"),
+    ],
+)
+def test_damaged_files_are_refused_with_a_sentence(tmp_path, text, sentence):
+    path = tmp_path / "lesions.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_lesions(path)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["lesions"][0].update(area_px=1),
+        lambda document: document["lesions"][0].update(contour=[[0, 0]]),
+        lambda document: document["lesions"][0].update(contour=[]),
+        lambda document: document["lesions"][0].update(contour=[[1, 1], [1, 1e9], [1e9, 1]]),
+        lambda document: document["views"]["anterior"].update(shape=[100000, 100000]),
+        lambda document: document["views"].update(anterior=None),
+        lambda document: document.update(lesions=3),
+    ],
+)
+def test_files_that_contradict_themselves_are_refused(result, tmp_path, change):
+    document = json.loads(lesions_text(result))
+    change(document)
+    path = tmp_path / "lesions.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="does not hold"):
+        read_lesions(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read_lesions(tmp_path / "lesions.json")

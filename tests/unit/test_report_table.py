@@ -1,0 +1,53 @@
+"""The table, as text and for a terminal."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from bonescan.report.table import HEADINGS, table, table_text
+from bonescan.study import View
+
+
+def test_the_text_has_a_line_for_each_lesion_and_each_view(result):
+    lines = table_text(result).splitlines()
+    assert lines[0] == "scan-1: 5 lesions"
+    assert lines[1].split() == list(HEADINGS)
+    first = result.lesions[0]
+    assert lines[2].split()[:4] == ["1", "anterior", "ribs", "right"]
+    assert f"{first.measures.area_mm2:.0f} mm\u00b2" in lines[2]
+    front = result.burden[View.ANTERIOR]
+    assert lines[7] == f"anterior: 2 lesions, {front.area_mm2:.0f} mm\u00b2, {front.skeleton_share:.1%} of the skeleton"
+    assert lines[8].startswith("posterior: 3 lesions")
+    assert lines[9:] == ["Research use only - not for diagnosis"]
+
+
+def test_a_scan_without_lesions_says_so(make_result):
+    lines = table_text(make_result(lesions={}, views=(View.ANTERIOR,))).splitlines()
+    assert lines == [
+        "scan-1: no lesion",
+        "anterior: 0 lesions, 0 mm\u00b2, 0.0% of the skeleton",
+        "Research use only - not for diagnosis",
+    ]
+
+
+def test_without_spacing_areas_are_pixels(make_result):
+    text = table_text(make_result(spacing=None))
+    assert "mm" not in text
+    assert f"{make_result(spacing=None).lesions[0].measures.area_px} px" in text
+
+
+def test_the_terminal_table_says_the_same(result):
+    out = StringIO()
+    Console(file=out, width=120).print(table(result))
+    shown = out.getvalue()
+    for line in table_text(result).splitlines():
+        for word in line.split():
+            assert word in shown
+
+
+def test_markup_in_a_name_is_shown_as_it_is(make_result):
+    out = StringIO()
+    Console(file=out, width=120).print(table(make_result(key="scan[red]")))
+    assert "scan[red]" in out.getvalue()
