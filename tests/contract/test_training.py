@@ -152,6 +152,20 @@ def test_the_learning_rate_rises_and_falls():
     assert 0 < rates[-1] < 0.001
 
 
+def test_frozen_norms_keep_their_statistics(config, split):
+    def statistics(state):
+        return [value.clone() for key, value in state.network.state_dict().items() if "running_" in key]
+
+    config = replace(config, freeze_norms_after=0.5)
+    state = start(config)
+    before = statistics(state)
+    train_step(config, state, split, 3)
+    moved = statistics(state)
+    train_step(config, state, split, 4)
+    assert not all(torch.equal(one, two) for one, two in zip(before, moved, strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(moved, statistics(state), strict=True))
+
+
 def test_the_average_starts_fast_and_is_slow_later(config, split):
     state = start(config)
     before = {key: value.clone() for key, value in state.ema.network.state_dict().items()}

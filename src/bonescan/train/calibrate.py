@@ -54,8 +54,9 @@ def calibrate(
 ) -> tuple[Thresholds, Figures]:
     """Predict all cases and fit thresholds to them; also say what these come to."""
     judged = []
+    precise = replace(config, bf16=False)  # as the exported graph computes
     for done, case in enumerate(cases, start=1):
-        judged.append(judge(network, case, config))
+        judged.append(judge(network, case, precise))
         report(Progress("calibrate", done, len(cases)))
     return fit(judged, config.calibration.most_false_positives)
 

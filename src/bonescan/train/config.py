@@ -137,6 +137,10 @@ class TrainConfig:
     weight_decay: float = 0.02
     """Of AdamW; not on biases and norms."""
 
+    freeze_norms_after: float = 0.6
+    """Share of the steps after which batch norms keep their running statistics, as they do when predicting:
+    crops and whole frames have unlike shares of air, and the network should end in the state it is used in."""
+
     clip_norm: float = 5.0
     """Largest norm of the gradient."""
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -70,8 +71,9 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) 
     batch = training_batch(split.training, config, step)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
+    set_mode(state.network, frozen=step >= config.freeze_norms_after * config.steps)
     with torch.random.fork_rng(devices=[]):  # dropout follows from the step, too
-        torch.manual_seed(hash((config.seed, step)) % 2**63)
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
             lesion, region = state.network(batch.image)
     losses = supervised_loss(lesion, region, batch, config.loss)
@@ -81,6 +83,15 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) 
     state.optimiser.step()
     state.ema.update(state.network, step)
     return Losses(*(part.detach() for part in (losses.total, losses.dice, losses.pixel, losses.region)))
+
+
+def set_mode(network: nn.Module, frozen: bool) -> None:
+    """Training mode; with `frozen`, batch norms use and keep the statistics they have."""
+    network.train()
+    if frozen:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -96,7 +107,6 @@ def start(config: TrainConfig) -> TrainState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.train()
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +121,21 @@ def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> 
     # A finished anatomy serves every configuration that asks for the same one.
     key = {
         "format": _FORMAT,
-        "phantom": str(getattr(phantom, "VERSION", "1")),
+        "phantom": _source_digest(Path(phantom.__file__).parent),
         "patients": patients,
         "normalisation": normalisation.to_dict(),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     return Shard(Path(config.cache) / digest / f"anatomy-{seed}", seed, patients, normalisation)
+
+
+@cache
+def _source_digest(folder: Path) -> str:
+    """A hash of the simulation's own source: a changed simulation makes other patients from the same seeds."""
+    digest = hashlib.sha256()
+    for path in sorted(set(folder.rglob("*.py")) - {folder / name for name in ("__init__.py", "cohort.py", "realism.py")}):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _one_thread() -> None:

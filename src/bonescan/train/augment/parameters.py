@@ -84,9 +84,6 @@ class AugmentConfig:
     cut: float = 0.1
     """Probability that the frame ends inside the patient: no head, no feet."""
 
-    paste: float = 0.0
-    """Probability that lesions of another patient are pasted onto the skeleton as additive counts."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
