@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bonescan.errors import OptionError
 from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
+from bonescan.prepare.binning import bin_counts, binning_of
 from bonescan.prepare.normalise import Normalisation, body_mask, normalise, skeletal_reference
 from bonescan.prepare.window import Window
 from bonescan.study import FloatImage, Study, View, read_only
@@ -43,12 +44,6 @@ Dtype = TypeVar("Dtype", bound=np.generic)
 
 MULTIPLE = 32
 """Rows and columns of a network input are multiples of this."""
-
-FINEST_MM = 1.6
-"""Pixels finer than this are summed in pairs before the network, which has learned from about 2.3 mm."""
-
-_WIDEST_COARSE_FRAME = 400
-_MOST_BINNING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +114,6 @@ def prepare(
         image = np.pad(image, ((0, 0), (0, padding[0]), (0, padding[1])))
     warnings = () if window.note is None else (window.note,)
     return Prepared(read_only(image), window, padding, study, binning, reference, warnings)
-
-
-def binning_of(study: Study) -> int:
-    """Frame pixels along each edge of one network pixel: 1, 2, 4 or 8.
-
-    Told from the spacing; without one, a frame of 400 columns or more is taken for a fine matrix of a bed
-    of the usual width, which changes the network's input only and states no millimetres.
-    """
-    binning = 1
-    if study.spacing is None:
-        while study.shape[1] / binning >= _WIDEST_COARSE_FRAME and binning < _MOST_BINNING:
-            binning *= 2
-        return binning
-    pixel_mm = float(np.sqrt(study.spacing.pixel_area_mm2))
-    while pixel_mm * binning < FINEST_MM and binning < _MOST_BINNING:
-        binning *= 2
-    return binning
-
-
-def bin_counts(counts: FloatImage, binning: int) -> FloatImage:
-    """Sum counts (views, rows, cols) over squares of `binning` pixels; zeros fill the last ones."""
-    if binning == 1:
-        return counts
-    views, rows, cols = counts.shape
-    counts = np.pad(counts, ((0, 0), (0, -rows % binning), (0, -cols % binning)))
-    tiles = counts.reshape(views, counts.shape[1] // binning, binning, counts.shape[2] // binning, binning)
-    sums: FloatImage = tiles.sum(axis=(2, 4))
-    return sums
 
 
 def _window(study: Study, options: PrepareOptions) -> Window:
