@@ -34,7 +34,7 @@ def test_doctor_for_people_is_one_line_a_check(cli, tmp_path):
 
 def test_doctor_says_what_is_broken(cli, tmp_path):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('broken on purpose')")
-    done = cli("doctor", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    done = cli("doctor", cwd=tmp_path, shadow=tmp_path)
     assert done.returncode == 2
     assert [line for line in done.stdout.splitlines() if line.startswith("BROKEN  inference") and "on purpose" in line]
 
@@ -74,7 +74,7 @@ def test_a_damaged_model_is_refused(cli, tmp_path):
 def test_training_without_torch_says_what_to_install(cli, tmp_path):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
     (tmp_path / "run.toml").write_text("")
-    done = cli("train", tmp_path / "run.toml", env={"PYTHONPATH": str(tmp_path)})
+    done = cli("train", tmp_path / "run.toml", shadow=tmp_path)
     assert done.returncode == 2
     assert "bonescan[train]" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -182,7 +182,7 @@ def test_one_stated_view_reads_the_real_view_that_pydicom_ships(cli, tmp_path):
 def test_segment_needs_no_torch(cli, cohort, tmp_path):
     """As on a machine that has only the base: importing torch fails."""
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch here')")
-    done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out", env={"PYTHONPATH": str(tmp_path)})
+    done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out", shadow=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -65,7 +65,7 @@ class ModelShow(Command):
         if self.json:
             console.out_json({"research_use_only": True, "sha256": bundle.sha256, **bundle.raw})
             return DONE
-        console.out(bundle.card.rstrip())
+        console.out(f"{bundle.name}, sha256 {bundle.sha256}\n\n{bundle.card.rstrip()}")
         console.out("")
         console.out(RESEARCH_USE_ONLY)
         return DONE

@@ -26,7 +26,7 @@ class Train(Command):
             dest="overrides",
             nargs="+",
             action="extend",
-            default=(),
+            default=[],
             metavar="KEY=VALUE",
             help="take this value instead of the file's, as in --set train.steps=200",
         )
