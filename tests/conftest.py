@@ -21,13 +21,18 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def cli() -> Cli:
-    """Run `bonescan ARGUMENTS` as a child process in `cwd`, with warnings as errors; no input, both streams as text."""
+    """Run `bonescan ARGUMENTS` as a child process in `cwd`, with warnings as errors; no input, both streams as text.
 
-    def run(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None):
+    shadow: a folder whose modules are found before those that are installed.
+    """
+
+    def run(*arguments: object, cwd: Path | None = None, shadow: Path | None = None):
+        searched = [str(shadow)] if shadow else []
+        searched += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
         return subprocess.run(
             [sys.executable, "-W", "error", "-m", "bonescan", *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "COLUMNS": "100", **(env or {})},
+            env={**os.environ, "COLUMNS": "100", "PYTHONPATH": os.pathsep.join(searched)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
