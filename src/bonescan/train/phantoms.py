@@ -6,6 +6,7 @@ a stale one; an interrupted simulation goes on with the anatomies that are missi
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import multiprocessing
@@ -133,9 +134,22 @@ def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> 
 def _source_digest(folder: Path) -> str:
     """A hash of the simulation's own source: a changed simulation makes other patients from the same seeds."""
     digest = hashlib.sha256()
-    for path in sorted(set(folder.rglob("*.py")) - {folder / name for name in ("__init__.py", "cohort.py", "realism.py")}):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    apart = {folder / name for name in ("__init__.py", "cohort.py", "realism.py")}
+    for path in sorted(set(folder.rglob("*.py")) - apart):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + _meaning(path).encode())
     return digest.hexdigest()[:16]
+
+
+def _meaning(path: Path) -> str:
+    """A module's syntax tree without its docstrings: words and layout do not change what is simulated."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def _one_thread() -> None:

@@ -45,8 +45,8 @@ class AugmentConfig:
     thin: float = 0.5
     """Probability of binomial thinning: exactly a lower dose."""
 
-    least_dose: float = 0.12
-    """Smallest share of counts that thinning keeps; drawn log-uniformly up to 1."""
+    least_dose: float = 0.3
+    """Smallest share of counts that thinning keeps; drawn log-uniformly up to 1. Less would drown lesions."""
 
     blur: float = 0.3
     """Probability of blur: a worse collimator, a larger distance."""

@@ -1,0 +1,138 @@
+"""From a TOML file to a bundle that segments: simulate (a stand-in), train tiny, fit, export, load, use."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bonescan import phantom
+from bonescan.bundle import load_bundle
+from bonescan.errors import OptionError
+from bonescan.pipeline import Model, segment
+from bonescan.predict import Predictor
+from bonescan.prepare import mirror
+from bonescan.study import Scan, Study, View
+from bonescan.train import export_run, run_from_toml
+
+CONFIG = """
+name = "tiny"
+steps = 60
+batch_rows = 256
+crop_rows = [64]
+crop_weights = [1.0]
+crop_cols = 32
+warmup_steps = 2
+learning_rate = 0.02
+ema_decay = 0.9
+log_every = 30
+threads = 1
+
+[network_config]
+widths = [8, 16]
+decoder_widths = [8]
+
+[phantoms]
+anatomies = 2
+patients_per_anatomy = 3
+validation_anatomies = 1
+validation_patients_per_anatomy = 3
+processes = 1
+
+[augment]
+warp = 0.0
+hot = 0.0
+cold = 0.0
+cut = 0.0
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, make_case):
+    """A folder to run in, with patients that take no time to simulate."""
+
+    def make_patient(anatomy, seed):
+        case = make_case([anatomy, seed], lesions=seed % 4)
+        turned = [(planes[0], mirror(planes[1])) for planes in (case.counts, case.lesions, case.regions)]
+        counts, lesions, regions = (dict(zip(View, pair, strict=True)) for pair in turned)
+        study = Study("s", {view: Scan(view, image) for view, image in counts.items()})
+        return SimpleNamespace(key="p", study=study, lesions=lesions, regions=regions)
+
+    monkeypatch.setattr(phantom, "make_anatomy", lambda seed: seed)
+    monkeypatch.setattr(phantom, "make_patient", make_patient)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    return make_patient
+
+
+def test_a_run_ends_in_a_bundle_that_segments(workplace, tmp_path):
+    stages = []
+    folder = run_from_toml(tmp_path / "tiny.toml", [], lambda progress: stages.append(progress.stage))
+    assert list(dict.fromkeys(stages)) == ["phantoms", "train", "validate", "calibrate", "export"]
+    bundle = load_bundle(folder / "bundle")
+    assert bundle.name == "tiny"
+    assert bundle.raw["figures"]["patients"] == 3
+    assert bundle.raw["training"]["steps"] == 60
+    assert "Research use only" in bundle.card
+    assert str(tmp_path) not in json.dumps(bundle.raw)
+    assert "runs" not in bundle.raw["training"]["config"]
+    patient = workplace(5, 3)
+    result = segment(patient.study, Model(bundle, Predictor(bundle, threads=1)))
+    truth = sum(int((lesions > 0).sum()) for lesions in patient.lesions.values())
+    found = sum(int(((result.labels(view) > 0) & (patient.lesions[view] > 0)).sum()) for view in patient.study.scans)
+    assert found > 0.5 * truth
+
+
+def test_the_same_run_gives_the_same_bundle(workplace, tmp_path):
+    names = []
+    for runs in ("one", "two"):
+        folder = run_from_toml(tmp_path / "tiny.toml", ["steps=4", f"runs={runs}"])
+        names.append(load_bundle(folder / "bundle").sha256)
+    assert names[0] == names[1]
+
+
+def test_a_run_that_was_moved_is_exported(workplace, tmp_path):
+    folder = run_from_toml(tmp_path / "tiny.toml", ["steps=2"])
+    moved = (tmp_path / "elsewhere").resolve() / "tiny"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    assert export_run(moved, tmp_path / "out").folder == tmp_path / "out"
+    named = moved.rename(moved.with_name("other"))
+    with pytest.raises(OptionError, match="is named tiny"):
+        export_run(named, tmp_path / "again")
+
+
+def test_what_is_no_finished_run_is_refused(tmp_path):
+    with pytest.raises(OptionError, match=r"there is no config\.json"):
+        export_run(tmp_path, tmp_path / "out")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(OptionError, match=r"there is no calibration\.json"):
+        export_run(tmp_path, tmp_path / "out")
+
+
+def test_nothing_to_learn_from_is_refused(workplace, tmp_path):
+    with pytest.raises(OptionError, match="no patient to learn from"):
+        run_from_toml(tmp_path / "tiny.toml", ["phantoms.anatomies=0"])
+
+
+def test_the_network_is_what_was_learned(workplace, tmp_path):
+    """The graph of the bundle and the averaged weights of the run say the same of a case."""
+    from bonescan.train.config import read_config
+    from bonescan.train.export import averaged_network
+    from bonescan.train.validate import predict_case
+
+    folder = run_from_toml(tmp_path / "tiny.toml", ["steps=10", "bf16=false"])
+    config = read_config(tmp_path / "tiny.toml", ["steps=10", "bf16=false"])
+    network, steps = averaged_network(config)
+    assert steps == 10
+    from bonescan.prepare import normalise
+    from bonescan.train.run import make_split
+
+    case = make_split(config).validation[1]
+    probability, regions = predict_case(network, case, config)
+    image = normalise(case.counts, config.normalisation, case.facts.references[0])
+    lesion, region = Predictor(load_bundle(folder / "bundle"), threads=1).predict_pair(image)
+    np.testing.assert_allclose(lesion, probability, atol=1e-4)
+    assert (region == regions).mean() > 0.999
