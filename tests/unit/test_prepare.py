@@ -20,7 +20,6 @@ from bonescan.prepare import (
 )
 from bonescan.study import Scan, Spacing, Study, View
 
-
 COARSE = Spacing(2.3, 2.3)
 
 
@@ -75,6 +74,16 @@ def test_the_body_is_found_at_any_dose(level):
     truth = rate >= level
     assert mask[truth].mean() > 0.99
     assert not (mask & ~ndimage.maximum_filter(truth, 17)).any()
+
+
+def test_an_injection_site_of_six_times_the_scan_is_not_the_body():
+    counts = np.zeros((2, 256, 128), np.float32)
+    counts[:, 20:230, 40:90] = 5
+    counts[:, 40:220, 60:68] = 20
+    plain, mask = skeletal_reference(counts), body_mask(counts[0])
+    counts[0, 120:132, 4:16] = 20_000
+    assert skeletal_reference(counts) == pytest.approx(plain, rel=0.15)
+    assert body_mask(counts[0])[mask].all()
 
 
 def test_body_of_an_odd_frame_has_its_shape():

@@ -157,7 +157,7 @@ def _body_blocks(blocks: FloatImage, normalisation: Normalisation) -> Mask:
 
 def _body_threshold(smooth: FloatImage, normalisation: Normalisation) -> float:
     """The fixed point of "body_fraction of the body's own reference", from above: it needs no absolute level."""
-    threshold = float(smooth.mean())
+    threshold = float(np.sqrt(smooth).mean() ** 2)  # not the mean itself, which a hot injection site may own
     for _ in range(8):
         inside = smooth[smooth > threshold]
         if inside.size == 0:
