@@ -1,7 +1,7 @@
 """Simulated patients: a three-dimensional skeleton, uptake, lesions, a camera, and the truth that goes with them."""
 
 from bonescan.phantom.anatomy import Anatomy, make_anatomy
-from bonescan.phantom.metastases import LesionRecord
 from bonescan.phantom.patient import Phantom, make_patient
+from bonescan.phantom.truth import LesionRecord
 
 __all__ = ["Anatomy", "LesionRecord", "Phantom", "make_anatomy", "make_patient"]

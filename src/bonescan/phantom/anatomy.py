@@ -37,7 +37,7 @@ class Structure:
 class Anatomy:
     """A body that was projected; make patients of it with `make_patient`.
 
-    haze: soft tissue at concentration 1, per part and view. landmarks: (name, side) -> point (3,) mm.
+    boxes: (structures, 2, 3) lowest and highest coordinates of each structure, mm. haze: soft tissue at concentration 1, per part and view. landmarks: (name, side) -> point (3,) mm.
     regions: per view, seen from the front, uint8 values of REGIONS (bones only).
     """
 
@@ -45,6 +45,7 @@ class Anatomy:
     build: Build
     camera: Camera
     structures: tuple[Structure, ...]
+    boxes: Points
     haze: Mapping[str, Mapping[View, Map]]
     landmarks: Mapping[tuple[str, Side], Points]
     regions: Mapping[View, RegionMap]
@@ -74,7 +75,7 @@ def make_anatomy(seed: int) -> Anatomy:
     rng = np.random.default_rng([0xB0E, seed])
     build = sample_build(rng)
     posture = Posture(build)
-    grid = _grid(build, posture, rng)
+    grid = _grid(build, rng)
     camera = Camera(sample_optics(rng), grid, make_body(posture, grid))
     waves = _Grain.sample(rng)
     bones = [_posed(bone, posture, waves) for bone in standard_bones()]
@@ -83,15 +84,18 @@ def make_anatomy(seed: int) -> Anatomy:
         (mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0]
         for mark in (*axial.landmarks(), *appendicular.landmarks())
     }
-    haze = {part.name: camera.haze({p.name: float(p.name == part.name) for p in camera.body.parts}) for part in camera.body.parts}
-    return Anatomy(seed, build, camera, structures, haze, places, {v: _region_map(structures, v) for v in VIEWS})
+    haze = {
+        part.name: camera.haze({p.name: float(p.name == part.name) for p in camera.body.parts})
+        for part in camera.body.parts
+    }
+    boxes = np.array([[b.cloud.points.min(axis=0), b.cloud.points.max(axis=0)] for b in bones])
+    return Anatomy(seed, build, camera, structures, boxes, haze, places, {v: _region_map(structures, v) for v in VIEWS})
 
 
-def _grid(build: Build, posture: Posture, rng: Generator) -> Grid:
+def _grid(build: Build, rng: Generator) -> Grid:
     """Choose pixel size and place the patient: usually whole in the field, sometimes with feet or a hand outside."""
     pixel = float(rng.choice([2.26, 2.4, 2.21, 2.33])) if rng.random() < 0.85 else float(rng.uniform(2.2, 2.4))
-    crown = 24 - 10 * (build.height - 1)
-    row0 = rng.uniform(19, 160) + crown / pixel * 0
+    row0 = rng.uniform(19, 160)
     stretch = 1640 * build.height / pixel
     if row0 + stretch > 1010 and rng.random() < 0.7:
         row0 = max(12.0, 1010 - stretch)
@@ -112,7 +116,9 @@ class _Grain:
         direction = rng.normal(size=(10, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         length = np.exp(rng.uniform(np.log(14), np.log(90), 10))
-        return _Grain(direction * (2 * np.pi / length)[:, None], rng.uniform(0, 2 * np.pi, 10), float(rng.uniform(0.03, 0.13)))
+        return _Grain(
+            direction * (2 * np.pi / length)[:, None], rng.uniform(0, 2 * np.pi, 10), float(rng.uniform(0.03, 0.13))
+        )
 
     def at(self, points: Points) -> Points:
         """Factor around 1 for each point."""

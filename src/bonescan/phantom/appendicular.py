@@ -40,7 +40,9 @@ def scapulae() -> Iterator[Bone]:
     edge = tube(curve(medial), TubeSection((4, 4, 4, 5.5)))
     tip = ellipsoid((95, -94, 397), (9, 6, 11))
     yield from make.pair("scapula blade", Tissue.SCAPULA, Cloud.joined([blade, border, edge, tip]), bone="scapula")
-    ridge = tube(curve([(70, -98, 292), (112, -84, 272), (148, -50, 250), (162, -18, 246)]), TubeSection((4, 6, 8, 9), flat=0.7))
+    ridge = tube(
+        curve([(70, -98, 292), (112, -84, 272), (148, -50, 250), (162, -18, 246)]), TubeSection((4, 6, 8, 9), flat=0.7)
+    )
     yield from make.pair("scapular spine", Tissue.SCAPULA, ridge, bone="scapula")
     coracoid = tube(curve([(128, -20, 262), (130, 8, 258), (138, 20, 266)]), TubeSection((8, 6, 5)))
     yield from make.pair("coracoid", Tissue.SCAPULA, coracoid, bone="scapula")
@@ -64,7 +66,10 @@ def arms() -> Iterator[Bone]:
     wx, wy, wz = WRIST
     olecranon = ellipsoid((ex - 8, ey - 10, ez + 4), (10, 11, 15))
     yield from fore.pair("olecranon", Tissue.LONG_BONE_END, olecranon, bone="ulna")
-    ulna = tube(curve([(ex - 8, ey - 6, ez + 10), (ex - 12, ey, ez + 110), (wx - 16, wy, wz - 6)]), TubeSection((9, 7, 6, 7), hollow=0.4))
+    ulna = tube(
+        curve([(ex - 8, ey - 6, ez + 10), (ex - 12, ey, ez + 110), (wx - 16, wy, wz - 6)]),
+        TubeSection((9, 7, 6, 7), hollow=0.4),
+    )
     yield from fore.pair("ulna", Tissue.SHAFT, ulna)
     radius = tube(
         curve([(ex + 14, ey + 4, ez + 8), (ex + 17, ey + 6, ez + 110), (wx + 10, wy, wz - 8)]),
@@ -93,12 +98,20 @@ def pelvis() -> Iterator[Bone]:
     rim = tube(crest, TubeSection((8, 6, 6, 8, 8, 7), profile=(1.1, 1.0, 1.0, 1.1, 1.1, 1.3)))
     yield from make.pair("iliac wing", Tissue.ILIUM, wing, bone="ilium")
     yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")
-    joint = sheet([curve([(44, -78, 706), (49, -66, 728), (46, -72, 752)]), curve([(52, -48, 708), (56, -50, 728), (50, -58, 750)])], 7)
+    joint = sheet(
+        [
+            curve([(44, -78, 706), (49, -66, 728), (46, -72, 752)]),
+            curve([(52, -48, 708), (56, -50, 728), (50, -58, 750)]),
+        ],
+        7,
+    )
     yield from make.pair("sacroiliac joint", Tissue.JOINT, joint, bone="sacroiliac joint")
     hx, hy, hz = HIP
     socket = ellipsoid((hx - 3, hy, hz), (36, 34, 36), hollow=0.76)
     open_side = (socket.points - [hx, hy, hz]) @ np.array([0.72, 0.2, 0.62]) < 14
-    yield from make.pair("acetabulum", Tissue.ISCHIUM, Cloud(socket.points[open_side], socket.weights[open_side]), bone="acetabulum")
+    yield from make.pair(
+        "acetabulum", Tissue.ISCHIUM, Cloud(socket.points[open_side], socket.weights[open_side]), bone="acetabulum"
+    )
     upper = tube(curve([(74, 26, 770), (48, 46, 778), (14, 50, 788)]), TubeSection((10, 8, 11)))
     lower = tube(curve([(10, 48, 800), (30, 24, 822), (54, -18, 838)]), TubeSection((9, 6, 8)))
     yield from make.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, lower]), bone="pubis")
@@ -118,14 +131,28 @@ def _femora() -> Iterator[Bone]:
     make = Maker(Region.FEMUR, Segment.THIGH)
     hx, hy, hz = HIP
     kx, ky, kz = KNEE
-    head = Cloud.joined([ellipsoid((hx, hy, hz), (23, 23, 23)), tube(np.array([[hx, hy, hz], [hx + 38, hy - 4, hz + 30]]), TubeSection((18, 15, 19)))])
+    head = Cloud.joined(
+        [
+            ellipsoid((hx, hy, hz), (23, 23, 23)),
+            tube(np.array([[hx, hy, hz], [hx + 38, hy - 4, hz + 30]]), TubeSection((18, 15, 19))),
+        ]
+    )
     yield from make.pair("femoral head and neck", Tissue.LONG_BONE_END, head, bone="femur")
-    trochanters = Cloud.joined([ellipsoid((hx + 50, hy - 8, hz + 24), (17, 20, 26)), ellipsoid((hx + 24, hy - 16, hz + 66), (9, 9, 12))])
+    trochanters = Cloud.joined(
+        [ellipsoid((hx + 50, hy - 8, hz + 24), (17, 20, 26)), ellipsoid((hx + 24, hy - 16, hz + 66), (9, 9, 12))]
+    )
     yield from make.pair("trochanters", Tissue.LONG_BONE_END, trochanters, bone="femur")
-    line = curve([(hx + 42, hy - 4, hz + 40), (hx + 36, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 110), (kx, ky, kz - 45)])
+    line = curve(
+        [(hx + 42, hy - 4, hz + 40), (hx + 36, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 110), (kx, ky, kz - 45)]
+    )
     shaft = tube(line, TubeSection((22, 15, 13.5, 13.5, 20), hollow=0.45, profile=(1.5, 1.05, 0.9, 0.9, 1.0)))
     yield from make.pair("femoral shaft", Tissue.SHAFT, shaft, bone="femur")
-    condyles = Cloud.joined([ellipsoid((kx + s * 21, ky - 4, kz - 20), (20, 27, 21)) for s in (1, -1)])
+    condyles = Cloud.joined(
+        [
+            *(ellipsoid((kx + s * 19, ky - 4, kz - 21), (20, 27, 20)) for s in (1, -1)),
+            ellipsoid((kx, ky + 2, kz - 34), (31, 22, 24)),
+        ]
+    )
     yield from make.pair("femoral condyles", Tissue.LONG_BONE_END, condyles, bone="femur")
     yield from make.pair("patella", Tissue.PATELLA, ellipsoid((kx, ky + 42, kz - 22), (21, 9, 22)))
 
@@ -134,19 +161,24 @@ def _lower_legs() -> Iterator[Bone]:
     make = Maker(Region.LOWER_LEG, Segment.LOWER_LEG)
     kx, ky, kz = KNEE
     ax, ay, az = ANKLE
-    plateau = ellipsoid((kx, ky - 4, kz + 14), (38, 25, 17))
+    plateau = Cloud.joined([ellipsoid((kx, ky - 4, kz + 13), (37, 25, 14)), ellipsoid((kx, ky, kz + 30), (27, 21, 20))])
     yield from make.pair("tibial plateau", Tissue.LONG_BONE_END, plateau, bone="tibia")
     line = curve([(kx, ky + 2, kz + 24), (kx - 4, ky + 6, kz + 110), (ax - 6, ay, az - 90), (ax - 5, ay, az - 14)])
     shaft = tube(line, TubeSection((25, 14, 11.5, 11, 17), hollow=0.45, profile=(1.1, 1, 0.95, 0.9, 1.2)))
     yield from make.pair("tibial shaft", Tissue.SHAFT, shaft, bone="tibia")
-    fibula = tube(curve([(kx + 38, ky - 18, kz + 32), (kx + 34, ky - 16, kz + 150), (ax + 24, ay - 8, az + 6)]), TubeSection((9, 5.5, 5.5, 9), hollow=0.3))
+    fibula = tube(
+        curve([(kx + 34, ky - 18, kz + 32), (kx + 29, ky - 16, kz + 150), (ax + 23, ay - 8, az + 6)]),
+        TubeSection((9, 5.5, 5.5, 9), hollow=0.3),
+    )
     yield from make.pair("fibula", Tissue.SHAFT, fibula)
 
 
 def _feet() -> Iterator[Bone]:
     make = Maker(Region.LOWER_LEG, Segment.FOOT)
     ax, ay, az = ANKLE
-    hind = Cloud.joined([ellipsoid((ax, ay + 8, az + 14), (18, 26, 13)), ellipsoid((ax, ay - 26, az + 30), (16, 30, 18))])
+    hind = Cloud.joined(
+        [ellipsoid((ax, ay + 8, az + 14), (18, 26, 13)), ellipsoid((ax, ay - 26, az + 30), (16, 30, 18))]
+    )
     yield from make.pair("hindfoot", Tissue.SMALL_BONES, hind, bone="foot")
     mid = ellipsoid((ax + 2, ay + 42, az + 46), (27, 16, 22))
     yield from make.pair("midfoot", Tissue.SMALL_BONES, mid, bone="foot")

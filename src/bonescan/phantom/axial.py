@@ -48,8 +48,8 @@ def _half_sizes(index: int) -> tuple[float, float]:
     """Half width and half depth of a vertebral body."""
     places = [0, 6, 7, 12, 18, 19, 23]
     return (
-        float(np.interp(index, places, [11, 14, 15, 15, 20.5, 22, 26])),
-        float(np.interp(index, places, [7.5, 9, 10, 14, 16, 16.5, 18])),
+        float(np.interp(index, places, [12.5, 15, 16, 15.5, 20.5, 22, 26])),
+        float(np.interp(index, places, [9, 10.5, 11.5, 14, 16, 16.5, 18])),
     )
 
 
@@ -76,7 +76,9 @@ def _arch(part: str, centre: tuple[float, float], sizes: tuple[float, float, flo
         pedicle = np.array([[s * wide * 0.62, back + 3, z - 2], [s * wide * 0.66, back - 9, z - 1]])
         pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(1.2,))))
         pieces.append(ellipsoid((s * wide * 0.72, back - 14, z + pitch * 0.42), (wide * 0.26, 6, pitch * 0.26)))
-        process = np.array([[s * wide * 0.7, back - 11, z], [s * wide * reach, back - 15, z - (2 if part == "T" else 0)]])
+        process = np.array(
+            [[s * wide * 0.7, back - 11, z], [s * wide * reach, back - 15, z - (2 if part == "T" else 0)]]
+        )
         pieces.append(tube(process, TubeSection((pitch * 0.17, pitch * 0.13))))
         lamina = np.array([[s * wide * 0.62, back - 12, z + 1], [0, back - 21, z + 4]])
         pieces.append(tube(lamina, TubeSection(pitch * 0.25, flat=0.5)))
@@ -164,30 +166,32 @@ def sternum() -> Iterator[Bone]:
             np.array([[w * u, _sternum_y(z) - 2 * abs(u), z] for z, w in zip(heights, widths, strict=True)])
             for u in (-1.0, 0.0, 1.0)
         ]
-        plate = sheet(edges, thickness=(9, 12, 9), density=(1.15, 0.9, 1.15))
+        plate = sheet(edges, thickness=(11, 15, 11), density=(1.15, 0.9, 1.15))
         yield make.bone(name, Tissue.STERNUM, plate, bone="sternum")
 
 
 def skull() -> Iterator[Bone]:
     """Vault, base, face and mandible."""
     make = Maker(Region.SKULL, Segment.HEAD)
-    vault = ellipsoid((0, -8, 84), (72, 92, 84), hollow=0.91)
+    vault = ellipsoid((0, -8, 85), (77, 94, 85), hollow=0.9)
     above = vault.points[:, 2] < 128 + 0.22 * (vault.points[:, 1] - 60)
-    forehead = 1 - 0.25 * np.clip((40 - vault.points[:, 2]) / 40, 0, 1)
-    yield make.bone("vault", Tissue.VAULT, Cloud(vault.points[above], (vault.weights * forehead)[above]), bone="skull")
+    # Thinner towards the temples, so that the vault fades into the base instead of ending in a rim.
+    fading = np.interp(vault.points[:, 2], [0, 55, 95, 130], [1.1, 1.0, 0.75, 0.12])
+    yield make.bone("vault", Tissue.VAULT, Cloud(vault.points[above], (vault.weights * fading)[above]), bone="skull")
     occiput = ellipsoid((0, -78, 108), (44, 14, 26))
-    yield make.bone("occiput", Tissue.VAULT, occiput, bone="skull")
+    yield make.bone("occiput", Tissue.SKULL_BASE, occiput, bone="skull")
     base = Cloud.joined(
         [
-            ellipsoid((0, -5, 128), (50, 62, 9)),
-            ellipsoid((0, 20, 122), (24, 26, 12)),
-            *(tube(curve([(s * 18, -5, 130), (s * 58, -18, 124)]), TubeSection(10)) for s in (1, -1)),
+            ellipsoid((0, -8, 126), (52, 58, 17), hollow=0.6),
+            ellipsoid((0, 22, 124), (26, 28, 16)),
+            ellipsoid((0, -40, 132), (30, 26, 14), hollow=0.5),
+            *(tube(curve([(s * 18, -5, 130), (s * 58, -18, 124)]), TubeSection((11, 9))) for s in (1, -1)),
         ]
     )
     yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
     yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((54, -24, 140), (11, 15, 18)), bone="skull")
-    yield make.bone("maxilla", Tissue.FACE, ellipsoid((0, 62, 152), (30, 20, 20), hollow=0.5), bone="face")
-    nose = Cloud.joined([ellipsoid((0, 60, 128), (13, 26, 20)), ellipsoid((0, 78, 112), (10, 8, 14))])
+    yield make.bone("maxilla", Tissue.FACE, ellipsoid((0, 60, 154), (34, 22, 24), hollow=0.4), bone="face")
+    nose = Cloud.joined([ellipsoid((0, 58, 130), (17, 28, 24)), ellipsoid((0, 78, 112), (10, 8, 14))])
     yield make.bone("nasal cavity", Tissue.FACE, nose, bone="face")
     rim_angles = np.linspace(0, 2 * np.pi, 40)
     ring = np.stack([34 + 20 * np.cos(rim_angles), 72 - 4 * np.cos(rim_angles), 108 + 18 * np.sin(rim_angles)], axis=1)
@@ -198,7 +202,9 @@ def skull() -> Iterator[Bone]:
 
 
 def _half_mandible() -> Cloud:
-    ramus = tube(curve([(52, 8, 136), (50, 14, 158), (46, 22, 178)]), TubeSection((6, 10, 9), flat=0.6, normal=(1, 0, 0)))
+    ramus = tube(
+        curve([(52, 8, 136), (50, 14, 158), (46, 22, 178)]), TubeSection((6, 10, 9), flat=0.6, normal=(1, 0, 0))
+    )
     body = tube(curve([(46, 22, 178), (34, 58, 190), (16, 80, 197), (0, 85, 198)]), TubeSection((9, 9, 10), flat=0.75))
     teeth = tube(curve([(30, 55, 172), (18, 74, 174), (0, 82, 174)]), TubeSection(6))
     return Cloud.joined([ramus, body, Cloud(teeth.points, teeth.weights * 0.9)])
@@ -225,8 +231,12 @@ def landmarks() -> Iterator[Landmark]:
         for index, name in enumerate(VERTEBRAE):
             z, pitch, y = vertebra_levels()[name]
             wide, deep = _half_sizes(index)
-            yield Landmark(f"{name} facet", side, Segment.TRUNK, place(side, (wide * 0.8, y - deep - 12, z + pitch * 0.4)))
-            yield Landmark(f"{name} osteophyte", side, Segment.TRUNK, place(side, (wide * 1.15, y + 2, z + pitch * 0.45)))
+            yield Landmark(
+                f"{name} facet", side, Segment.TRUNK, place(side, (wide * 0.8, y - deep - 12, z + pitch * 0.4))
+            )
+            yield Landmark(
+                f"{name} osteophyte", side, Segment.TRUNK, place(side, (wide * 1.15, y + 2, z + pitch * 0.45))
+            )
     yield Landmark("sternal angle", Side.MIDLINE, Segment.TRUNK, np.array([0, 70.0, 302]))
     yield Landmark("xiphoid", Side.MIDLINE, Segment.TRUNK, np.array([0, 86.0, 412]))
     yield Landmark("coccyx", Side.MIDLINE, Segment.TRUNK, np.array([0, -62.0, 812]))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.phantom import appendicular
 from bonescan.phantom.bones import BOTH, Segment
 from bonescan.phantom.posture import Posture
 from bonescan.phantom.shapes import Points
@@ -73,13 +72,13 @@ def make_body(posture: Posture, grid: Grid) -> Body:
     return Body(front, back, lungs.front, lungs.back, tuple(parts))
 
 
-_TORSO_Z = (205, 232, 252, 285, 340, 420, 500, 560, 620, 680, 740, 790, 835, 856)
-_TORSO_WIDTH = (52, 62, 132, 168, 166, 160, 150, 140, 142, 158, 172, 176, 172, 160)
-_TORSO_FRONT = (32, 42, 62, 86, 102, 108, 100, 88, 82, 82, 82, 80, 70, 60)
-_TORSO_BACK = (-62, -78, -98, -114, -118, -114, -104, -94, -90, -98, -110, -112, -96, -80)
-_FAT_WIDTH = (4, 6, 10, 14, 20, 26, 34, 42, 44, 40, 34, 30, 24, 18)
-_FAT_FRONT = (4, 6, 10, 18, 26, 36, 48, 62, 66, 60, 44, 26, 14, 8)
-_FAT_BACK = (2, 4, 8, 10, 12, 14, 16, 18, 20, 22, 22, 20, 12, 8)
+_TORSO_Z = (205, 232, 252, 285, 340, 420, 500, 560, 620, 680, 740, 790, 825, 850)
+_TORSO_WIDTH = (52, 62, 132, 168, 166, 157, 146, 135, 137, 153, 167, 156, 110, 30)
+_TORSO_FRONT = (32, 42, 62, 86, 102, 108, 97, 77, 67, 68, 73, 74, 48, 2)
+_TORSO_BACK = (-62, -78, -98, -114, -118, -114, -106, -100, -97, -103, -110, -108, -72, -8)
+_FAT_WIDTH = (4, 6, 10, 14, 20, 26, 34, 42, 44, 40, 34, 24, 12, 4)
+_FAT_FRONT = (4, 6, 10, 18, 26, 36, 48, 56, 58, 54, 42, 24, 10, 0)
+_FAT_BACK = (2, 4, 8, 10, 12, 14, 16, 18, 20, 22, 22, 18, 8, 0)
 
 
 def _torso(posture: Posture, grid: Grid) -> Part:
@@ -153,9 +152,11 @@ def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
         (Segment.UPPER_ARM, (156, -12, 282)), (Segment.UPPER_ARM, (166, -14, 360)), (Segment.UPPER_ARM, (170, -18, 560)),
         (Segment.FOREARM, (170, -14, 620)), (Segment.FOREARM, (172, -8, 790)), (Segment.HAND, (172, -6, 840)), (Segment.HAND, (172, -2, 950)),
     ]  # fmt: skip
-    line = np.concatenate([posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints])
+    line = np.concatenate(
+        [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
+    )
     fat = posture.build.fat
-    across = np.array([48, 46, 38, 40, 26, 34, 26]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
+    across = np.array([44, 42, 35, 37, 24, 33, 25]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
     deep = np.array([50, 46, 38, 38, 22, 15, 10]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
     return _course(line, np.stack([across, deep], axis=1))
 
@@ -163,14 +164,20 @@ def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
 def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
-        (Segment.THIGH, (96, -6, 800)), (Segment.THIGH, (98, -4, 860)), (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)),
+        (Segment.THIGH, (97, -6, 752)), (Segment.THIGH, (97, -6, 800)), (Segment.THIGH, (98, -4, 860)), (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)),
         (Segment.LOWER_LEG, (93, -14, 1170)), (Segment.LOWER_LEG, (94, -18, 1250)), (Segment.LOWER_LEG, (93, -12, 1400)),
         (Segment.LOWER_LEG, (92, -10, 1500)), (Segment.FOOT, (92, -4, 1535)), (Segment.FOOT, (93, 40, 1575)), (Segment.FOOT, (94, 80, 1625)),
     ]  # fmt: skip
-    line = np.concatenate([posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints])
+    line = np.concatenate(
+        [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
+    )
     fat = posture.build.fat
-    across = np.array([78, 82, 74, 56, 52, 54, 42, 34, 36, 38, 34]) + fat * np.array([10, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1])
-    deep = np.array([84, 84, 76, 60, 56, 56, 44, 38, 40, 26, 16]) + fat * np.array([12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1])
+    across = np.array([64, 74, 77, 69, 52, 48, 50, 39, 32, 36, 38, 34]) + fat * np.array(
+        [8, 10, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1]
+    )
+    deep = np.array([66, 82, 84, 76, 60, 56, 56, 44, 38, 40, 26, 16]) + fat * np.array(
+        [8, 12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1]
+    )
     return _course(line, np.stack([across, deep], axis=1))
 
 
@@ -178,7 +185,9 @@ def _lungs(posture: Posture) -> tuple[Points, Points]:
     centres, radii = [], []
     for s in (1.0, -1.0):
         line = np.array([[s * 48, -22, 285], [s * 66, -8, 350], [s * 74, -2, 420], [s * 78, -6, 470]])
-        course = _course(posture.apply(line, Segment.TRUNK), np.array([[30, 36], [44, 62], [46, 72], [40, 66]], dtype=float), 8.0)
+        course = _course(
+            posture.apply(line, Segment.TRUNK), np.array([[30, 36], [44, 62], [46, 72], [40, 66]], dtype=float), 8.0
+        )
         centres.append(course[0])
         radii.append(course[1])
     return np.concatenate(centres), np.concatenate(radii)

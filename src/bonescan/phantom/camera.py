@@ -38,7 +38,7 @@ class Optics:
 def sample_optics(rng: Generator) -> Optics:
     """Draw a camera and how close it came."""
     return Optics(
-        mu=float(rng.uniform(0.0095, 0.0125)),
+        mu=float(rng.uniform(0.0085, 0.0115)),
         intrinsic=float(rng.uniform(3.4, 4.4)),
         collimator=float(rng.uniform(1.5, 2.6)),
         slope=float(rng.uniform(0.038, 0.055)),
@@ -61,7 +61,9 @@ class Patch:
         r0, c0 = max(0, -self.row), max(0, -self.col)
         r1, c1 = min(rows, canvas.shape[0] - self.row), min(cols, canvas.shape[1] - self.col)
         if r0 < r1 and c0 < c1:
-            canvas[self.row + r0 : self.row + r1, self.col + c0 : self.col + c1] += self.image[r0:r1, c0:c1] * np.float32(factor)
+            canvas[self.row + r0 : self.row + r1, self.col + c0 : self.col + c1] += self.image[
+                r0:r1, c0:c1
+            ] * np.float32(factor)
 
     def window(self, shape: tuple[int, int]) -> tuple[slice, slice, slice, slice]:
         """Slices of the canvas and of the patch where both overlap."""
@@ -168,7 +170,7 @@ def sample_exposure(rng: Generator) -> Exposure:
         counts=float(np.exp(rng.uniform(np.log(0.3e6), np.log(3.5e6)))),
         scatter=float(rng.uniform(0.18, 0.42)),
         scatter_mm=float(rng.uniform(28, 60)),
-        background=float(np.exp(rng.uniform(np.log(0.006), np.log(0.05)))),
+        background=float(np.exp(rng.uniform(np.log(0.004), np.log(0.035)))),
         drift=float(rng.normal(0, 0.04)),
         smoothed=float(rng.uniform(0.5, 0.9)) if rng.random() < 0.12 else 0.0,
     )
@@ -180,7 +182,9 @@ def scattered(primary: Map, exposure: Exposure, spacing_mm: float) -> Map:
     sigma = exposure.scatter_mm / (8 * spacing_mm)
     tail = 0.75 * ndimage.gaussian_filter(coarse, sigma, mode="constant")
     tail += 0.25 * ndimage.gaussian_filter(coarse, 2.5 * sigma, mode="constant")
-    return np.asarray(primary + exposure.scatter * ndimage.zoom(tail, 8, order=1, grid_mode=True, mode="nearest"), dtype=np.float32)
+    return np.asarray(
+        primary + exposure.scatter * ndimage.zoom(tail, 8, order=1, grid_mode=True, mode="nearest"), dtype=np.float32
+    )
 
 
 def count(expected: Map, exposure: Exposure, rng: Generator) -> Map:

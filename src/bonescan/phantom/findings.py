@@ -109,8 +109,13 @@ def _degenerative_spine(anatomy: Anatomy, images: Images, age: float, rng: Gener
     if rng.random() < 0.08 * age:
         for _ in range(1 + (rng.random() < 0.3)):
             name = VERTEBRAE[int(rng.integers(12, 24))]
-            middle = (anatomy.landmarks[(f"{name} osteophyte", Side.LEFT)] + anatomy.landmarks[(f"{name} osteophyte", Side.RIGHT)]) / 2
-            _hot(anatomy, images, middle - [0, 0, 8], np.array([27, 20, rng.uniform(4, 8)]), 1 + rng.uniform(0.4, 3), rng)
+            middle = (
+                anatomy.landmarks[(f"{name} osteophyte", Side.LEFT)]
+                + anatomy.landmarks[(f"{name} osteophyte", Side.RIGHT)]
+            ) / 2
+            _hot(
+                anatomy, images, middle - [0, 0, 8], np.array([27, 20, rng.uniform(4, 8)]), 1 + rng.uniform(0.4, 3), rng
+            )
 
 
 def _rib_junctions(anatomy: Anatomy, images: Images, rng: Generator) -> None:
@@ -123,7 +128,14 @@ def _rib_junctions(anatomy: Anatomy, images: Images, rng: Generator) -> None:
             for side in (Side.LEFT, Side.RIGHT):
                 if rng.random() < chance:
                     place = anatomy.landmarks[(f"rib {number} {kind}", side)]
-                    _hot(anatomy, images, place, np.full(3, rng.uniform(5, 9)), float(1 + (strength - 1) * rng.uniform(0.3, 1.6)), rng)
+                    _hot(
+                        anatomy,
+                        images,
+                        place,
+                        np.full(3, rng.uniform(5, 9)),
+                        float(1 + (strength - 1) * rng.uniform(0.3, 1.6)),
+                        rng,
+                    )
 
 
 def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
@@ -136,7 +148,14 @@ def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
     strength = rng.uniform(1.5, 7)
     for number in range(first, min(first + count, 11)):
         place = anatomy.landmarks[(f"rib {number} {where}", side)] + rng.normal(0, 3, 3)
-        _hot(anatomy, images, place, np.full(3, rng.uniform(5, 8)), float(1 + (strength - 1) * rng.uniform(0.5, 1.2)), rng)
+        _hot(
+            anatomy,
+            images,
+            place,
+            np.full(3, rng.uniform(5, 8)),
+            float(1 + (strength - 1) * rng.uniform(0.5, 1.2)),
+            rng,
+        )
 
 
 def _growth_plates(anatomy: Anatomy, images: Images, rng: Generator) -> None:

@@ -38,7 +38,9 @@ class Blob:
     def filled(self) -> Cloud:
         """The blob itself as a cloud of unit density."""
         parts = [ellipsoid((0, 0, 0), r) for r in self.radii]
-        return Cloud.joined([Cloud(p.points @ self.axes.T + c, p.weights) for p, c in zip(parts, self.centres, strict=True)])
+        return Cloud.joined(
+            [Cloud(p.points @ self.axes.T + c, p.weights) for p, c in zip(parts, self.centres, strict=True)]
+        )
 
 
 def make_blob(centre: Points, radii: Points, axes: Points, rng: Generator, irregular: float = 0.5) -> Blob:
@@ -63,12 +65,12 @@ def in_bone(anatomy: Anatomy, blob: Blob) -> Cloud:
     """The bones' part within a blob; the blob itself where there is hardly any bone."""
     reach = blob.radii.max()
     low, high = blob.centres.min(axis=0) - reach, blob.centres.max(axis=0) + reach
+    touched = ((anatomy.boxes[:, 0] < high) & (anatomy.boxes[:, 1] > low)).all(axis=1)
     clouds = []
-    for structure in anatomy.structures:
-        cloud = structure.bone.cloud
-        if (cloud.points[0] < low - 420).any() or (cloud.points[0] > high + 420).any():
-            continue
-        near = ((cloud.points > low) & (cloud.points < high)).all(axis=1)
+    for i in np.flatnonzero(touched):
+        cloud = anatomy.structures[i].bone.cloud
+        x, y, z = cloud.points.T
+        near = (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]) & (z > low[2]) & (z < high[2])
         if near.any():
             points = cloud.points[near]
             clouds.append(Cloud(points, cloud.weights[near] * blob.weight(points)))

@@ -11,8 +11,9 @@ from bonescan.phantom.anatomy import SHAPE, Anatomy, RegionMap
 from bonescan.phantom.camera import VIEWS, count, sample_exposure, scattered
 from bonescan.phantom.findings import add_findings
 from bonescan.phantom.foci import Images, add
-from bonescan.phantom.metastases import LesionRecord, draw_truth, make_metastases, sample_number
+from bonescan.phantom.metastases import make_metastases, sample_number
 from bonescan.phantom.tracer import Organ, add_tracer, apply_cold
+from bonescan.phantom.truth import Backdrop, LesionRecord, draw_truth
 from bonescan.phantom.uptake import sample_uptake
 from bonescan.study import REGIONS, LabelImage, Scan, Study, View
 
@@ -52,15 +53,17 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     rows = np.linspace(-1, 1, SHAPE[0])[:, None]
     sensitivity = (scale * (1 + exposure.drift * rows) * np.ones(SHAPE)).astype(np.float32)
     scatter = {view: seen[view] - images[view] for view in VIEWS}
-    labels, table = draw_truth(lesions, {v: under[v] + scatter[v] for v in VIEWS}, dict.fromkeys(VIEWS, sensitivity))
-    scans, truth, regions = {}, {}, {}
+    regions = {view: _regions(anatomy, organs, images, view) for view in VIEWS}
+    backdrop = Backdrop({view: under[view] + scatter[view] for view in VIEWS}, sensitivity, regions)
+    labels, table = draw_truth(lesions, backdrop)
+    scans, truth = {}, {}
     for view in VIEWS:
         air = exposure.background * float(np.median(seen[view][anatomy.camera.body.inside]))
         counts = count(sensitivity * (seen[view] + np.float32(air)), exposure, rng)
         as_acquired = np.s_[:, ::-1] if view is View.POSTERIOR else np.s_[:, :]
         scans[view] = Scan(view, counts[as_acquired])
         truth[view] = np.ascontiguousarray(labels[view][as_acquired])
-        regions[view] = np.ascontiguousarray(_regions(anatomy, organs, images, view)[as_acquired])
+        regions[view] = np.ascontiguousarray(regions[view][as_acquired])
     key = f"phantom-{anatomy.seed:06d}-{seed:04d}"
     study = Study(key, scans, spacing=spacing, view_source="simulated", acquired=None, sources=())
     return Phantom(key, study, truth, regions, table)

@@ -22,7 +22,7 @@ NECK = np.array([0.0, -14.0, 146.0])
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """abduction, flexion in degrees (abduction over 90 = raised); hand_turn about the forearm's axis."""
+    """Degrees. abduction: away from the body, over 90 = raised. elbow, hand: outwards (negative: across the body). forward: of the forearm."""
 
     abduction: float
     elbow: float
@@ -65,13 +65,13 @@ class Build:
 def sample_build(rng: Generator) -> Build:
     """Draw a patient."""
     female = bool(rng.random() < 0.5)
-    fat = float(np.clip(rng.gamma(2.0, 0.32), 0.0, 2.4))
+    fat = float(np.clip(rng.gamma(2.0, 0.29), 0.0, 2.4))
     turned = rng.random() < 0.15
     bent = rng.random() < 0.22
     return Build(
         female=female,
         young=bool(rng.random() < 0.05),
-        height=float(np.clip(rng.normal(0.985 if female else 1.045, 0.05), 0.84, 1.18)),
+        height=float(np.clip(rng.normal(0.975 if female else 1.035, 0.05), 0.84, 1.18)),
         girth=float(rng.normal(0.97 if female else 1.03, 0.035)),
         fat=fat,
         chest=float(rng.normal(0.96 if female else 1.03, 0.045)),
@@ -84,10 +84,17 @@ def sample_build(rng: Generator) -> Build:
             float(rng.uniform(-50, 50) if turned else rng.normal(0, 5)),
             float(rng.normal(0, 3.5)),
         ),
-        scoliosis=(float(rng.normal(0, 18 if bent else 3)), float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.7, 1.7))),
+        scoliosis=(
+            float(rng.normal(0, 18 if bent else 3)),
+            float(rng.uniform(0, 2 * np.pi)),
+            float(rng.uniform(0.7, 1.7)),
+        ),
         kyphosis=float(rng.normal(20, 14) if rng.random() < 0.15 else rng.normal(0, 6)),
         arms=_arms(rng, fat),
-        legs={side: Leg(float(rng.normal(0.5, 1.5)), float(rng.normal(14, 12)), float(rng.normal(0, 9))) for side in (Side.LEFT, Side.RIGHT)},
+        legs={
+            side: Leg(float(rng.normal(0.5, 1.5)), float(rng.normal(14, 12)), float(rng.normal(0, 9)))
+            for side in (Side.LEFT, Side.RIGHT)
+        },
         tilt=float(rng.normal(0, 1.2)),
         bone_mass=float(rng.normal(1.0, 0.06)),
     )
@@ -99,11 +106,26 @@ def _arms(rng: Generator, fat: float) -> dict[Side, Arm]:
     for side in (Side.LEFT, Side.RIGHT):
         this = rng.choice(["down", "up", "folded"]) if kind == "mixed" else kind
         if this == "up":
-            arms[side] = Arm(float(rng.uniform(125, 172)), float(rng.uniform(-60, 30)), float(rng.uniform(-10, 20)), float(rng.normal(0, 15)))
+            arms[side] = Arm(
+                float(rng.uniform(125, 172)),
+                float(rng.uniform(-60, 30)),
+                float(rng.uniform(-10, 20)),
+                float(rng.normal(0, 15)),
+            )
         elif this == "folded":
-            arms[side] = Arm(float(rng.uniform(6, 16) + 3 * fat), float(rng.uniform(-62, -18)), float(rng.uniform(5, 25)), float(rng.normal(0, 15)))
+            arms[side] = Arm(
+                float(rng.uniform(6, 16) + 3 * fat),
+                float(rng.uniform(-62, -18)),
+                float(rng.uniform(5, 25)),
+                float(rng.normal(0, 15)),
+            )
         else:
-            arms[side] = Arm(float(rng.normal(5.0, 2.0) + 4.0 * fat), float(rng.normal(-7, 4) - 2 * fat), float(rng.normal(0, 4)), float(rng.normal(-4, 8)))
+            arms[side] = Arm(
+                float(rng.normal(5.5, 2.2) + 3.0 * fat),
+                float(rng.normal(-7, 4) - 2 * fat),
+                float(rng.normal(0, 4)),
+                float(rng.normal(-4, 8)),
+            )
     return arms
 
 
@@ -155,13 +177,15 @@ class Posture:
 
     def _arm(self, points: Points, segment: Segment, side: Side) -> Points:
         arm, sign = self.build.arms[side], SIGN[side]
-        shoulder, elbow, wrist = (_joint(p, side) for p in (appendicular.SHOULDER, appendicular.ELBOW, appendicular.WRIST))
+        shoulder, elbow, wrist = (
+            _joint(p, side) for p in (appendicular.SHOULDER, appendicular.ELBOW, appendicular.WRIST)
+        )
         if segment is Segment.HAND:
-            points = turn(points, wrist, 1, -sign * arm.hand)
+            points = turn(points, wrist, 1, sign * arm.hand)
         if segment is not Segment.UPPER_ARM:
-            points = turn(points, elbow, 1, -sign * arm.elbow)
+            points = turn(points, elbow, 1, sign * arm.elbow)
             points = turn(points, elbow, 0, arm.forward)
-        points = turn(points, shoulder, 1, -sign * arm.abduction)
+        points = turn(points, shoulder, 1, sign * arm.abduction)
         return self._rigid(points, shoulder)
 
     def _leg(self, points: Points, segment: Segment, side: Side) -> Points:
@@ -172,14 +196,16 @@ class Posture:
             points = turn(points, ankle, 2, -sign * leg.outward)
         elif segment is Segment.LOWER_LEG:
             points = turn(points, knee, 2, -sign * leg.outward * 0.4)
-        points = turn(points, hip, 1, -sign * leg.abduction)
+        points = turn(points, hip, 1, sign * leg.abduction)
         below = np.clip(points[:, 2:] - hip[2], 0, None) * (self.build.leg_length - 1)
         return self._rigid(points + below * np.array([0.0, 0.0, 1.0]), hip)
 
     def _trunk(self, points: Points) -> Points:
         b = self.build
         x, y, z = points.T
-        width = np.interp(z, [150, 230, 275, 330, 480, 600, 690, 800], [1, 1, b.shoulders, b.chest, b.chest, 1, b.pelvis, b.pelvis])
+        width = np.interp(
+            z, [150, 230, 275, 330, 480, 600, 690, 800], [1, 1, b.shoulders, b.chest, b.chest, 1, b.pelvis, b.pelvis]
+        )
         size, phase, waves = b.scoliosis
         weight = np.interp(z, [100, 260, 450, 640, 720, 800], [0.4, 0.7, 1.0, 0.7, 0.15, 0.0])
         sway = size * weight * np.sin(phase + waves * 2 * np.pi * (z - 260) / 480)

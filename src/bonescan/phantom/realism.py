@@ -78,9 +78,9 @@ def cells() -> list[Cell]:
 
 
 def body_of(counts: FloatImage) -> Mask:
-    """The body: smoothed counts above half of the frame's (clipped) mean, small islands dropped."""
+    """The body: smoothed counts above two thirds of the frame's (clipped) mean, small islands dropped."""
     smooth = ndimage.gaussian_filter(counts, 2.0)
-    mask = smooth > 0.5 * np.minimum(smooth, np.percentile(smooth, 98)).mean()
+    mask = smooth > 0.65 * np.minimum(smooth, np.percentile(smooth, 98)).mean()
     labels, n = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=n + 1)
     keep = sizes >= 400

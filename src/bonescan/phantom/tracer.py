@@ -104,7 +104,11 @@ def _bladder(scene: _Scene) -> Organ:
 def _injection(scene: _Scene) -> Iterator[Organ]:
     rng = scene.rng
     side = Side.LEFT if rng.random() < 0.5 else Side.RIGHT
-    name = str(rng.choice(["antecubital fossa", "back of hand", "wrist", "forearm", "midfoot"], p=[0.46, 0.26, 0.12, 0.13, 0.03]))
+    name = str(
+        rng.choice(
+            ["antecubital fossa", "back of hand", "wrist", "forearm", "midfoot"], p=[0.46, 0.26, 0.12, 0.13, 0.03]
+        )
+    )
     place = scene.anatomy.landmarks[(name, side)] + rng.normal(0, 9, 3)
     if rng.random() < 0.05:
         (place,) = scene.trunk((rng.choice([-1, 1]) * 70.0, 92, 305))  # a port under the skin of the chest
@@ -125,12 +129,25 @@ def _contamination(scene: _Scene) -> Iterator[Organ]:
     rng, body = scene.rng, scene.anatomy.camera.body
     grid = scene.anatomy.camera.grid
     for _ in range(int(rng.integers(1, 5))):
-        (centre,) = scene.trunk((rng.normal(0, 75), 0, rng.normal(840, 60) if rng.random() < 0.7 else rng.uniform(200, 1000)))
-        row, col = (int(np.clip(v, 0, n - 1)) for v, n in zip((centre[2] / grid.spacing.row_mm + grid.row0, centre[0] / grid.spacing.col_mm + grid.col0), grid.shape, strict=True))
+        (centre,) = scene.trunk(
+            (rng.normal(0, 75), 0, rng.normal(840, 60) if rng.random() < 0.7 else rng.uniform(200, 1000))
+        )
+        row, col = (
+            int(np.clip(v, 0, n - 1))
+            for v, n in zip(
+                (centre[2] / grid.spacing.row_mm + grid.row0, centre[0] / grid.spacing.col_mm + grid.col0),
+                grid.shape,
+                strict=True,
+            )
+        )
         skin = body.front if rng.random() < 0.7 else body.back
         centre[1] = skin[row, col] if body.inside[row, col] else 0.0
         radii = np.exp(rng.uniform(np.log(2), np.log(18))) * np.exp(rng.normal(0, 0.5, 3))
-        yield scene.add_level(Region.OTHER_TRACER, make_blob(centre, radii, np.eye(3), rng, irregular=1.0).filled(), scene.log_uniform(1.5, 40))
+        yield scene.add_level(
+            Region.OTHER_TRACER,
+            make_blob(centre, radii, np.eye(3), rng, irregular=1.0).filled(),
+            scene.log_uniform(1.5, 40),
+        )
 
 
 def _catheter(scene: _Scene) -> Iterator[Organ]:
@@ -142,7 +159,9 @@ def _catheter(scene: _Scene) -> Iterator[Organ]:
     line = tube(curve(np.stack([start, *way, (way[-1] + bag) / 2 + rng.normal(0, 25, 3), bag])), TubeSection(3))
     yield scene.add_level(Region.OTHER_TRACER, line, scene.log_uniform(0.8, 8))
     radii = np.array([rng.uniform(25, 55), 18, rng.uniform(30, 80)])
-    yield scene.add_level(Region.OTHER_TRACER, make_blob(bag, radii, np.eye(3), rng, 0.3).filled(), scene.log_uniform(2, 60))
+    yield scene.add_level(
+        Region.OTHER_TRACER, make_blob(bag, radii, np.eye(3), rng, 0.3).filled(), scene.log_uniform(2, 60)
+    )
 
 
 def _ureters(scene: _Scene) -> Iterator[Organ]:
@@ -155,7 +174,9 @@ def _ureters(scene: _Scene) -> Iterator[Organ]:
         yield scene.add_level(Region.OTHER_TRACER, tube(piece, TubeSection(3.5)), scene.log_uniform(1, 6))
 
 
-def _soft(places: tuple[tuple[float, float, float], ...], radius: tuple[float, float], ratio: float) -> Callable[[_Scene], Iterator[Organ]]:
+def _soft(
+    places: tuple[tuple[float, float, float], ...], radius: tuple[float, float], ratio: float
+) -> Callable[[_Scene], Iterator[Organ]]:
     """Soft tissue that is hazy at one or more places; too faint for the region map unless it is focal."""
 
     def make(scene: _Scene) -> Iterator[Organ]:
@@ -201,7 +222,12 @@ def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
         images[view][inside] *= np.float32(left)
 
     posture = Posture(anatomy.build)
-    spots = ((0.05, (0, 90, 690), (18, 26)), (0.05, (70, 95, 310), (22, 24)), (0.05, (-100, 60, 730), (12, 12)), (0.04, (0, 80, 300), (9, 9)))
+    spots = (
+        (0.05, (0, 90, 690), (18, 26)),
+        (0.05, (70, 95, 310), (22, 24)),
+        (0.05, (-100, 60, 730), (12, 12)),
+        (0.04, (0, 80, 300), (9, 9)),
+    )
     for chance, point, half in spots:
         if rng.random() < chance:
             (place,) = posture.apply(np.array([point], dtype=float), Segment.TRUNK)

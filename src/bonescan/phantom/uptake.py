@@ -13,30 +13,30 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bonescan.phantom.anatomy import Anatomy
-from bonescan.phantom.bones import Segment, Tissue
+from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 13.0,
-    Tissue.SKULL_BASE: 9.0,
+    Tissue.VAULT: 16.0,
+    Tissue.SKULL_BASE: 4.0,
     Tissue.FACE: 7.0,
-    Tissue.MANDIBLE: 5.5,
-    Tissue.VERTEBRAL_BODY: 15.0,
-    Tissue.VERTEBRAL_ARCH: 10.0,
-    Tissue.SACRUM: 11.0,
-    Tissue.RIB: 9.0,
+    Tissue.MANDIBLE: 7.5,
+    Tissue.VERTEBRAL_BODY: 28.0,
+    Tissue.VERTEBRAL_ARCH: 20.0,
+    Tissue.SACRUM: 9.5,
+    Tissue.RIB: 10.5,
     Tissue.RIB_END: 11.0,
     Tissue.CARTILAGE: 1.2,
-    Tissue.STERNUM: 14.0,
-    Tissue.CLAVICLE: 9.0,
-    Tissue.SCAPULA: 10.0,
-    Tissue.ILIUM: 14.0,
-    Tissue.ISCHIUM: 7.0,
-    Tissue.LONG_BONE_END: 4.5,
+    Tissue.STERNUM: 31.0,
+    Tissue.CLAVICLE: 10.0,
+    Tissue.SCAPULA: 10.5,
+    Tissue.ILIUM: 24.0,
+    Tissue.ISCHIUM: 5.5,
+    Tissue.LONG_BONE_END: 4.2,
     Tissue.SHAFT: 5.5,
     Tissue.SMALL_BONES: 4.5,
     Tissue.PATELLA: 5.0,
-    Tissue.JOINT: 18.0,
+    Tissue.JOINT: 20.0,
 }
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
@@ -91,20 +91,38 @@ def _diffuse_change(anatomy: Anatomy, bones: NDArray[np.float64], rng: Generator
         for i, s in enumerate(structures):
             if s.bone.bone == bone and s.bone.side is side:
                 bones[i] *= factor
-    changes = (
-        (0.10, lambda s: s.bone.region is Region.SKULL, (1.3, 2.4)),
-        (0.06, lambda s: s.bone.tissue is Tissue.MANDIBLE, (1.4, 3.0)),
-        (0.10, lambda s: s.bone.tissue is Tissue.STERNUM, (1.2, 1.8)),
-        (0.12, lambda s: s.bone.tissue is Tissue.CARTILAGE, (2.0, 5.0)),
-        (0.10, lambda s: s.bone.tissue is Tissue.LONG_BONE_END, (1.4, 2.6)),
-        (0.08, lambda s: s.bone.tissue is Tissue.SHAFT, (1.3, 2.2)),
-        (0.08, lambda s: s.bone.tissue is Tissue.SMALL_BONES, (1.4, 3.0)),
-        (0.08, lambda s: s.bone.tissue is Tissue.ILIUM, (1.2, 1.7)),
-        (0.04, lambda s: s.bone.segment in (Segment.UPPER_ARM, Segment.FOREARM, Segment.HAND) and s.bone.side is Side.LEFT, (1.3, 2.2)),
-        (0.06, lambda s: s.bone.segment in (Segment.UPPER_ARM, Segment.FOREARM, Segment.HAND) and s.bone.side is Side.RIGHT, (1.3, 2.2)),
-        (0.04, lambda s: s.bone.region is Region.LUMBAR_SPINE, (0.4, 0.7)),
-    )
-    for chance, applies, (low, high) in changes:
-        if rng.random() < chance:
-            factor = rng.uniform(low, high)
-            bones *= np.array([factor if applies(s) else 1.0 for s in structures])
+    for change in CHANGES:
+        if rng.random() < change.chance:
+            factor = rng.uniform(*change.factor)
+            bones *= np.array([factor if change.concerns(s.bone) else 1.0 for s in structures])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A kind of bone, or a limb, that may be hotter or fainter as a whole: its chance and the range of the factor."""
+
+    chance: float
+    factor: tuple[float, float]
+    tissue: Tissue | None = None
+    region: Region | None = None
+    side: Side | None = None
+
+    def concerns(self, bone: Bone) -> bool:
+        """Whether a bone is of this kind; what is None does not matter."""
+        wanted = ((self.tissue, bone.tissue), (self.region, bone.region), (self.side, bone.side))
+        return all(want is None or want is have for want, have in wanted)
+
+
+CHANGES: tuple[Change, ...] = (
+    Change(0.10, (1.3, 2.4), region=Region.SKULL),
+    Change(0.06, (1.4, 3.0), tissue=Tissue.MANDIBLE),
+    Change(0.10, (1.2, 1.8), tissue=Tissue.STERNUM),
+    Change(0.12, (2.0, 5.0), tissue=Tissue.CARTILAGE),
+    Change(0.10, (1.4, 2.6), tissue=Tissue.LONG_BONE_END),
+    Change(0.08, (1.3, 2.2), tissue=Tissue.SHAFT),
+    Change(0.08, (1.4, 3.0), tissue=Tissue.SMALL_BONES),
+    Change(0.08, (1.2, 1.7), tissue=Tissue.ILIUM),
+    Change(0.04, (1.3, 2.2), region=Region.ARM, side=Side.LEFT),
+    Change(0.06, (1.3, 2.2), region=Region.ARM, side=Side.RIGHT),
+    Change(0.04, (0.4, 0.7), region=Region.LUMBAR_SPINE),
+)
