@@ -3,6 +3,7 @@
 #   make demo     environment with the base only (no torch), one simulated study, its lesions
 #   make test     environment with all extras, the whole test suite
 #   make check    format, lint, strict types, architecture
+#   make docs     write docs/reference from the code
 #
 # PYTHON=python3.12 make ... chooses the interpreter that makes .venv.
 
@@ -12,10 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 WORKERS ?= 2
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format docs clean
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '3,8s/^# *//p' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
@@ -51,6 +52,10 @@ check: $(VENV)/full.stamp
 format: $(VENV)/full.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pages that the code itself knows; a test compares them.
+docs: $(VENV)/full.stamp
+	$(BIN)/python docs/build_reference.py
 
 clean:
 	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

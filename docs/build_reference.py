@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that the code itself knows: `.venv/bin/python docs/build_reference.py`.
+"""Write the pages of docs/reference that the code itself knows: `make docs`.
 
 A test compares the committed pages with what this makes.
 """

@@ -82,6 +82,13 @@ def test_links_within_the_project_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_the_architecture_page_names_every_room():
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    rooms = [path for path in (ROOT / "src" / "bonescan").iterdir() if not path.name.startswith(("_", "py.typed"))]
+    names = [path.name if path.suffix else f"{path.name}/" for path in rooms]
+    assert [name for name in names if name not in page] == []
+
+
 def test_the_generated_pages_are_what_the_code_says():
     place = ROOT / "docs" / "build_reference.py"
     spec = spec_from_file_location("build_reference", place)
@@ -91,4 +98,4 @@ def test_the_generated_pages_are_what_the_code_says():
     spec.loader.exec_module(build)
     for name, make in build.PAGES.items():
         page = ROOT / "docs" / "reference" / name
-        assert page.read_text() == make(), f"{name} is not current: run .venv/bin/python docs/build_reference.py"
+        assert page.read_text() == make(), f"{name} is not current: run make docs"

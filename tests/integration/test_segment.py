@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +187,30 @@ def test_segment_needs_no_torch(cli, cohort, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch here')")
     done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out", shadow=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interruption_leaves_whole_studies_only(cohort, tmp_path):
+    inputs, out = tmp_path / "inputs", tmp_path / "out"
+    for number in range(30):
+        shutil.copytree(scans(cohort)[0].parent, inputs / f"study{number:02d}")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bonescan", "segment", inputs, "-o", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell in the background ignores the signal, and children inherit that; there are no threads here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+    assert child.stdout is not None
+    while "Written to" not in child.stdout.readline():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert said.splitlines()[-1].startswith("bonescan: stopped by the keyboard")
+    studies = list(out.iterdir())
+    assert 1 <= len(studies) < 30
+    assert all({path.name for path in study.iterdir()} == EVERY_OUTPUT for study in studies)
 
 
 def test_nothing_of_the_patient_is_written(segmented, cohort):

@@ -131,6 +131,7 @@ class _Work:
             self._try(studies[0])
             return
         with self.console.progress("studies") as progress:
+            progress(0, len(studies))
             for number, files in enumerate(studies, start=1):
                 self._try(files)
                 progress(number, len(studies), files.key)
