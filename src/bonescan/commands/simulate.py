@@ -42,10 +42,9 @@ class Simulate(Command):
         with console.progress("patients") as progress:
             summary = write_cohort(options, progress)
         if self.json:
-            console.out_json(
-                {"research_use_only": True, "cohort": str(self.out), "patients": self.count, "seed": self.seed}
-            )
+            counted = {"patients": summary.patients, "lesion_free": summary.lesion_free, "lesions": summary.lesions}
+            console.out_json({"research_use_only": True, "cohort": str(summary.out), **counted})
             return DONE
-        console.out(f"{summary}")
-        console.out(f"{RESEARCH_USE_ONLY}")
+        console.out(str(summary))
+        console.out(RESEARCH_USE_ONLY)
         return DONE
