@@ -1,0 +1,168 @@
+"""Write simulated patients as a cohort folder: DICOM as several makers write it, LabelMe truth, and a table.
+
+OUT/patient-0000/study/scan.dcm (or anterior.dcm and posterior.dcm)
+                       anterior.json, posterior.json     LabelMe truth; no shapes = no lesion
+                       truth.npz                         label pictures and region maps, exact
+OUT/lesions.csv                                          one row a lesion, seen or not
+OUT/cohort.toml                                          how it was made
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.annotate import from_label_image, write_labelme
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.errors import OptionError, OutputError
+from bonescan.phantom.anatomy import make_anatomy
+from bonescan.phantom.patient import Phantom, make_patient
+from bonescan.phantom.truth import LesionRecord
+from bonescan.study import View
+
+Progress = Callable[[int, int], None]
+MIXED = "mixed"
+_MIXED_STYLES = tuple(style for style in HeaderStyle if style is not HeaderStyle.NO_VIEWS)
+"""The styles that `mixed` takes in turn: those that can be read without stating the views."""
+
+TABLE_COLUMNS = (
+    "patient", "lesion", "bone", "region", "side", "radius_mm", "contrast", "anterior_px", "posterior_px",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CohortOptions:
+    """out: the folder to make. count: patients, each of an anatomy of its own. header: a HeaderStyle, or "mixed"."""
+
+    out: Path
+    count: int
+    seed: int
+    header: str = MIXED
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSummary:
+    """What was written."""
+
+    out: Path
+    patients: int
+    lesion_free: int
+    lesions: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.patients} simulated patients ({self.lesion_free} without lesions) "
+            f"with {self.lesions} visible lesions in {self.out}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One patient to simulate and write."""
+
+    folder: Path
+    number: int
+    seed: int
+    style: HeaderStyle
+
+
+def write_cohort(options: CohortOptions, progress: Progress = lambda done, total: None) -> CohortSummary:
+    """Simulate and write a cohort; the same options give the same bytes.
+
+    Each patient's folder appears when it is complete. Raises OptionError for an unknown header style and OutputError
+    when the folder holds another cohort or cannot be written.
+    """
+    styles = _styles(options.header)
+    out = Path(options.out)
+    stated = _cohort_toml(options)
+    toml = out / "cohort.toml"
+    if toml.exists() and toml.read_text(encoding="utf-8") != stated:
+        raise OutputError(f"{out} holds another cohort: choose an empty folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        toml.write_text(stated, encoding="utf-8")
+        orders = [_Order(out, i, options.seed, styles[i % len(styles)]) for i in range(options.count)]
+        rows: list[list[str]] = []
+        for done, table in enumerate(_made(orders), 1):
+            rows += table
+            progress(done, options.count)
+        _write_table(out / "lesions.csv", rows)
+    except OSError as error:
+        raise OutputError(f"the cohort cannot be written to {out}: {error.strerror}") from None
+    visible = {row[0] for row in rows if row[7] != "0" or row[8] != "0"}
+    seen = sum(row[7] != "0" or row[8] != "0" for row in rows)
+    return CohortSummary(out, options.count, options.count - len(visible), seen)
+
+
+def _styles(header: str) -> tuple[HeaderStyle, ...]:
+    if header == MIXED:
+        return _MIXED_STYLES
+    try:
+        return (HeaderStyle(header),)
+    except ValueError:
+        raise OptionError(f"there is no header style {header!r}: choose {MIXED}, {', '.join(HeaderStyle)}") from None
+
+
+def _cohort_toml(options: CohortOptions) -> str:
+    return (
+        "# Simulated patients. Research use only.\n"
+        "simulated = true\n"
+        f"count = {options.count}\nseed = {options.seed}\n"
+        f'header = "{options.header}"\n'
+    )
+
+
+def _made(orders: list[_Order]) -> Iterator[list[list[str]]]:
+    """Each patient's rows of the table, in order; two processes where there is enough to do."""
+    if len(orders) < 4:
+        yield from map(_make, orders)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        yield from pool.map(_make, orders)
+
+
+def _make(order: _Order) -> list[list[str]]:
+    """Simulate and write one patient; returns its rows of the table."""
+    name = f"patient-{order.number:04d}"
+    anatomy_seed = int(np.random.SeedSequence([order.seed, order.number]).generate_state(1)[0])
+    phantom = make_patient(make_anatomy(anatomy_seed), 0)
+    final = order.folder / name
+    temporary = order.folder / f".{name}.partial"
+    shutil.rmtree(temporary, ignore_errors=True)
+    write_patient(phantom, temporary / "study", Header(order.style, seed=order.seed))
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    return [_row(name, record) for record in phantom.table]
+
+
+def write_patient(phantom: Phantom, folder: Path, header: Header) -> None:
+    """Write one phantom's scan and truth into a new folder."""
+    folder.mkdir(parents=True)
+    write_nm(phantom.study, folder / "scan.dcm", header)
+    for view in View:
+        write_labelme(folder / f"{view}.json", from_label_image(phantom.lesions[view], f"{view}.png"))
+    arrays: dict[str, Any] = {f"lesions_{view}": phantom.lesions[view] for view in View}
+    arrays |= {f"regions_{view}": phantom.regions[view] for view in View}
+    np.savez_compressed(folder / "truth.npz", **arrays)
+
+
+def _row(patient: str, record: LesionRecord) -> list[str]:
+    areas = [str(record.area_px[view]) for view in View]
+    size, contrast = f"{record.radius_mm:.1f}", f"{record.contrast:.2f}"
+    return [patient, str(record.number), record.bone, record.region, record.side, size, contrast, *areas]
+
+
+def _write_table(path: Path, rows: list[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(TABLE_COLUMNS)
+        writer.writerows(rows)
