@@ -29,7 +29,7 @@ from bonescan.prepare.crop import SURE, thoracic_window
 from bonescan.study import REGIONS, Region, Scan, Study, View
 
 THORAX = [REGIONS.index(region) for region in (Region.RIBS, Region.STERNUM, Region.CLAVICLE, Region.SCAPULA)]
-FIRST_ANATOMY = 910_000
+FIRST_ANATOMY = 920_000
 PATIENTS_PER_ANATOMY = 2
 AIM = 0.98
 

@@ -119,6 +119,14 @@ def test_hot_spots_do_not_move_it():
         assert abs(window.rows.start - plain) <= 12
 
 
+def test_a_urine_bag_between_the_knees_is_no_crotch():
+    def add_bag(image):
+        image[560:640, 105:150] += 8
+        return image
+
+    assert Body().holds_thorax(thoracic_window(Body().study(change=add_bag)))
+
+
 def test_frames_that_begin_or_end_early():
     body = Body(first_row=60)
     below_head = thoracic_window(body.study(change=lambda image: image[150:]))

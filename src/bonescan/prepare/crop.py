@@ -41,7 +41,9 @@ _THORAX_MM = 430.0
 _BODY_LEVEL = 0.12
 _HOTTEST = 1.5
 _CROTCH_BELOW_VERTEX_MM = (600.0, 1350.0)
-_LEAST_STEP = 0.25
+_LEAST_FALL = 0.25
+_LEAST_SCORE = 0.02
+_AT_EDGE_MM = 10.0
 
 Profile = NDArray[np.float64]
 
@@ -166,21 +168,23 @@ def _width_about(body: FloatImage, centre: NDArray[np.int64]) -> Profile:
 def _shoulders(profiles: _Profiles) -> tuple[float, float]:
     """The row of the shoulders, and how sure it is, 0..1."""
     rows = np.arange(profiles.rows, dtype=np.float64)
-    vertex, crotch = _vertex(profiles), _crotch(profiles)
+    vertex, crotches = _vertex(profiles), _crotches(profiles)
     by_vertex = by_crotch = np.ones_like(rows)
     if vertex is not None:
         by_vertex = _VERTEX_TO_SHOULDERS.likelihood((rows - vertex) * profiles.row_mm)
-    if crotch is not None:
-        by_crotch = _SHOULDERS_TO_CROTCH.likelihood((crotch - rows) * profiles.row_mm)
+    if crotches:
+        each = [share * _SHOULDERS_TO_CROTCH.likelihood((row - rows) * profiles.row_mm) for row, share in crotches]
+        by_crotch = np.max(each, axis=0)
     # Raised arms put the vertex too high, so that it advises and the crotch decides.
     score = np.maximum(profiles.widening, 0) * (0.1 + by_vertex) * by_crotch
     found = int(score.argmax())
-    if crotch is not None and score[found] < 0.02:
+    if crotches and score[found] < _LEAST_SCORE:
         # No shoulders in the frame: it begins below them, or the arms hide them.
-        return crotch - _SHOULDERS_TO_CROTCH.mean / profiles.row_mm, 0.2
+        strongest = max(crotches, key=lambda crotch: crotch[1])[0]
+        return strongest - _SHOULDERS_TO_CROTCH.mean / profiles.row_mm, 0.2
     steep = min(1.0, float(profiles.widening[found]))
     vertex_agrees = 0.3 if vertex is None else max(0.3, float(by_vertex[found]))
-    crotch_agrees = 0.3 if crotch is None else float(by_crotch[found])
+    crotch_agrees = float(by_crotch[found]) if crotches else 0.3
     return float(found), float(np.clip(steep * np.sqrt(vertex_agrees * crotch_agrees), 0.0, 1.0))
 
 
@@ -191,25 +195,31 @@ def _vertex(profiles: _Profiles) -> float | None:
     sums = np.concatenate([[0.0], np.cumsum(inside)])
     steady = (sums[length:] - sums[:-length]) >= 0.85 * length
     begins = np.flatnonzero(steady & (inside[: len(steady)] > 0))
-    if begins.size == 0 or begins[0] * profiles.row_mm < 10:
+    if begins.size == 0 or begins[0] * profiles.row_mm < _AT_EDGE_MM:
         return None
     return float(begins[0])
 
 
-def _crotch(profiles: _Profiles) -> float | None:
-    """The row where the midline's uptake falls most, between 12 cm above and below; None where it hardly falls."""
+def _crotches(profiles: _Profiles) -> list[tuple[float, float]]:
+    """Rows where the midline's uptake falls, from 12 cm above to 12 cm below, and each fall's share of the deepest.
+
+    Several, as a urine bag between the knees or the end of a full bladder also is one; none where it hardly falls.
+    """
     length = round(120 / profiles.row_mm)
     level = ndimage.gaussian_filter1d(np.sqrt(profiles.level), 10 / profiles.row_mm, mode="nearest")
     begins = np.flatnonzero(profiles.level > _BODY_LEVEL)
     if begins.size == 0:
-        return None
+        return []
     nearest, farthest = (begins[0] + edge / profiles.row_mm for edge in _CROTCH_BELOW_VERTEX_MM)
-    if begins[0] * profiles.row_mm < 10:
+    if begins[0] * profiles.row_mm < _AT_EDGE_MM:
         nearest = 200 / profiles.row_mm
     sums = np.concatenate([[0.0], np.cumsum(level)])
     rows = np.arange(length, len(level) - length)
     rows = rows[(rows >= nearest) & (rows <= farthest)]
     if rows.size == 0:
-        return None
-    step = (2 * sums[rows] - sums[rows - length] - sums[rows + length]) / length
-    return float(rows[step.argmax()]) if step.max() >= _LEAST_STEP else None
+        return []
+    fall = (2 * sums[rows] - sums[rows - length] - sums[rows + length]) / length
+    deepest = (fall >= _LEAST_FALL) & (
+        fall == ndimage.maximum_filter1d(fall, 2 * max(1, round(40 / profiles.row_mm)) + 1)
+    )
+    return [(float(row), float(share)) for row, share in zip(rows[deepest], fall[deepest] / fall.max(), strict=True)]

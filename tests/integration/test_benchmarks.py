@@ -1,0 +1,73 @@
+"""The benchmarks of quality and of the thoracic window run, and count what they say they count."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonescan.evaluate import summarise
+from bonescan.study import View
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def thorax_crop():
+    return _load("thorax_crop")
+
+
+def test_quality_compares_every_view_of_every_patient(threshold_bundle):
+    quality = _load("quality")
+    work = quality.plan(7, str(threshold_bundle))
+    assert [one.patients for one in work] == [5, 2]
+    assert len({one.anatomy_seed for one in work}) == 2
+    images = quality.measure(work[1])
+    assert [image.view for image in images] == [View.ANTERIOR, View.POSTERIOR] * 2
+    report = summarise(images)
+    assert (report["patients"], report["scans"], report["images"]) == (1, 2, 4)
+    found = quality.verdicts(report)
+    assert found.keys() == quality.AIMS.keys()
+    assert found["dsc_pooled"]["reached"] == report["pixel"]["dsc_pooled"]["value"]
+
+
+def test_aims_are_kept_at_their_own_value():
+    quality = _load("quality")
+    aims = quality.AIMS
+    report = {
+        "pixel": {"dsc_pooled": {"value": aims["dsc_pooled"]}},
+        "lesion": {
+            "sensitivity": {"value": None},
+            "false_positives_per_scan": {"value": aims["false_positives_per_scan"] + 0.01},
+        },
+    }
+    kept = {name: found["kept"] for name, found in quality.verdicts(report).items()}
+    assert kept == {"dsc_pooled": True, "sensitivity": False, "false_positives_per_scan": False}
+
+
+def test_one_pixel_outside_the_window_is_not_contained(thorax_crop):
+    anterior, posterior = np.zeros((10, 8), bool), np.zeros((10, 8), bool)
+    anterior[2, 1] = posterior[6, 7] = True  # column 7 from behind is column 0 from the front
+    frames = {View.ANTERIOR: anterior, View.POSTERIOR: posterior}
+    assert thorax_crop.contains((slice(2, 7), slice(0, 8)), frames)
+    assert not thorax_crop.contains((slice(2, 7), slice(1, 8)), frames)
+    assert not thorax_crop.contains((slice(2, 6), slice(0, 8)), frames)
+    assert frames[View.ANTERIOR].sum() == 1
+
+
+def test_the_thorax_is_found_in_every_variant_of_an_anatomy(thorax_crop):
+    rows = thorax_crop.measure(thorax_crop.FIRST_ANATOMY)
+    assert len(rows) == 10 * thorax_crop.PATIENTS_PER_ANATOMY
+    found = thorax_crop.summarise([row for row in rows if row["variant"] == "as acquired"])
+    assert found["contained"] == found["patients"] == thorax_crop.PATIENTS_PER_ANATOMY
