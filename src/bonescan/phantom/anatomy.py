@@ -27,7 +27,10 @@ RegionMap = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A bone in its place: `bone.cloud` holds its points in the patient's body (mm); `projection` both views at density 1."""
+    """A bone in its place.
+
+    bone: its cloud holds its points in the patient's body (mm). projection: both views at density 1.
+    """
 
     bone: Bone
     projection: Projection
@@ -37,7 +40,9 @@ class Structure:
 class Anatomy:
     """A body that was projected; make patients of it with `make_patient`.
 
-    boxes: (structures, 2, 3) lowest and highest coordinates of each structure, mm. haze: soft tissue at concentration 1, per part and view. landmarks: (name, side) -> point (3,) mm.
+    boxes: (structures, 2, 3) lowest and highest coordinates of each structure, mm.
+    haze: soft tissue at concentration 1, per part and view.
+    landmarks: (name, side) -> point (3,) mm.
     regions: per view, seen from the front, uint8 values of REGIONS (bones only).
     """
 

@@ -193,20 +193,29 @@ def _feet() -> Iterator[Bone]:
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
-        "acromion": (158, -14, 246), "acromioclavicular joint": (152, 0, 249), "scapular tip": (95, -94, 397), "coracoid": (134, 14, 260),
-        "glenohumeral joint": (146, -14, 272), "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654),
-        "iliac crest front": (130, 20, 680), "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
-        "sacroiliac joint": (48, -64, 728),
-        "acetabular roof": (94, 4, 734), "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836),
+        "acromion": (158, -14, 246), "acromioclavicular joint": (152, 0, 249), "scapular tip": (95, -94, 397),
+        "coracoid": (134, 14, 260), "glenohumeral joint": (146, -14, 272),
+        "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654), "iliac crest front": (130, 20, 680),
+        "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
+        "sacroiliac joint": (48, -64, 728), "acetabular roof": (94, 4, 734),
+        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836),
     },
-    Segment.UPPER_ARM: {"humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562)},
-    Segment.FOREARM: {"elbow": ELBOW, "olecranon": (162, -30, 578), "antecubital fossa": (170, 20, 580), "forearm": (172, 8, 690),
-                      "wrist": (172, -8, 800)},
+    Segment.UPPER_ARM: {
+        "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),
+    },
+    Segment.FOREARM: {
+        "elbow": ELBOW, "olecranon": (162, -30, 578), "antecubital fossa": (170, 20, 580),
+        "forearm": (172, 8, 690), "wrist": (172, -8, 800),
+    },
     Segment.HAND: {"thumb base": (192, -8, 824), "back of hand": (172, 4, 850), "knuckles": (172, -2, 905)},
-    Segment.THIGH: {"hip joint": (92, 4, 748), "greater trochanter": (142, -8, 786), "mid thigh": (120, 30, 950),
-                    "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122), "patella": (92, 42, 1120)},
-    Segment.LOWER_LEG: {"medial tibial plateau": (72, 0, 1152), "lateral tibial plateau": (112, 0, 1152), "tibial tuberosity": (92, 26, 1185),
-                        "shin": (88, 16, 1320), "ankle": ANKLE},
+    Segment.THIGH: {
+        "hip joint": (92, 4, 748), "greater trochanter": (142, -8, 786), "mid thigh": (120, 30, 950),
+        "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122), "patella": (92, 42, 1120),
+    },
+    Segment.LOWER_LEG: {
+        "medial tibial plateau": (72, 0, 1152), "lateral tibial plateau": (112, 0, 1152),
+        "tibial tuberosity": (92, 26, 1185), "shin": (88, 16, 1320), "ankle": ANKLE,
+    },
     Segment.FOOT: {"heel": (92, -40, 1556), "midfoot": (94, 34, 1570), "great toe joint": (72, 64, 1620)},
 }  # fmt: skip
 

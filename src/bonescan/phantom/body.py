@@ -22,7 +22,10 @@ NOWHERE = np.float32(-1e4)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The detector's pixels in the patient's coordinates: pixel (row, col) lies at z = (row - row0) * row_mm, x = (col - col0) * col_mm."""
+    """The detector's pixels in the patient's coordinates.
+
+    Pixel (row, col) lies at z = (row - row0) * row_mm, x = (col - col0) * col_mm.
+    """
 
     shape: tuple[int, int]
     spacing: Spacing
@@ -149,8 +152,9 @@ def _head(posture: Posture) -> tuple[Points, Points]:
 def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
-        (Segment.UPPER_ARM, (156, -12, 282)), (Segment.UPPER_ARM, (166, -14, 360)), (Segment.UPPER_ARM, (170, -18, 560)),
-        (Segment.FOREARM, (170, -14, 620)), (Segment.FOREARM, (172, -8, 790)), (Segment.HAND, (172, -6, 840)), (Segment.HAND, (172, -2, 950)),
+        (Segment.UPPER_ARM, (156, -12, 282)), (Segment.UPPER_ARM, (166, -14, 360)),
+        (Segment.UPPER_ARM, (170, -18, 560)), (Segment.FOREARM, (170, -14, 620)), (Segment.FOREARM, (172, -8, 790)),
+        (Segment.HAND, (172, -6, 840)), (Segment.HAND, (172, -2, 950)),
     ]  # fmt: skip
     line = np.concatenate(
         [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
@@ -164,9 +168,11 @@ def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
 def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
-        (Segment.THIGH, (97, -6, 752)), (Segment.THIGH, (97, -6, 800)), (Segment.THIGH, (98, -4, 860)), (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)),
-        (Segment.LOWER_LEG, (93, -14, 1170)), (Segment.LOWER_LEG, (94, -18, 1250)), (Segment.LOWER_LEG, (93, -12, 1400)),
-        (Segment.LOWER_LEG, (92, -10, 1500)), (Segment.FOOT, (92, -4, 1535)), (Segment.FOOT, (93, 40, 1575)), (Segment.FOOT, (94, 80, 1625)),
+        (Segment.THIGH, (97, -6, 752)), (Segment.THIGH, (97, -6, 800)), (Segment.THIGH, (98, -4, 860)),
+        (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)), (Segment.LOWER_LEG, (93, -14, 1170)),
+        (Segment.LOWER_LEG, (94, -18, 1250)), (Segment.LOWER_LEG, (93, -12, 1400)),
+        (Segment.LOWER_LEG, (92, -10, 1500)), (Segment.FOOT, (92, -4, 1535)), (Segment.FOOT, (93, 40, 1575)),
+        (Segment.FOOT, (94, 80, 1625)),
     ]  # fmt: skip
     line = np.concatenate(
         [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]

@@ -25,7 +25,11 @@ LUNG_DENSITY = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Optics:
-    """mu: effective attenuation per mm. intrinsic, collimator (mm) and slope: resolution (FWHM). gap: mm from skin to collimator, front and back."""
+    """How sharply, and through how much, the camera sees.
+
+    mu: effective attenuation per mm. intrinsic, collimator (mm), slope: resolution (FWHM), at a distance d from the
+    collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from skin to collimator.
+    """
 
     mu: float
     intrinsic: float
@@ -49,7 +53,10 @@ def sample_optics(rng: Generator) -> Optics:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A piece of a projection: a small image and the (row, col) of its first pixel. Seen from the front in both views."""
+    """A piece of a projection: a small image and the (row, col) of its first pixel.
+
+    Seen from the front in both views.
+    """
 
     row: int
     col: int
@@ -127,7 +134,7 @@ class Camera:
         return Patch(row0, col0, total * np.float32(100.0 / self.grid.spacing.pixel_area_mm2))
 
     def haze(self, concentration: dict[str, float]) -> dict[View, Map]:
-        """Soft tissue of each part, attenuated in itself: (1 - exp(-mu T)) / mu per pixel, in concentration times cm."""
+        """Soft tissue of each part, attenuated in itself: (1 - exp(-mu T)) / mu a pixel, in concentration times cm."""
         mu = self.optics.mu
         out = {view: np.zeros(self.grid.shape, dtype=np.float32) for view in VIEWS}
         for part in self.body.parts:
@@ -154,7 +161,13 @@ def _bilinear_histogram(rows: Points, cols: Points, weights: Points, shape: tupl
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """counts: wanted in the hotter view. scatter: share of the primary. scatter_mm: its spread. background: of the mean. drift: row-wise sensitivity."""
+    """How long and how well a patient was counted.
+
+    counts: wanted in the hotter view, before drift and air. scatter: share of the primary. scatter_mm: its spread
+    (standard deviation). background: counts in air over those of the median body pixel. drift: relative change of
+    sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
+    0 = none.
+    """
 
     counts: float
     scatter: float

@@ -21,7 +21,11 @@ from bonescan.study import Side
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """landmarks that may be hot; chance that a patient has it at all; radius (mm); highest ratio to what lies under it."""
+    """One kind of benign uptake.
+
+    landmarks: those that may be hot. chance: that a patient has it at all. radius: mm, lowest and highest.
+    hottest: highest ratio to what lies under it.
+    """
 
     landmarks: tuple[str, ...]
     chance: float
@@ -37,9 +41,14 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.8),
     Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 3.2),
     Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.4),
-    Finding(("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.75, (7, 20), 4.5),
+    Finding(
+        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.75, (7, 20), 4.5,
+    ),
     Finding(("scapular tip",), 0.4, (6, 14), 2.8),
-    Finding(("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"), 0.7, (7, 30), 3.0),
+    Finding(
+        ("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"),
+        0.7, (7, 30), 3.0,
+    ),
     Finding(("sacroiliac joint",), 0.5, (8, 24), 2.4),
     Finding(("hip joint", "acetabular roof"), 0.4, (8, 22), 4.0),
     Finding(("greater trochanter",), 0.35, (7, 16), 3.0),
@@ -48,7 +57,10 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 6.0),
     Finding(("wrist", "thumb base", "knuckles"), 0.55, (5, 16), 7.0),
     Finding(
-        ("medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau", "lateral tibial plateau", "tibial tuberosity"),
+        (
+            "medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau",
+            "lateral tibial plateau", "tibial tuberosity",
+        ),
         0.75, (8, 24), 6.0,
     ),
     Finding(("shin",), 0.05, (10, 26), 3.0),
@@ -160,8 +172,10 @@ def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
 
 def _growth_plates(anatomy: Anatomy, images: Images, rng: Generator) -> None:
     """Hot bands at the ends of long bones in the young."""
-    names = ("humeral head", "wrist", "greater trochanter", "medial femoral condyle", "lateral femoral condyle", "ankle",
-             "medial tibial plateau", "lateral tibial plateau", "anterior iliac spine", "olecranon")  # fmt: skip
+    names = (
+        "humeral head", "wrist", "greater trochanter", "medial femoral condyle", "lateral femoral condyle", "ankle",
+        "medial tibial plateau", "lateral tibial plateau", "anterior iliac spine", "olecranon",
+    )  # fmt: skip
     strength = rng.uniform(1.8, 6)
     for name in names:
         for side in (Side.LEFT, Side.RIGHT):

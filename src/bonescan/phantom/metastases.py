@@ -48,7 +48,10 @@ class Metastasis:
 
 
 def sample_number(rng: Generator) -> tuple[int, bool]:
-    """Return (how many lesions, superscan or not): a third have none, a third of the others one or two, some over twenty."""
+    """Return (how many lesions, superscan or not).
+
+    A third have none, a third of the others one or two, some over twenty.
+    """
     if rng.random() < 1 / 3:
         return 0, False
     kind = rng.choice(4, p=[0.36, 0.40, 0.20, 0.04])

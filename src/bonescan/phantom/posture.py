@@ -22,7 +22,11 @@ NECK = np.array([0.0, -14.0, 146.0])
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Degrees. abduction: away from the body, over 90 = raised. elbow, hand: outwards (negative: across the body). forward: of the forearm."""
+    """How an arm is held, in degrees.
+
+    abduction: away from the body, over 90 = raised. elbow, hand: outwards (negative: across the body).
+    forward: of the forearm.
+    """
 
     abduction: float
     elbow: float

@@ -142,7 +142,10 @@ def drum(centre: ArrayLike, radii: ArrayLike, rim: float = 0.0) -> Cloud:
 
 
 def sheet(edges: Sequence[Points], thickness: float | Sequence[float], density: Sequence[float] = (1.0,)) -> Cloud:
-    """Fill a curved plate between curves: `edges` are (k, 3) each, from v = 0 to v = 1; thickness (mm) and density over v."""
+    """Fill a curved plate between curves.
+
+    edges: the curves, (k, 3) mm each, from v = 0 to v = 1. thickness (mm), density: over v, evenly spread.
+    """
     rows = np.stack([curve(edge, 40) for edge in edges])
     places = np.linspace(0, 1, len(rows))
     v_fine = np.linspace(0, 1, 24)

@@ -1,4 +1,7 @@
-"""Tracer outside bone: kidneys, bladder, injection site, veins, urine, catheter, soft-tissue uptake; and cold objects."""
+"""What is hot outside bone, and what is cold.
+
+Kidneys, bladder, injection site, veins, urine, catheter, uptake of soft tissue; metal before the camera or in the body.
+"""
 
 from __future__ import annotations
 

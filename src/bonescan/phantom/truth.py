@@ -16,7 +16,7 @@ from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import BONE_REGIONS, REGIONS, LabelImage, Region, Side, View
+from bonescan.study import BONE_REGIONS, REGIONS, LabelImage, Region, Side, View  # noqa: F401 - goes with the next change here
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
