@@ -10,10 +10,8 @@ OUT/cohort.toml                                          how it was made
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from bonescan.annotate import from_label_image, write_labelme
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import OptionError, OutputError
+from bonescan.parallel import process_pool
 from bonescan.phantom.anatomy import make_anatomy
 from bonescan.phantom.patient import Phantom, make_patient
 from bonescan.phantom.truth import LesionRecord
@@ -125,8 +124,7 @@ def _made(orders: list[_Order]) -> Iterator[list[list[str]]]:
     if len(orders) < 4:
         yield from map(_make, orders)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    with process_pool(2) as pool:
         yield from pool.map(_make, orders)
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from bonescan.parallel import process_pool
 from bonescan.prepare import Normalisation
 from bonescan.train.cases import Case, CaseFacts, Split, find_facts, pair_counts, pair_labels
 from bonescan.train.config import PhantomConfig
@@ -62,9 +62,7 @@ def simulate_shards(shards: list[Shard], processes: int, progress: SimulationPro
             write_shard(shard)
             progress(done := done + 1, len(shards))
         return
-    # Spawned, not forked: a fork of a process in which torch has started its threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+    with process_pool(processes) as pool:
         for task in as_completed([pool.submit(write_shard, shard) for shard in missing]):
             task.result()
             progress(done := done + 1, len(shards))
@@ -150,9 +148,3 @@ def _meaning(path: Path) -> str:
                 line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
             ]
     return ast.dump(tree)
-
-
-def _one_thread() -> None:
-    """Two processes fill two cores; threads inside them would only get in each other's way."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
