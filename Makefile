@@ -3,7 +3,7 @@
 #   make demo     environment with the base only (no torch), one simulated study, its lesions
 #   make test     environment with all extras, the whole test suite
 #   make check    format, lint, strict types, architecture
-#   make docs     write docs/reference from the code
+#   make docs     write docs/reference from the code, and the measured figures from results/
 #
 # PYTHON=python3.12 make ... chooses the interpreter that makes .venv.
 
@@ -53,9 +53,10 @@ format: $(VENV)/full.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The pages that the code itself knows; a test compares them.
+# The pages that the code itself knows, and the figures that benchmarks left; tests compare them.
 docs: $(VENV)/full.stamp
 	$(BIN)/python docs/build_reference.py
+	$(BIN)/python docs/build_figures.py
 
 clean:
 	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,13 +14,12 @@ import argparse
 import json
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from bonescan.evaluate import ComparedImage, ImageName, compare_image, report_text, summarise
+from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, segment
 from bonescan.predict import Predictor
@@ -97,7 +96,7 @@ def main() -> int:
     name = load_model(arguments.model).name  # a missing model is told before anything is simulated
     begin = time.perf_counter()
     work = plan(arguments.patients, arguments.model)
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+    with process_pool(arguments.processes) as pool:
         images = [image for found in pool.map(measure, work) for image in found]
     report = summarise(images)
     del report["per_scan"]

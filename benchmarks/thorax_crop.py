@@ -15,15 +15,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan.parallel import process_pool
 from bonescan.phantom import Phantom, make_anatomy, make_patient
 from bonescan.prepare.crop import SURE, thoracic_window
 from bonescan.study import REGIONS, Region, Scan, Study, View
@@ -154,7 +153,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     seeds = range(FIRST_ANATOMY, FIRST_ANATOMY + -(-arguments.patients // PATIENTS_PER_ANATOMY))
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+    with process_pool(arguments.processes) as pool:
         rows = [row for found in pool.map(measure, seeds) for row in found]
     names = dict.fromkeys(row["variant"] for row in rows)
     report = {

@@ -10,9 +10,9 @@ from PIL import Image
 
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import BonescanError, InputError
-from bonescan.inputs import safe_name
 from bonescan.plausibility import body_rows, checked_counts, checked_spacing
 from bonescan.reading import discover, read_files, read_studies, read_study
+from bonescan.reading.inputs import safe_name
 from bonescan.study import Scan, Spacing, Study, View
 
 

@@ -23,7 +23,7 @@ from bonescan.annotate.labelme import label_image, read_labelme
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, summarise
 from bonescan.evaluate.statistics import Bootstrap
-from bonescan.inputs import safe_name
+from bonescan.reading.inputs import safe_name
 from bonescan.study import View
 
 _LABELS = {view: f"labels_{view}.png" for view in View}

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bonescan.dicom.options import ReadOptions
 from bonescan.errors import InputError
-from bonescan.inputs import ReadOptions, StudyFiles, discover
+from bonescan.reading.inputs import StudyFiles, discover
 from bonescan.study import Study
 
 __all__ = ["ReadOptions", "StudyFiles", "discover", "read_files", "read_studies", "read_study"]
@@ -51,6 +52,6 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
         from bonescan.dicom.read import read_dicom
 
         return read_dicom(files.paths, files.key, options or ReadOptions())
-    from bonescan.rasters import read_npz, read_png
+    from bonescan.reading.rasters import read_npz, read_png
 
     return read_npz(first, files.key) if files.kind == "npz" else read_png(files.paths, files.key)
