@@ -116,9 +116,9 @@ and says which bone or organ each pixel mainly shows.
 
 ## What it is not
 
-It has learned what a simulation shows. Tracers other than diphosphonates, children, and findings that the
-simulation does not know (Paget's disease, infection, soft-tissue uptake) are beyond it. It marks uptake that looks
-like metastasis; it cannot tell what caused it.
+It has learned what a simulation shows, and has seen no scan of a person. Tracers other than diphosphonates, children,
+and findings that the simulation does not know (infection, bone tumours, operations beyond hip and knee) are beyond
+it. It marks uptake that looks like metastasis; it cannot tell what caused it.
 """
 
 

@@ -1,0 +1,63 @@
+"""The model that ships: its size, its two forms of weights, and that it finds lesions and leaves the rest alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bonescan.bundle import WEIGHTS
+from bonescan.evaluate import ImageName, compare_image, summarise
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.pipeline import load_model, segment
+from bonescan.prepare import prepare
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    """Five patients whose anatomies no training and no benchmark uses."""
+    return [make_patient(make_anatomy(950_000 + number), 0) for number in range(5)]
+
+
+def test_it_is_small_enough_to_ship(model):
+    assert sum(path.stat().st_size for path in model.bundle.folder.iterdir()) <= 16 * MEGABYTE
+
+
+def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load
+
+    from bonescan.models import MODELS
+    from bonescan.train.config import config_from_dict
+
+    kind, build = MODELS[model.bundle.network["name"]]
+    network = build(config_from_dict(kind, model.bundle.network["config"], "network.")).eval()
+    network.load_state_dict(load(model.bundle.read(WEIGHTS)))
+    assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
+    counts = prepare(phantoms[0].study, normalisation=model.bundle.normalisation).network_input
+    with torch.no_grad():
+        lesion, region = network(torch.from_numpy(counts.copy())[None])
+    said, regions = model.predictor.predict_pair(counts)
+    assert np.abs(torch.sigmoid(lesion)[0].numpy() - said).max() <= 1e-4
+    rough = region.argmax(dim=2)[0].numpy().repeat(2, axis=1).repeat(2, axis=2)
+    assert (rough == regions).mean() > 0.9999
+
+
+def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
+    # Far below what benchmarks/quality.py measures: this fails when something is broken, not when it drifts.
+    images = []
+    for phantom in phantoms:
+        result = segment(phantom.study, model)
+        for view, truth in phantom.lesions.items():
+            name = ImageName(phantom.key, phantom.key, view)
+            images.append(compare_image(name, result.labels(view), truth, {}, phantom.regions[view]))
+    report = summarise(images)
+    assert report["lesion"]["sensitivity"]["value"] > 0.6
+    assert report["lesion"]["false_positives_per_scan"]["value"] < 2
+    assert report["pixel"]["dsc_pooled"]["value"] > 0.5
