@@ -1,0 +1,234 @@
+"""The skeleton: every bone is there, on its side, at its place, and stays joined in every posture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from bonescan.phantom import make_anatomy
+from bonescan.phantom.anatomy import SHAPE, standard_bones
+from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.posture import Arm, Posture, sample_build
+from bonescan.study import BONE_REGIONS, REGIONS, Region, Side, View
+
+PAIR = {Side.LEFT, Side.RIGHT}
+MIDLINE = {Side.MIDLINE}
+SEED = 3  # arms at the sides
+
+BONES: dict[str, tuple[Region, set[Side]]] = {
+    **{f"C{i}": (Region.CERVICAL_SPINE, MIDLINE) for i in range(1, 8)},
+    **{f"T{i}": (Region.THORACIC_SPINE, MIDLINE) for i in range(1, 13)},
+    **{f"L{i}": (Region.LUMBAR_SPINE, MIDLINE) for i in range(1, 6)},
+    **{f"rib {i}": (Region.RIBS, PAIR) for i in range(1, 13)},
+    "skull": (Region.SKULL, MIDLINE | PAIR),
+    "face": (Region.SKULL, MIDLINE | PAIR),
+    "mandible": (Region.SKULL, PAIR),
+    "sacrum": (Region.SACRUM, MIDLINE),
+    "coccyx": (Region.SACRUM, MIDLINE),
+    "sternum": (Region.STERNUM, MIDLINE),
+    "clavicle": (Region.CLAVICLE, PAIR),
+    "scapula": (Region.SCAPULA, PAIR),
+    **dict.fromkeys(("humerus", "radius", "ulna", "hand"), (Region.ARM, PAIR)),
+    **dict.fromkeys(("ilium", "sacroiliac joint", "acetabulum", "ischium"), (Region.PELVIS, PAIR)),
+    "pubis": (Region.PELVIS, MIDLINE | PAIR),
+    "femur": (Region.FEMUR, PAIR),
+    "patella": (Region.FEMUR, PAIR),
+    "tibia": (Region.LOWER_LEG, PAIR),
+    "fibula": (Region.LOWER_LEG, PAIR),
+    "foot": (Region.LOWER_LEG, PAIR),
+}
+
+NEIGHBOURS: tuple[tuple[str, str, float], ...] = (
+    *((f"{a} body", f"{b} body", 12) for a, b in pairwise(VERTEBRAE)),
+    *((f"{name} body", f"{name} arch", 6) for name in VERTEBRAE),
+    *((f"rib {i}", f"T{i} body", 15) for i in range(1, 13)),
+    *((f"rib {i} front end", f"rib {i} cartilage", 6) for i in range(1, 11)),
+    ("rib 1 cartilage", "manubrium", 12),
+    *((f"rib {i} cartilage", "sternal body", 12) for i in range(2, 8)),
+    ("vault", "skull base", 20), ("mandible", "skull base", 15), ("C1 body", "skull base", 15),
+    ("zygoma", "maxilla", 15), ("L5 body", "sacrum body", 12), ("sacrum body", "coccyx", 12),
+    ("manubrium", "sternal body", 10), ("clavicle", "manubrium", 10), ("clavicle", "scapular spine", 25),
+    ("coracoid", "glenoid", 10),
+    ("humeral head", "glenoid", 12), ("humeral head", "humeral shaft", 6), ("humeral shaft", "humeral condyles", 12),
+    ("humeral condyles", "olecranon", 12), ("humeral condyles", "radius", 15), ("olecranon", "ulna", 6),
+    ("radius", "carpus", 12), ("ulna", "carpus", 12), ("carpus", "fingers", 8),
+    ("iliac wing", "sacroiliac joint", 10), ("sacroiliac joint", "sacrum body", 10), ("iliac wing", "acetabulum", 10),
+    ("femoral head and neck", "acetabulum", 10), ("pubic rami", "acetabulum", 10), ("pubic rami", "symphysis", 10),
+    ("ischium", "acetabulum", 10), ("ischium", "pubic rami", 10), ("trochanters", "femoral shaft", 8),
+    ("femoral head and neck", "trochanters", 8), ("femoral shaft", "femoral condyles", 8),
+    ("femoral condyles", "patella", 18), ("femoral condyles", "tibial plateau", 12), ("tibial plateau", "fibula", 12),
+    ("tibial plateau", "tibial shaft", 8), ("tibial shaft", "hindfoot", 25), ("hindfoot", "midfoot", 15),
+    ("midfoot", "forefoot", 12),
+)  # fmt: skip
+"""Two neighbours, and the most millimetres that may gape between them."""
+
+
+def digest(anatomy) -> str:
+    """A hash of the bones' places and projections, the landmarks and the region maps."""
+    found = hashlib.sha256()
+    for structure in anatomy.structures:
+        found.update(structure.bone.name.encode() + structure.bone.cloud.points.tobytes())
+        for view in View:
+            found.update(structure.projection[view].image.tobytes())
+    for place in anatomy.landmarks.values():
+        found.update(place.tobytes())
+    for view in View:
+        found.update(anatomy.regions[view].tobytes() + anatomy.haze["torso"][view].tobytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def bones():
+    return list(standard_bones())
+
+
+@pytest.fixture(scope="module")
+def anatomy():
+    return make_anatomy(SEED)
+
+
+@pytest.fixture(scope="module")
+def builds():
+    arms = {
+        "up": Arm(abduction=160, elbow=-10, forward=10, hand=0),
+        "folded": Arm(abduction=12, elbow=-60, forward=20, hand=10),
+    }
+    sampled = [sample_build(np.random.default_rng(seed)) for seed in range(8)]
+    twisted = replace(sampled[4], head=(-20, 50, 8), scoliosis=(36, 1.5, 1.6), kyphosis=45)
+    return {
+        **{f"random {i}": build for i, build in enumerate(sampled[:4])},
+        **{name: replace(sampled[5], arms=dict.fromkeys(PAIR, arm)) for name, arm in arms.items()},
+        "twisted": twisted,
+    }
+
+
+def posed(bones, build):
+    posture = Posture(build)
+    return {(b.name, b.side): posture.apply(b.cloud.points, b.segment, b.side) for b in bones}
+
+
+def test_every_bone_is_there_with_its_region_and_sides(bones):
+    found: dict[str, tuple[set[Region], set[Side]]] = {}
+    for bone in bones:
+        regions, sides = found.setdefault(bone.bone, (set(), set()))
+        regions.add(bone.region)
+        sides.add(bone.side)
+    assert found == {name: ({region}, sides) for name, (region, sides) in BONES.items()}
+    names = {bone.name for bone in bones}
+    assert {f"{name} {part}" for name in VERTEBRAE for part in ("body", "arch")} <= names
+
+
+def test_left_and_right_are_mirror_images_on_their_own_sides(bones):
+    by_name = {(bone.name, bone.side): bone.cloud for bone in bones}
+    for (name, side), cloud in by_name.items():
+        if side is Side.LEFT:
+            assert cloud.points[:, 0].mean() > 5, name
+            other = by_name[(name, Side.RIGHT)]
+            np.testing.assert_array_equal(other.points, cloud.points * [-1, 1, 1])
+        elif side is Side.MIDLINE:
+            assert abs(np.average(cloud.points[:, 0], weights=cloud.weights)) < 2, name
+        assert (cloud.weights > 0).all(), name
+
+
+def test_the_standard_skeleton_has_an_adults_proportions(bones):
+    centre = {bone.name: bone.cloud.points.mean(axis=0) for bone in bones if bone.side is not Side.RIGHT}
+    heights = [centre[f"{name} body"][2] for name in VERTEBRAE]
+    assert heights == sorted(heights)
+    everything = np.concatenate([bone.cloud.points for bone in bones])
+    tall = np.ptp(everything[:, 2])
+    assert 1580 < tall < 1720
+    assert centre["symphysis"][2] / tall == pytest.approx(0.485, abs=0.03)  # the middle of the body, a little above
+    assert np.ptp(everything[everything[:, 2] < 190][:, 0]) == pytest.approx(154, abs=15)  # the head's width
+    # y grows towards the front: sternum before spine, patella before femur, heel behind toes.
+    for ahead, behind in (
+        ("sternal body", "T8 body"), ("T8 body", "T8 arch"), ("patella", "femoral condyles"), ("forefoot", "hindfoot"),
+        ("symphysis", "sacrum body"), ("clavicle", "scapular spine"), ("maxilla", "occiput"),
+    ):  # fmt: skip
+        assert centre[ahead][1] > centre[behind][1] + 10, (ahead, behind)
+
+
+@pytest.mark.parametrize("name", ["random 0", "random 1", "random 2", "random 3", "up", "folded", "twisted"])
+def test_bones_stay_joined_in_a_posed_body(name, bones, builds):
+    points = posed(bones, builds[name])
+    gaps = {}
+    for first, second, most in NEIGHBOURS:
+        for side in Side:
+            other = second if (second, side) in points else None
+            if (first, side) in points:
+                near = points[(second, side if other else Side.MIDLINE)]
+                gap = cKDTree(near[::2]).query(points[(first, side)][::2])[0].min()
+                if gap > most:
+                    gaps[(first, second, side)] = round(float(gap), 1)
+    assert gaps == {}
+
+
+def test_arms_hang_or_are_raised(bones, builds):
+    raised, hanging = (posed(bones, builds[name]) for name in ("up", "random 1"))
+    for side in PAIR:
+        assert raised[("fingers", side)][:, 2].max() < raised[("vault", Side.MIDLINE)][:, 2].min()
+        assert hanging[("fingers", side)][:, 2].min() > hanging[("L5 body", Side.MIDLINE)][:, 2].max()
+        outside = np.abs(hanging[("ulna", side)][:, 0]).min() > np.abs(hanging[("iliac wing", side)][:, 0]).max()
+        assert outside
+
+
+def test_an_anatomy_follows_from_its_seed_alone(anatomy):
+    # Another process with another order of hashes, so that no set decides anything.
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from test_phantom_anatomy import SEED, digest, make_anatomy; "
+        "print(digest(make_anatomy(SEED)))"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == digest(anatomy)
+    assert digest(make_anatomy(SEED + 1)) != digest(anatomy)
+
+
+def test_every_bone_has_its_region_in_both_views(anatomy):
+    for view in View:
+        assert {REGIONS[value] for value in np.unique(anatomy.regions[view])} == {Region.BACKGROUND, *BONE_REGIONS}
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "view"),
+    [
+        ("maxilla", Side.MIDLINE, View.ANTERIOR),
+        ("occiput", Side.MIDLINE, View.POSTERIOR),
+        ("sternal body", Side.MIDLINE, View.ANTERIOR),
+        ("T8 body", Side.MIDLINE, View.POSTERIOR),
+        ("L3 body", Side.MIDLINE, View.ANTERIOR),
+        ("L3 body", Side.MIDLINE, View.POSTERIOR),
+        ("sacrum body", Side.MIDLINE, View.POSTERIOR),
+        ("iliac wing", Side.LEFT, View.ANTERIOR),
+        ("iliac wing", Side.RIGHT, View.POSTERIOR),
+        ("humeral head", Side.RIGHT, View.ANTERIOR),
+        ("radius", Side.LEFT, View.ANTERIOR),
+        ("clavicle", Side.LEFT, View.ANTERIOR),
+        ("femoral shaft", Side.LEFT, View.ANTERIOR),
+        ("tibial shaft", Side.RIGHT, View.POSTERIOR),
+        ("patella", Side.RIGHT, View.ANTERIOR),
+    ],
+)
+def test_the_middle_of_a_bone_is_its_region(anatomy, name, side, view):
+    (bone,) = (s.bone for s in anatomy.structures if (s.bone.name, s.bone.side) == (name, side))
+    rows, cols = anatomy.camera.grid.pixels(np.median(bone.cloud.points, axis=0)[None])
+    assert REGIONS[anatomy.regions[view][int(rows[0] + 0.5), int(cols[0] + 0.5)]] is bone.region
+
+
+def test_the_bones_lie_within_the_body_and_the_frame(anatomy):
+    inside = anatomy.camera.body.inside
+    for structure in anatomy.structures:
+        rows, cols = (np.rint(v).astype(int) for v in anatomy.camera.grid.pixels(structure.bone.cloud.points))
+        within = (rows >= 0) & (rows < SHAPE[0]) & (cols >= 0) & (cols < SHAPE[1])
+        assert within.all(), structure.bone.name
+        share = inside[rows, cols].mean()
+        assert share > 0.8, (structure.bone.name, share)

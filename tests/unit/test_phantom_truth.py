@@ -1,0 +1,112 @@
+"""Truth of hand-made lesions: round spots on even ground, whose outlines can be counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bonescan.phantom.camera import VIEWS, Patch
+from bonescan.phantom.metastases import Metastasis
+from bonescan.phantom.truth import Backdrop, draw_truth
+from bonescan.study import REGIONS, Region, Side, View
+
+SHAPE = (64, 48)
+AREA = 45
+"""Lattice points within 3.79 pixels: where a spot of sigma 3 is above 45 % of its peak."""
+
+
+def spot(row=30, col=24, factor=1.0, posterior=1.0):
+    """A Gaussian of peak 1 times `factor` (times `posterior` in that view), centred at a pixel."""
+    rows, cols = np.ogrid[-12:13, -12:13]
+    image = np.exp(-(rows**2 + cols**2) / 18).astype(np.float32)
+    patches = {
+        View.ANTERIOR: Patch(row - 12, col - 12, image),
+        View.POSTERIOR: Patch(row - 12, col - 12, image * np.float32(posterior)),
+    }
+    return Metastasis("T7", Region.THORACIC_SPINE, Side.MIDLINE, 8.0, 1 + factor, patches, factor)
+
+
+def backdrop(under=1.0, sensitivity=1000.0, organ=np.s_[0:0], region=Region.BLADDER):
+    regions = np.zeros(SHAPE, dtype=np.uint8)
+    regions[organ] = REGIONS.index(region)
+    even = {view: np.full(SHAPE, under, dtype=np.float32) for view in VIEWS}
+    return Backdrop(even, np.full(SHAPE, sensitivity, dtype=np.float32), dict.fromkeys(VIEWS, regions))
+
+
+def areas(lesions, ground):
+    labels, table = draw_truth(lesions, ground)
+    for view in VIEWS:
+        counted = np.bincount(labels[view].ravel(), minlength=len(lesions) + 1)[1:]
+        assert [record.area_px[view] for record in table] == counted.tolist()
+        assert labels[view].dtype == np.uint16
+    return [record.area_px[View.ANTERIOR] for record in table]
+
+
+def test_a_lesion_is_what_lies_above_45_per_cent_of_its_peak():
+    labels, (record,) = draw_truth([spot()], backdrop())
+    rows, cols = np.indices(SHAPE)
+    expected = (rows - 30) ** 2 + (cols - 24) ** 2 <= 14
+    assert expected.sum() == AREA
+    for view in VIEWS:
+        np.testing.assert_array_equal(labels[view], expected)
+    assert (record.number, record.bone, record.region, record.side) == (1, "T7", Region.THORACIC_SPINE, Side.MIDLINE)
+    assert record.visible == (View.ANTERIOR, View.POSTERIOR)
+    assert record.area_px == dict.fromkeys(VIEWS, AREA)
+
+
+def test_no_lesion_no_truth():
+    labels, table = draw_truth([], backdrop())
+    assert table == ()
+    assert not any(image.any() for image in labels.values())
+
+
+@pytest.mark.parametrize(("factor", "seen"), [(0.34, False), (0.36, True), (-0.34, False), (-0.36, True)])
+def test_a_lesion_hot_or_cold_stands_out_against_what_lies_under_it(factor, seen):
+    assert areas([spot(factor=factor)], backdrop()) == [AREA * seen]
+    assert areas([spot(factor=factor)], backdrop(under=1.2)) == [0]
+
+
+def test_a_lesion_stands_out_against_counting_noise():
+    # Counts in the outline over the square root of all counts there: six standard deviations.
+    excess = float(
+        sum(np.exp(-(r * r + c * c) / 18) for r in range(-4, 5) for c in range(-4, 5) if r * r + c * c <= 14)
+    )
+    enough = 36 * (AREA + excess) / excess**2
+    assert areas([spot()], backdrop(sensitivity=1.02 * enough)) == [AREA]
+    assert areas([spot()], backdrop(sensitivity=0.98 * enough)) == [0]
+
+
+def test_a_lesion_may_stand_out_in_one_view_only():
+    _, (record,) = draw_truth([spot(posterior=0.2)], backdrop())
+    assert record.visible == (View.ANTERIOR,)
+    assert record.area_px[View.POSTERIOR] == 0
+
+
+@pytest.mark.parametrize("region", [Region.BLADDER, Region.KIDNEY, Region.OTHER_TRACER])
+def test_a_lesion_of_which_tracer_outside_bone_hides_more_than_half_is_left_out(region):
+    # The outline's middle column holds 7 of its 45 pixels, each side 19.
+    assert areas([spot()], backdrop(organ=np.s_[:, :24], region=region)) == [AREA]
+    assert areas([spot()], backdrop(organ=np.s_[:, :25], region=region)) == [0]
+
+
+def test_bone_hides_nothing():
+    assert areas([spot()], backdrop(organ=np.s_[:], region=Region.STERNUM)) == [AREA]
+
+
+def test_the_brighter_lesion_owns_shared_pixels_whatever_the_order():
+    faint, bright = spot(col=22, factor=1.0), spot(col=26, factor=2.0)
+    labels, _ = draw_truth([faint, bright], backdrop())
+    assert (labels[View.ANTERIOR] == 2).sum() == AREA
+    owned = labels[View.ANTERIOR] == 1
+    assert 4 <= owned.sum() < AREA
+    swapped, _ = draw_truth([bright, faint], backdrop())
+    np.testing.assert_array_equal(swapped[View.ANTERIOR] == 2, owned)
+
+
+def test_what_a_brighter_neighbour_leaves_over_may_be_too_little_to_draw():
+    assert areas([spot(), spot(factor=3.0)], backdrop()) == [0, AREA]
+
+
+def test_a_lesion_at_the_edge_of_the_frame_is_cut_and_one_beyond_is_not_drawn():
+    # Half of the outline with its middle row: 19 + 7.
+    assert areas([spot(row=0), spot(row=-40), spot(col=SHAPE[1] + 30)], backdrop()) == [26, 0, 0]
