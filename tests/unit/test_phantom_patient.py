@@ -1,0 +1,276 @@
+"""Simulated patients: sides, counts, truth and its rules, in whole studies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bonescan.phantom import make_anatomy, make_patient, patient
+from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.bones import Tissue
+from bonescan.phantom.camera import VIEWS, Exposure
+from bonescan.phantom.metastases import Metastasis, make_metastases, sample_number
+from bonescan.phantom.shapes import ellipsoid
+from bonescan.study import REGIONS, Region, Side, View
+
+ORGANS = [REGIONS.index(region) for region in (Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER)]
+QUIET = Exposure(counts=1e6, scatter=0.25, scatter_mm=40, background=0.0, drift=0.0, smoothed=0.0)
+
+
+@pytest.fixture(scope="module")
+def anatomy():
+    return make_anatomy(3)
+
+
+@pytest.fixture(scope="module")
+def patients(anatomy):
+    return [make_patient(each, seed) for each in (anatomy, make_anatomy(11)) for seed in range(6)]
+
+
+def flat(phantom):
+    arrays = [*(phantom.study.counts(v) for v in View), *phantom.lesions.values(), *phantom.regions.values()]
+    return b"".join(array.tobytes() for array in arrays), phantom.table, phantom.key
+
+
+def with_one_lesion(monkeypatch, make_projection):
+    """Make the patient's only lesion: make_projection(anatomy, base, organs) -> (projection, factor)."""
+    organs = []
+
+    def add_tracer(*arguments):
+        organs[:] = original(*arguments)
+        return organs
+
+    def one(anatomy, number, base, rng):
+        projection, factor = make_projection(anatomy, base, organs)
+        return [Metastasis("humerus", Region.ARM, Side.LEFT, 12.0, 4.0, projection, factor)]
+
+    original = patient.add_tracer
+    monkeypatch.setattr(patient, "add_tracer", add_tracer)
+    monkeypatch.setattr(patient, "sample_number", lambda rng: (1, False))
+    monkeypatch.setattr(patient, "make_metastases", one)
+
+
+def test_the_same_seeds_give_the_same_bytes_and_others_do_not(anatomy):
+    first, again, other = (make_patient(anatomy, seed) for seed in (1, 1, 2))
+    assert flat(first) == flat(again)
+    assert not np.array_equal(first.study.counts(View.ANTERIOR), other.study.counts(View.ANTERIOR))
+    assert first.key != other.key
+    swapped = make_patient(replace(anatomy, seed=anatomy.seed + 1), 1)
+    assert not np.array_equal(first.study.counts(View.ANTERIOR), swapped.study.counts(View.ANTERIOR))
+
+
+def test_the_frames_are_those_of_a_whole_body_scanner(patients):
+    for phantom in patients:
+        assert 2.2 <= phantom.study.spacing.row_mm == phantom.study.spacing.col_mm <= 2.4
+        for view in View:
+            counts = phantom.study.counts(view)
+            assert counts.shape == phantom.lesions[view].shape == phantom.regions[view].shape == (1024, 256)
+            assert phantom.lesions[view].dtype == np.uint16
+            assert phantom.regions[view].dtype == np.uint8
+            np.testing.assert_array_equal(counts, np.rint(counts))
+            assert counts.min() >= 0
+            assert counts.max() <= 65535  # DICOM stores 16 bits
+            assert 0.2e6 < counts.sum() < 4e6
+
+
+def test_the_hotter_view_has_the_counts_that_were_asked_for(anatomy, monkeypatch):
+    monkeypatch.setattr(patient, "sample_exposure", lambda rng: QUIET)
+    sums = [float(make_patient(anatomy, 4).study.counts(view).sum(dtype=float)) for view in View]
+    assert max(sums) == pytest.approx(1e6, abs=5 * 1000)  # five standard deviations
+    assert 0.5e6 < min(sums) < 1e6
+
+
+def test_a_lesion_on_the_patients_left_is_on_the_right_of_the_anterior_frame_only(anatomy, monkeypatch):
+    place = anatomy.landmarks[("humeral head", Side.LEFT)]
+
+    def hottest_of_all(anatomy, base, organs):
+        projection = anatomy.camera.project(ellipsoid(place, (12, 12, 12)))
+        peak = min(projection[view].image.max() for view in VIEWS)
+        return projection, 5 * max(float(image.max()) for image in base.values()) / peak
+
+    with_one_lesion(monkeypatch, hottest_of_all)
+    phantom = make_patient(anatomy, 5)
+    rows, cols = (float(v[0]) for v in anatomy.camera.grid.pixels(place[None]))
+    assert cols > anatomy.camera.grid.col0 + 40
+    for view, col in ((View.ANTERIOR, cols), (View.POSTERIOR, 255 - cols)):
+        counts = phantom.study.counts(view)
+        hottest = np.unravel_index(counts.argmax(), counts.shape)
+        assert hottest == pytest.approx((rows, col), abs=3)
+        assert phantom.lesions[view][hottest] == 1
+        assert ndimage.center_of_mass(phantom.lesions[view] == 1) == pytest.approx((rows, col), abs=2)
+        assert REGIONS[phantom.regions[view][hottest]] is Region.ARM
+    assert phantom.table[0].visible == (View.ANTERIOR, View.POSTERIOR)
+
+
+def test_both_views_show_one_patient(anatomy):
+    phantom = make_patient(anatomy, 0)
+    front, back = phantom.study.counts(View.ANTERIOR), phantom.study.counts(View.POSTERIOR)
+    smooth = [ndimage.gaussian_filter(np.minimum(image, np.percentile(image, 99)), 3) for image in (front, back)]
+    as_is = np.corrcoef(smooth[0].ravel(), smooth[1].ravel())[0, 1]
+    mirrored = np.corrcoef(smooth[0].ravel(), smooth[1][:, ::-1].ravel())[0, 1]
+    assert mirrored > as_is
+    assert mirrored > 0.8
+
+
+def test_lesions_lie_on_their_side(patients):
+    checked = 0
+    for phantom in patients:
+        if phantom.key.startswith("phantom-000011"):
+            continue  # arms folded over the midline
+        regions = phantom.regions[View.ANTERIOR]
+        spine = np.isin(regions, [REGIONS.index(r) for r in (Region.THORACIC_SPINE, Region.LUMBAR_SPINE)])
+        midline = np.nonzero(spine)[1].mean()
+        for record in phantom.table:
+            for view in record.visible:
+                centre = np.nonzero(phantom.lesions[view] == record.number)[1].mean()
+                off = centre - (midline if view is View.ANTERIOR else 255 - midline)
+                # The sternum's ends and the necks of ribs reach over the middle a little.
+                left_is_right = 1 if view is View.ANTERIOR else -1
+                if record.side is not Side.MIDLINE:
+                    sign = left_is_right if record.side is Side.LEFT else -left_is_right
+                    assert sign * off > -4, (phantom.key, record)
+                    checked += 1
+                else:
+                    assert abs(off) < 40
+    assert checked > 20
+
+
+def test_truth_is_what_stands_out_on_the_body(patients):
+    seen = 0
+    for phantom in patients:
+        assert [record.number for record in phantom.table] == list(range(1, len(phantom.table) + 1))
+        for view in View:
+            labels, regions = phantom.lesions[view], phantom.regions[view]
+            body = ndimage.binary_dilation(ndimage.gaussian_filter(phantom.study.counts(view), 2) > 0.5, iterations=4)
+            assert not (labels.astype(bool) & ~body).any()
+            areas = np.bincount(labels.ravel(), minlength=len(phantom.table) + 1)[1:]
+            assert areas.tolist() == [record.area_px[view] for record in phantom.table]
+            assert not ((areas > 0) & (areas < 4)).any()
+            for number in np.flatnonzero(areas) + 1:
+                assert np.isin(regions[labels == number], ORGANS).mean() < 0.75
+                seen += 1
+    assert seen > 50
+
+
+def test_hot_lesions_are_hotter_than_their_surroundings_in_the_counts(patients):
+    contrasts = []
+    for phantom in patients:
+        for record in phantom.table:
+            for view in record.visible:
+                if record.contrast > 2:
+                    mask = phantom.lesions[view] == record.number
+                    ring = ndimage.binary_dilation(mask, iterations=4) & (phantom.lesions[view] == 0)
+                    counts = phantom.study.counts(view)
+                    contrasts.append(counts[mask].mean() / counts[ring].mean())
+    assert len(contrasts) > 20
+    assert np.quantile(contrasts, 0.05) > 1.1
+    assert np.median(contrasts) > 1.5
+
+
+def test_a_patient_without_lesions_has_empty_truth(anatomy, monkeypatch):
+    monkeypatch.setattr(patient, "sample_number", lambda rng: (0, False))
+    phantom = make_patient(anatomy, 1)
+    assert phantom.table == ()
+    assert not any(phantom.lesions[view].any() for view in View)
+
+
+def test_a_lesion_under_the_bladder_is_not_in_the_truth(anatomy, monkeypatch):
+    def half_the_bladder(anatomy, base, organs):
+        (bladder,) = (organ for organ in organs if organ.region is Region.BLADDER)
+        return bladder.projection, 0.6 * bladder.factor
+
+    with_one_lesion(monkeypatch, half_the_bladder)
+    monkeypatch.setattr(patient, "sample_exposure", lambda rng: QUIET)
+    phantom = make_patient(anatomy, 3)
+    assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 100
+    assert phantom.table[0].visible == ()
+    # The same lesion is drawn when no region says that it is hidden.
+    monkeypatch.setattr(patient, "_regions", lambda anatomy, organs, images, view: anatomy.regions[view])
+    assert View.ANTERIOR in make_patient(anatomy, 3).table[0].visible
+
+
+def test_the_bladder_lies_low_in_the_pelvis(patients):
+    for phantom in patients:
+        regions = phantom.regions[View.ANTERIOR]
+        bladder, lumbar, femur = (
+            np.argwhere(regions == REGIONS.index(r)) for r in (Region.BLADDER, Region.LUMBAR_SPINE, Region.FEMUR)
+        )
+        assert len(bladder) > 50
+        assert lumbar[:, 0].mean() < bladder[:, 0].mean() < femur[:, 0].mean()
+        assert bladder[:, 1].mean() == pytest.approx(lumbar[:, 1].mean(), abs=15)
+
+
+def test_a_superscan_has_a_hot_axial_skeleton_and_faint_kidneys(anatomy, monkeypatch):
+    monkeypatch.setattr(patient, "sample_exposure", lambda rng: QUIET)
+    # The map of bones is seen from the front, the posterior frame from behind.
+    regions = anatomy.regions[View.POSTERIOR][:, ::-1]
+    ratios, kidneys = {}, {}
+    for superscan in (False, True):
+        monkeypatch.setattr(patient, "sample_number", lambda rng, superscan=superscan: (0, superscan))
+        phantoms = [make_patient(anatomy, seed) for seed in range(5)]
+        counts = [phantom.study.counts(View.POSTERIOR) for phantom in phantoms]
+        axial, leg = (np.isin(regions, REGIONS.index(r)) for r in (Region.THORACIC_SPINE, Region.FEMUR))
+        ratios[superscan] = np.median([image[axial].mean() / image[leg].mean() for image in counts])
+        maps = [phantom.regions[View.POSTERIOR] for phantom in phantoms]
+        kidneys[superscan] = np.mean([(each == REGIONS.index(Region.KIDNEY)).any() for each in maps])
+    assert ratios[True] > 1.4 * ratios[False]
+    assert kidneys[True] < 0.5 < kidneys[False]
+
+
+def test_a_third_of_the_patients_have_no_lesions_and_some_have_over_twenty():
+    rng = np.random.default_rng(0)
+    drawn = [sample_number(rng) for _ in range(4000)]
+    numbers = np.array([number for number, _ in drawn])
+    assert (numbers == 0).mean() == pytest.approx(1 / 3, abs=0.025)
+    ill = numbers[numbers > 0]
+    assert (ill <= 2).mean() == pytest.approx(1 / 3, abs=0.05)
+    assert 0.05 < (ill > 20).mean() < 0.2
+    superscans = numbers[[superscan for _, superscan in drawn]]
+    assert 0.01 < len(superscans) / len(drawn) < 0.05
+    assert superscans.min() >= 30
+
+
+@pytest.fixture(scope="module")
+def metastases(anatomy):
+    base = {view: np.ones((1024, 256), dtype=np.float32) for view in VIEWS}
+    return make_metastases(anatomy, 400, base, np.random.default_rng(3))
+
+
+def test_metastases_sit_where_they_sit_in_lung_cancer(anatomy, metastases):
+    regions = [lesion.region for lesion in metastases]
+    shares = {
+        0.37: (Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE),
+        0.30: (Region.RIBS, Region.STERNUM),
+        0.19: (Region.PELVIS, Region.SACRUM),
+        0.08: (Region.FEMUR, Region.ARM, Region.LOWER_LEG),
+        0.065: (Region.SCAPULA, Region.CLAVICLE),
+        0.03: (Region.SKULL,),
+    }
+    for share, group in shares.items():
+        assert np.mean([region in group for region in regions]) == pytest.approx(share, abs=0.06), group
+    bones = {lesion.bone for lesion in metastases}
+    assert bones <= {s.bone.bone for s in anatomy.structures if s.bone.tissue is not Tissue.SMALL_BONES}
+    assert not bones & {"hand", "foot", "patella", "sacroiliac joint"}
+    assert len(bones & set(VERTEBRAE)) > 15
+
+
+def test_a_metastasis_has_the_contrast_that_it_states(metastases):
+    radii = np.array([lesion.radius_mm for lesion in metastases])
+    assert radii.min() >= 3
+    assert radii.max() <= 30
+    assert 6 < np.median(radii) < 10
+    cold = 0
+    for lesion in metastases:
+        # On even ground of 1, the larger peak of the two views is the stated contrast less 1.
+        peak = max(float(lesion.projection[view].image.max()) * lesion.factor for view in VIEWS)
+        if lesion.factor < 0:
+            cold += 1
+            assert 0.25 <= lesion.contrast <= 0.6
+            peak = min(float(lesion.projection[view].image.max()) * lesion.factor for view in VIEWS)
+        else:
+            assert 1.3 <= lesion.contrast <= 15
+        assert peak == pytest.approx(lesion.contrast - 1, rel=1e-3)
+    assert 0 < cold < 20
