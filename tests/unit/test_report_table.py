@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
@@ -18,7 +19,7 @@ def test_the_text_has_a_line_for_each_lesion_and_each_view(result):
     assert lines[2].split()[:4] == ["1", "anterior", "ribs", "right"]
     assert f"{first.measures.area_mm2:.0f} mm\u00b2" in lines[2]
     front = result.burden[View.ANTERIOR]
-    assert lines[7] == f"anterior: 2 lesions, {front.area_mm2:.0f} mm\u00b2, {front.skeleton_share:.1%} of the skeleton"
+    assert lines[7] == f"anterior: 2 lesions, {front.area_mm2:.0f} mm\u00b2, {front.skeleton_share:.2%} of the skeleton"
     assert lines[8].startswith("posterior: 3 lesions")
     assert lines[9:] == ["Research use only - not for diagnosis"]
 
@@ -27,9 +28,16 @@ def test_a_scan_without_lesions_says_so(make_result):
     lines = table_text(make_result(lesions={}, views=(View.ANTERIOR,))).splitlines()
     assert lines == [
         "scan-1: no lesion",
-        "anterior: 0 lesions, 0 mm\u00b2, 0.0% of the skeleton",
+        "anterior: 0 lesions, 0 mm\u00b2, 0.00% of the skeleton",
         "Research use only - not for diagnosis",
     ]
+
+
+def test_a_small_share_of_the_skeleton_is_not_shown_as_none(result):
+    """A lesion of 4 pixels in a skeleton of 20,000 is 0.02 %, which one decimal would show as nothing."""
+    small = replace(result.burden[View.ANTERIOR], area_px=4, skeleton_px=20_000, skeleton_share=4 / 20_000)
+    text = table_text(replace(result, burden={**result.burden, View.ANTERIOR: small}))
+    assert "0.02% of the skeleton" in text
 
 
 def test_without_spacing_areas_are_pixels(make_result):

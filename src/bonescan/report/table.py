@@ -53,7 +53,7 @@ def summary_lines(result: Result) -> list[str]:
     lines = []
     for view, burden in result.burden.items():
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2:.0f} mm\u00b2"
-        share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.1%} of the skeleton"
+        share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
         lines.append(f"{view}: {burden.lesions} lesion{'' if burden.lesions == 1 else 's'}, {area}{share}")
     return [*lines, "Research use only - not for diagnosis"]
 
