@@ -130,6 +130,26 @@ def test_another_cohort_in_the_folder_is_refused_and_kept(written, change):
     assert contents(out) == before
 
 
+@pytest.mark.parametrize("toml", [None, b"\xff\xfe"])
+def test_a_folder_that_holds_anything_else_is_refused_and_kept(tmp_path, toml):
+    """Somebody's own patient-0000 must not be taken for one that is to be made again."""
+    own = tmp_path / "patient-0000" / "scan.dcm"
+    own.parent.mkdir()
+    own.write_text("the only copy")
+    if toml is not None:
+        (tmp_path / "cohort.toml").write_bytes(toml)
+    with pytest.raises(OutputError, match="choose an empty folder"):
+        write_cohort(CohortOptions(tmp_path, 1, SEED))
+    assert own.read_text() == "the only copy"
+
+
+@pytest.mark.parametrize("count", [0, 10**12])
+def test_a_count_that_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, count):
+    with pytest.raises(OptionError, match=f"{count} patients"):
+        write_cohort(CohortOptions(tmp_path / "cohort", count, SEED))
+    assert not (tmp_path / "cohort").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):

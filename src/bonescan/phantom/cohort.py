@@ -32,6 +32,9 @@ MIXED = "mixed"
 _MIXED_STYLES = tuple(style for style in HeaderStyle if style is not HeaderStyle.NO_VIEWS)
 """The styles that `mixed` takes in turn: those that can be read without stating the views."""
 
+MOST_PATIENTS = 100_000
+"""More than this is a slip of the hand: a week of computing and 100 GB."""
+
 TABLE_COLUMNS = (
     "patient", "lesion", "bone", "region", "side", "radius_mm", "contrast", "anterior_px", "posterior_px",
 )  # fmt: skip
@@ -76,17 +79,18 @@ class _Order:
 def write_cohort(options: CohortOptions, progress: Progress = lambda done, total: None) -> CohortSummary:
     """Simulate and write a cohort; the same options give the same bytes.
 
-    Each patient's folder appears when it is complete. Raises OptionError for an unknown header style and OutputError
-    when the folder holds another cohort or cannot be written.
+    Each patient's folder appears when it is complete. Raises OptionError for an unknown header style or a count that
+    cannot be meant, and OutputError when the folder holds anything but this cohort or cannot be written.
     """
     styles = _styles(options.header)
+    if not 1 <= options.count <= MOST_PATIENTS:
+        raise OptionError(f"{options.count} patients cannot be simulated at once: state 1 to {MOST_PATIENTS}")
     out = Path(options.out)
     stated = _cohort_toml(options)
     toml = out / "cohort.toml"
-    if toml.exists() and toml.read_text(encoding="utf-8") != stated:
-        raise OutputError(f"{out} holds another cohort: choose an empty folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _refuse_what_is_not_this_cohort(out, toml, stated)
         toml.write_text(stated, encoding="utf-8")
         orders = [_Order(out, i, options.seed, styles[i % len(styles)]) for i in range(options.count)]
         rows: list[list[str]] = []
@@ -99,6 +103,15 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
     visible = {row[0] for row in rows if row[7] != "0" or row[8] != "0"}
     seen = sum(row[7] != "0" or row[8] != "0" for row in rows)
     return CohortSummary(out, options.count, options.count - len(visible), seen)
+
+
+def _refuse_what_is_not_this_cohort(out: Path, toml: Path, stated: str) -> None:
+    """Patients' folders are replaced, so that only a folder that is empty or began as this very cohort will do."""
+    if toml.exists():
+        if toml.read_bytes() != stated.encode():
+            raise OutputError(f"{out} holds another cohort: choose an empty folder")
+    elif any(not path.name.startswith(".") for path in out.iterdir()):
+        raise OutputError(f"{out} holds files that are no simulated cohort: choose an empty folder")
 
 
 def _styles(header: str) -> tuple[HeaderStyle, ...]:
