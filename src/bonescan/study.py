@@ -218,7 +218,8 @@ class ModelName:
 class Result:
     """What was found in one study. Research use only.
 
-    burden: per view. window: the rows and columns that were looked at (the whole frame, or the thorax).
+    burden: per view. window: the rows and columns that were looked at (the whole frame, or the thorax), in the
+    anterior frame; in the posterior one the columns are the mirrored ones.
     warnings: the study's own, then those of the later stages.
     """
 

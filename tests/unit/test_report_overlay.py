@@ -135,6 +135,23 @@ def test_what_was_looked_at_is_framed(make_result):
     assert (np.asarray(whole.convert("L")) != np.asarray(thorax.convert("L"))).any()
 
 
+def test_the_frame_around_what_was_looked_at_is_mirrored_in_the_posterior_view(make_result, monkeypatch):
+    """Columns 0 to 39 of the anterior frame are the patient's right, which lies on the right of the posterior one."""
+    drawn = []
+    window = (slice(60, 130), slice(0, 40))
+    bare = make_result(lesions={}, window=window)
+    layout = module._layout(bare)
+    monkeypatch.setattr(module.Sheet, "rectangle", lambda sheet, box, **how: drawn.append((box, how.get("width"))))
+    overlay(bare)
+    anterior, posterior = (box for box, width in drawn if width == 2)
+    edges = [layout.corner(view)[0] + layout.indent for view in View]
+    assert [anterior[0] - edges[0], anterior[2] + 1 - edges[0]] == [0, pytest.approx(40 * layout.zoom[1], abs=1)]
+    assert [posterior[0] - edges[1], posterior[2] + 1 - edges[1]] == [
+        pytest.approx(88 * layout.zoom[1], abs=1),
+        pytest.approx(128 * layout.zoom[1], abs=1),
+    ]
+
+
 def test_the_picture_is_a_small_palette_picture(result, tmp_path):
     write_overlay(result, tmp_path / "overlay.png")
     picture = overlay(result)

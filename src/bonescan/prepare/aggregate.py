@@ -82,6 +82,13 @@ def from_pair(
     return frames
 
 
+def window_in_view(window: tuple[slice, slice], cols: int, view: View) -> tuple[slice, slice]:
+    """Where a common window (rows, cols) of the anterior frame lies in the frame of `view` as acquired, `cols` wide."""
+    if view is View.ANTERIOR:
+        return window
+    return window[0], slice(cols - window[1].stop, cols - window[1].start)
+
+
 def _oriented(image: NDArray[Dtype], view: View) -> NDArray[Dtype]:
     """From the frame as acquired to the common orientation, or back: it is its own inverse."""
     return mirror(image) if view is View.POSTERIOR else image

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
 from bonescan.report.ink import Sheet, text_width
 from bonescan.report.placement import Field, place_numbers
@@ -154,7 +155,7 @@ def bone_window(counts: FloatImage) -> float:
 
 def _draw_region(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
     """A thin frame around what was looked at, where that is not the whole frame."""
-    rows, cols = result.window
+    rows, cols = window_in_view(result.window, result.study.shape[1], view)
     if (rows.start, rows.stop, cols.start, cols.stop) == (0, result.study.shape[0], 0, result.study.shape[1]):
         return
     corners = np.array([(rows.start - 0.5, cols.start - 0.5), (rows.stop - 0.5, cols.stop - 0.5)])
