@@ -7,7 +7,7 @@ exactly the pixels of one lesion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = ["Outline", "Thresholds", "contour_of", "delineate", "mask_of"]
 EXCLUDED_REGIONS = (Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER)
 """Tracer that is not in bone."""
 
+_MOST_SMOOTHING_PX = 20.0
 _Boxed = tuple[tuple[slice, slice], Mask]
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
@@ -57,12 +58,26 @@ class Thresholds:
             raise OptionError(f"the smallest lesion has at least 1 pixel, not min_area_px = {self.min_area_px}")
         if not 0.0 < self.split_prominence <= 1.0:
             raise OptionError(f"split_prominence must be above 0 and at most 1, not {self.split_prominence}")
-        if not 0.0 <= self.split_smoothing_px <= 20.0:
-            raise OptionError(f"split_smoothing_px must be between 0 and 20 pixels, not {self.split_smoothing_px}")
+        if not 0.0 <= self.split_smoothing_px <= _MOST_SMOOTHING_PX:
+            raise OptionError(
+                f"split_smoothing_px must be between 0 and {_MOST_SMOOTHING_PX:g} pixels, not {self.split_smoothing_px}"
+            )
         if not self.max_hole_px >= 0:
             raise OptionError(f"max_hole_px must be at least 0, not {self.max_hole_px}")
         if not 0.0 <= self.excluded_share <= 1.0:
             raise OptionError(f"excluded_share must be between 0 and 1, not {self.excluded_share}")
+
+    def at_binning(self, binning: int) -> Thresholds:
+        """These thresholds for frames of `binning` x `binning` pixels to each pixel that they were fitted on.
+
+        Lengths and areas in pixels grow, so that they stay the same in millimetres (`prepare.binning`).
+        """
+        return replace(
+            self,
+            min_area_px=self.min_area_px * binning**2,
+            split_smoothing_px=min(self.split_smoothing_px * binning, _MOST_SMOOTHING_PX),
+            max_hole_px=self.max_hole_px * binning**2,
+        )
 
     def to_dict(self) -> dict[str, float | int]:
         """The fields as JSON or TOML holds them."""

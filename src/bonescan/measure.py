@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from bonescan.delineate import Outline
 from bonescan.prediction import Prediction, RegionMap
+from bonescan.prepare.binning import binning_of
 from bonescan.study import (
     BONE_REGIONS,
     REGIONS,
@@ -28,14 +29,14 @@ from bonescan.study import (
 
 RING_PX = (2.0, 10.0)
 """The surrounding bone lies farther than the first from the lesion's pixels (its blur) and at most the second; pixels
-between centres, about 5 and 23 mm."""
+of about 2.3 mm between centres, so about 5 and 23 mm; in a finer matrix as many more pixels."""
 MIN_RING_PX = 8
 """Fewer bone pixels than this around a lesion give no contrast."""
 MIN_MIRROR_SHARE = 0.25
 """The mirrored place counts when at least this share of the lesion's pixels falls on bone there."""
 MIDLINE_BAND_MM = 10.0
 """A lesion whose mean column is at most this far from the body's midline is a midline lesion; without spacing:
-`MIDLINE_BAND_PX`."""
+`MIDLINE_BAND_PX`, likewise."""
 MIDLINE_BAND_PX = 4.0
 
 _MIDLINE_REGIONS = (
@@ -58,12 +59,14 @@ class _Surroundings:
     """One view with everything that a lesion is compared with.
 
     bone: skeleton pixels that are in no lesion. midline: column of the body's midline in each row, (rows,).
+    binning: pixels of this frame along each edge of one of about 2.3 mm.
     """
 
     counts: FloatImage
     bone: Mask
     midline: NDArray[np.float64]
     spacing: Spacing | None
+    binning: int
 
 
 def measure(
@@ -83,7 +86,11 @@ def measure(
         regions = prediction.region[view]
         on_bone = _IS_BONE[regions]
         surroundings[view] = _Surroundings(
-            study.counts(view), on_bone & ~in_lesion, midline_columns(regions, study.counts(view)), study.spacing
+            counts=study.counts(view),
+            bone=on_bone & ~in_lesion,
+            midline=midline_columns(regions, study.counts(view)),
+            spacing=study.spacing,
+            binning=binning_of(study),
         )
         burden[view] = _burden(len(own), in_lesion, on_bone, study.spacing)
     lesions = tuple(_lesion(number, outline, surroundings) for number, outline in enumerate(outlines, start=1))
@@ -137,7 +144,7 @@ def _ratio(counts: NDArray[np.float64], reference: NDArray[np.float64] | None) -
 
 def _counts_around(outline: Outline, around: _Surroundings) -> NDArray[np.float64] | None:
     """Counts of the bone in a ring around the lesion, other lesions left out; None where there is too little."""
-    inner, outer = RING_PX
+    inner, outer = (distance * around.binning for distance in RING_PX)
     margin = int(np.ceil(outer))
     rows, cols = outline.window
     wide = (
@@ -173,7 +180,7 @@ def _side(outline: Outline, around: _Surroundings) -> Side:
     """The patient's side: the anterior view shows the right on the image's left, the posterior view the left."""
     rows, cols = _pixels(outline)
     offset = float((cols - around.midline[rows]).mean())
-    band = MIDLINE_BAND_PX if around.spacing is None else MIDLINE_BAND_MM / around.spacing.col_mm
+    band = MIDLINE_BAND_PX * around.binning if around.spacing is None else MIDLINE_BAND_MM / around.spacing.col_mm
     if abs(offset) <= band:
         return Side.MIDLINE
     return Side.RIGHT if (offset < 0) == (outline.view is View.ANTERIOR) else Side.LEFT

@@ -71,7 +71,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
     options = options or Options()
     prepared = prepare(study, options.prepare_options(study), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
-    outlines = delineate(prediction, model.bundle.thresholds)
+    outlines = delineate(prediction, model.bundle.thresholds.at_binning(prepared.binning))
     lesions, burden = measure(study, outlines, prediction)
     return Result(
         study=study,

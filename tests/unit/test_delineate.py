@@ -214,3 +214,10 @@ def test_wrong_thresholds_are_refused_with_a_sentence(values, sentence):
 def test_a_senseless_prediction_is_refused(lesion, region):
     with pytest.raises(ValueError, match=r"map|views"):
         Prediction(lesion, region)
+
+
+def test_thresholds_for_a_finer_matrix_keep_their_millimetres():
+    fine = Thresholds(min_area_px=5, split_smoothing_px=1.5, max_hole_px=48).at_binning(2)
+    assert (fine.min_area_px, fine.split_smoothing_px, fine.max_hole_px) == (20, 3.0, 192)
+    assert Thresholds().at_binning(1) == Thresholds()
+    assert Thresholds(split_smoothing_px=18.0).at_binning(8).split_smoothing_px == 20.0

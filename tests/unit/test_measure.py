@@ -92,6 +92,31 @@ def test_contrast_looks_at_bone_in_a_ring_and_leaves_out_blur_lesions_and_what_i
     assert lesions[0].measures.contrast == pytest.approx(4.0)
 
 
+def test_a_twice_as_fine_matrix_changes_no_contrast_and_no_side():
+    """The ring is one of millimetres: 10 mm about the lesion of 40 counts lie 20, and farther away 5."""
+    measured = {}
+    for binning, spacing in ((1, Spacing(2.3, 2.3)), (2, Spacing(1.15, 1.15))):
+        study, prediction = body(spacing=spacing)
+        study = with_counts(
+            study,
+            View.ANTERIOR,
+            {((30, 90), (10, 34)): 5.0, ((46, 60), (16, 30)): 20.0, ((50, 56), (20, 26)): 40.0},
+        )
+        fine = {
+            view: Scan(view, np.kron(scan.counts, np.ones((binning, binning)))) for view, scan in study.scans.items()
+        }
+        regions = np.kron(prediction.region[View.ANTERIOR], np.ones((binning, binning), np.uint8))
+        nothing = np.zeros(regions.shape, np.float32)
+        found, burden = measure(
+            Study("body", fine, spacing=spacing),
+            [outline(View.ANTERIOR, (50 * binning, 20 * binning), np.ones((6 * binning, 6 * binning)))],
+            Prediction(dict.fromkeys(View, nothing), dict.fromkeys(View, regions)),
+        )
+        measured[binning] = found[0].measures.contrast, found[0].side, burden[View.ANTERIOR].area_mm2
+    assert measured[2][0] == pytest.approx(measured[1][0], rel=0.05)
+    assert measured[2][1:] == (measured[1][1], pytest.approx(measured[1][2]))
+
+
 def test_contrast_is_none_without_bone_around_and_without_counts_there():
     study, prediction = body()
     off_bone = outline(View.ANTERIOR, (5, 5), np.ones((2, 2)))
