@@ -146,6 +146,11 @@ def test_patients_not_images_are_drawn():
     assert median([1.0, 2.0, 4.0, 8.0], list("abcd"), QUICK).value == 3.0
 
 
+def test_one_patient_has_a_figure_and_no_interval():
+    for estimate in (ratio([1.0], [2.0], QUICK), ratio([1.0, 0.0], [2.0, 0.0], QUICK), median([0.5, 0.5], "aa", QUICK)):
+        assert (estimate.value, estimate.low, estimate.high) == (0.5, None, None)
+
+
 def test_paired_differences_see_what_is_paired():
     rng = np.random.default_rng(0)
     base = rng.uniform(0, 1, 50)
@@ -270,11 +275,33 @@ def test_what_is_on_one_side_only_is_named_and_not_scored(tmp_path):
     report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
     assert report["images"] == 1
     assert report["warnings"] == [
-        "1 labelled studies without a result are not scored: p2-s",
-        "1 labelled views without a result are not scored: p1-s (posterior)",
-        "1 results without labels are not scored: p9-s",
+        "not scored: 1 labelled study without a result (p2-s)",
+        "not scored: 1 labelled view without a result (p1-s posterior)",
+        "not scored: 1 result without labels (p9-s)",
     ]
-    assert "warning: 1 results without labels" in report_text(report)
+    assert report["not_scored"] == {"studies": 1, "views": 1, "results": 1}
+    text = report_text(report).splitlines()
+    assert text[0] == "1 patient, 1 scan (1 without lesions), 1 image"
+    # What a failed run left out comes before the figures that it flatters.
+    assert text[1] == "warning: not scored: 1 labelled study without a result (p2-s)"
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_results_of_scans_that_were_named_one_by_one_are_matched(tmp_path, single):
+    """`segment cohort/*/*/scan.dcm` names results after the file, with as many folders in front as they need."""
+    patients = ["p1"] if single else ["p1", "p2"]
+    for patient in patients:
+        _write_truth(tmp_path / "cohort" / patient / "s", EMPTY, EMPTY)
+        _write_labels(tmp_path / "out" / ("scan" if single else f"{patient}-s-scan"), EMPTY, EMPTY)
+    assert evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)["images"] == 2 * len(patients)
+
+
+def test_results_without_label_pictures_are_told_how_to_get_them(tmp_path):
+    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
+    (tmp_path / "out" / "p-s").mkdir(parents=True)
+    (tmp_path / "out" / "p-s" / "lesions.json").write_text("{}")
+    with pytest.raises(InputError, match="--format"):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
 
 
 def test_folders_that_cannot_be_compared_are_refused(tmp_path):
@@ -282,7 +309,7 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     with pytest.raises(InputError, match="is no folder"):
         evaluate_folders(tmp_path / "out", tmp_path / "none")
     _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
-    with pytest.raises(InputError, match="none of the 0 results belongs to one of the 1 labelled studies"):
+    with pytest.raises(InputError, match="holds no result with label pictures"):
         evaluate_folders(tmp_path / "out", tmp_path / "cohort")
     _write_labels(tmp_path / "out" / "p-s", EMPTY[:10], EMPTY)
     with pytest.raises(LabelError, match="10 x 20 pixels and its truth 20 x 20"):

@@ -3,7 +3,7 @@
 A result folder is any folder below the predictions that holds `labels_anterior.png` or `labels_posterior.png`.
 A study of the cohort is any folder below the truth that holds `truth.npz`, `anterior.json` or `posterior.json`;
 `truth.npz` is taken before the LabelMe files. They belong together by the names that `bonescan segment` gives to
-the studies of a cohort, of one patient's folder, or of a single study's folder.
+the studies of a cohort, of one patient's folder, of a single study's folder, or of its file `scan.*`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bonescan.annotate.labelme import label_image, read_labelme
 from bonescan.errors import InputError, LabelError
-from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, summarise
+from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, counted, summarise
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.study import View
@@ -29,6 +29,8 @@ from bonescan.study import View
 _LABELS = {view: f"labels_{view}.png" for view in View}
 _LABELME = {view: f"{view}.json" for view in View}
 _TRUTH = "truth.npz"
+_SCAN = "scan"
+"""The stem of a scan's file in a cohort."""
 _MOST_NAMED = 5
 
 
@@ -53,11 +55,17 @@ class ViewTruth:
 def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
     """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
 
-    A study or a view on one side only is not scored, and named in the warnings. Raises InputError when a folder does
-    not exist or nothing belongs together, and LabelError for a file that cannot be used or is of another frame.
+    A study or a view on one side only is in no figure, but counted in `not_scored` and named in the warnings. Raises
+    InputError when a folder does not exist or nothing belongs together, and LabelError for a file that cannot be used
+    or is of another frame.
     """
     results = find_results(predictions)
     studies = find_truth(truth)
+    if not results:
+        raise InputError(
+            f"{predictions} holds no result with label pictures: give the folder that segment wrote, with labels among "
+            "its --format"
+        )
     images: list[ComparedImage] = []
     unmatched: list[str] = []
     half: list[str] = []
@@ -72,19 +80,14 @@ def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None
             if (folder / _LABELS[view]).exists():
                 images.append(_compare(folder, study, view, view_truth))
             else:
-                half.append(f"{study.names[0]} ({view})")
+                half.append(f"{study.names[0]} {view}")
     if not images:
         raise InputError(
             f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies: "
             "give the folder that segment wrote for this cohort"
         )
-    report = summarise(images, bootstrap)
-    report["warnings"] = [
-        *_warning("labelled studies without a result are not scored", unmatched),
-        *_warning("labelled views without a result are not scored", half),
-        *_warning("results without labels are not scored", [folder.name for folder in set(results.values()) - used]),
-    ]
-    return report
+    spare = [folder.name for folder in set(results.values()) - used]
+    return {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare)}
 
 
 def find_results(root: Path) -> dict[str, Path]:
@@ -115,6 +118,9 @@ def find_truth(root: Path) -> list[TrueStudy]:
         names = [safe_name("-".join(below) or own), safe_name("-".join((top, *below)))]
         if last[own] == 1:
             names.append(safe_name(own))
+        names += [f"{name}-{_SCAN}" for name in names]  # the scan's file was named, not its folder
+        if len(folders) == 1:
+            names.append(_SCAN)
         patient = below[0] if below else own
         studies.append(TrueStudy(folder, patient, "/".join(below) or own, tuple(dict.fromkeys(names))))
     return studies
@@ -203,8 +209,18 @@ def _folders(root: Path, wanted: frozenset[str]) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _warning(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return [f"{len(names)} {what}: {', '.join(sorted(names)[:_MOST_NAMED])}{more}"]
+def _not_scored(studies: list[str], views: list[str], results: list[str]) -> dict[str, Any]:
+    """What is on one side only: how many in `not_scored`, and named in `warnings`."""
+    kinds = (
+        (studies, "labelled study", "without a result"),
+        (views, "labelled view", "without a result"),
+        (results, "result", "without labels"),
+    )
+    warnings = []
+    for names, noun, lack in kinds:
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        if names:
+            listed = ", ".join(sorted(names)[:_MOST_NAMED])
+            warnings.append(f"not scored: {counted(len(names), noun)} {lack} ({listed}{more})")
+    numbers = {"studies": len(studies), "views": len(views), "results": len(results)}
+    return {"not_scored": numbers, "warnings": warnings}

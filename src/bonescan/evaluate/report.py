@@ -29,7 +29,8 @@ CONVENTIONS = {
     "recall": "images without a true pixel are left out",
     "lesion": "found when a predicted lesion overlaps it or has its centroid within 4 px; each view counts on its own",
     "false_positive": "a predicted lesion that finds no true one",
-    "interval": "95 % bootstrap over patients",
+    "interval": "95 % bootstrap over patients; null for one patient",
+    "not_scored": "labelled studies and views without a result, and results without labels, are in no figure",
     "undefined": "null",
 }
 
@@ -112,8 +113,9 @@ def report_text(report: Mapping[str, Any]) -> str:
     """The report's main figures as lines of text."""
     pixel, lesion = report["pixel"], report["lesion"]
     lines = [
-        f"{report['patients']} patients, {report['scans']} scans ({report['lesion_free_scans']} without lesions), "
-        f"{report['images']} images",
+        f"{counted(report['patients'], 'patient')}, {counted(report['scans'], 'scan')} "
+        f"({report['lesion_free_scans']} without lesions), {counted(report['images'], 'image')}",
+        *(f"warning: {warning}" for warning in report.get("warnings", ())),
         "",
         _line("DSC, pooled", pixel["dsc_pooled"]),
         _line("DSC, per image", pixel["dsc"]),
@@ -129,8 +131,14 @@ def report_text(report: Mapping[str, Any]) -> str:
     for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
         rows = [_line(f"  {name}", row["sensitivity"]) for name, row in report[part].items() if row["true"]]
         lines += ["", heading, *rows] if rows else []
-    lines += ["", *(f"warning: {warning}" for warning in report.get("warnings", ()))]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 scan`, `2 scans`; a noun in -y makes -ies."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)

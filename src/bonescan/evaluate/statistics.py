@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_LEAST_PATIENTS = 2
+"""Drawing one patient anew gives the same patient: an interval without width, which would pass for certainty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
@@ -36,7 +39,10 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval; all None where it is undefined. n: what it is a mean over or a share of."""
+    """A figure with its interval; all None where it is undefined. n: what it is a mean over or a share of.
+
+    Fewer than two patients tell nothing of how patients differ: then there is a value and no interval.
+    """
 
     value: float | None
     low: float | None
@@ -92,9 +98,12 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, bootstrap: Bootstrap |
     if under.sum() == 0:
         return Estimate(None, None, None, 0)
     bootstrap = bootstrap or Bootstrap()
+    value, number = float(over.sum() / under.sum()), float(under.sum())
+    if np.count_nonzero(under) < _LEAST_PATIENTS:
+        return Estimate(value, None, None, number)
     draws = _draws(bootstrap.weights(len(over)), over, under)
     low, high = bootstrap.bounds(draws[np.isfinite(draws)])
-    return Estimate(float(over.sum() / under.sum()), low, high, float(under.sum()))
+    return Estimate(value, low, high, number)
 
 
 def paired_difference(
@@ -127,6 +136,8 @@ def median(values: ArrayLike, patients: Sequence[Any], bootstrap: Bootstrap | No
         return Estimate(None, None, None, 0)
     bootstrap = bootstrap or Bootstrap()
     names, owner = np.unique(np.asarray([str(patient) for patient in patients]), return_inverse=True)
+    if len(names) < _LEAST_PATIENTS:
+        return Estimate(float(np.median(known)), None, None, float(known.size))
     order = np.argsort(known)
     weights = bootstrap.weights(len(names))[:, owner[order]].cumsum(axis=1)
     half = weights[:, -1:] / 2
