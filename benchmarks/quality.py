@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.evaluate import ComparedImage, ImageName, compare_image, report_text, summarise
+from bonescan.evaluate import ComparedImage, ImageName, ViewTruth, compare_image, report_text, summarise
 from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, segment
@@ -56,10 +56,11 @@ def measure(work: Work) -> list[ComparedImage]:
     for seed in range(work.patients):
         phantom = make_patient(anatomy, seed)
         result = segment(phantom.study, model)
-        for view, truth in phantom.lesions.items():
+        for view, lesions in phantom.lesions.items():
+            truth = ViewTruth(lesions, phantom.regions[view], phantom.faint[view])
             scores = {lesion.id: lesion.probability for lesion in result.lesions if lesion.view is view}
             name = ImageName(f"anatomy-{work.anatomy_seed}", phantom.key, view)
-            images.append(compare_image(name, result.labels(view), truth, scores, phantom.regions[view]))
+            images.append(compare_image(name, result.labels(view), truth, scores))
     return images
 
 

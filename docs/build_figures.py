@@ -65,6 +65,7 @@ def readme_figures() -> str:
         ("lesion sensitivity", measured(lesion["sensitivity"]), "0.85", "quality"),
         ("lesion precision", measured(lesion["precision"]), "", "quality"),
         ("false positives a scan (both views)", measured(lesion["false_positives_per_scan"]), "0.5", "quality"),
+        ("marks on faint lesions a scan, set aside", measured(lesion["on_faint_per_scan"]), "", "quality"),
         ("false positives a lesion-free scan", measured(lesion["false_positives_per_lesion_free_scan"]), "", "quality"),
         ("thoracic window holds the thorax", held, "98 %", "thorax_crop"),
         ("one study, whole process", f"{speed['cold_s']['median']:.2f} s", "2 s", "speed"),

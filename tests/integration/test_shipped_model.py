@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bonescan.bundle import WEIGHTS
-from bonescan.evaluate import ImageName, compare_image, summarise
+from bonescan.evaluate import ImageName, ViewTruth, compare_image, summarise
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import load_model, segment
 from bonescan.prepare import prepare
@@ -54,9 +54,10 @@ def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
     images = []
     for phantom in phantoms:
         result = segment(phantom.study, model)
-        for view, truth in phantom.lesions.items():
+        for view, lesions in phantom.lesions.items():
+            truth = ViewTruth(lesions, phantom.regions[view], phantom.faint[view])
             name = ImageName(phantom.key, phantom.key, view)
-            images.append(compare_image(name, result.labels(view), truth, {}, phantom.regions[view]))
+            images.append(compare_image(name, result.labels(view), truth))
     report = summarise(images)
     assert report["lesion"]["sensitivity"]["value"] > 0.6
     assert report["lesion"]["false_positives_per_scan"]["value"] < 2

@@ -187,11 +187,12 @@ def test_both_forms_of_the_truth_are_the_phantoms_own(phantom, tmp_path):
     folder = tmp_path / "study"
     write_patient(phantom, folder, Header())
     truth = read_truth(folder)
-    assert truth.keys() == {f"{what}_{view}" for what in ("lesions", "regions") for view in View}
+    assert truth.keys() == {f"{what}_{view}" for what in ("lesions", "faint", "regions") for view in View}
     for view in View:
         assert truth[f"lesions_{view}"].dtype == np.uint16
         assert truth[f"regions_{view}"].dtype == np.uint8
         np.testing.assert_array_equal(truth[f"lesions_{view}"], phantom.lesions[view])
+        np.testing.assert_array_equal(truth[f"faint_{view}"], phantom.faint[view])
         np.testing.assert_array_equal(truth[f"regions_{view}"], phantom.regions[view])
         drawn = label_image(read_labelme(folder / f"{view}.json"))
         numbers = np.unique(phantom.lesions[view])[1:]

@@ -15,6 +15,7 @@ from bonescan.evaluate import (
     ImageName,
     LesionCounts,
     PixelCounts,
+    ViewTruth,
     compare_image,
     count_pixels,
     evaluate_folders,
@@ -166,7 +167,20 @@ def test_paired_differences_see_what_is_paired():
 
 
 def _compared(patient, predicted, truth, regions=None, scores=None, view=View.ANTERIOR):
-    return compare_image(ImageName(patient, "s", view), predicted, truth, scores, regions)
+    return compare_image(ImageName(patient, "s", view), predicted, ViewTruth(truth, regions), scores)
+
+
+def test_a_mark_on_a_faint_lesion_is_neither_right_nor_wrong():
+    truth, faint = _picture((1, 0, 0, 3)), _picture((1, 10, 10, 3), (2, 3, 3, 2)) > 0
+    # The first finds the true lesion and touches a faint one; the second touches a faint one only; the third nothing.
+    predicted = _picture((1, 0, 0, 4), (2, 11, 11, 3), (3, 0, 15, 2))
+    image = compare_image(ImageName("a", "s", View.ANTERIOR), predicted, ViewTruth(truth, None, faint))
+    assert image.on_faint == 1
+    assert image.match.counts() == LesionCounts(true=1, found=1, predicted=2, correct=1)
+    assert (image.pixels.true_positive, image.pixels.predicted) == (9, 16 + 4)
+    lesion = summarise([image], QUICK)["lesion"]
+    assert lesion["false_positives_per_scan"]["value"] == 1.0
+    assert lesion["on_faint_per_scan"]["value"] == 1.0
 
 
 def test_the_report_of_a_small_cohort_by_hand():

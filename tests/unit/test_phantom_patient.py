@@ -36,21 +36,30 @@ def flat(phantom):
 
 
 def with_one_lesion(monkeypatch, make_projection):
-    """Make the patient's only lesion: make_projection(anatomy, base, organs) -> (projection, factor)."""
-    organs = []
-
-    def add_tracer(*arguments):
-        organs[:] = original(*arguments)
-        return organs
+    """Make the patient's only lesion: make_projection(anatomy, base) -> (projection, factor)."""
 
     def one(anatomy, number, base, rng):
-        projection, factor = make_projection(anatomy, base, organs)
+        projection, factor = make_projection(anatomy, base)
         return [Metastasis("humerus", Region.ARM, Side.LEFT, 12.0, 4.0, projection, factor)]
 
-    original = patient.add_tracer
-    monkeypatch.setattr(patient, "add_tracer", add_tracer)
     monkeypatch.setattr(patient, "sample_number", lambda rng: (1, False))
     monkeypatch.setattr(patient, "make_metastases", one)
+
+
+def organs_of(anatomy, seed, monkeypatch):
+    """What `add_tracer` gives a patient without lesions."""
+    seen = []
+
+    def add_tracer(*arguments):
+        seen.extend(original(*arguments))
+        return seen
+
+    original = patient.add_tracer
+    with monkeypatch.context() as patch:
+        patch.setattr(patient, "add_tracer", add_tracer)
+        patch.setattr(patient, "sample_number", lambda rng: (0, False))
+        make_patient(anatomy, seed)
+    return seen
 
 
 def test_the_same_seeds_give_the_same_bytes_and_others_do_not(anatomy):
@@ -86,7 +95,7 @@ def test_the_hotter_view_has_the_counts_that_were_asked_for(anatomy, monkeypatch
 def test_a_lesion_on_the_patients_left_is_on_the_right_of_the_anterior_frame_only(anatomy, monkeypatch):
     place = anatomy.landmarks[("humeral head", Side.LEFT)]
 
-    def hottest_of_all(anatomy, base, organs):
+    def hottest_of_all(anatomy, base):
         projection = anatomy.camera.project(ellipsoid(place, (12, 12, 12)))
         peak = min(projection[view].image.max() for view in VIEWS)
         return projection, 5 * max(float(image.max()) for image in base.values()) / peak
@@ -178,11 +187,8 @@ def test_a_patient_without_lesions_has_empty_truth(anatomy, monkeypatch):
 
 
 def test_a_lesion_under_the_bladder_is_not_in_the_truth(anatomy, monkeypatch):
-    def half_the_bladder(anatomy, base, organs):
-        (bladder,) = (organ for organ in organs if organ.region is Region.BLADDER)
-        return bladder.projection, 0.6 * bladder.factor
-
-    with_one_lesion(monkeypatch, half_the_bladder)
+    (bladder,) = (organ for organ in organs_of(anatomy, 3, monkeypatch) if organ.region is Region.BLADDER)
+    with_one_lesion(monkeypatch, lambda anatomy, base: (bladder.projection, 0.6 * bladder.factor))
     monkeypatch.setattr(patient, "sample_exposure", lambda rng: QUIET)
     phantom = make_patient(anatomy, 3)
     assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,11 +32,21 @@ def backdrop(under=1.0, sensitivity=1000.0, organ=np.s_[0:0], region=Region.BLAD
     regions = np.zeros(SHAPE, dtype=np.uint8)
     regions[organ] = REGIONS.index(region)
     even = {view: np.full(SHAPE, under, dtype=np.float32) for view in VIEWS}
-    return Backdrop(even, np.full(SHAPE, sensitivity, dtype=np.float32), dict.fromkeys(VIEWS, regions))
+    return Backdrop(even, even, np.full(SHAPE, sensitivity, dtype=np.float32), dict.fromkeys(VIEWS, regions))
+
+
+def draw(lesions, ground):
+    """The truth against a backdrop on which the lesions themselves lie, too."""
+    over = {view: image.copy() for view, image in ground.under.items()}
+    for lesion in lesions:
+        for view in VIEWS:
+            lesion.projection[view].add_to(over[view], lesion.factor)
+    return draw_truth(lesions, replace(ground, over=over))
 
 
 def areas(lesions, ground):
-    labels, table = draw_truth(lesions, ground)
+    truth = draw(lesions, ground)
+    labels, table = truth.lesions, truth.table
     for view in VIEWS:
         counted = np.bincount(labels[view].ravel(), minlength=len(lesions) + 1)[1:]
         assert [record.area_px[view] for record in table] == counted.tolist()
@@ -43,7 +55,8 @@ def areas(lesions, ground):
 
 
 def test_a_lesion_is_what_lies_above_45_per_cent_of_its_peak():
-    labels, (record,) = draw_truth([spot()], backdrop())
+    truth = draw([spot()], backdrop())
+    labels, (record,) = truth.lesions, truth.table
     rows, cols = np.indices(SHAPE)
     expected = (rows - 30) ** 2 + (cols - 24) ** 2 <= 14
     assert expected.sum() == AREA
@@ -55,9 +68,9 @@ def test_a_lesion_is_what_lies_above_45_per_cent_of_its_peak():
 
 
 def test_no_lesion_no_truth():
-    labels, table = draw_truth([], backdrop())
-    assert table == ()
-    assert not any(image.any() for image in labels.values())
+    truth = draw([], backdrop())
+    assert truth.table == ()
+    assert not any(image.any() for image in (*truth.lesions.values(), *truth.faint.values()))
 
 
 @pytest.mark.parametrize(("factor", "seen"), [(0.34, False), (0.36, True), (-0.34, False), (-0.36, True)])
@@ -77,9 +90,22 @@ def test_a_lesion_stands_out_against_counting_noise():
 
 
 def test_a_lesion_may_stand_out_in_one_view_only():
-    _, (record,) = draw_truth([spot(posterior=0.2)], backdrop())
+    truth = draw([spot(posterior=0.2)], backdrop())
+    (record,) = truth.table
     assert record.visible == (View.ANTERIOR,)
     assert record.area_px[View.POSTERIOR] == 0
+    assert not truth.faint[View.ANTERIOR].any()
+    assert truth.faint[View.POSTERIOR].sum() == AREA
+
+
+@pytest.mark.parametrize(("factor", "pixels"), [(0.36, 0), (0.34, AREA), (0.11, AREA), (0.09, 0)])
+def test_a_lesion_that_does_not_stand_out_and_can_be_seen_is_faint(factor, pixels):
+    assert draw([spot(factor=factor)], backdrop()).faint[View.ANTERIOR].sum() == pixels
+
+
+def test_a_lesion_beside_a_hotter_one_must_stand_out_from_it():
+    # Where it peaks, its neighbour adds 3 exp(-2 / 9) = 2.4 to the ground of 1: a contrast of 0.29, not of 1.
+    assert areas([spot(col=22), spot(col=24, factor=3.0)], backdrop()) == [0, AREA]
 
 
 @pytest.mark.parametrize("region", [Region.BLADDER, Region.KIDNEY, Region.OTHER_TRACER])
@@ -94,12 +120,12 @@ def test_bone_hides_nothing():
 
 
 def test_the_brighter_lesion_owns_shared_pixels_whatever_the_order():
-    faint, bright = spot(col=22, factor=1.0), spot(col=26, factor=2.0)
-    labels, _ = draw_truth([faint, bright], backdrop())
+    faint, bright = spot(col=18, factor=1.0), spot(col=24, factor=2.0)
+    labels = draw([faint, bright], backdrop()).lesions
     assert (labels[View.ANTERIOR] == 2).sum() == AREA
     owned = labels[View.ANTERIOR] == 1
     assert 4 <= owned.sum() < AREA
-    swapped, _ = draw_truth([bright, faint], backdrop())
+    swapped = draw([bright, faint], backdrop()).lesions
     np.testing.assert_array_equal(swapped[View.ANTERIOR] == 2, owned)
 
 

@@ -9,7 +9,7 @@ import pytest
 from bonescan import phantom
 from bonescan.prepare import Normalisation
 from bonescan.study import Scan, Study, View
-from bonescan.train.cases import pair_counts, pair_labels
+from bonescan.train.cases import FAINT, drawn, pair_counts, pair_labels
 from bonescan.train.config import PhantomConfig
 from bonescan.train.phantoms import patient_seed, phantom_split
 
@@ -21,6 +21,7 @@ class StandIn:
     key: str
     study: Study
     lesions: dict
+    faint: dict
     regions: dict
 
 
@@ -32,7 +33,9 @@ def stand_in(anatomy: int, seed: int) -> StandIn:
     lesions[View.POSTERIOR][10:14, 2:5] = 1
     regions = {view: (lesion * 4).astype(np.uint8) for view, lesion in lesions.items()}
     study = Study("s", {view: Scan(view, image) for view, image in counts.items()})
-    return StandIn(f"p-{anatomy}-{seed}", study, lesions, regions)
+    faint = {view: np.zeros(SHAPE, dtype=bool) for view in View}
+    faint[View.POSTERIOR][13:20, 2:5] = True
+    return StandIn(f"p-{anatomy}-{seed}", study, lesions, faint, regions)
 
 
 @pytest.fixture
@@ -91,7 +94,9 @@ def test_a_case_holds_the_posterior_view_mirrored(config):
     np.testing.assert_array_equal(case.counts[1], truth.study.counts(View.POSTERIOR)[:, ::-1])
     assert not case.lesions[0].any()
     assert np.argwhere(case.lesions[1])[:, 1].min() == SHAPE[1] - 5
-    np.testing.assert_array_equal(case.regions, case.lesions * 4)
+    np.testing.assert_array_equal(case.regions, drawn(case.lesions) * 4)
+    # What is drawn is not faint, and a faint lesion is none that training looks for.
+    assert np.flatnonzero((case.lesions[1] == FAINT).any(axis=1)).tolist() == [14, 15, 16, 17, 18, 19]
     assert case.facts.lesion_rows == (12,)
     assert case.facts.group == "anatomy-10"
 
@@ -121,7 +126,7 @@ def test_counts_beyond_sixteen_bits_are_held_at_the_largest():
 
 def test_lesions_beyond_a_byte_stay_lesions():
     labels = np.array([[0, 1, 300]], dtype=np.uint16)
-    assert pair_labels({View.ANTERIOR: labels}, (1, 3)).tolist() == [[[0, 1, 255]], [[0, 0, 0]]]
+    assert pair_labels({View.ANTERIOR: labels}, (1, 3)).tolist() == [[[0, 1, 254]], [[0, 0, 0]]]
 
 
 def test_a_cohort_is_read_with_its_labels(tmp_path):

@@ -3,7 +3,7 @@
 from bonescan.evaluate.cohort import evaluate_folders
 from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions
 from bonescan.evaluate.pixel import PixelCounts, count_pixels
-from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, report_text, summarise
+from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, report_text, summarise
 from bonescan.evaluate.statistics import Bootstrap, Difference, Estimate, paired_difference, ratio, summary
 
 evaluate = evaluate_folders
@@ -17,6 +17,7 @@ __all__ = [
     "LesionCounts",
     "LesionMatch",
     "PixelCounts",
+    "ViewTruth",
     "compare_image",
     "count_pixels",
     "evaluate",

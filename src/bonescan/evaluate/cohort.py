@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bonescan.annotate.labelme import label_image, read_labelme
 from bonescan.errors import InputError, LabelError
-from bonescan.evaluate.report import ComparedImage, ImageName, compare_image, counted, summarise
+from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, counted, summarise
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.study import View
@@ -42,14 +42,6 @@ class TrueStudy:
     patient: str
     study: str
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ViewTruth:
-    """The truth of one view: lesion numbers (rows, cols), 0 = none, and the region map where there is one."""
-
-    lesions: NDArray[Any]
-    regions: NDArray[Any] | None
 
 
 def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
@@ -131,7 +123,7 @@ def read_truth(folder: Path) -> dict[View, ViewTruth]:
     if (folder / _TRUTH).exists():
         return _read_npz(folder / _TRUTH)
     labelled = {view: folder / name for view, name in _LABELME.items() if (folder / name).exists()}
-    return {view: ViewTruth(label_image(read_labelme(path)), None) for view, path in labelled.items()}
+    return {view: ViewTruth(label_image(read_labelme(path))) for view, path in labelled.items()}
 
 
 def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> ComparedImage:
@@ -142,7 +134,7 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
             f"{truth.lesions.shape[0]} x {truth.lesions.shape[1]}: give results of the same scans"
         )
     name = ImageName(study.patient, study.study, view)
-    return compare_image(name, predicted, truth.lesions, _read_scores(folder / "lesions.json"), truth.regions)
+    return compare_image(name, predicted, truth, _read_scores(folder / "lesions.json"))
 
 
 def _read_npz(path: Path) -> dict[View, ViewTruth]:
@@ -164,7 +156,12 @@ def _read_npz(path: Path) -> dict[View, ViewTruth]:
             raise LabelError(
                 f"regions_{view} in {path.name} of {path.parent.name} does not fit the lesions: write it again"
             )
-        truth[view] = ViewTruth(lesions, regions)
+        faint = stored.get(f"faint_{view}")
+        if faint is not None and (faint.shape != lesions.shape or faint.dtype.kind not in "bui"):
+            raise LabelError(
+                f"faint_{view} in {path.name} of {path.parent.name} does not fit the lesions: write it again"
+            )
+        truth[view] = ViewTruth(lesions, regions, faint)
     if not truth:
         raise LabelError(
             f"{path.name} of {path.parent.name} holds no lesions_anterior or lesions_posterior: write it again"

@@ -28,7 +28,9 @@ CONVENTIONS = {
     "cpa": "precision by pixel; images without a predicted pixel are left out",
     "recall": "images without a true pixel are left out",
     "lesion": "found when a predicted lesion overlaps it or has its centroid within 4 px; each view counts on its own",
-    "false_positive": "a predicted lesion that finds no true one",
+    "false_positive": "a predicted lesion that finds no true one, those on faint lesions apart",
+    "faint": "where the truth knows of a lesion that does not stand out in a view, a predicted lesion that touches it "
+    "and finds no true one is set aside: neither right nor wrong, in pixels and in lesions; they are counted",
     "interval": "95 % bootstrap over patients; null for one patient",
     "not_scored": "labelled studies and views without a result, and results without labels, are in no figure",
     "undefined": "null",
@@ -42,7 +44,8 @@ class ComparedImage:
     """One view of one study, prediction against truth.
 
     true_regions, predicted_regions: what each true and each predicted lesion mainly lies on by the true region map, an
-    index into REGIONS; None where the truth has no such map.
+    index into REGIONS; None where the truth has no such map. on_faint: predicted lesions that were set aside, being on
+    lesions that do not stand out.
     """
 
     patient: str
@@ -50,6 +53,7 @@ class ComparedImage:
     view: View
     pixels: PixelCounts
     match: LesionMatch
+    on_faint: int = 0
     true_regions: NDArray[np.int64] | None = None
     predicted_regions: NDArray[np.int64] | None = None
 
@@ -63,27 +67,50 @@ class ImageName:
     view: View
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewTruth:
+    """The truth of one view, as acquired, each (rows, cols).
+
+    lesions: lesion numbers, 0 = none. regions: values of REGIONS, None where it is not known. faint: boolean, pixels of
+    lesions that do not stand out, None where there is no such knowledge.
+    """
+
+    lesions: NDArray[Any]
+    regions: NDArray[Any] | None = None
+    faint: NDArray[Any] | None = None
+
+
 def compare_image(
-    name: ImageName,
-    predicted: NDArray[Any],
-    truth: NDArray[Any],
-    scores: Mapping[int, float] | None = None,
-    regions: NDArray[Any] | None = None,
+    name: ImageName, predicted: NDArray[Any], truth: ViewTruth, scores: Mapping[int, float] | None = None
 ) -> ComparedImage:
     """Compare two label pictures (rows, cols), 0 = background.
 
-    scores: of the predicted lesions by number. regions: the true region map. Raises ValueError for two shapes.
+    scores: of the predicted lesions by number. Raises ValueError for two shapes.
     """
-    match = match_lesions(predicted, truth, scores)
+    match = match_lesions(predicted, truth.lesions, scores)
+    on_faint = _on_faint(match, predicted, truth.faint)
+    if on_faint.size:
+        predicted = np.where(np.isin(predicted, on_faint), 0, predicted)
+        match = match_lesions(predicted, truth.lesions, scores)
+    regions = truth.regions
     return ComparedImage(
         patient=name.patient,
         study=name.study,
         view=name.view,
-        pixels=count_pixels(predicted, truth),
+        pixels=count_pixels(predicted, truth.lesions),
         match=match,
-        true_regions=None if regions is None else _regions_of(match.true_ids, truth, regions),
+        on_faint=len(on_faint),
+        true_regions=None if regions is None else _regions_of(match.true_ids, truth.lesions, regions),
         predicted_regions=None if regions is None else _regions_of(match.predicted_ids, predicted, regions),
     )
+
+
+def _on_faint(match: LesionMatch, predicted: NDArray[Any], faint: NDArray[Any] | None) -> NDArray[np.int64]:
+    """The predicted lesions that find no true one and touch a faint one."""
+    if faint is None:
+        return np.zeros(0, dtype=np.int64)
+    alone = match.predicted_ids[~match.finds.any(axis=1)]
+    return alone[np.isin(alone, predicted[faint > 0])]
 
 
 def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = None) -> dict[str, Any]:
@@ -127,6 +154,7 @@ def report_text(report: Mapping[str, Any]) -> str:
         _line("lesion F1", lesion["f1"]),
         _line("false positives a scan", lesion["false_positives_per_scan"]),
         _line("false positives a lesion-free scan", lesion["false_positives_per_lesion_free_scan"]),
+        _line("marks on faint lesions a scan", lesion["on_faint_per_scan"]),
     ]
     for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
         rows = [_line(f"  {name}", row["sensitivity"]) for name, row in report[part].items() if row["true"]]
@@ -171,6 +199,9 @@ class _Tables:
             before = totals.get(key, _ScanTotals(*key, PixelCounts(), LesionCounts()))
             totals[key] = _ScanTotals(*key, before.pixels + image.pixels, before.lesions + image.match.counts())
         self.scans = list(totals.values())
+        self.on_faint = dict.fromkeys(totals, 0)
+        for image in images:
+            self.on_faint[(image.patient, image.study)] += image.on_faint
 
     def ratio(self, terms: Iterable[tuple[str, float, float]]) -> dict[str, Any]:
         """Estimate sum over sum from (patient, numerator, denominator) terms."""
@@ -222,6 +253,7 @@ def _lesion_section(tables: _Tables, free: Sequence[_ScanTotals]) -> dict[str, A
         "false_positives_per_lesion_free_scan": tables.ratio(
             (scan.patient, scan.lesions.false_positives, 1) for scan in free
         ),
+        "on_faint_per_scan": tables.ratio((patient, on_faint, 1) for (patient, _), on_faint in tables.on_faint.items()),
         "lesion_free_scans_left_empty": tables.ratio((scan.patient, scan.lesions.predicted == 0, 1) for scan in free),
     }
 

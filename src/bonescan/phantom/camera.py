@@ -166,7 +166,7 @@ class Exposure:
     counts: wanted in the hotter view, before drift and air. scatter: share of the primary. scatter_mm: its spread
     (standard deviation). background: counts in air over those of the median body pixel. drift: relative change of
     sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
-    0 = none.
+    0 = none. length: where the scan ended, as a share of the way to the toes, 1 = at the end of the frame.
     """
 
     counts: float
@@ -175,6 +175,7 @@ class Exposure:
     background: float
     drift: float
     smoothed: float
+    length: float = 1.0
 
 
 def sample_exposure(rng: Generator) -> Exposure:
@@ -186,6 +187,7 @@ def sample_exposure(rng: Generator) -> Exposure:
         background=float(np.exp(rng.uniform(np.log(0.004), np.log(0.035)))),
         drift=float(rng.normal(0, 0.04)),
         smoothed=float(rng.uniform(0.5, 0.9)) if rng.random() < 0.12 else 0.0,
+        length=float(rng.uniform(0.62, 0.97)) if rng.random() < 0.08 else 1.0,
     )
 
 

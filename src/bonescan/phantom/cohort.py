@@ -83,6 +83,8 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
     cannot be meant, and OutputError when the folder holds anything but this cohort or cannot be written.
     """
     styles = _styles(options.header)
+    if options.seed < 0:
+        raise OptionError(f"the seed is {options.seed}: state 0 or more")
     if not 1 <= options.count <= MOST_PATIENTS:
         raise OptionError(f"{options.count} patients cannot be simulated at once: state 1 to {MOST_PATIENTS}")
     out = Path(options.out)
@@ -162,6 +164,7 @@ def write_patient(phantom: Phantom, folder: Path, header: Header) -> None:
     for view in View:
         write_labelme(folder / f"{view}.json", from_label_image(phantom.lesions[view], f"{view}.png"))
     arrays: dict[str, Any] = {f"lesions_{view}": phantom.lesions[view] for view in View}
+    arrays |= {f"faint_{view}": phantom.faint[view] for view in View}
     arrays |= {f"regions_{view}": phantom.regions[view] for view in View}
     np.savez_compressed(folder / "truth.npz", **arrays)
 

@@ -89,6 +89,7 @@ def peak_ratio(projection: Projection, base: Images) -> tuple[float, float]:
     best, peak = 0.0, 0.0
     for view in VIEWS:
         patch = projection[view]
+        peak = max(peak, float(patch.image.max()))  # also where it lies off the frame
         rows, cols, prows, pcols = patch.window(base[view].shape)
         image = patch.image[prows, pcols]
         if not image.size:
@@ -96,7 +97,6 @@ def peak_ratio(projection: Projection, base: Images) -> tuple[float, float]:
         place = np.unravel_index(int(image.argmax()), image.shape)
         under = float(base[view][rows, cols][place])
         best = max(best, float(image[place]) / max(under, 1e-3))
-        peak = max(peak, float(image[place]))
     return best, peak
 
 

@@ -88,8 +88,9 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     cloud = bone.cloud
     weights = cloud.weights.copy()
     if bone.tissue is Tissue.SHAFT:  # metastases of long bones sit near the trunk
-        z = cloud.points[:, 2]
-        weights *= np.interp(z, [z.min(), (z.min() + z.max()) / 2, z.max()], [1.0, 0.4, 0.08])
+        joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.ARM else "hip joint", bone.side)]
+        away = np.linalg.norm(cloud.points - joint, axis=1)
+        weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
     centre = cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]
     radius = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.5)), 3.0, 30.0))
     stretch = (
@@ -103,6 +104,6 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     unit, _ = peak_ratio(projection, base)
     if unit <= 0:
         return None
-    cold = rng.random() < 0.012 and radius > 9
+    cold = rng.random() < 0.03 and radius > 9
     contrast = float(rng.uniform(0.25, 0.6)) if cold else float(np.clip(1.3 + rng.lognormal(0.25, 0.85), 1.3, 15.0))
     return Metastasis(bone.bone, bone.region, bone.side, radius, contrast, projection, (contrast - 1) / unit)

@@ -188,7 +188,7 @@ class Posture:
             points = turn(points, wrist, 1, sign * arm.hand)
         if segment is not Segment.UPPER_ARM:
             points = turn(points, elbow, 1, sign * arm.elbow)
-            points = turn(points, elbow, 0, arm.forward)
+            points = turn(points, elbow, 0, -arm.forward)
         points = turn(points, shoulder, 1, sign * arm.abduction)
         return self._rigid(points, shoulder)
 

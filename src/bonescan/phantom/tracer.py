@@ -113,11 +113,14 @@ def _injection(scene: _Scene) -> Iterator[Organ]:
         )
     )
     place = scene.anatomy.landmarks[(name, side)] + rng.normal(0, 9, 3)
-    if rng.random() < 0.05:
-        (place,) = scene.trunk((rng.choice([-1, 1]) * 70.0, 92, 305))  # a port under the skin of the chest
+    port = rng.random() < 0.05
+    if port:
+        (place,) = scene.trunk((rng.choice([-1, 1]) * 70.0, 92, 305))  # under the skin of the chest
     radii = np.exp(rng.uniform(np.log(3), np.log(20))) * np.exp(rng.normal(0, 0.35, 3))
     level = scene.log_uniform(2.0, 150.0)
     yield scene.add_level(Region.OTHER_TRACER, make_blob(place, radii, np.eye(3), rng, irregular=0.9).filled(), level)
+    if port or name == "midfoot":
+        return
     if rng.random() < 0.25:
         shoulder = scene.anatomy.landmarks[("glenohumeral joint", side)]
         middle = (place + shoulder) / 2 + rng.normal(0, 10, 3)

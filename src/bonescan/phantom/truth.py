@@ -1,5 +1,8 @@
 """What a physician would outline of the lesions: the truth of a view.
 
+Between the lesions that stand out and those that nobody could see lie faint ones: who knows of such a lesion from
+the other view would mark it, who does not would not. They are kept apart, as neither lesion nor background.
+
 A lesion's outline is its own noise-free projection above a share of its maximum, in each view in which it stands
 out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer.
 """
@@ -16,7 +19,7 @@ from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import BONE_REGIONS, REGIONS, LabelImage, Region, Side, View  # noqa: F401 - goes with the next change here
+from bonescan.study import BONE_REGIONS, LabelImage, Mask, Region, Side, View
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
@@ -26,6 +29,8 @@ MIN_SIGMAS = 6.0
 """Excess counts of the outline over their counting noise, below which nobody could tell it from noise."""
 MIN_AREA = 4
 """Pixels."""
+FAINT_CONTRAST, FAINT_SIGMAS = 0.1, 2.0
+"""The same for a faint lesion: below these it is not there for anybody."""
 MOST_HIDDEN = 0.5
 """Share of an outline that may lie on tracer outside bone."""
 
@@ -57,63 +62,107 @@ class LesionRecord:
 class Backdrop:
     """What lesions are seen against, from the front in both views.
 
-    under: noise-free images without lesions. sensitivity: counts per pixel per unit of image. regions: the region maps.
+    under: noise-free images without lesions. over: the same with all of them. sensitivity: counts per pixel per unit of
+    image, 0 where nothing was counted. regions: the region maps.
     """
 
     under: Images
+    over: Images
     sensitivity: Map
     regions: Mapping[View, RegionMap]
 
 
-def outline(lesion: Metastasis, view: View, backdrop: Backdrop) -> tuple[tuple[slice, slice], Map] | None:
-    """Where a lesion would be drawn in one view, or None where it does not stand out.
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """A lesion in one view: its window, its own image with 0 outside the outline, and how well it shows.
 
-    Returns (window, the lesion's own image with 0 outside the outline).
+    contrast: its peak over what lies under it there, other lesions included. sigmas: its counts over their noise.
     """
+
+    window: tuple[slice, slice]
+    excess: Map
+    contrast: float
+    sigmas: float
+    hidden: bool
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether a physician would draw it in this view."""
+        return not self.hidden and self.contrast >= MIN_CONTRAST and self.sigmas >= MIN_SIGMAS
+
+    @property
+    def faint(self) -> bool:
+        """Whether it does not stand out, and yet can be seen by who knows of it."""
+        return not self.stands_out and self.contrast >= FAINT_CONTRAST and self.sigmas >= FAINT_SIGMAS
+
+
+def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint | None:
+    """Where a lesion would be drawn in one view, and how well it shows; None where the frame has none of it."""
     patch = lesion.projection[view]
-    rows, cols, prows, pcols = patch.window(backdrop.sensitivity.shape)
-    excess = patch.image[prows, pcols] * abs(lesion.factor)
+    window = (rows, cols) = patch.window(backdrop.sensitivity.shape)[:2]
+    excess = patch.image[patch.window(backdrop.sensitivity.shape)[2:]] * abs(lesion.factor)
     if not excess.size or excess.max() <= 0:
         return None
     inside = excess > OUTLINE * excess.max()
-    under, sensitivity = backdrop.under[view][rows, cols], backdrop.sensitivity[rows, cols]
-    place = np.unravel_index(int(excess.argmax()), excess.shape)
-    if inside.sum() < MIN_AREA or excess[place] < MIN_CONTRAST * under[place]:
+    if inside.sum() < MIN_AREA:
         return None
+    # Another lesion is part of what a hot one must stand out from.
+    under = backdrop.under[view][rows, cols]
+    if lesion.factor > 0:
+        under = np.maximum(under, backdrop.over[view][rows, cols] - excess)
+    sensitivity = backdrop.sensitivity[rows, cols]
+    place = np.unravel_index(int(excess.argmax()), excess.shape)
     counts = float((sensitivity * excess)[inside].sum())
     noise = np.sqrt(float((sensitivity * (under + excess))[inside].sum()))
-    hidden = (backdrop.regions[view][rows, cols][inside] >= _FIRST_ORGAN).mean()
-    if counts < MIN_SIGMAS * noise or hidden > MOST_HIDDEN:
-        return None
-    return (rows, cols), np.where(inside, excess, np.float32(0))
+    return Footprint(
+        window,
+        np.where(inside, excess, np.float32(0)),
+        contrast=float(excess[place] / max(float(under[place]), 1e-6)),
+        sigmas=counts / noise if noise > 0 else 0.0,
+        hidden=bool((backdrop.regions[view][rows, cols][inside] >= _FIRST_ORGAN).mean() > MOST_HIDDEN),
+    )
 
 
-def draw_truth(
-    lesions: list[Metastasis], backdrop: Backdrop
-) -> tuple[dict[View, LabelImage], tuple[LesionRecord, ...]]:
-    """Label pictures (seen from the front) and the table; where lesions overlap the brighter one owns the pixel."""
-    labels = {view: _labels(lesions, view, backdrop) for view in VIEWS}
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is true of one patient, seen from the front in both views.
+
+    lesions: lesion numbers, 0 = none. faint: pixels of lesions that do not stand out, in none of `lesions`.
+    """
+
+    lesions: Mapping[View, LabelImage]
+    faint: Mapping[View, Mask]
+    table: tuple[LesionRecord, ...]
+
+
+def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
+    """Draw label pictures and the table; where lesions overlap the brighter one owns the pixel."""
+    drawn = {view: _draw(lesions, view, backdrop) for view in VIEWS}
+    labels = {view: drawn[view][0] for view in VIEWS}
     records = []
     for number, lesion in enumerate(lesions, 1):
         areas = {view: int((labels[view] == number).sum()) for view in VIEWS}
         records.append(
             LesionRecord(number, lesion.bone, lesion.region, lesion.side, lesion.radius_mm, lesion.contrast, areas)
         )
-    return labels, tuple(records)
+    return Truth(labels, {view: drawn[view][1] for view in VIEWS}, tuple(records))
 
 
-def _labels(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> LabelImage:
+def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[LabelImage, Mask]:
     shape = backdrop.sensitivity.shape
     labels = np.zeros(shape, dtype=np.uint16)
+    faint = np.zeros(shape, dtype=np.bool_)
     brightest = np.zeros(shape, dtype=np.float32)
     for number, lesion in enumerate(lesions, 1):
-        found = outline(lesion, view, backdrop)
-        if found is not None:
-            window, excess = found
-            wins = excess > brightest[window]
-            brightest[window][wins] = excess[wins]
-            labels[window][wins] = number
+        found = footprint(lesion, view, backdrop)
+        if found is not None and found.stands_out:
+            wins = found.excess > brightest[found.window]
+            brightest[found.window][wins] = found.excess[wins]
+            labels[found.window][wins] = number
+        elif found is not None and found.faint:
+            faint[found.window] |= found.excess > 0
     # What a brighter neighbour left of a lesion may be too little to draw.
     areas = np.bincount(labels.ravel())
-    labels[(areas < MIN_AREA)[labels]] = 0
-    return labels
+    little = (areas < MIN_AREA)[labels] & (labels > 0)
+    labels[little] = 0
+    return labels, (faint | little) & (labels == 0)

@@ -13,7 +13,7 @@ from bonescan.delineate import Outline, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import View
-from bonescan.train.cases import Case
+from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import TrainConfig
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.validate import predict_case
@@ -38,6 +38,7 @@ class Figures:
     dice: pooled over all pixels of all patients. sensitivity: share of lesions (each view's own) that an outline
     touches. precision: share of outlines that touch a lesion. false_per_scan: the others, a scan of both views.
     false_per_lesion_free_scan: the same over scans without any lesion (0 where there is none).
+    on_faint_per_scan: outlines that touch nothing but a faint lesion; they count neither as right nor as false.
     """
 
     patients: int
@@ -47,6 +48,7 @@ class Figures:
     precision: float
     false_per_scan: float
     false_per_lesion_free_scan: float
+    on_faint_per_scan: float
 
 
 def calibrate(
@@ -99,9 +101,9 @@ def best_low(judged: Sequence[Judged]) -> float:
     for entry in judged:
         for view, truth in entry.lesions.items():
             probability = entry.prediction.lesion[view]
-            inside = probability[truth > 0]
+            inside = probability[drawn(truth)]
             lesion += inside.size
-            likely = probability[probability >= LOWS[0]]
+            likely = probability[(probability >= LOWS[0]) & (truth != FAINT)]
             common += [(inside >= low).sum() for low in LOWS]
             predicted += [(likely >= low).sum() for low in LOWS]
     if lesion == 0:
@@ -111,22 +113,29 @@ def best_low(judged: Sequence[Judged]) -> float:
 
 def measure(judged: Sequence[Judged], thresholds: Thresholds) -> Figures:
     """Pooled Dice and lesion-level figures of these thresholds."""
-    common = either = found = lesions = false = outlined = false_on_free = free = 0
+    common = either = found = lesions = right = false = aside = false_on_free = free = 0
     for entry in judged:
-        outlines = delineate(entry.prediction, thresholds)
-        missed = 0
+        outlines, missed = delineate(entry.prediction, thresholds), 0
         for view, truth in entry.lesions.items():
-            hits = [np.unique(_under(truth, outline)) for outline in outlines if outline.view is view]
-            touched = {int(number) for hit in hits for number in hit if number}
-            missed += sum(not hit.any() for hit in hits)
+            touched: set[int] = set()
+            for outline in (outline for outline in outlines if outline.view is view):
+                under = _under(truth, outline)
+                numbers = {int(number) for number in np.unique(under[drawn(under)])}
+                touched |= numbers
+                if numbers:
+                    right += 1
+                elif (under == FAINT).any():
+                    aside += 1
+                    continue  # none of its pixels is right or wrong
+                else:
+                    missed += 1
+                common += int(drawn(under).sum())
+                either += int((under != FAINT).sum())
             found += len(touched)
-            lesions += len(np.unique(truth[truth > 0]))
-            either += int((truth > 0).sum())
-        common += sum(int((_under(entry.lesions[outline.view], outline) > 0).sum()) for outline in outlines)
-        either += sum(int(outline.mask.sum()) for outline in outlines)
-        outlined += len(outlines)
+            lesions += len(np.unique(truth[drawn(truth)]))
+            either += int(drawn(truth).sum())
         false += missed
-        if not any(truth.any() for truth in entry.lesions.values()):
+        if not any(drawn(truth).any() for truth in entry.lesions.values()):
             free += 1
             false_on_free += missed
     return Figures(
@@ -134,9 +143,10 @@ def measure(judged: Sequence[Judged], thresholds: Thresholds) -> Figures:
         lesions=lesions,
         dice=2 * common / either if either else 1.0,
         sensitivity=found / lesions if lesions else 1.0,
-        precision=(outlined - false) / outlined if outlined else 1.0,
+        precision=right / (right + false) if right + false else 1.0,
         false_per_scan=false / max(1, len(judged)),
         false_per_lesion_free_scan=false_on_free / max(1, free),
+        on_faint_per_scan=aside / max(1, len(judged)),
     )
 
 

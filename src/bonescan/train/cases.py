@@ -13,8 +13,9 @@ from scipy import ndimage
 from bonescan.prepare import Normalisation, body_mask, mirror, skeletal_reference
 from bonescan.study import Study, View
 
-MOST_LESIONS = 255
-"""Lesion numbers are kept in a byte."""
+FAINT = 255
+"""Among lesion numbers, which are kept in a byte: a lesion that does not stand out, neither lesion nor background."""
+MOST_LESIONS = FAINT - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +23,8 @@ class Case:
     """One patient's scan with its truth; arrays may be memory-mapped.
 
     counts: (2, rows, cols) uint16, anterior and mirrored posterior; zeros where a view is absent.
-    lesions: (2, rows, cols) uint8, lesion numbers, 0 = none. regions: (2, rows, cols) uint8 into `REGIONS`.
-    facts: what is precomputed of them.
+    lesions: (2, rows, cols) uint8, lesion numbers, 0 = none, FAINT = no truth.
+    regions: (2, rows, cols) uint8 into `REGIONS`. facts: what is precomputed of them.
     """
 
     counts: NDArray[np.uint16]
@@ -93,6 +94,20 @@ def pair_labels(labels: Mapping[View, NDArray[Any]], shape: tuple[int, int]) -> 
     return pair
 
 
+def pair_truth(
+    lesions: Mapping[View, NDArray[Any]], faint: Mapping[View, NDArray[Any]], shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Lesion numbers and faint lesions per view, as acquired, as (2, rows, cols) uint8."""
+    pair = pair_labels(lesions, shape)
+    pair[(pair_labels(faint, shape) > 0) & (pair == 0)] = FAINT
+    return pair
+
+
+def drawn(lesions: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where lesion truth says lesion; faint ones are not drawn."""
+    return np.asarray((lesions > 0) & (lesions != FAINT))
+
+
 def find_facts(
     key: str,
     group: str,
@@ -109,6 +124,6 @@ def find_facts(
     rows = np.flatnonzero(body_mask(counts.sum(axis=0, dtype=np.float32), normalisation).any(axis=1))
     body_rows = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, counts.shape[1])
     # A number that no pixel has leaves a None among the boxes.
-    boxes = [box for view in lesions for box in filter(None, ndimage.find_objects(view))]
+    boxes = [box for view in lesions for box in filter(None, ndimage.find_objects(view, max_label=MOST_LESIONS))]
     middles = [(box[0].start + box[0].stop) // 2 for box in boxes]
     return CaseFacts(key, group, references, body_rows, tuple(middles))

@@ -21,13 +21,13 @@ import numpy as np
 
 from bonescan.parallel import process_pool
 from bonescan.prepare import Normalisation
-from bonescan.train.cases import Case, CaseFacts, Split, find_facts, pair_counts, pair_labels
+from bonescan.train.cases import Case, CaseFacts, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import PhantomConfig
 
 SimulationProgress = Callable[[int, int], None]
 """Called with the anatomies that are done, and all of them."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def write_shard(shard: Shard) -> None:
         patient = phantom.make_patient(anatomy, patient_seed(shard.anatomy_seed, number))
         shape = patient.study.shape
         counts.append(pair_counts(patient.study))
-        lesions.append(pair_labels(patient.lesions, shape))
+        lesions.append(pair_truth(patient.lesions, patient.faint, shape))
         regions.append(pair_labels(patient.regions, shape))
         facts.append(
             find_facts(patient.key, f"anatomy-{shard.anatomy_seed}", counts[-1], lesions[-1], shard.normalisation)

@@ -13,7 +13,7 @@ from torch import Tensor
 from bonescan.study import FloatImage
 from bonescan.train.augment.apply import Sample, apply
 from bonescan.train.augment.parameters import sample
-from bonescan.train.cases import Case
+from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import LossConfig, TrainConfig
 
 _BATCH, _SAMPLE = 1, 2
@@ -24,9 +24,9 @@ class Batch:
     """What one step sees.
 
     image: (N, 2, h, w) float32. lesion: (N, 2, h, w) float32, 0 or 1. weight: the same shape: each pixel's
-    weight in the lesion loss, 0 where a view is absent or unlabelled. region: (N, 2, h/4, w/4) int64, -1 where
-    unknown: every second row and column of the region head's output, from `phase` (row, col; 0 or 1) on. Regions
-    are large, and a quarter of the pixels teaches them as well in a quarter of the time.
+    weight in the lesion loss, 0 where a view is absent or unlabelled, and on faint lesions. region:
+    (N, 2, h/4, w/4) int64, -1 where unknown: every second row and column of the region head's output, from `phase`
+    (row, col; 0 or 1) on. Regions are large, and a quarter of the pixels teaches them as well in a quarter of the time.
     """
 
     image: Tensor
@@ -64,7 +64,7 @@ def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int
     image = torch.from_numpy(np.stack([entry.image for entry in samples]))
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
-        lesion=torch.from_numpy((lesions > 0).astype(np.float32)),
+        lesion=torch.from_numpy(drawn(lesions).astype(np.float32)),
         weight=torch.from_numpy(weights),
         region=torch.from_numpy(regions),
         phase=phase,
@@ -72,7 +72,7 @@ def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int
 
 
 def lesion_weights(lesions: NDArray[np.uint8], config: LossConfig) -> FloatImage:
-    """Weight of each pixel of one view: 1 on background, on lesions by the root of one over their area.
+    """Weight of each pixel of one view: 1 on background, 0 on faint lesions, else by the root of one over the area.
 
     A lesion of nine pixels and one of nine hundred then differ thirtyfold less in what missing them costs
     than they would by area alone.
@@ -80,6 +80,6 @@ def lesion_weights(lesions: NDArray[np.uint8], config: LossConfig) -> FloatImage
     areas = np.bincount(lesions.ravel(), minlength=256).astype(np.float32)
     table = np.sqrt(np.float32(config.reference_area_px) / np.maximum(areas, 1))
     table = np.clip(table, config.least_weight, config.most_weight).astype(np.float32)
-    table[0] = 1.0
+    table[0], table[FAINT] = 1.0, 0.0
     weights: FloatImage = table[lesions]
     return weights

@@ -12,7 +12,7 @@ from torch import nn
 
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
-from bonescan.train.cases import Case
+from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
@@ -39,14 +39,15 @@ def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig
     right = bone = 0
     for case in cases:
         probability, regions = predict_case(network, case, config)
-        predicted, truth = probability >= 0.5, np.asarray(case.lesions)
+        predicted, faint = probability >= 0.5, np.asarray(case.lesions) == FAINT
+        truth = np.where(faint, 0, case.lesions)
         common += 2 * int((predicted & (truth > 0)).sum())
-        either += int(predicted.sum()) + int((truth > 0).sum())
+        either += int((predicted & ~faint).sum()) + int((truth > 0).sum())
         for view in range(2):
             lesions += len(np.unique(truth[view][truth[view] > 0]))
             found += len(np.unique(truth[view][predicted[view] & (truth[view] > 0)]))
             pieces, count = ndimage.label(predicted[view], structure=_EIGHT)
-            false += count - len(np.unique(pieces[(truth[view] > 0) & predicted[view]]))
+            false += count - len(np.unique(pieces[((truth[view] > 0) | faint[view]) & predicted[view]]))
         right += int(((regions == case.regions) & (case.regions > 0)).sum())
         bone += int((case.regions > 0).sum())
     return {

@@ -16,7 +16,7 @@ from bonescan.prepare import Normalisation, normalise
 from bonescan.study import REGIONS, FloatImage, Mask, Region
 from bonescan.train.augment.geometry import crop_case
 from bonescan.train.augment.parameters import Blob, Parameters
-from bonescan.train.cases import Case
+from bonescan.train.cases import Case, drawn
 
 _OTHER_TRACER = REGIONS.index(Region.OTHER_TRACER)
 _COLD_SHARE = 0.25
@@ -150,4 +150,4 @@ def _cover(counts: FloatImage, lesions: NDArray[np.uint8], parameters: Parameter
     )
     counts[view][window] *= np.float32(_COLD_SHARE)
     hidden = np.unique(lesions[view][window])
-    lesions[view][np.isin(lesions[view], hidden[hidden > 0])] = 0
+    lesions[view][np.isin(lesions[view], hidden[drawn(hidden)])] = 0
