@@ -11,7 +11,7 @@ from PIL import Image
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import BonescanError, InputError
 from bonescan.plausibility import body_rows, checked_counts, checked_spacing
-from bonescan.reading import discover, read_files, read_studies, read_study
+from bonescan.reading import ReadOptions, discover, read_files, read_studies, read_study
 from bonescan.reading.inputs import safe_name
 from bonescan.study import Scan, Spacing, Study, View
 
@@ -75,6 +75,33 @@ class TestDiscover:
         assert keys(tmp_path / "p1" / "scan.dcm", tmp_path / "p2" / "scan.dcm") == ["p1-scan", "p2-scan"]
         same = tmp_path / "p1" / "scan.dcm"
         assert keys(same, same) == ["p1-scan", "p1-scan-2"]
+
+    def test_namesakes_get_as_many_folders_as_tell_them_apart(self, tmp_path):
+        """`segment cohort/*/study` and `segment cohort/*/study/scan.dcm`, as a shell writes them out."""
+        folders = [tmp_path / patient / "study" for patient in ("p1", "p2")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+            write_nm(a_study(folder.parent.name), folder / "scan.dcm")
+        assert keys(*folders) == ["p1-study", "p2-study"]
+        assert keys(*(folder / "scan.dcm" for folder in folders)) == ["p1-study-scan", "p2-study-scan"]
+        assert keys(tmp_path, *folders) == ["p1-study", "p2-study", "p1-study-2", "p2-study-2"]
+
+    def test_pictures_beside_a_scan_are_not_another_scan(self, tmp_path):
+        """LabelMe draws on anterior.png and writes anterior.json: such a display copy of 8 bits is no scan."""
+        (tmp_path / "dicom").mkdir()
+        write_nm(a_study("a"), tmp_path / "dicom" / "scan.dcm")
+        np.savez(tmp_path / "dicom" / "scan.npz", anterior=np.ones((256, 64), np.uint16))
+        (tmp_path / "npz").mkdir()
+        (tmp_path / "dicom" / "scan.npz").rename(tmp_path / "npz" / "scan.npz")
+        for kind in ("dicom", "npz"):
+            for view in View:
+                Image.fromarray(np.full((256, 64), 7, np.uint8)).save(tmp_path / kind / f"{view}.png")
+        write_pngs(tmp_path / "png", a_study("p"))
+        assert [(files.key, files.kind) for files in discover([tmp_path])] == [
+            ("dicom", "dicom"),
+            ("npz", "npz"),
+            ("png", "png"),
+        ]
 
     def test_explicit_pair_is_one_study(self, tmp_path):
         folder = tmp_path / "case 7"
@@ -183,6 +210,17 @@ class TestPng:
     def test_two_files_given_one_by_one(self, tmp_path):
         write_pngs(tmp_path / "s9", a_study("p"))
         assert keys(tmp_path / "s9" / "posterior.png", tmp_path / "s9" / "anterior.png") == ["s9"]
+
+    @pytest.mark.parametrize(
+        "options", [ReadOptions(views=(View.POSTERIOR, View.ANTERIOR)), ReadOptions(frames=(1, 2))]
+    )
+    def test_stated_views_are_never_dropped_in_silence(self, tmp_path, options):
+        study = a_study("p")
+        write_pngs(tmp_path, study)
+        back = read_study(tmp_path, options)
+        assert any("were not used" in warning for warning in back.warnings)
+        np.testing.assert_array_equal(back.counts(View.ANTERIOR), study.counts(View.ANTERIOR))
+        assert not any("were not used" in warning for warning in read_study(tmp_path, ReadOptions()).warnings)
 
     def test_one_file_alone_and_no_spacing(self, tmp_path):
         write_pngs(tmp_path, a_study("p"), [View.POSTERIOR])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bonescan.dicom.options import ReadOptions
@@ -14,6 +15,8 @@ from bonescan.reading.inputs import StudyFiles, discover
 from bonescan.study import Study
 
 __all__ = ["ReadOptions", "StudyFiles", "discover", "read_files", "read_studies", "read_study"]
+
+_NOT_USED = "the views or frames that were stated were not used: PNG and npz files say their views by name"
 
 
 def read_study(paths: Path | str | Sequence[Path | str], options: ReadOptions | None = None) -> Study:
@@ -54,4 +57,7 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
         return read_dicom(files.paths, files.key, options or ReadOptions())
     from bonescan.reading.rasters import read_npz, read_png
 
-    return read_npz(first, files.key) if files.kind == "npz" else read_png(files.paths, files.key)
+    study = read_npz(first, files.key) if files.kind == "npz" else read_png(files.paths, files.key)
+    if options is None or (options.views is None and options.frames is None):
+        return study
+    return replace(study, warnings=(*study.warnings, _NOT_USED))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +32,16 @@ class StudyFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A study with the names it may get: alone in its folder or not, and with its folder in front."""
+    """A study with the name it should get, and the folders above it, nearest last, to tell it from its namesakes."""
 
     paths: tuple[Path, ...]
     kind: Kind
     name: str
-    longer_name: str
+    above: tuple[str, ...]
+
+    def named(self, folders: int) -> str:
+        """Return the safe name with so many of the folders above in front."""
+        return safe_name("-".join((*self.above[-folders:], self.name)) if folders else self.name)
 
 
 _KNOWN_ENDINGS = (".dcm", ".dicom", ".ima", ".img", ".npz", ".png")
@@ -47,13 +50,14 @@ _NOT_SCANS = (".json", ".csv", ".toml", ".txt", ".md", ".html", ".pdf", ".xml", 
 _VIEW_NAMES = frozenset(View)
 _DEVICE_NAMES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _MOST_KEY_BYTES = 120
+_MOST_FOLDERS = 6
 
 
 def discover(paths: Sequence[Path]) -> list[StudyFiles]:
     """Return the studies among files and folders (searched recursively), in the order given, folders sorted.
 
     Files that cannot be read are studies of their own, so that reading them says why. In a folder, files that
-    are no scans are passed over.
+    are no scans are passed over, and PNGs beside a scan in DICOM or npz.
     """
     found: list[_Found] = []
     for path in _pairs_of_pngs([Path(path) for path in paths]):
@@ -62,7 +66,7 @@ def discover(paths: Sequence[Path]) -> list[StudyFiles]:
         elif path.is_dir():
             found.extend(_in_folder(path))
         else:
-            found.append(_Found((path,), _kind(path), _stem(path), f"{path.absolute().parent.name}-{_stem(path)}"))
+            found.append(_Found((path,), _kind(path), _stem(path), _folders(path.absolute().parent)))
     return _with_keys(_pair_explicit_files(found))
 
 
@@ -96,14 +100,21 @@ def _kind(path: Path) -> Kind:
     return "png" if ending == ".png" else "npz" if ending == ".npz" else "dicom"
 
 
+def _folders(path: Path) -> tuple[str, ...]:
+    """Return the names of a folder and of those above it, nearest last."""
+    return path.parts[1:] if path.is_absolute() else path.parts
+
+
 def _with_keys(found: Sequence[_Found]) -> list[StudyFiles]:
-    """Give each study its own key: its name; where several share it, with the folder in front; then with a number."""
-    shared = Counter(safe_name(one.name).casefold() for one in found)
+    """Give each study its own key: its name; namesakes as many folders in front as tell them apart; then a number."""
+    namesakes: dict[str, list[_Found]] = {}
+    for one in found:
+        namesakes.setdefault(one.named(0).casefold(), []).append(one)
+    folders = {name: _folders_needed(group) for name, group in namesakes.items()}
     used: set[str] = set()
     studies = []
     for one in found:
-        name = safe_name(one.name)
-        key = base = safe_name(one.longer_name) if shared[name.casefold()] > 1 else name
+        key = base = one.named(folders[one.named(0).casefold()])
         number = 2
         while key.casefold() in used:
             key = f"{base}-{number}"
@@ -111,6 +122,14 @@ def _with_keys(found: Sequence[_Found]) -> list[StudyFiles]:
         used.add(key.casefold())
         studies.append(StudyFiles(key, one.paths, one.kind))
     return studies
+
+
+def _folders_needed(namesakes: Sequence[_Found]) -> int:
+    """Return how many folders in front tell most of the namesakes apart; the same file twice stays the same."""
+    if len(namesakes) == 1:
+        return 0
+    apart = [len({one.named(folders).casefold() for one in namesakes}) for folders in range(1, _MOST_FOLDERS + 1)]
+    return 1 + apart.index(max(apart))
 
 
 def _pairs_of_pngs(paths: Sequence[Path]) -> Iterator[Path | _Found]:
@@ -125,7 +144,7 @@ def _pairs_of_pngs(paths: Sequence[Path]) -> Iterator[Path | _Found]:
         pair = tuple(other for other, its in pending.items() if its == folder)
         for other in pair:
             del pending[other]
-        yield _Found(tuple(sorted(pair)), "png", folder.name, f"{folder.parent.name}-{folder.name}")
+        yield _Found(tuple(sorted(pair)), "png", folder.name, _folders(folder.parent))
 
 
 def _pair_explicit_files(found: Sequence[_Found]) -> list[_Found]:
@@ -151,27 +170,31 @@ def _named_pair(paths: tuple[Path, ...], first: _Found) -> _Found:
     shared = _shared_start(paths)
     by_view = any(_stem(path).lower() in _VIEW_NAMES for path in paths)
     name = folder.name if by_view else (shared or first.name)
-    return _Found(paths, "dicom", name, f"{folder.parent.name if by_view else folder.name}-{name}")
+    return _Found(paths, "dicom", name, _folders(folder.parent if by_view else folder))
 
 
 def _in_folder(root: Path) -> list[_Found]:
     """Return the studies in a folder and below it; a study that is alone in its folder is named after the folder."""
     by_folder: dict[Path, list[tuple[Kind, tuple[Path, ...]]]] = {}
     dicom: list[Path] = []
+    pictures: dict[Path, tuple[Path, ...]] = {}
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith("."))
         here = [Path(folder) / name for name in sorted(files) if not name.startswith(".")]
         pngs = tuple(path for path in here if path.name.lower() in ("anterior.png", "posterior.png"))
         if pngs:
-            by_folder.setdefault(Path(folder), []).append(("png", pngs))
+            pictures[Path(folder)] = pngs
         for path in here:
             if path.name.lower() == "scan.npz":
                 by_folder.setdefault(Path(folder), []).append(("npz", (path,)))
         dicom += [path for path in here if _may_be_dicom(path)]
     for paths in _grouped(dicom, in_folder=True):
         by_folder.setdefault(paths[0].parent, []).append(("dicom", paths))
+    for folder_of_pictures, pngs in pictures.items():
+        # Beside a scan they are what a reader drew on: LabelMe names anterior.json after anterior.png.
+        by_folder.setdefault(folder_of_pictures, [("png", pngs)])
     if not by_folder:
-        return [_Found((root,), "none", root.resolve().name, root.resolve().name)]
+        return [_Found((root,), "none", root.resolve().name, _folders(root.resolve().parent))]
     return [
         _in_folder_found(root, folder, kind, paths, alone=len(studies) == 1)
         for folder, studies in sorted(by_folder.items())
@@ -181,12 +204,12 @@ def _in_folder(root: Path) -> list[_Found]:
 
 def _in_folder_found(root: Path, folder: Path, kind: Kind, paths: tuple[Path, ...], *, alone: bool) -> _Found:
     below = list(folder.relative_to(root).parts)
-    top = root.resolve().name
     if not alone:
         shared = _shared_start(paths)
         below.append(shared or _stem(paths[0]))
-    name = "-".join(below) or top
-    return _Found(paths, kind, name, f"{top}-{name}")
+    if not below:
+        return _Found(paths, kind, root.resolve().name, _folders(root.resolve().parent))
+    return _Found(paths, kind, "-".join(below), _folders(root.resolve()))
 
 
 def _may_be_dicom(path: Path) -> bool:
