@@ -85,6 +85,11 @@ def test_no_verb_shows_the_help_and_is_exit_2(arguments, capsys):
         (["simulate", "-o", "out", "--count", "1", "--seed", "-1"], "--seed"),
         (["simulate", "-o", "out", "--count", "1", "--seed", "1", "--header", "acme"], "'acme'"),
         (["evaluate", "one"], "TRUTH"),
+        (["evaluate", "one", ""], "an empty word is no path"),
+        (["segment", "", "-o", "out"], "an empty word is no path"),
+        (["segment", "a.dcm", "-o", ""], "an empty word is no path"),
+        (["train", ""], "an empty word is no path"),
+        (["simulate", "-o", "out", "--count", "9" * 5000, "--seed", "1"], "--count"),
     ],
 )
 def test_bad_arguments_are_one_sentence_and_exit_2(arguments, sentence, capsys):

@@ -49,6 +49,13 @@ def training_extra() -> Iterator[None]:
         ) from error
 
 
+def path(text: str) -> Path:
+    """A file or folder; an empty word is none (`Path` would take it for the folder that one is in)."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty word is no path: is a variable of the shell not set?")
+    return Path(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """`a,b` as ("a", "b")."""
     listed = tuple(name.strip() for name in text.split(","))
@@ -94,4 +101,4 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     """The option `-o OUT`, required."""
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help=what)
+    parser.add_argument("-o", "--out", type=path, required=True, metavar="OUT", help=what)

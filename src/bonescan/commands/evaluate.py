@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, path
 from bonescan.commands.console import Console
 from bonescan.errors import OutputError
 
@@ -26,9 +26,9 @@ class Evaluate(Command):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
-        parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder that `segment` wrote")
-        parser.add_argument("truth", type=Path, metavar="TRUTH", help="a cohort folder with labels")
-        parser.add_argument("-o", "--out", type=Path, metavar="REPORT.json", help="write the whole report here")
+        parser.add_argument("predictions", type=path, metavar="PREDICTIONS", help="a folder that `segment` wrote")
+        parser.add_argument("truth", type=path, metavar="TRUTH", help="a cohort folder with labels")
+        parser.add_argument("-o", "--out", type=path, metavar="REPORT.json", help="write the whole report here")
         add_json(parser)
 
     def run(self, console: Console) -> int:

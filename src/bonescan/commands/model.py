@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, training_extra
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, path, training_extra
 from bonescan.commands.console import Console
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ModelExport(Command):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
-        parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a training run that has ended")
+        parser.add_argument("run_folder", type=path, metavar="RUN", help="the folder of a training run that has ended")
         add_out(parser, "the bundle's folder to write")
         add_json(parser)
 

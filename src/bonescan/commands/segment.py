@@ -15,6 +15,7 @@ from bonescan.commands.base import (
     add_out,
     frame_pair,
     names,
+    path,
     row_range,
 )
 from bonescan.commands.console import Console
@@ -49,7 +50,7 @@ class Segment(Command):
         """State the arguments."""
         parser.add_argument(
             "inputs",
-            type=Path,
+            type=path,
             nargs="+",
             metavar="INPUT",
             help="a DICOM file, the files of one study, a folder of studies, a pair of 16-bit PNGs, or a scan.npz",

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, training_extra
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, path, training_extra
 from bonescan.commands.console import Console
 
 
@@ -20,7 +20,7 @@ class Train(Command):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
-        parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="the training's configuration")
+        parser.add_argument("config", type=path, metavar="CONFIG.toml", help="the training's configuration")
         parser.add_argument(
             "--set",
             dest="overrides",
