@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -373,3 +374,34 @@ def test_every_error_of_reading_is_typed(tmp_path):
     for files in discover([link, tmp_path]):
         with pytest.raises(BonescanError):
             read_files(files)
+
+
+def test_what_cannot_be_reached_is_an_error_of_its_own_and_stops_no_other(tmp_path):
+    """The file system refuses more than a name that is not there, even to say what is behind a name."""
+    write_nm(a_study("a"), tmp_path / "scan.dcm")
+    too_long = "x" * 300
+    (tmp_path / "link").symlink_to(too_long)
+    os.mkfifo(tmp_path / "anterior.png")
+    found = dict(read_studies([tmp_path / too_long, tmp_path / "anterior.png", tmp_path]))
+    errors = [str(study) for study in found.values() if isinstance(study, InputError)]
+    assert [isinstance(study, Study) for study in found.values()] == [False, False, True]
+    assert "cannot be reached (File name too long)" in errors[0]
+    assert "neither a file nor a folder" in errors[1]
+
+
+def test_a_folder_that_cannot_be_opened_is_named_and_not_left_out(tmp_path, monkeypatch):
+    for patient in ("p1", "p2"):
+        (tmp_path / patient).mkdir()
+        write_nm(a_study(patient), tmp_path / patient / "scan.dcm")
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path).name == "p2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = dict(read_studies([tmp_path]))
+    assert list(found) == ["p1", "p2"]
+    assert isinstance(found["p1"], Study)
+    assert "p2 cannot be opened (Permission denied)" in str(found["p2"])

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bonescan.dicom.options import ReadOptions
 from bonescan.errors import InputError
-from bonescan.reading.inputs import StudyFiles, discover
+from bonescan.reading.inputs import StudyFiles, discover, is_file
 from bonescan.study import Study
 
 __all__ = ["ReadOptions", "StudyFiles", "discover", "read_files", "read_studies", "read_study"]
@@ -46,10 +47,11 @@ def read_studies(paths: Sequence[Path], options: ReadOptions | None = None) -> I
 def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
     """Read one study that `discover` found. Raises InputError or ViewError."""
     first = files.paths[0]
-    if not first.exists():
-        raise InputError(f"{first} does not exist; check the path")
     if files.kind == "none":
+        _open_folder(first)
         raise InputError(f"the folder {first} holds no scan; give a folder with DICOM files, PNG pairs or scan.npz")
+    for path in files.paths:
+        _check(path)
     # Imported on use: a PNG needs no pydicom, and DICOM no Pillow.
     if files.kind == "dicom":
         from bonescan.dicom.read import read_dicom
@@ -61,3 +63,21 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
     if options is None or (options.views is None and options.frames is None):
         return study
     return replace(study, warnings=(*study.warnings, _NOT_USED))
+
+
+def _open_folder(path: Path) -> None:
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise InputError(f"the folder {path} cannot be opened ({error.strerror}); check its permissions") from None
+
+
+def _check(path: Path) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be reached ({error.strerror}); check the path and its permissions") from None
+    if not is_file(path):
+        raise InputError(f"{path} is neither a file nor a folder; give a DICOM file, a pair of PNGs or scan.npz")

@@ -22,7 +22,8 @@ Kind = Literal["dicom", "png", "npz", "none"]
 class StudyFiles:
     """The files of one study. key: the study's name in the output, safe as a file name and unique among the inputs.
 
-    kind: "none" where there is nothing to read (a folder without scans); reading it raises InputError.
+    kind: "none" where there is nothing to read (a folder without scans, or one that cannot be opened); reading it
+    raises InputError.
     """
 
     key: str
@@ -63,11 +64,27 @@ def discover(paths: Sequence[Path]) -> list[StudyFiles]:
     for path in _pairs_of_pngs([Path(path) for path in paths]):
         if isinstance(path, _Found):
             found.append(path)
-        elif path.is_dir():
+        elif is_folder(path):
             found.extend(_in_folder(path))
         else:
             found.append(_Found((path,), _kind(path), _stem(path), _folders(path.absolute().parent)))
     return _with_keys(_pair_explicit_files(found))
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether `path` is a folder; False also where it cannot be reached, as by its permissions or its length."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether `path` is a plain file; False also where it cannot be reached."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def safe_name(name: str) -> str:
@@ -178,7 +195,8 @@ def _in_folder(root: Path) -> list[_Found]:
     by_folder: dict[Path, list[tuple[Kind, tuple[Path, ...]]]] = {}
     dicom: list[Path] = []
     pictures: dict[Path, tuple[Path, ...]] = {}
-    for folder, names, files in os.walk(root):
+    closed: list[OSError] = []
+    for folder, names, files in os.walk(root, onerror=closed.append):
         names[:] = sorted(name for name in names if not name.startswith("."))
         here = [Path(folder) / name for name in sorted(files) if not name.startswith(".")]
         pngs = tuple(path for path in here if path.name.lower() in ("anterior.png", "posterior.png"))
@@ -193,6 +211,9 @@ def _in_folder(root: Path) -> list[_Found]:
     for folder_of_pictures, pngs in pictures.items():
         # Beside a scan they are what a reader drew on: LabelMe names anterior.json after anterior.png.
         by_folder.setdefault(folder_of_pictures, [("png", pngs)])
+    for error in closed:
+        # Reading it says why: patients must not be left out in silence.
+        by_folder[Path(error.filename)] = [("none", (Path(error.filename),))]
     if not by_folder:
         return [_Found((root,), "none", root.resolve().name, _folders(root.resolve().parent))]
     return [
@@ -217,7 +238,7 @@ def _may_be_dicom(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending in _DICOM_ENDINGS:
         return True
-    if ending in _NOT_SCANS or ending in (".png", ".npz") or path.name.upper() == "DICOMDIR" or not path.is_file():
+    if ending in _NOT_SCANS or ending in (".png", ".npz") or path.name.upper() == "DICOMDIR" or not is_file(path):
         return False
     from bonescan.dicom.elements import looks_like_dicom
 
