@@ -38,7 +38,7 @@ def command_line() -> str:
         "Every command takes `--help`. `bonescan --version` prints the version; `bonescan --traceback COMMAND ...` "
         "shows where in the code an unexpected error came from.",
         "| exit code | meaning |\n|---|---|\n| 0 | all done |\n"
-        "| 1 | some inputs failed; the others are done, and each failure is named at the end |\n"
+        "| 1 | some inputs failed, or all; the others are done, and each failure is named |\n"
         "| 2 | nothing could be done: bad arguments, no model, a broken installation |\n| 130 | interrupted |",
         "Results go to standard output, everything else to standard error. An error is one sentence: what is wrong, "
         "with the value, and what to do.",
@@ -149,7 +149,8 @@ def outputs() -> str:
         "# Outputs",
         MADE,
         "`bonescan segment INPUT... -o OUT` writes one folder a study, `OUT/<study>/`, at once or not at all. "
-        "`<study>` is the input's own name, made safe and unique, and nothing of the patient's identity.",
+        "`<study>` is the input's own name ([inputs](inputs.md) says how), made safe and unique in the call, and nothing of "
+        "the patient's identity. A second call into the same folder replaces results of the same name.",
         "## `overlay.png`",
         "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
         "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line.",

@@ -95,6 +95,21 @@ def test_the_generated_pages_are_what_the_code_says():
         assert page.read_text() == make(), f"{name} is not current: run make docs"
 
 
+def test_the_page_on_inputs_states_the_limits_that_hold():
+    from bonescan.dicom import accept, views
+    from bonescan.reading import inputs, rasters
+
+    page = (ROOT / "docs" / "reference" / "inputs.md").read_text()
+    assert f"at least {accept._LEAST_ROWS} rows and {accept._LEAST_COLS} columns" in page
+    assert f"at most {accept._MOST_PIXELS_A_SIDE} rows" in page
+    assert f"{accept._LEAST_ELONGATION} times as high as wide" in page
+    assert rasters._LEVELS_ABOVE == 4
+    assert "up to four above" in page
+    assert len(views._LADDER) == len(re.findall(r"^\d\. ", page, re.MULTILINE))
+    (kept,) = re.findall(r"digits and `(\S+)` are kept", page)
+    assert all(inputs.safe_name(f"a{sign}b") == f"a{sign}b" for sign in kept)
+
+
 def test_the_measured_figures_are_what_the_benchmarks_left():
     for place, make in script("build_figures").PLACES:
         assert place.page.read_text() == place.filled(make()), f"{place.page.name} is not current: run make docs"
