@@ -143,6 +143,13 @@ def test_the_same_result_gives_the_same_text(make_result):
     assert lesions_text(make_result()) == lesions_text(make_result())
 
 
+def test_a_name_that_is_no_utf_8_does_not_lose_the_result(result, tmp_path):
+    """Python reads the Latin-1 name b"M\\xfcller.dcm" as a lone surrogate, which no UTF-8 file can hold."""
+    named = replace(result, study=replace(result.study, sources=(b"M\xfcller.dcm".decode(errors="surrogateescape"),)))
+    write_lesions(named, tmp_path / "lesions.json")
+    assert read_lesions(tmp_path / "lesions.json").sources == ("M\ufffdller.dcm",)
+
+
 def test_what_is_not_finite_is_never_written(result, tmp_path):
     lesion = replace(result.lesions[0], measures=replace(result.lesions[0].measures, contrast=float("nan")))
     with pytest.raises(OutputError, match="not finite"):

@@ -63,7 +63,7 @@ def lesions_document(result: Result) -> dict[str, Any]:
         "study": {
             "key": study.key,
             "acquired": study.acquired,
-            "sources": list(study.sources),
+            "sources": [_readable(name) for name in study.sources],
             "view_source": study.view_source,
         },
         "model": {"name": result.model.name, "sha256": result.model.sha256},
@@ -72,6 +72,11 @@ def lesions_document(result: Result) -> dict[str, Any]:
         "lesions": [_lesion(lesion) for lesion in result.lesions],
         "warnings": list(result.warnings),
     }
+
+
+def _readable(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8, as in the Latin-1 names of old shares, become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _view(result: Result, view: View) -> dict[str, Any]:
