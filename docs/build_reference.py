@@ -149,8 +149,8 @@ def outputs() -> str:
         "# Outputs",
         MADE,
         "`bonescan segment INPUT... -o OUT` writes one folder a study, `OUT/<study>/`, at once or not at all. "
-        "`<study>` is the input's own name ([inputs](inputs.md) says how), made safe and unique in the call, and nothing "
-        "of the patient's identity. A second call into the same folder replaces results of the same name.",
+        "`<study>` is the input's own name ([inputs](inputs.md) says how), made safe and unique in the call, and "
+        "nothing of the patient's identity. A second call into the same folder replaces results of the same name.",
         "## `overlay.png`",
         "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
         "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line.",
