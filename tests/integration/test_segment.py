@@ -122,6 +122,31 @@ def test_garbage_among_good_files_does_not_stop_the_others(cli, cohort, tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_a_failure_names_the_file_where_the_study_is_named_after_its_folder(cli, tmp_path, threshold_bundle):
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "ward" / "broken.dcm").write_bytes(b"not a scan")
+    done = cli("segment", "ward", "-o", "out", "--model", threshold_bundle, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bonescan: ward (ward/broken.dcm): the file is not a DICOM file")
+
+
+def test_an_output_folder_among_the_inputs_is_not_read_again(cli, cohort, tmp_path, threshold_bundle):
+    shutil.copytree(cohort, tmp_path / "cohort")
+    for _ in range(2):
+        done = cli("segment", ".", "-o", "result", "--model", threshold_bundle, cwd=tmp_path / "cohort")
+        assert done.returncode == 0, done.stderr
+        assert len(list((tmp_path / "cohort" / "result").iterdir())) == 2
+
+
+def test_scans_that_a_shell_lists_are_told_apart_and_evaluated(cli, cohort, tmp_path, threshold_bundle):
+    out = tmp_path / "out"
+    done = cli("segment", *scans(cohort), "-o", out, "--format", "labels", "--model", threshold_bundle)
+    assert done.returncode == 0, done.stderr
+    assert sorted(study.name for study in out.iterdir()) == ["patient-0000-study-scan", "patient-0001-study-scan"]
+    report = json.loads(cli("evaluate", out, cohort, "--json").stdout)
+    assert (report["scans"], report["not_scored"]) == (2, {"studies": 0, "views": 0, "results": 0})
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "text"])
 def test_a_single_bad_input_is_one_sentence_and_exit_1(cli, tmp_path, kind):
     path = tmp_path / "input"

@@ -163,7 +163,7 @@ class _Work:
         sentence = self.console.explain(error)
         self.failures.append({"study": files.key, "files": [str(path) for path in files.paths], "error": sentence})
         if not self.command.json:
-            self.console.error(f"{files.key}: {sentence}")
+            self.console.error(_told(self.failures[-1]))
 
     def summarise(self) -> None:
         """Say at the end what was done and name each failure."""
@@ -174,7 +174,15 @@ class _Work:
         if self.failures and len(self.done) + len(self.failures) > 1:
             self.console.note(f"{len(self.done)} done, {len(self.failures)} failed:")
             for failure in self.failures:
-                self.console.note(f"  {failure['study']}: {failure['error']}")
+                self.console.note(f"  {_told(failure)}")
+
+
+def _told(failure: dict[str, Any]) -> str:
+    """A failure as one sentence, with the files where the study's name is not that of the only one."""
+    files = failure["files"]
+    named = len(files) == 1 and (Path(files[0]).stem == failure["study"] or files[0] in failure["error"])
+    which = failure["study"] if named else f"{failure['study']} ({', '.join(files)})"
+    return f"{which}: {failure['error']}"
 
 
 def _summary(result: Result, folder: Path) -> dict[str, Any]:
