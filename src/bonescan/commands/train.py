@@ -28,7 +28,7 @@ class Train(Command):
             action="extend",
             default=[],
             metavar="KEY=VALUE",
-            help="take this value instead of the file's, as in --set train.steps=200",
+            help="take this value instead of the file's, as in --set steps=200 phantoms.anatomies=40",
         )
 
     def run(self, console: Console) -> int:
@@ -40,7 +40,7 @@ class Train(Command):
             folder = run_from_toml(
                 self.config,
                 self.overrides,
-                lambda report: progress(report.done, report.total, str(report), report.stage),
+                lambda report: progress(report.done, report.total, report.detail, report.stage),
             )
         console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
         console.out(RESEARCH_USE_ONLY)

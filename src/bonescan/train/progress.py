@@ -20,8 +20,12 @@ class Progress:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        parts = [f"{self.stage} {self.done}/{self.total}"]
-        parts += [f"{name} {value:.4g}" for name, value in self.figures.items()]
+        return ", ".join(filter(None, (f"{self.stage} {self.done}/{self.total}", self.detail)))
+
+    @property
+    def detail(self) -> str:
+        """The figures and the remaining time, in words."""
+        parts = [f"{name} {value:.4g}" for name, value in self.figures.items()]
         if self.seconds_left is not None:
             minutes, seconds = divmod(round(self.seconds_left), 60)
             parts.append(f"{minutes}:{seconds:02d} left")

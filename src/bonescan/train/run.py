@@ -45,14 +45,15 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
 
 def make_split(config: TrainConfig, report: Report = silent) -> Split:
     """All cases that the configuration names, phantoms first."""
+    # First what may be refused, then what takes minutes.
+    labelled = [cohort_split(config.cohort, config.normalisation)] if config.cohort.folder else []
     parts = []
     if config.phantoms.anatomies:
         simulated = phantom_split(
             config.phantoms, config.normalisation, lambda done, total: report(Progress("phantoms", done, total))
         )
         parts.append(simulated)
-    if config.cohort.folder:
-        parts.append(cohort_split(config.cohort, config.normalisation))
+    parts += labelled
     training = [case for part in parts for case in part.training]
     if not training:
         raise OptionError("there is no patient to learn from: set phantoms.anatomies or cohort.folder")
