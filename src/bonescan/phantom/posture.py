@@ -69,13 +69,13 @@ class Build:
 def sample_build(rng: Generator) -> Build:
     """Draw a patient."""
     female = bool(rng.random() < 0.5)
-    fat = float(np.clip(rng.gamma(2.0, 0.29), 0.0, 2.4))
+    fat = float(np.clip(rng.gamma(2.0, 0.26), 0.0, 2.4))
     turned = rng.random() < 0.15
     bent = rng.random() < 0.22
     return Build(
         female=female,
         young=bool(rng.random() < 0.05),
-        height=float(np.clip(rng.normal(0.975 if female else 1.035, 0.05), 0.84, 1.18)),
+        height=float(np.clip(rng.normal(0.94 if female else 1.0, 0.05), 0.84, 1.18)),
         girth=float(rng.normal(0.97 if female else 1.03, 0.035)),
         fat=fat,
         chest=float(rng.normal(0.96 if female else 1.03, 0.045)),
@@ -125,7 +125,7 @@ def _arms(rng: Generator, fat: float) -> dict[Side, Arm]:
             )
         else:
             arms[side] = Arm(
-                float(rng.normal(5.5, 2.2) + 3.0 * fat),
+                float(rng.normal(5.0, 2.2) + 3.0 * fat),
                 float(rng.normal(-7, 4) - 2 * fat),
                 float(rng.normal(0, 4)),
                 float(rng.normal(-4, 8)),
