@@ -35,7 +35,7 @@ $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 demo: $(VENV)/base.stamp
 	@rm -rf demo
-	@$(BIN)/bonescan simulate -o demo/cohort --count 1 --seed 7 --header ge
+	@$(BIN)/bonescan simulate -o demo/cohort --count 1 --seed 2 --header ge
 	@$(BIN)/bonescan segment demo/cohort -o demo/result
 	@echo "The picture: $$(ls demo/result/*/overlay.png)"
 

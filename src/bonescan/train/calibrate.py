@@ -19,8 +19,8 @@ from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.validate import predict_case
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
-HIGHS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97)
-LEAST_AREAS = (3, 4, 6, 8)
+HIGHS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99)
+LEAST_AREAS = (3, 4, 6, 8, 10, 12)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
