@@ -58,7 +58,8 @@ def workplace(tmp_path, monkeypatch, make_case):
         turned = [(planes[0], mirror(planes[1])) for planes in (case.counts, case.lesions, case.regions)]
         counts, lesions, regions = (dict(zip(View, pair, strict=True)) for pair in turned)
         study = Study("s", {view: Scan(view, image) for view, image in counts.items()})
-        return SimpleNamespace(key="p", study=study, lesions=lesions, regions=regions)
+        faint = {view: np.zeros_like(image, dtype=bool) for view, image in lesions.items()}
+        return SimpleNamespace(key="p", study=study, lesions=lesions, faint=faint, regions=regions)
 
     monkeypatch.setattr(phantom, "make_anatomy", lambda seed: seed)
     monkeypatch.setattr(phantom, "make_patient", make_patient)
