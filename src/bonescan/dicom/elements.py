@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from bonescan.errors import BonescanError, InputError
 
@@ -109,11 +109,6 @@ def transfer_syntax(dataset: Dataset) -> UID:
 def byte_order(dataset: Dataset) -> str:
     """Return numpy's character for the byte order of native pixel data."""
     return ">" if transfer_syntax(dataset) == ExplicitVRBigEndian else "<"
-
-
-def is_implicit(dataset: Dataset) -> bool:
-    """Tell whether elements carry no VR of their own."""
-    return transfer_syntax(dataset) == ImplicitVRLittleEndian
 
 
 def value(dataset: Dataset, keyword: str) -> Any:

@@ -99,8 +99,8 @@ class Footprint:
 def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint | None:
     """Where a lesion would be drawn in one view, and how well it shows; None where the frame has none of it."""
     patch = lesion.projection[view]
-    window = (rows, cols) = patch.window(backdrop.sensitivity.shape)[:2]
-    excess = patch.image[patch.window(backdrop.sensitivity.shape)[2:]] * abs(lesion.factor)
+    rows, cols, patch_rows, patch_cols = patch.window(backdrop.sensitivity.shape)
+    excess = patch.image[patch_rows, patch_cols] * abs(lesion.factor)
     if not excess.size or excess.max() <= 0:
         return None
     inside = excess > OUTLINE * excess.max()
@@ -115,7 +115,7 @@ def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint |
     counts = float((sensitivity * excess)[inside].sum())
     noise = np.sqrt(float((sensitivity * (under + excess))[inside].sum()))
     return Footprint(
-        window,
+        (rows, cols),
         np.where(inside, excess, np.float32(0)),
         contrast=float(excess[place] / max(float(under[place]), 1e-6)),
         sigmas=counts / noise if noise > 0 else 0.0,
