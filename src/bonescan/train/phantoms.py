@@ -132,7 +132,7 @@ def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> 
 def _source_digest(folder: Path) -> str:
     """A hash of the simulation's own source: a changed simulation makes other patients from the same seeds."""
     digest = hashlib.sha256()
-    apart = {folder / name for name in ("__init__.py", "cohort.py", "realism.py")}
+    apart = {folder / name for name in ("__init__.py", "cohort.py", "readers.py", "realism.py")}
     for path in sorted(set(folder.rglob("*.py")) - apart):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + _meaning(path).encode())
     return digest.hexdigest()[:16]
