@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bonescan.commands.base import Command
+from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
 from bonescan.commands.model import ModelExport, ModelList, ModelShow, ModelVerify
@@ -13,6 +14,7 @@ from bonescan.commands.train import Train
 COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
     "simulate": Simulate,
+    "dataset": Dataset,
     "train": Train,
     "evaluate": Evaluate,
     "model list": ModelList,

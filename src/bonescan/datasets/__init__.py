@@ -1,0 +1,35 @@
+"""Data sets of thoracic pairs, divided by patient: D1 to D4 and D2_Agg of Lin et al. 2022, Table 1. No torch."""
+
+from __future__ import annotations
+
+from bonescan.datasets.build import DatasetSummary, build_dataset
+from bonescan.datasets.index import SETS, Origin, PairRecord, SetName, Split
+from bonescan.datasets.moves import Move, MoveLimits, Planes, apply_move, sample_move
+from bonescan.datasets.options import DatasetOptions, PatientOptions, Protocol, SplitOptions
+from bonescan.datasets.read import DataSet, LoadedPair, aggregate_pair, read_dataset
+from bonescan.datasets.sizes import SetSize, table
+
+__all__ = [
+    "SETS",
+    "DataSet",
+    "DatasetOptions",
+    "DatasetSummary",
+    "LoadedPair",
+    "Move",
+    "MoveLimits",
+    "Origin",
+    "PairRecord",
+    "PatientOptions",
+    "Planes",
+    "Protocol",
+    "SetName",
+    "SetSize",
+    "Split",
+    "SplitOptions",
+    "aggregate_pair",
+    "apply_move",
+    "build_dataset",
+    "read_dataset",
+    "sample_move",
+    "table",
+]
