@@ -137,17 +137,25 @@ def label_image(
     its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
     """
     shape = _frame_shape(labels, shape)
-    lesions: dict[tuple[Any, ...], Mask] = {}
-    for number, drawn in enumerate(labels.shapes):
-        if wanted is None or drawn.label in wanted:
-            key = (number,) if drawn.group_id is None else (drawn.label, drawn.group_id)
-            mask = _mask_of_shape(drawn, shape)
-            lesions[key] = lesions[key] | mask if key in lesions else mask
+    masks = [
+        np.logical_or.reduce([_mask_of_shape(drawn, shape) for drawn in pieces])
+        for pieces in shapes_by_lesion(labels, wanted)
+    ]
     picture = np.zeros(shape, dtype=np.uint16)
-    numbered = sorted(enumerate(lesions.values(), start=1), key=lambda lesion: -int(lesion[1].sum()))
+    numbered = sorted(enumerate(masks, start=1), key=lambda lesion: -int(lesion[1].sum()))
     for number, mask in numbered:
         picture[mask] = number
     return picture
+
+
+def shapes_by_lesion(labels: LabelFile, wanted: Collection[str] | None = None) -> list[tuple[LabelShape, ...]]:
+    """The shapes of each lesion, in the order in which `label_image` numbers them from 1."""
+    lesions: dict[tuple[Any, ...], tuple[LabelShape, ...]] = {}
+    for number, drawn in enumerate(labels.shapes):
+        if wanted is None or drawn.label in wanted:
+            key = (number,) if drawn.group_id is None else (drawn.label, drawn.group_id)
+            lesions[key] = (*lesions.get(key, ()), drawn)
+    return list(lesions.values())
 
 
 def from_label_image(picture: NDArray[Any], image_name: str = "", label: str = LESION) -> LabelFile:
