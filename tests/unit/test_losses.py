@@ -50,7 +50,8 @@ def test_region_loss_of_nothing_known_is_zero():
 
 def empty_batch() -> Batch:
     nothing = torch.zeros(2, 2, 32, 32)
-    return Batch(nothing, nothing, torch.ones_like(nothing), torch.zeros(2, 2, 8, 8, dtype=torch.int64), (0, 0))
+    regions, present = torch.zeros(2, 2, 8, 8, dtype=torch.int64), torch.ones(2, 2, dtype=torch.bool)
+    return Batch(nothing, nothing, torch.ones_like(nothing), regions, (0, 0), present)
 
 
 def test_a_false_lesion_on_an_empty_scan_costs_something():
@@ -59,7 +60,7 @@ def test_a_false_lesion_on_an_empty_scan_costs_something():
     false = quiet.clone()
     false[0, 0, 10:13, 10:13] = 6.0
     config = LossConfig()
-    before, after = (supervised_loss(logits, regions, batch, config).total.item() for logits in (quiet, false))
+    before, after = (supervised_loss(logits, regions, batch, config)["total"].item() for logits in (quiet, false))
     assert after - before > 1.0
 
 
@@ -67,7 +68,7 @@ def test_the_gradient_on_an_empty_scan_lowers_a_false_lesion():
     logits = torch.full((2, 2, 32, 32), -8.0)
     logits[0, 0, 10:13, 10:13] = 6.0
     logits.requires_grad_()
-    supervised_loss(logits, torch.zeros(2, 2, 17, 16, 16), empty_batch(), LossConfig()).total.backward()
+    supervised_loss(logits, torch.zeros(2, 2, 17, 16, 16), empty_batch(), LossConfig())["total"].backward()
     assert (logits.grad[0, 0, 10:13, 10:13] > 0.01).all()
 
 
@@ -75,10 +76,10 @@ def test_the_phase_picks_the_region_pixels():
     batch = empty_batch()
     logits = torch.zeros(2, 2, 17, 16, 16)
     logits[..., 1::2, 0::2] = torch.nn.functional.one_hot(torch.tensor(0), 17)[:, None, None] * 30.0
-    shifted = Batch(batch.image, batch.lesion, batch.weight, batch.region, (1, 0))
+    shifted = Batch(batch.image, batch.lesion, batch.weight, batch.region, (1, 0), batch.present)
     quiet = torch.full((2, 2, 32, 32), -8.0)
-    assert supervised_loss(quiet, logits, shifted, LossConfig()).region.item() == pytest.approx(0.0, abs=1e-6)
-    assert supervised_loss(quiet, logits, batch, LossConfig()).region.item() == pytest.approx(math.log(17), rel=1e-4)
+    assert supervised_loss(quiet, logits, shifted, LossConfig())["region"].item() == pytest.approx(0.0, abs=1e-6)
+    assert supervised_loss(quiet, logits, batch, LossConfig())["region"].item() == pytest.approx(math.log(17), rel=1e-4)
 
 
 def test_small_lesions_weigh_more_a_pixel():

@@ -12,8 +12,9 @@ is our reading is said where it is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +144,7 @@ class InceptionBlock(nn.Module):
             [
                 _crossed(inputs, width, 3),
                 _crossed(inputs, width, 7),
-                nn.Conv2d(inputs, width, 1, stride=2),
+                _Halved(nn.Conv2d(inputs, width, 1)),
                 nn.Conv2d(inputs, width, 5, stride=2, padding=2),
                 nn.Sequential(nn.Conv2d(inputs, width, 1), nn.MaxPool2d(2)),
             ]
@@ -152,6 +153,22 @@ class InceptionBlock(nn.Module):
     def forward(self, features: Tensor, step: int) -> Tensor:
         """(N, inputs, H, W) -> (N, 5 width, H/2, W/2); the step changes nothing."""
         return torch.cat([branch(features) for branch in self.branches], dim=1)
+
+
+class _Halved(nn.Module):
+    """A convolution of every second row and column.
+
+    The same as a 1x1 convolution of stride 2, whose own kernel crashes in torch 2.13 on eight channels, channels last.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, outputs, H/2, W/2)."""
+        halved: Tensor = self.convolution(features[..., ::2, ::2].contiguous())
+        return halved
 
 
 class PlainInception(nn.Module):
@@ -276,10 +293,10 @@ class Lin2022(nn.Module):
         shallow = images
         for step in range(self.config.steps):
             shared = len(self.features) == 1
-            network = self.features[0 if shared else step]
+            network = cast(FeatureNetwork, self.features[0 if shared else step])
             own = step if shared else 0
             features = images
-            for number, block in enumerate(network.stack):
+            for number, block in enumerate(cast(Iterable[RecurrentBlock], network.stack)):
                 if number == 0:
                     first = block.inner(features, own) if first is None or not shared else first
                 forward = first if number == 0 else block.inner(features, own)
@@ -316,7 +333,7 @@ def _added(features: Tensor, together: int) -> Tensor:
     """Add every `together` entries in a row along the batch (1: as they are), keeping their mean level."""
     if together == 1:
         return features
-    return features.unflatten(0, (-1, together)).mean(dim=1)
+    return features.reshape(-1, together, *features.shape[1:]).mean(dim=1)
 
 
 def build_lin2022(config: Lin2022Config) -> Lin2022:

@@ -1,4 +1,4 @@
-"""A plain U-Net on one view at a time: the comparison that Lin et al. 2022 make (Ronneberger et al. 2015, with batch norm)."""
+"""A plain U-Net on one view at a time, with batch norm: what Lin et al. 2022 compare with (Ronneberger et al. 2015)."""
 
 from __future__ import annotations
 

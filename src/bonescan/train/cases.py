@@ -108,6 +108,16 @@ def drawn(lesions: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray((lesions > 0) & (lesions != FAINT))
 
 
+def union_truth(lesions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Truth of the views added, for both channels of (2, rows, cols): lesion where either has one, else faint, else 0.
+
+    Numbers are not kept: a lesion that both views show is one.
+    """
+    lesion, faint = drawn(lesions).any(axis=0), (lesions == FAINT).any(axis=0)
+    union = np.where(lesion, 1, np.where(faint, FAINT, 0)).astype(np.uint8)
+    return np.stack([union, union])
+
+
 def find_facts(
     key: str,
     group: str,

@@ -55,6 +55,66 @@ class CohortConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesConfig:
+    """Images of a data set folder to learn from, in the place of phantoms and cohort: Lin et al. 2022, section 3."""
+
+    folder: str = ""
+    """The data set folder that `bonescan dataset` wrote; empty = none."""
+
+    set: Literal["D1", "D2", "D3", "D4"] = "D2"
+    """Which of its sets."""
+
+    label_share: float = 0.37
+    """Labelled share of all patients of the set, test patients included, as the paper counts; 0.7 = every training
+    patient where the test has the other 30 %."""
+
+    label_unit: Literal["patient", "image"] = "patient"
+    """Draw the labelled ones by patient, or by image, augmented copies counted by themselves (so that many
+    patients have some labelled copy)."""
+
+    label_seed: int = 1
+    """Seed of that draw; a smaller share is a part of a larger one."""
+
+    labelled_pairs: int = 1
+    """Patients (both views) of the labelled stream in a step; drawn from the other stream where no one is labelled."""
+
+    unlabelled_pairs: int = 1
+    """Patients (both views) of the stream whose labels are not looked at; drawn from all training patients."""
+
+    validation_share: float = 0.0
+    """Share of the training patients kept for validation and thresholds, by a hash of the patient's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChanVeseConfig:
+    """The loss of Lin et al. 2022, Eq. 6-8: l = l_U + alpha l_S."""
+
+    alpha: float = 0.4
+    """Weight of the supervised term."""
+
+    unsupervised: bool = True
+    """Whether there is an unsupervised term; false = the supervised one alone."""
+
+    variant: Literal["two-phase", "three-class", "fuzzy"] = "two-phase"
+    """The paper's inside and outside; or lesion against background and bone, hard or as fuzzy c-means."""
+
+    nu: float = 0.004
+    """Weight of the area inside."""
+
+    mu: float = 0.0
+    """Weight of the contour's length in the unsupervised term."""
+
+    length: float = 0.0
+    """Weight of the contour's length in the supervised term."""
+
+    power: float = 2.0
+    """Exponent that turns normalised values into the image g, scaled to 0..1: 2 = counts, 1 = their square root."""
+
+    ancestor: bool = False
+    """The two means as the paper's ancestor computed them: of the whole batch, over numbers of pixels that are not 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class LossConfig:
     """How the parts of the loss are weighted."""
 
@@ -103,6 +163,9 @@ class TrainConfig:
 
     seed: int = 1
     """Everything random follows from it."""
+
+    method: Literal["supervised", "chan-vese"] = "supervised"
+    """Dice with cross-entropy and regions (table `loss`), or the semi-supervised loss of the paper (`chan_vese`)."""
 
     network: str = "unet"
     """Name in `models.MODELS`."""
@@ -167,8 +230,10 @@ class TrainConfig:
 
     phantoms: PhantomConfig = field(default_factory=PhantomConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    chan_vese: ChanVeseConfig = field(default_factory=ChanVeseConfig)
     normalisation: Normalisation = field(default_factory=Normalisation)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
 
@@ -189,6 +254,29 @@ class TrainConfig:
             raise OptionError(f"crop_cols is {self.crop_cols}: use a multiple of 32")
         if self.steps < 1:
             raise OptionError(f"steps is {self.steps}: train at least one step")
+        self._check_images()
+
+    def _check_images(self) -> None:
+        images = self.images
+        if not images.folder and self.method != "supervised":
+            raise OptionError(f"the method {self.method} learns from a data set folder: set images.folder")
+        for name, share in (("label_share", images.label_share), ("validation_share", images.validation_share)):
+            if not 0 <= share <= 1:
+                raise OptionError(f"images.{name} is {share}: state a share from 0 to 1")
+        if (
+            min(images.labelled_pairs, images.unlabelled_pairs) < 0
+            or not images.labelled_pairs + images.unlabelled_pairs
+        ):
+            raise OptionError(
+                "images.labelled_pairs and images.unlabelled_pairs leave the batch empty: state 1 or more"
+            )
+        if self.chan_vese.power <= 0:
+            raise OptionError(f"chan_vese.power is {self.chan_vese.power}: state a number above 0")
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether the network gives one answer for both views added."""
+        return bool(self.network_config.get("aggregation", "none") != "none")
 
     @property
     def folder(self) -> Path:

@@ -33,6 +33,8 @@ class Deployed(nn.Module):
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return (lesion, region), both of the input's shape."""
         lesion, region = self.network(counts)
+        if region is None:  # a network that knows no regions; 0 = unknown
+            return torch.sigmoid(lesion), torch.zeros_like(counts, dtype=torch.uint8)
         numbers = region.argmax(dim=2).float()
         return torch.sigmoid(lesion), functional.interpolate(numbers, scale_factor=2.0, mode="nearest").to(torch.uint8)
 

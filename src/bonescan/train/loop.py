@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.config import TrainConfig, config_from_dict
 from bonescan.train.ema import Ema
-from bonescan.train.losses import Losses, supervised_loss
+from bonescan.train.methods import METHODS, Parts
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import training_batch
 from bonescan.train.validate import quick_figures
@@ -50,11 +49,11 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
             out_of_time = 0 < config.max_minutes * 60 <= seconds
             last = done == config.steps or out_of_time
             if done % config.log_every == 0 or last:
-                figures = {name: float(value) for name, value in asdict(losses).items()}
+                figures = {name: float(value) for name, value in losses.items()}
                 left = seconds / (done - first) * (config.steps - done)
                 report(Progress("train", done, config.steps, left, figures))
                 log.write(json.dumps({"step": done, "seconds": round(seconds, 1), **figures}) + "\n")
-            if done % config.validate_every == 0 or last:
+            if split.validation and (done % config.validate_every == 0 or last):
                 figures = quick_figures(state.ema.network, split.validation[: config.validation_cases], config)
                 report(Progress("validate", done, config.steps, None, figures))
                 log.write(json.dumps({"step": done, **figures}) + "\n")
@@ -66,7 +65,7 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     return folder
 
 
-def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) -> Losses:
+def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) -> Parts:
     """One batch, one update of the weights and of their average; detached losses."""
     batch = training_batch(split.training, config, step)
     for group in state.optimiser.param_groups:
@@ -75,14 +74,14 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) 
     with torch.random.fork_rng(devices=[]):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
-            lesion, region = state.network(batch.image)
-    losses = supervised_loss(lesion, region, batch, config.loss)
+            answer = state.network(batch.image)
+    losses = METHODS[config.method](answer, batch, config)
     state.optimiser.zero_grad(set_to_none=True)
-    losses.total.backward()  # type: ignore[no-untyped-call]
+    losses["total"].backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
     state.optimiser.step()
     state.ema.update(state.network, step)
-    return Losses(*(part.detach() for part in (losses.total, losses.dice, losses.pixel, losses.region)))
+    return {name: part.detach() for name, part in losses.items()}
 
 
 def set_mode(network: nn.Module, frozen: bool) -> None:

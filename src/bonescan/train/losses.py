@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,28 +12,23 @@ from bonescan.train.stream import Batch
 _SMOOTH = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """The parts of the loss; `total` is what is minimised."""
+def supervised_loss(
+    lesion_logits: Tensor, region_logits: Tensor | None, batch: Batch, config: LossConfig
+) -> dict[str, Tensor]:
+    """Weigh the parts together; "total" is what is minimised.
 
-    total: Tensor
-    dice: Tensor
-    pixel: Tensor
-    region: Tensor
-
-
-def supervised_loss(lesion_logits: Tensor, region_logits: Tensor, batch: Batch, config: LossConfig) -> Losses:
-    """Weigh the parts together.
-
-    lesion_logits: (N, 2, h, w); region_logits: (N, 2, R, h/2, w/2).
+    lesion_logits: (N, 2, h, w); region_logits: (N, 2, R, h/2, w/2), or None from a network that knows no regions.
     """
     logits = lesion_logits.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
     pixel = pixel_loss(logits, batch.lesion, batch.weight, config.pixel_scale)
-    row, col = batch.phase
-    region = region_loss(region_logits[..., row::2, col::2], batch.region, config.region_background)
-    total = config.dice * dice + config.pixel * pixel + config.region * region
-    return Losses(total, dice, pixel, region)
+    total = config.dice * dice + config.pixel * pixel
+    parts = {"dice": dice, "pixel": pixel}
+    if region_logits is not None:
+        row, col = batch.phase
+        parts["region"] = region_loss(region_logits[..., row::2, col::2], batch.region, config.region_background)
+        total = total + config.region * parts["region"]
+    return {"total": total, **parts}
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from bonescan.train.cases import Split
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import TrainConfig, config_from_dict, read_config
 from bonescan.train.export import averaged_network, export
+from bonescan.train.images import image_split
 from bonescan.train.loop import train
 from bonescan.train.phantoms import phantom_split
 from bonescan.train.progress import Progress, Report, silent
@@ -44,7 +45,9 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
 
 
 def make_split(config: TrainConfig, report: Report = silent) -> Split:
-    """All cases that the configuration names, phantoms first."""
+    """All cases that the configuration names: a data set's images, or else phantoms first and then a cohort."""
+    if config.images.folder:
+        return image_split(config.images)
     # First what may be refused, then what takes minutes.
     labelled = [cohort_split(config.cohort, config.normalisation)] if config.cohort.folder else []
     parts = []

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.augment.apply import Sample, apply
 from bonescan.train.augment.parameters import sample
-from bonescan.train.cases import FAINT, Case, drawn
+from bonescan.train.cases import FAINT, Case, drawn, union_truth
 from bonescan.train.config import LossConfig, TrainConfig
 
 _BATCH, _SAMPLE = 1, 2
@@ -27,6 +28,7 @@ class Batch:
     weight in the lesion loss, 0 where a view is absent or unlabelled, and on faint lesions. region:
     (N, 2, h/4, w/4) int64, -1 where unknown: every second row and column of the region head's output, from `phase`
     (row, col; 0 or 1) on. Regions are large, and a quarter of the pixels teaches them as well in a quarter of the time.
+    present: (N, 2) bool, which views there are.
     """
 
     image: Tensor
@@ -34,10 +36,13 @@ class Batch:
     weight: Tensor
     region: Tensor
     phase: tuple[int, int]
+    present: Tensor
 
 
 def training_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
     """The batch of one step; the same arguments give the same batch, whatever came before."""
+    if config.images.folder:
+        return image_batch(cases, config, step)
     rng = np.random.default_rng([config.seed, _BATCH, step])
     weights = np.asarray(config.crop_weights) / sum(config.crop_weights)
     rows = int(rng.choice(config.crop_rows, p=weights))
@@ -49,6 +54,29 @@ def training_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Bat
         samples.append(apply(cases[index], (rows, config.crop_cols), parameters, config.normalisation))
     row, col = rng.integers(2, size=2).tolist()
     return collate(samples, config.loss, (row, col))
+
+
+def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
+    """The batch of one step from a data set's images as they are: some labelled, some whose labels are not looked at.
+
+    The augmented copies are in the data set already. Faint lesions have no truth in either stream.
+    """
+    rng = np.random.default_rng([config.seed, _BATCH, step])
+    labelled = [number for number, case in enumerate(cases) if any(case.facts.labelled)]
+    first = config.images.labelled_pairs if labelled else 0
+    second = config.images.labelled_pairs + config.images.unlabelled_pairs - first
+    chosen = [labelled[index] for index in rng.integers(max(1, len(labelled)), size=first)]
+    chosen += rng.integers(len(cases), size=second).tolist()
+    samples = []
+    for place, number in enumerate(chosen):
+        case = cases[number]
+        image = normalise(case.counts, config.normalisation, case.facts.references[0])
+        views = case.facts.labelled if place < first else (False, False)
+        lesions = union_truth(case.lesions) if config.aggregated else np.asarray(case.lesions)
+        if config.aggregated:
+            views = (all(views), all(views))
+        samples.append(Sample(image, lesions, np.asarray(case.regions), views, (False, False)))
+    return collate(samples, config.loss)
 
 
 def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int] = (0, 0)) -> Batch:
@@ -68,6 +96,7 @@ def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int
         weight=torch.from_numpy(weights),
         region=torch.from_numpy(regions),
         phase=phase,
+        present=image.amax(dim=(2, 3)) > 0,
     )
 
 

@@ -20,7 +20,10 @@ _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
 @torch.no_grad()
 def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[FloatImage, NDArray[np.uint8]]:
-    """Lesion probability and region map of the whole frame, each (2, rows, cols), the posterior mirrored."""
+    """Lesion probability and region map of the whole frame, each (2, rows, cols), the posterior mirrored.
+
+    The region map of a network that knows no regions is 0 everywhere.
+    """
     image = normalise(case.counts, config.normalisation, case.facts.references[0])
     rows, cols = image.shape[1:]
     padded = np.pad(image, ((0, 0), (0, -rows % 32), (0, -cols % 32)))
@@ -29,7 +32,9 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
         lesion, region = network(batch)
     probability = torch.sigmoid(lesion.float())[0].numpy()
-    regions = region.argmax(dim=2)[0].to(torch.uint8).numpy().repeat(2, axis=1).repeat(2, axis=2)
+    regions = np.zeros(padded.shape, dtype=np.uint8)
+    if region is not None:
+        regions = region.argmax(dim=2)[0].to(torch.uint8).numpy().repeat(2, axis=1).repeat(2, axis=2)
     return probability[:, :rows, :cols], regions[:, :rows, :cols]
 
 
