@@ -111,7 +111,7 @@ class ChanVeseConfig:
     """Exponent that turns normalised values into the image g, scaled to 0..1: 2 = counts, 1 = their square root."""
 
     ancestor: bool = False
-    """The two means as the paper's ancestor computed them: of the whole batch, over numbers of pixels that are not 0."""
+    """The two means as the paper's ancestor computed them: of the whole batch, over its pixels that are not 0."""
 
 
 @dataclass(frozen=True, slots=True)
