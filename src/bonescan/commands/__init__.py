@@ -6,7 +6,7 @@ from bonescan.commands.base import Command
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
-from bonescan.commands.model import ModelExport, ModelList, ModelShow, ModelVerify
+from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
 from bonescan.commands.train import Train
@@ -21,9 +21,10 @@ COMMANDS: dict[str, type[Command]] = {
     "model show": ModelShow,
     "model verify": ModelVerify,
     "model export": ModelExport,
+    "model cost": ModelCost,
     "doctor": Doctor,
 }
 """Words on the command line -> command, in the order of `--help`."""
 
-GROUPS = {"model": "List, show, check and export models."}
+GROUPS = {"model": "List, show, check and export models, and say what networks cost."}
 """First words that stand before several verbs -> their purpose."""

@@ -72,6 +72,14 @@ def row_range(text: str) -> tuple[int, int]:
     return int(first), int(end)
 
 
+def frame_size(text: str) -> tuple[int, int]:
+    """`256x192` as (256, 192), rows and columns."""
+    rows, _, cols = text.partition("x")
+    if not (rows.isdecimal() and cols.isdecimal() and int(rows) and int(cols)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write rows and columns as in 256x192")
+    return int(rows), int(cols)
+
+
 def frame_pair(text: str) -> tuple[int, int]:
     """`a,b` as two different frame numbers, counted from 1 as DICOM does."""
     first, _, second = text.partition(",")

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, path, training_extra
+from bonescan.commands.base import (
+    DONE,
+    RESEARCH_USE_ONLY,
+    Command,
+    add_json,
+    add_out,
+    frame_size,
+    path,
+    training_extra,
+)
 from bonescan.commands.console import Console
+from bonescan.errors import OptionError
 
 if TYPE_CHECKING:
     from bonescan.bundle import Bundle
@@ -113,6 +123,58 @@ class ModelExport(Command):
             from bonescan.train import export_run
 
         _say_checked(console, export_run(self.run_folder, self.out), self.json)
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost(Command):
+    """Say what a network costs: each layer's shape and parameters, and the multiply-adds of one patient."""
+
+    network: str
+    settings: tuple[str, ...]
+    size: tuple[int, int]
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument("network", metavar="NETWORK", help="unet, lin2022 or plain-unet")
+        parser.add_argument(
+            "--set",
+            dest="settings",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="a field of the network's configuration, as in --set recurrence=2",
+        )
+        parser.add_argument(
+            "--size", type=frame_size, default=(256, 256), metavar="ROWSxCOLS", help="of each view (default: 256x256)"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Print a line a layer, and the sums."""
+        from dataclasses import asdict
+
+        with training_extra():
+            from bonescan.models.cost import network_cost
+            from bonescan.train.loop import network_from
+
+        network = network_from(self.network, self.settings)
+        try:
+            cost = network_cost(network, self.size)
+        except ValueError as error:
+            raise OptionError(f"{self.network} does not take {self.size[0]}x{self.size[1]} pixels: {error}") from None
+        if self.json:
+            console.out_json({"research_use_only": True, "network": self.network, **asdict(cost)})
+            return DONE
+        console.out(f"{'layer':44} {'runs':>4}  {'leaves':>18} {'parameters':>11} {'multiply-adds':>15}")
+        for layer in cost.layers:
+            shape = " x ".join(str(length) for length in layer.shape[1:]) or "not run"
+            console.out(f"{layer.name:44} {layer.runs:4}  {shape:>18} {layer.parameters:11,} {layer.multiply_adds:15,}")
+        sums = f"{self.network}: {cost.parameters:,} parameters, {cost.multiply_adds / 1e9:.2f} thousand million"
+        console.out(f"{sums} multiply-adds for a patient of 2 x {self.size[0]} x {self.size[1]} pixels")
+        console.out(RESEARCH_USE_ONLY)
         return DONE
 
 

@@ -300,8 +300,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise OptionError(f"there is no configuration {path}: state an existing TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
-    for override in overrides:
-        _override(values, override)
+    for setting in overrides:
+        override(values, setting)
     config: TrainConfig = config_from_dict(TrainConfig, values)
     return config
 
@@ -321,10 +321,11 @@ def config_from_dict(kind: type[Any], values: Mapping[str, Any], table: str = ""
     return kind(**arguments)
 
 
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(values: dict[str, Any], setting: str) -> None:
+    """Put "key=value" or "table.key=value" (values as in TOML) into nested values; OptionError for another form."""
+    key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise OptionError(f"the override {override!r} is not of the form key=value: correct it")
+        raise OptionError(f"the override {setting!r} is not of the form key=value: correct it")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -333,7 +334,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise OptionError(f"the override {override!r} names a table {table!r} that is a single value: correct it")
+            raise OptionError(f"the override {setting!r} names a table {table!r} that is a single value: correct it")
     values[last] = value
 
 

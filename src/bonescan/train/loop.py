@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from bonescan.errors import OptionError
 from bonescan.models import MODELS
 from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from bonescan.train.config import TrainConfig, config_from_dict
+from bonescan.train.config import TrainConfig, config_from_dict, override
 from bonescan.train.ema import Ema
 from bonescan.train.methods import METHODS, Parts
 from bonescan.train.progress import Progress, Report, silent
@@ -114,13 +116,26 @@ def start(config: TrainConfig) -> TrainState:
 
 def build_network(config: TrainConfig) -> nn.Module:
     """The network that the configuration names; OptionError when there is none of that name."""
-    if config.network not in MODELS:
-        raise OptionError(f"there is no network {config.network!r}: choose one of {', '.join(MODELS)}")
-    kind, build = MODELS[config.network]
+    return make_network(config.network, config.network_config, "network_config.")
+
+
+def network_from(name: str, settings: Sequence[str]) -> nn.Module:
+    """A network from settings of the form "field=value" (values as in TOML); OptionError as `build_network`."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        override(values, setting)
+    return make_network(name, values)
+
+
+def make_network(name: str, values: Mapping[str, Any], table: str = "") -> nn.Module:
+    """A network of `MODELS` with fresh weights; OptionError for an unknown name or field, or an impossible value."""
+    if name not in MODELS:
+        raise OptionError(f"there is no network {name!r}: choose one of {', '.join(MODELS)}")
+    kind, build = MODELS[name]
     try:
-        return build(config_from_dict(kind, config.network_config, "network_config."))
+        return build(config_from_dict(kind, values, table))
     except ValueError as error:
-        raise OptionError(f"the network {config.network} cannot be built: {error}") from None
+        raise OptionError(f"the network {name} cannot be built: {error}") from None
 
 
 def open_run(config: TrainConfig) -> Path:
