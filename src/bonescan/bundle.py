@@ -24,7 +24,7 @@ from typing import Any
 
 from bonescan.delineate import Thresholds
 from bonescan.errors import BundleError, OptionError
-from bonescan.prepare import Normalisation
+from bonescan.prepare import Normalisation, Region
 
 FORMAT, VERSION = "bonescan-bundle", 1
 DESCRIPTION, GRAPH, WEIGHTS, CARD = "bundle.json", "model.onnx", "model.safetensors", "card.md"
@@ -43,7 +43,7 @@ class Bundle:
     """One model, checked.
 
     sha256: of `bundle.json`, which states those of all other files; it identifies the model.
-    network: {"name", "config"}. raw: all of `bundle.json`.
+    network: {"name", "config"}. region: what the model has learned to look at. raw: all of `bundle.json`.
     """
 
     folder: Path
@@ -54,6 +54,11 @@ class Bundle:
     thresholds: Thresholds
     card: str
     raw: Mapping[str, Any]
+
+    @property
+    def region(self) -> Region:
+        """The whole body where `bundle.json` does not state the thorax."""
+        return "thorax" if self.raw.get("region") == "thorax" else "whole-body"
 
     def read(self, file: str) -> bytes:
         """The bytes of one of the bundle's files, checked again; BundleError when they changed."""
@@ -154,6 +159,8 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
         raise BundleError(f"the bundle {folder.name} states an unsafe name: get it from a source you trust")
     if set(raw["files"]) != set(FILES):
         raise BundleError(f"the bundle {folder.name} does not state the hashes of {', '.join(FILES)}: get it again")
+    if raw.get("region", "whole-body") not in ("whole-body", "thorax"):
+        raise BundleError(f"the bundle {folder.name} states a region that this bonescan does not know: update bonescan")
     return raw
 
 

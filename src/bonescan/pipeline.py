@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.delineate import delineate
+from bonescan.errors import OptionError
 from bonescan.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
@@ -40,18 +41,26 @@ class Model:
 class Options:
     """What to look at.
 
-    region: "whole-body", or "thorax" for the thoracic window that is found in the scan.
+    region: "whole-body", or "thorax" for the thoracic window that is found in the scan; None: what the model knows,
+        which is the whole body where its bundle does not say otherwise.
     rows: the first row and the one after the last of the thoracic window, stated by a person: it
         takes the place of the window that would be found, over all columns.
     """
 
-    region: Region = "whole-body"
+    region: Region | None = None
     rows: tuple[int, int] | None = None
 
-    def prepare_options(self, study: Study) -> PrepareOptions:
+    def region_for(self, bundle: Bundle) -> Region:
+        """The region that is looked at; OptionError for one that the model has not learned."""
+        region = self.region or bundle.region
+        if region == "whole-body" and bundle.region == "thorax":
+            raise OptionError(f"the model {bundle.name} has learned the thorax alone: leave --region whole-body out")
+        return region
+
+    def prepare_options(self, study: Study, region: Region) -> PrepareOptions:
         """These options for one study; OptionError when the rows are no range."""
         window = None if self.rows is None else Window(slice(*self.rows), slice(0, study.shape[1]))
-        return PrepareOptions(self.region, window)
+        return PrepareOptions(region, window)
 
 
 def load_model(name_or_folder: str | Path = DEFAULT_MODEL) -> Model:
@@ -66,10 +75,11 @@ def load_model(name_or_folder: str | Path = DEFAULT_MODEL) -> Model:
 def segment(study: Study, model: Model, options: Options | None = None) -> Result:
     """Find, outline and measure the lesions of one study. Research use only.
 
-    Raises OptionError when a stated window leaves the frame.
+    Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
     """
     options = options or Options()
-    prepared = prepare(study, options.prepare_options(study), model.bundle.normalisation)
+    region = options.region_for(model.bundle)
+    prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
     outlines = delineate(prediction, model.bundle.thresholds.at_binning(prepared.binning))
     lesions, burden = measure(study, outlines, prediction)
@@ -79,6 +89,6 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
         lesions=lesions,
         burden=burden,
         window=prepared.window.slices,
-        region=options.region,
+        region=region,
         warnings=study.warnings + prepared.warnings,
     )

@@ -38,7 +38,7 @@ class Segment(Command):
     inputs: tuple[Path, ...]
     out: Path
     model: str
-    region: Literal["whole-body", "thorax"]
+    region: Literal["whole-body", "thorax"] | None
     window: tuple[int, int] | None
     views: tuple[str, ...] | None
     frames: tuple[int, int] | None
@@ -60,7 +60,7 @@ class Segment(Command):
             "--model", default="phantom-unet", metavar="NAME|FOLDER", help="a model that ships, or a bundle's folder"
         )
         parser.add_argument(
-            "--region", choices=("whole-body", "thorax"), default="whole-body", help="what to look at (default: all)"
+            "--region", choices=("whole-body", "thorax"), help="what to look at (default: all that the model knows)"
         )
         parser.add_argument(
             "--window", type=row_range, metavar="R0:R1", help="state the rows of the thorax instead of finding them"
@@ -88,6 +88,7 @@ class Segment(Command):
         region = self.region if self.window is None else "thorax"
         model = load_model(self.model)
         views = None if self.views is None else tuple(View(view) for view in self.views)
+        Options(region).region_for(model.bundle)  # before the first study is read
         work = _Work(self, console, model, Options(region, self.window), ReadOptions(views, self.frames))
         work.do()
         work.summarise()

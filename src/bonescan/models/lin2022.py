@@ -57,6 +57,9 @@ class Lin2022Config:
     lesion_prior: float = 0.05
     """Probability of lesion that the untrained network states for a pixel without counts."""
 
+    brightness: float = 3.0
+    """By how much the untrained network's logit grows with a pixel's normalised counts: where learning starts from."""
+
     def __post_init__(self) -> None:
         if self.channels < 1 or not self.rates or min(self.rates) < 1:
             raise ValueError("channels, and the rates of at least one block, are whole numbers from 1")
@@ -260,7 +263,7 @@ class Lin2022(nn.Module):
         assert self.classifier.bias is not None
         prior = torch.tensor(self.config.lesion_prior)
         with torch.no_grad():
-            self.classifier.weight[:, -1] = 1.0
+            self.classifier.weight[:, -1] = self.config.brightness
             self.classifier.bias.fill_(float(torch.log(prior / (1 - prior))))
 
     def forward(self, counts: Tensor) -> tuple[Tensor, None]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
 from bonescan.delineate import Thresholds
+from bonescan.train.card import make_card
 from bonescan.train.checkpoint import load_checkpoint
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, build_network, start
@@ -61,6 +62,7 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
         "network": {"name": config.network, "config": dict(config.network_config)},
         "normalisation": config.normalisation.to_dict(),
         "thresholds": thresholds.to_dict(),
+        "region": "thorax" if config.images.folder else "whole-body",
         "training": {"steps": steps, "bonescan": bonescan.__version__, "config": _portable(config)},
         "figures": dict(figures),
     }
@@ -72,7 +74,7 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
 def _portable(config: TrainConfig) -> dict[str, Any]:
     """The configuration without this machine's folders, which say nothing of the model and may say too much."""
     values = config.to_dict()
-    del values["runs"], values["phantoms"]["cache"], values["cohort"]["folder"]
+    del values["runs"], values["phantoms"]["cache"], values["cohort"]["folder"], values["images"]["folder"]
     return values
 
 
@@ -93,36 +95,3 @@ def to_onnx(network: nn.Module) -> bytes:
             dynamo=False,
         )
         return (Path(folder) / GRAPH).read_bytes()
-
-
-def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:
-    """What a person should know of the model, as Markdown."""
-    measured = "\n".join(f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in figures.items())
-    phantoms = config.phantoms
-    patients = phantoms.anatomies * phantoms.patients_per_anatomy
-    cohort = "" if not config.cohort.folder else " and labelled patients of a cohort"
-    return f"""# {config.name}
-
-**Research use only. Not a medical device; not for diagnosis.**
-
-Finds lesions of skeletal metastasis in planar whole-body bone scans (99mTc-MDP, anterior and posterior view),
-and says which bone or organ each pixel mainly shows.
-
-- Network: {config.network}, {parameters / 1e6:.2f} million parameters, both views at once.
-- Learned from {patients} simulated patients of {phantoms.anatomies} anatomies{cohort}; {steps} steps.
-- Pixels of 2.2-2.4 mm are what it knows; finer frames are summed before.
-
-## Measured on simulated validation patients, whose anatomies it had not seen
-
-{measured or "Nothing was measured."}
-
-## What it is not
-
-It has learned what a simulation shows, and has seen no scan of a person. Tracers other than diphosphonates, children,
-and findings that the simulation does not know (infection, bone tumours, operations beyond hip and knee) are beyond
-it. It marks uptake that looks like metastasis; it cannot tell what caused it.
-"""
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

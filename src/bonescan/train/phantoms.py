@@ -6,7 +6,6 @@ a stale one; an interrupted simulation goes on with the anatomies that are missi
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bonescan.fingerprint import source_digest
 from bonescan.parallel import process_pool
 from bonescan.prepare import Normalisation
 from bonescan.train.cases import Case, CaseFacts, Split, find_facts, pair_counts, pair_labels, pair_truth
@@ -112,7 +112,6 @@ def patient_seed(anatomy_seed: int, number: int) -> int:
 
 
 def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> Shard:
-    from bonescan import phantom
 
     validation = number >= config.anatomies
     patients = config.validation_patients_per_anatomy if validation else config.patients_per_anatomy
@@ -120,7 +119,7 @@ def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> 
     # A finished anatomy serves every configuration that asks for the same one.
     key = {
         "format": _FORMAT,
-        "phantom": _source_digest(Path(phantom.__file__).parent),
+        "phantom": simulation_digest(),
         "patients": patients,
         "normalisation": normalisation.to_dict(),
     }
@@ -129,22 +128,10 @@ def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> 
 
 
 @cache
-def _source_digest(folder: Path) -> str:
+def simulation_digest() -> str:
     """A hash of the simulation's own source: a changed simulation makes other patients from the same seeds."""
-    digest = hashlib.sha256()
+    from bonescan import phantom
+
+    folder = Path(phantom.__file__).parent
     apart = {folder / name for name in ("__init__.py", "cohort.py", "readers.py", "realism.py")}
-    for path in sorted(set(folder.rglob("*.py")) - apart):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + _meaning(path).encode())
-    return digest.hexdigest()[:16]
-
-
-def _meaning(path: Path) -> str:
-    """A module's syntax tree without its docstrings: words and layout do not change what is simulated."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
-            ]
-    return ast.dump(tree)
+    return source_digest(set(folder.rglob("*.py")) - apart, folder)

@@ -1,0 +1,68 @@
+"""The card of a trained model: what a person should know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bonescan.train.config import TrainConfig
+
+_WHOLE_BODY = """\
+Finds lesions of skeletal metastasis in planar whole-body bone scans (99mTc-MDP, anterior and posterior view),
+and says which bone or organ each pixel mainly shows."""
+
+_THORAX = """\
+Finds lesions of skeletal metastasis in the thoracic window of planar whole-body bone scans (99mTc-MDP, anterior
+and posterior view), and nowhere else; it does not say which bone it sees."""
+
+_METHODS = {
+    "supervised": "Dice and cross-entropy",
+    "chan-vese": "the semi-supervised loss of Lin et al. 2022 (doi 10.3389/fmolb.2022.956720)",
+}
+
+
+def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:
+    """The card as Markdown. figures: what was measured on validation patients."""
+    measured = "\n".join(f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in figures.items())
+    return f"""# {config.name}
+
+**Research use only. Not a medical device; not for diagnosis.**
+
+{_THORAX if config.images.folder else _WHOLE_BODY}
+
+- Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
+- Loss: {_METHODS[config.method]}.
+- Learned from {_teachers(config)}; {steps} steps.
+- Pixels of 2.2-2.4 mm are what it knows; finer frames are summed before.
+
+## Measured on validation patients, whose anatomies it had not seen
+
+{measured or "Nothing was measured."}
+
+## What it is not
+
+Where it has learned from simulated patients, it has learned what a simulation shows, and has seen no scan of a person.
+Tracers other than diphosphonates, children, and findings that the simulation does not know (infection, bone tumours,
+operations beyond hip and knee) are beyond it. It marks uptake that looks like metastasis; it cannot tell what caused
+it.
+"""
+
+
+def _views(config: TrainConfig) -> str:
+    if config.aggregated:
+        return "both views added to one answer"
+    return "both views at once" if config.network == "unet" else "each view by itself"
+
+
+def _teachers(config: TrainConfig) -> str:
+    if config.images.folder:
+        share = f"{config.images.label_share:.0%} of the {config.images.label_unit}s labelled"
+        return f"the training images of the data set {config.images.set}, {share}"
+    phantoms = config.phantoms
+    patients = phantoms.anatomies * phantoms.patients_per_anatomy
+    cohort = " and labelled patients of a cohort" if config.cohort.folder else ""
+    return f"{patients} simulated patients of {phantoms.anatomies} anatomies{cohort}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
