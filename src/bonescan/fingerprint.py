@@ -1,0 +1,38 @@
+"""What code and values come to, as a hash: so that a stored thing knows whether it is still what they would make."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def source_digest(files: Iterable[Path], root: Path) -> str:
+    """A hash of what Python files do: of their syntax trees, without docstrings, comments and layout.
+
+    files: in any order. root: the folder that their names are relative to. 16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + _meaning(path).encode())
+    return digest.hexdigest()[:16]
+
+
+def values_digest(values: Any) -> str:
+    """A hash of JSON values, whatever the order of their keys. 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _meaning(path: Path) -> str:
+    """A module's syntax tree without its docstrings: words and layout do not change what it does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+    return ast.dump(tree)
