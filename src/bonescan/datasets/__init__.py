@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bonescan.datasets.build import DatasetSummary, build_dataset
+from bonescan.datasets.build import DatasetSummary, add_gan_samples, build_dataset, summarise
 from bonescan.datasets.index import SETS, Origin, PairRecord, SetName, Split
 from bonescan.datasets.moves import Move, MoveLimits, Planes, apply_move, sample_move
 from bonescan.datasets.options import DatasetOptions, PatientOptions, Protocol, SplitOptions
@@ -26,10 +26,12 @@ __all__ = [
     "SetSize",
     "Split",
     "SplitOptions",
+    "add_gan_samples",
     "aggregate_pair",
     "apply_move",
     "build_dataset",
     "read_dataset",
     "sample_move",
+    "summarise",
     "table",
 ]

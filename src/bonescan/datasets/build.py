@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from typing import Protocol as Interface
+from typing import Any, Protocol
 
 from bonescan.datasets.gan import add_samples
-from bonescan.datasets.index import INDEX, PairRecord, write_index
-from bonescan.datasets.options import DatasetOptions, Protocol
+from bonescan.datasets.index import read_index
+from bonescan.datasets.options import DatasetOptions
 from bonescan.datasets.originals import PAPER_PATIENTS, Chosen, read_originals, simulate_originals
 from bonescan.datasets.plan import plan_pairs
 from bonescan.datasets.sizes import SetSize, set_sizes
-from bonescan.datasets.write import WriteOrder, Written, write_pairs
+from bonescan.datasets.statement import TOML, Statement, read_statement, state
+from bonescan.datasets.write import WriteOrder, Written, extend, write_pairs
 from bonescan.errors import InputError, OutputError
 from bonescan.parallel import process_pool
 
-TOML = "dataset.toml"
-LEAKY_WARNING = (
-    "LEAKY: copies of one patient are in training and in test. Scores on this split are inflated; it exists only to "
-    "measure by how much."
-)
 
-
-class Progress(Interface):
+class Progress(Protocol):
     """Where a build says how far it is."""
 
     def __call__(self, done: int, total: int, last: str = "", stage: str | None = None) -> None:
@@ -43,36 +34,31 @@ def _silent(done: int, total: int, last: str = "", stage: str | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """What was built. left_out: patients without a thoracic lesion. digest: sha256 of the content."""
+    """What a data set's folder holds."""
 
     out: Path
-    protocol: Protocol
-    patients: int
-    left_out: int
+    statement: Statement
     sizes: tuple[SetSize, ...]
-    digest: str
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must not be overlooked."""
-        return (LEAKY_WARNING,) if self.protocol is Protocol.LEAKY else ()
+        return self.statement.warnings
 
     def __str__(self) -> str:
+        options, left_out = self.statement.options, self.statement.patients_left_out
         return (
-            f"{self.patients} patients with thoracic lesions ({self.left_out} without were left out), protocol "
-            f"{self.protocol}, in {self.out}"
+            f"{options['patients']} patients ({left_out} without a lesion in the thorax were left out), protocol "
+            f"{options['protocol']}, in {self.out}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as a JSON object."""
         return {
             "dataset": str(self.out),
-            "protocol": str(self.protocol),
             "warnings": list(self.warnings),
-            "patients": self.patients,
-            "left_out": self.left_out,
+            **asdict(self.statement),
             "sets": {size.name: size.numbers() for size in self.sizes},
-            "digest": self.digest,
         }
 
 
@@ -93,12 +79,10 @@ def build_dataset(
         with process_pool(processes) as pool:
             chosen = _originals(options, pool, processes, progress)
             written = _write(options, chosen, partial, pool, progress)
-        records = [one.record for one in written]
+        patients = len({original.patient for original in chosen.originals})
+        statement = extend(partial, state(options, patients, chosen.left_out), (), written)
         if options.gan is not None:
-            records += add_samples(partial, records, options.gan, options.images)
-        write_index(partial, records)
-        digest = content_digest(partial, [one.digest for one in written])
-        (partial / TOML).write_text(_toml(options, records, chosen, digest), encoding="utf-8")
+            statement = add_samples(partial, statement, options.gan)
         partial.rename(out)
     except OSError as error:
         raise OutputError(
@@ -106,8 +90,27 @@ def build_dataset(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    patients = len({original.patient for original in chosen.originals})
-    return DatasetSummary(out, options.split.protocol, patients, chosen.left_out, set_sizes(records), digest)
+    return summarise(out)
+
+
+def add_gan_samples(out: Path, samples: Path) -> DatasetSummary:
+    """Add samples of a GAN that was trained on the data set `out` to it: D3 and D4 come into being.
+
+    The folder is then the same, to the byte, as one that was built with these samples at once. Raises InputError where
+    `out` is no data set or there are too few samples, and OutputError where it has samples already.
+    """
+    out = Path(out)
+    try:
+        add_samples(out, read_statement(out), Path(samples))
+    except OSError as error:
+        raise OutputError(f"the samples cannot be added to {out} ({error.strerror}): make room there") from error
+    return summarise(out)
+
+
+def summarise(out: Path) -> DatasetSummary:
+    """What the folder of a data set holds. Raises InputError where it is none."""
+    statement, records = read_statement(out), read_index(out)
+    return DatasetSummary(out, statement, set_sizes(records))
 
 
 def _refuse_what_is_there(out: Path) -> None:
@@ -144,43 +147,3 @@ def _write(options: DatasetOptions, chosen: Chosen, folder: Path, pool: Executor
         written += pairs
         progress(len(written), len(plan), stage="pairs")
     return written
-
-
-def content_digest(folder: Path, digests: Sequence[str]) -> str:
-    """sha256 over the index and the digests of the pairs, in order."""
-    digest = hashlib.sha256((folder / INDEX).read_bytes())
-    for one in digests:
-        digest.update(one.encode())
-    return digest.hexdigest()
-
-
-def _toml(options: DatasetOptions, records: Sequence[PairRecord], chosen: Chosen, digest: str) -> str:
-    leaky = options.split.protocol is Protocol.LEAKY
-    cohort = options.patients.cohort
-    lines = [
-        "# A data set of thoracic pairs: index.csv has one row a pair. Research use only.",
-        *([f"# {LEAKY_WARNING}"] if leaky else []),
-        f"simulated = {_boolean(cohort is None)}",
-        f"leaky = {_boolean(leaky)}",
-        f'digest = "{digest}"',
-        f"patients_left_out = {chosen.left_out}",
-        "",
-        "[options]",
-        f"seed = {options.seed}",
-        f"images = {options.images}",
-        f"patients = {len({original.patient for original in chosen.originals})}",
-        f"cohort = {json.dumps('' if cohort is None else str(cohort))}",
-        f"keep_lesion_free = {_boolean(options.patients.keep_lesion_free)}",
-        f'protocol = "{options.split.protocol}"',
-        f"test_share = {options.split.test_share}",
-        f"flip = {options.moves.flip}",
-        f"rotation_deg = {options.moves.rotation_deg}",
-        f"shift_px = {options.moves.shift_px}",
-    ]
-    for size in set_sizes(records):
-        lines += ["", f"[sizes.{size.name}]", *(f"{name} = {value}" for name, value in size.numbers().items())]
-    return "\n".join(lines) + "\n"
-
-
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"

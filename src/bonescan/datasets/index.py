@@ -78,12 +78,33 @@ class PairRecord:
         return SETS_OF[self.origin]
 
 
+def row_of(record: PairRecord) -> list[str]:
+    """Its row of the index, in the order of `COLUMNS`."""
+    move = record.move
+    return [
+        record.study,
+        record.patient,
+        record.origin,
+        record.split,
+        " ".join(record.sets),
+        str(int(move.flip)),
+        f"{move.rotation_deg:g}",
+        str(move.shift_rows_px),
+        str(move.shift_cols_px),
+        _views(record.present),
+        _views(record.labelled),
+        *(repr(reference) for reference in record.references),
+    ]
+
+
 def write_index(folder: Path, records: Iterable[PairRecord]) -> None:
-    """Write the index of a data set's folder."""
-    with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
+    """Write the index of a data set's folder, whole or not at all."""
+    partial = folder / f".{INDEX}.partial"
+    with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(_row(record) for record in records)
+        writer.writerows(row_of(record) for record in records)
+    partial.replace(folder / INDEX)
 
 
 def read_index(folder: Path) -> tuple[PairRecord, ...]:
@@ -101,24 +122,6 @@ def read_index(folder: Path) -> tuple[PairRecord, ...]:
         ) from None
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}): build the data set again") from None
-
-
-def _row(record: PairRecord) -> list[str]:
-    move = record.move
-    return [
-        record.study,
-        record.patient,
-        record.origin,
-        record.split,
-        " ".join(record.sets),
-        str(int(move.flip)),
-        f"{move.rotation_deg:g}",
-        str(move.shift_rows_px),
-        str(move.shift_cols_px),
-        _views(record.present),
-        _views(record.labelled),
-        *(repr(reference) for reference in record.references),
-    ]
 
 
 def _record(folder: Path, row: dict[str, str]) -> PairRecord:

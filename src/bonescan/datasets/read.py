@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.datasets.index import SETS, PairRecord, SetName, Split, read_index
+from bonescan.datasets.index import SETS, Origin, PairRecord, SetName, Split, read_index
+from bonescan.datasets.statement import read_statement
 from bonescan.datasets.write import SHAPE
 from bonescan.errors import InputError, OptionError
+from bonescan.prepare import mirror
 from bonescan.study import View
-from bonescan.train.cases import FAINT, drawn, pair_labels, pair_truth
+from bonescan.train.cases import FAINT, drawn
 
 
 class LoadedPair(NamedTuple):
@@ -46,28 +47,22 @@ class DataSet:
 
     def load(self, record: PairRecord) -> LoadedPair:
         """Read one pair. Raises InputError when its files are gone or damaged."""
-        views = _arrays(record.path / "scan.npz")
-        counts = np.zeros((2, *SHAPE), dtype=np.uint16)
-        for channel, view in enumerate(View):
-            if record.present[channel]:
-                counts[channel] = views[view] if view is View.ANTERIOR else views[view][:, ::-1]
+        counts = _pair(_arrays(record.path / "scan.npz", list(View)), "{}")
         lesions = np.zeros((2, *SHAPE), dtype=np.uint8)
         if any(record.labelled):
-            truth = _arrays(record.path / "truth.npz")
-            stored = {name: {v: truth[f"{name}_{v}"] for v in View if f"{name}_{v}" in truth} for name in _TRUTH}
-            lesions = pair_truth(stored["lesions"], stored["faint"], SHAPE)
+            truth = _arrays(
+                record.path / "truth.npz", [f"{kind}_{view}" for kind in ("lesions", "faint") for view in View]
+            )
+            lesions = _pair(truth, "lesions_{}").astype(np.uint8)
+            lesions[_pair(truth, "faint_{}") > 0] = FAINT
         return LoadedPair(counts, lesions, record.present)
 
     def load_regions(self, record: PairRecord) -> NDArray[np.uint8] | None:
         """The region maps (2, 256, 256) of one pair, uint8 into `REGIONS`; None where they are not known."""
         if not any(record.labelled):
             return None
-        truth = _arrays(record.path / "truth.npz")
-        maps = {view: truth[f"regions_{view}"] for view in View if f"regions_{view}" in truth}
-        return pair_labels(maps, SHAPE) if maps else None
-
-
-_TRUTH = ("lesions", "faint")
+        maps = _arrays(record.path / "truth.npz", [f"regions_{view}" for view in View])
+        return _pair(maps, "regions_{}").astype(np.uint8) if maps else None
 
 
 def read_dataset(folder: Path | str, name: SetName) -> DataSet:
@@ -78,18 +73,14 @@ def read_dataset(folder: Path | str, name: SetName) -> DataSet:
     folder = Path(folder)
     if name not in SETS:
         raise OptionError(f"there is no set {name!r}: choose {', '.join(SETS)}")
-    try:
-        stated = tomllib.loads((folder / "dataset.toml").read_text(encoding="utf-8"))
-        digest, leaky = str(stated["digest"]), bool(stated["leaky"])
-    except (OSError, ValueError, KeyError):
-        raise InputError(f"{folder} is no data set: give a folder that bonescan dataset wrote") from None
+    statement = read_statement(folder)
     records = read_index(folder)
     pairs = tuple(record for record in records if name in record.sets)
-    if name in ("D3", "D4") and not any(record.origin == "gan" for record in pairs):
+    if name in ("D3", "D4") and not any(record.origin is Origin.GAN for record in pairs):
         raise OptionError(
             f"{folder} has no GAN samples, so there is no {name}: add them with bonescan dataset --add-gan"
         )
-    return DataSet(folder, name, pairs, digest, leaky)
+    return DataSet(folder, name, pairs, statement.digest, statement.leaky)
 
 
 def aggregate_pair(
@@ -105,11 +96,22 @@ def aggregate_pair(
     return counts.sum(axis=0, dtype=np.uint32), union
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def _arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    """Those of the named arrays that there are."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in names if name in archive}
     except Exception as error:
         raise InputError(
             f"{'/'.join(path.parts[-3:])} cannot be read ({type(error).__name__}): build the data set again"
         ) from None
+
+
+def _pair(arrays: dict[str, NDArray[Any]], name: str) -> NDArray[np.uint16]:
+    """The views' arrays of a name, as acquired, as a pair; zeros for one that there is not."""
+    pair = np.zeros((2, *SHAPE), dtype=np.uint16)
+    for channel, view in enumerate(View):
+        image = arrays.get(name.format(view))
+        if image is not None:
+            pair[channel] = image if view is View.ANTERIOR else mirror(image)
+    return pair

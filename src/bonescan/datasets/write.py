@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate import from_label_image, write_labelme
-from bonescan.datasets.index import PairRecord
+from bonescan.datasets.index import PairRecord, write_index
 from bonescan.datasets.moves import Planes, apply_move
 from bonescan.datasets.originals import Original
 from bonescan.datasets.plan import PlannedPair
+from bonescan.datasets.statement import Statement, write_statement
 from bonescan.prepare import from_pair
 from bonescan.prepare.crop import EDGE_PX
 from bonescan.study import View
@@ -88,6 +90,16 @@ def write_truth(folder: Path, planes: Planes, labelled: tuple[bool, bool]) -> No
         regions = from_pair(planes.regions, SHAPE, views=views)
         arrays |= {f"regions_{view}": regions[view] for view in views}
     np.savez_compressed(folder / "truth.npz", **arrays)
+
+
+def extend(folder: Path, statement: Statement, records: Sequence[PairRecord], written: Sequence[Written]) -> Statement:
+    """Enter further pairs, whose files are there, into the index and dataset.toml; returns the new statement."""
+    added = [one.record for one in written]
+    statement = statement.extended(added, [one.digest for one in written])
+    everything = [*records, *added]
+    write_index(folder, everything)
+    write_statement(folder, statement, everything)
+    return statement
 
 
 def digest_of(folder: Path) -> str:
