@@ -4,6 +4,7 @@
 #   make test     environment with all extras, the whole test suite
 #   make check    format, lint, strict types, architecture
 #   make docs     write docs/reference from the code, and the measured figures from results/
+#   make nnunet   nnU-Net in an environment of its own, .venv-nnunet, to compare with
 #
 # PYTHON=python3.12 make ... chooses the interpreter that makes .venv.
 
@@ -13,10 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 WORKERS ?= 2
 
-.PHONY: help demo test check format docs clean
+.PHONY: help demo test check format docs nnunet clean
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,9s/^# *//p' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
@@ -58,5 +59,19 @@ docs: $(VENV)/full.stamp
 	$(BIN)/python docs/build_reference.py
 	$(BIN)/python docs/build_figures.py
 
+# nnU-Net asks for torch and torchvision, which are several gigabytes with CUDA. NNUNET_PIP chooses another build:
+# make nnunet NNUNET_PIP="--extra-index-url https://download.pytorch.org/whl/cpu"
+NNUNET := .venv-nnunet
+NNUNET_INSTALL := $(NNUNET)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-nnunet.txt
+
+nnunet: $(NNUNET)/ready.stamp
+
+$(NNUNET)/ready.stamp: constraints-nnunet.txt
+	$(PYTHON) -m venv --clear $(NNUNET)
+	$(NNUNET_INSTALL) setuptools
+	$(NNUNET_INSTALL) $(NNUNET_PIP) --no-build-isolation torch torchvision nnunetv2
+	$(NNUNET)/bin/python -I src/bonescan/experiments/nnunet_program.py check
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NNUNET) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
