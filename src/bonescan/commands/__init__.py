@@ -6,6 +6,7 @@ from bonescan.commands.base import Command
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
+from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
@@ -22,9 +23,15 @@ COMMANDS: dict[str, type[Command]] = {
     "model verify": ModelVerify,
     "model export": ModelExport,
     "model cost": ModelCost,
+    "gan train": GanTrain,
+    "gan sample": GanSample,
+    "gan check": GanCheck,
     "doctor": Doctor,
 }
 """Words on the command line -> command, in the order of `--help`."""
 
-GROUPS = {"model": "List, show, check and export models, and say what networks cost."}
+GROUPS = {
+    "model": "List, show, check and export models, and say what networks cost.",
+    "gan": "Train a GAN of thoracic images, sample it, and check what it learned.",
+}
 """First words that stand before several verbs -> their purpose."""
