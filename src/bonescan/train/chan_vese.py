@@ -61,7 +61,7 @@ def label_loss(images: Images, config: ChanVeseConfig) -> Tensor:
     l_S = |sum c (u - 1)^2| + |sum (1 - c) u^2|; for a binary u it is the L1 distance of c and u.
     """
     inside = images.membership * (images.target - 1).square()
-    outside = (1 - images.membership) * images.target.square()
+    outside = config.lesion_weight * (1 - images.membership) * images.target.square()
     total = (images.weight * (inside + outside)).sum() / images.weight.sum().clamp(min=1)
     if config.length:
         total = total + config.length * length_of(images.membership)

@@ -92,6 +92,10 @@ class ChanVeseConfig:
     alpha: float = 0.4
     """Weight of the supervised term."""
 
+    lesion_weight: float = 1.0
+    """Weight of a labelled lesion pixel against one of background; 1 = Eq. 8 as it is, which a network meets by
+    marking nothing as long as lesions are less than even odds."""
+
     unsupervised: bool = True
     """Whether there is an unsupervised term; false = the supervised one alone."""
 
