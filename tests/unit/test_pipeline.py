@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bonescan
+from bonescan.bundle import write_bundle
 from bonescan.errors import BundleError, OptionError
 from bonescan.study import Region, Scan, Side, Spacing, Study, View
 
@@ -76,3 +77,32 @@ def test_rows_that_leave_the_frame_are_an_option_error(model):
 def test_a_model_that_is_not_there_is_a_bundle_error(tmp_path):
     with pytest.raises(BundleError, match="no-such-model"):
         bonescan.load_model(tmp_path / "no-such-model")
+
+
+@pytest.fixture(scope="module")
+def thoracic_model(threshold_bundle, tmp_path_factory):
+    """The same network in a bundle that says that it knows the thorax alone."""
+    raw = dict(bonescan.load_model(threshold_bundle).bundle.raw)
+    files = {name: (threshold_bundle / name).read_bytes() for name in raw.pop("files")}
+    folder = tmp_path_factory.mktemp("thorax") / "thoracic"
+    write_bundle(folder, raw | {"name": "thoracic", "region": "thorax"}, files)
+    return bonescan.load_model(folder)
+
+
+def test_a_model_of_the_thorax_looks_at_the_thorax(thoracic_model):
+    for options in (None, bonescan.Options("thorax")):
+        result = bonescan.segment(study(None), thoracic_model, options)
+        assert result.region == "thorax"
+        assert result.window[0].stop - result.window[0].start == 256
+
+
+def test_a_model_of_the_thorax_refuses_the_whole_body(thoracic_model):
+    with pytest.raises(OptionError, match="thoracic has learned the thorax alone"):
+        bonescan.segment(study(None), thoracic_model, bonescan.Options("whole-body"))
+
+
+def test_an_unknown_region_in_a_bundle_is_refused(threshold_bundle, tmp_path):
+    raw = dict(bonescan.load_model(threshold_bundle).bundle.raw)
+    files = {name: (threshold_bundle / name).read_bytes() for name in raw.pop("files")}
+    with pytest.raises(BundleError, match="does not know"):
+        write_bundle(tmp_path / "odd", raw | {"region": "left foot"}, files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bonescan.study import Lesion, Result, Side
+from bonescan.study import Lesion, Region, Result, Side
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +69,7 @@ def _cells(lesion: Lesion) -> tuple[str, ...]:
     return (
         str(lesion.id),
         lesion.view.value,
-        lesion.region.value,
+        _NONE if lesion.region is Region.BACKGROUND else lesion.region.value,
         side,
         area,
         f"{measures.counts_max:.0f}",
