@@ -8,13 +8,11 @@ stopped: step by step, and within the training epoch by epoch.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 
 from bonescan.datasets import DataSet, Origin, PairRecord, SetName, Split, read_dataset
 from bonescan.errors import OptionError, OutputError
+from bonescan.experiments.lock import held
 from bonescan.experiments.nnunet_raw import NnunetInput, RawPicture, masks_of, pictures_of, write_test, write_training
 from bonescan.study import Mask
 
@@ -108,8 +107,9 @@ def run_nnunet(
     tested = [record for record in source.of(Split.TEST) if record.origin is Origin.ORIGINAL]
     if not training:
         raise OptionError(f"{dataset} has no training pair of the {len(labelled)} labelled patients: name others")
-    work.mkdir(parents=True, exist_ok=True)
-    with _alone(work):
+    with held(work / ".lock", wait=False) as alone:
+        if not alone:
+            raise OutputError(f"{work} is in use by another run: wait for it, or choose another folder")
         _refuse_another_run(work, _statement(source, training, options))
         made = {step: _left(work, step) for step in STEPS}
         for step in STEPS:
@@ -263,14 +263,3 @@ def _write_text(file: Path, text: str) -> None:
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(file)
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Hold the work folder; the lock goes with the process, however it ends."""
-    with (work / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"{work} is in use by another run: wait for it, or choose another folder") from None
-        yield
