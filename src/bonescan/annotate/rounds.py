@@ -1,0 +1,260 @@
+"""One round of annotation: what the readers agree on becomes the labels, what they do not goes back to them.
+
+OUT/<patient>/<study>/anterior.json              the consensus of a view: the accepted lesions' masks, exactly
+OUT/returned.csv                                 one row for each reader and lesion to look at again
+OUT/returned/<reader>/<patient>/<study>/anterior.json   the same as drawings, for LabelMe
+OUT/agreement.json                               how far the readers agree, and what could not be used
+
+A round has a folder of its own, which appears at once and replaces nothing. The next round reads the corrected files
+of the readers; from the same seed, what was accepted and not touched gets the same curves again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.annotate.consensus import TOLERANCE, Consensus, Correspondence, agree
+from bonescan.annotate.labelme import LabelFile, LabelShape, from_label_image, shapes_by_lesion, write_labelme
+from bonescan.annotate.readings import Readings, ReadView, ViewFiles, find_readings, read_view
+from bonescan.errors import BonescanError, OptionError, OutputError
+from bonescan.evaluate.agreement import ReadImage, compare_readings, summarise_agreement
+from bonescan.evaluate.report import ImageName
+from bonescan.study import LabelImage
+
+Progress = Callable[[int, int, str], None]
+"""Called with the views that are done, all of them, and the last one's name."""
+
+RETURNED = "returned"
+LOOK_HERE = "look here"
+"""The label of a curve that only other readers drew."""
+INCOMPLETE = "lesions returned"
+"""The flag of a consensus file: whether lesions of this view went back to the readers and are not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOptions:
+    """tolerance: the largest area difference of Eq. 2 that is accepted, 0..1. seed: of the draws."""
+
+    tolerance: float = TOLERANCE
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance <= 1:
+            raise OptionError(f"the tolerance is {self.tolerance}: state 0 to 1")
+        if self.seed < 0:
+            raise OptionError(f"the seed is {self.seed}: state 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFailure:
+    """A view that could not be used, and why, in one sentence."""
+
+    view: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSummary:
+    """What came of a round. views: those that could be used. settled: those of them from which nothing went back.
+
+    accepted, returned: places. report: what agreement.json holds, None where no view could be used; then nothing was
+    written.
+    """
+
+    out: Path
+    views: int
+    settled: int
+    accepted: int
+    returned: int
+    failures: tuple[RoundFailure, ...]
+    report: dict[str, Any] | None
+
+
+def hold_round(
+    folders: Sequence[Path], out: Path, options: RoundOptions, progress: Progress = lambda done, total, last: None
+) -> RoundSummary:
+    """Read the readers' files (`readings.find_readings`), agree view by view, and write the folder `out`.
+
+    A view that cannot be used is a failure, and the others go on. Raises InputError where there is nothing to read, and
+    OutputError where `out` holds anything or cannot be written.
+    """
+    readings = find_readings(folders)
+    _refuse_what_is_there(out)
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    work = _Round(readings, out, partial, options)
+    try:
+        partial.mkdir(parents=True)
+        work.do(progress)
+        summary = work.finish()
+        if summary.views:
+            partial.rename(out)
+    except OSError as error:
+        raise OutputError(
+            f"the round cannot be written to {out}: {error.strerror or error}; choose another output folder"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return summary
+
+
+def draw_generator(seed: int, files: ViewFiles) -> np.random.Generator:
+    """The generator of one view's draws: it follows from the seed and the view's place in the cohort alone."""
+    digest = hashlib.sha256(f"{files.patient}/{files.study}/{files.view}".encode()).digest()
+    return np.random.default_rng([0xC0A5, seed, int.from_bytes(digest[:8], "little")])
+
+
+def consensus_labels(consensus: Consensus, image_name: str) -> LabelFile:
+    """The accepted lesions as a label file that gives `consensus.labels` back; each says whose curve it is."""
+    shapes: list[LabelShape] = []
+    for number, reader in consensus.drawn.items():
+        picture = np.where(consensus.labels == number, consensus.labels, 0)
+        shapes += [replace(shape, description=f"drawn by {reader}") for shape in from_label_image(picture).shapes]
+    rows, cols = consensus.labels.shape
+    flags = {INCOMPLETE: bool(consensus.returned)}
+    return LabelFile(tuple(shapes), (rows, cols), image_name, flags)
+
+
+def worklist(reader: str, read: ReadView, returned: Sequence[Correspondence], first_number: int = 1) -> LabelFile:
+    """What one reader is to look at again on one view: the own curves, and the outline of what only others drew.
+
+    Each description says why, and each lesion has a flag to tick off. Lesions are numbered from `first_number`.
+    """
+    own = shapes_by_lesion(read.labels[reader])
+    shapes: list[LabelShape] = []
+    flags: dict[str, bool] = {}
+    for number, place in enumerate(returned, start=first_number):
+        flags[f"lesion {number} looked at again"] = False
+        told = f"lesion {number}: {place.why}; {_told_differences(place)}"
+        drawn = [shape for one in place.numbers[reader] for shape in own[one - 1]]
+        if not drawn:
+            rows, cols = read.pictures[reader].shape
+            picture: LabelImage = np.zeros((rows, cols), dtype=np.uint16)
+            picture.ravel()[place.pixels] = number
+            drawn = list(from_label_image(picture, label=LOOK_HERE).shapes)
+        shapes += [replace(shape, description=told) for shape in drawn]
+    return LabelFile(tuple(shapes), read.labels[reader].shape, read.labels[reader].image_name, flags)
+
+
+@dataclass(slots=True)
+class _Round:
+    """The views of one round, one after another, into a hidden folder."""
+
+    readings: Readings
+    out: Path
+    partial: Path
+    options: RoundOptions
+    images: list[ReadImage] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[RoundFailure] = field(default_factory=list)
+    settled: int = 0
+    accepted: int = 0
+    returned: int = 0
+
+    def do(self, progress: Progress) -> None:
+        """Agree on every view."""
+        total = len(self.readings.views)
+        for done, files in enumerate(self.readings.views, start=1):
+            try:
+                self._agree(read_view(files, self.readings.readers))
+            except OutputError:
+                raise
+            except BonescanError as error:
+                self.failures.append(RoundFailure(files.name, str(error)))
+            progress(done, total, files.name)
+
+    def finish(self) -> RoundSummary:
+        """Write what is of all views."""
+        report = self._report() if self.images else None
+        if report is not None:
+            with (self.partial / f"{RETURNED}.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, _columns(self.readings.readers))
+                writer.writeheader()
+                writer.writerows(sorted(self.rows, key=lambda row: str(row["reader"])))
+            text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+            (self.partial / "agreement.json").write_text(text, encoding="utf-8")
+        return RoundSummary(
+            self.out, len(self.images), self.settled, self.accepted, self.returned, tuple(self.failures), report
+        )
+
+    def _agree(self, read: ReadView) -> None:
+        files = read.files
+        consensus = agree(read.pictures, self.options.tolerance, draw_generator(self.options.seed, files))
+        folder = Path(files.patient) / files.study
+        (self.partial / folder).mkdir(parents=True, exist_ok=True)
+        write_labelme(self.partial / folder / f"{files.view}.json", consensus_labels(consensus, f"{files.view}.png"))
+        for reader in self.readings.readers if consensus.returned else ():
+            below = Path(RETURNED) / reader / folder
+            (self.partial / below).mkdir(parents=True, exist_ok=True)
+            labels = worklist(reader, read, consensus.returned, self.returned + 1)
+            name = _seen_from(self.out / below, files.paths[reader].parent, labels.image_name or f"{files.view}.png")
+            write_labelme(self.partial / below / f"{files.view}.json", replace(labels, image_name=name))
+        for number, place in enumerate(consensus.returned, start=self.returned + 1):
+            self.rows += _rows(files, number, place)
+        self.settled += not consensus.returned
+        self.accepted += len(consensus.accepted)
+        self.returned += len(consensus.returned)
+        self.images.append(compare_readings(ImageName(files.patient, files.study, files.view), read.pictures))
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            **summarise_agreement(self.images),
+            "consensus": {
+                **asdict(self.options),
+                "views": len(self.images),
+                "settled": self.settled,
+                "accepted": self.accepted,
+                "returned": self.returned,
+            },
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+
+def _columns(readers: Sequence[str]) -> list[str]:
+    return [
+        *("reader", "patient", "study", "view", "lesion", "row", "col"),
+        *(f"area_px {reader}" for reader in readers),
+        *(f"difference {first}-{second}" for first, second in combinations(readers, 2)),
+        "why",
+    ]
+
+
+def _rows(files: ViewFiles, number: int, place: Correspondence) -> Iterator[dict[str, Any]]:
+    """One row for each reader: also those who drew nothing there are asked again."""
+    row, col = (round(value) for value in place.centre)
+    what = {"patient": files.patient, "study": files.study, "view": str(files.view), "lesion": number}
+    where = {"row": row, "col": col, **{f"area_px {reader}": area for reader, area in place.area_px.items()}}
+    apart = {f"difference {first}-{second}": f"{value:.3f}" for (first, second), value in place.differences.items()}
+    for reader in place.numbers:
+        yield {"reader": reader, **what, **where, **apart, "why": place.why}
+
+
+def _told_differences(place: Correspondence) -> str:
+    told = ", ".join(f"{first}-{second} {value:.2f}" for (first, second), value in place.differences.items())
+    return f"area differences {told}"
+
+
+def _seen_from(folder: Path, where: Path, image_name: str) -> str:
+    """The path of a picture beside a reader's file, as LabelMe needs it in a file of another folder."""
+    return Path(os.path.relpath(where.resolve() / image_name, folder.absolute())).as_posix()
+
+
+def _refuse_what_is_there(out: Path) -> None:
+    """An earlier round is a record, and its worklists may have been drawn on: nothing is replaced."""
+    try:
+        empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{out} cannot be read ({error.strerror}): choose another output folder") from error
+    if not empty:
+        raise OutputError(f"{out} holds files already: choose a new folder for each round")
