@@ -6,6 +6,7 @@ from bonescan.commands.base import Command
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
+from bonescan.commands.experiment import ExperimentList, ExperimentRun
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
@@ -26,6 +27,8 @@ COMMANDS: dict[str, type[Command]] = {
     "gan train": GanTrain,
     "gan sample": GanSample,
     "gan check": GanCheck,
+    "experiment list": ExperimentList,
+    "experiment run": ExperimentRun,
     "doctor": Doctor,
 }
 """Words on the command line -> command, in the order of `--help`."""
@@ -33,5 +36,6 @@ COMMANDS: dict[str, type[Command]] = {
 GROUPS = {
     "model": "List, show, check and export models, and say what networks cost.",
     "gan": "Train a GAN of thoracic images, sample it, and check what it learned.",
+    "experiment": "Run the declared experiments, and rebuild their tables and figures.",
 }
 """First words that stand before several verbs -> their purpose."""
