@@ -87,8 +87,8 @@ def read_view(files: ViewFiles, readers: Sequence[str]) -> ReadView:
     missing = [reader for reader in readers if reader not in files.paths]
     if missing:
         raise InputError(
-            f"{', '.join(missing)} has no {files.view}.json and {', '.join(sorted(files.paths))} has: a view that was "
-            "read and shows no lesion needs a file without shapes"
+            f"there is no {files.view}.json of {', '.join(missing)}, only of {', '.join(sorted(files.paths))}: add it, "
+            "without shapes where there is no lesion"
         )
     labels, pictures = {}, {}
     for reader in readers:

@@ -91,6 +91,7 @@ def hold_round(
     OutputError where `out` holds anything or cannot be written.
     """
     readings = find_readings(folders)
+    out = out.resolve()
     _refuse_what_is_there(out)
     partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
     work = _Round(readings, out, partial, options)

@@ -21,6 +21,7 @@ class Simulate(Command):
     count: int
     seed: int
     header: str
+    readers: int
     json: bool
 
     @staticmethod
@@ -32,13 +33,22 @@ class Simulate(Command):
         parser.add_argument(
             "--header", choices=HEADERS, default="mixed", help="whose DICOM headers to imitate (default: all in turn)"
         )
+        parser.add_argument(
+            "--readers",
+            type=seed,
+            default=0,
+            metavar="N",
+            help="also write what N simulated readers draw, as reader-a, reader-b, ... in each study (default: 0)",
+        )
         add_json(parser)
 
     def run(self, console: Console) -> int:
         """Write the cohort."""
         from bonescan.phantom.cohort import CohortOptions, write_cohort
 
-        options = CohortOptions(out=self.out, count=self.count, seed=self.seed, header=self.header)
+        options = CohortOptions(
+            out=self.out, count=self.count, seed=self.seed, header=self.header, readers=self.readers
+        )
         with console.progress("patients") as progress:
             summary = write_cohort(options, progress)
         if self.json:

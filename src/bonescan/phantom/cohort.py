@@ -3,6 +3,7 @@
 OUT/patient-0000/study/scan.dcm (or anterior.dcm and posterior.dcm)
                        anterior.json, posterior.json     LabelMe truth; no shapes = no lesion
                        truth.npz                         label pictures and region maps, exact
+                       reader-a/anterior.json ...        what simulated readers drew, where readers were asked for
 OUT/lesions.csv                                          one row a lesion, seen or not
 OUT/cohort.toml                                          how it was made
 """
@@ -24,6 +25,7 @@ from bonescan.errors import OptionError, OutputError
 from bonescan.parallel import process_pool
 from bonescan.phantom.anatomy import make_anatomy
 from bonescan.phantom.patient import Phantom, make_patient
+from bonescan.phantom.readers import MOST_READERS, Reader, make_reader, read_patient
 from bonescan.phantom.truth import LesionRecord
 from bonescan.study import View
 
@@ -42,12 +44,16 @@ TABLE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class CohortOptions:
-    """out: the folder to make. count: patients, each of an anatomy of its own. header: a HeaderStyle, or "mixed"."""
+    """out: the folder to make. count: patients, each of an anatomy of its own. header: a HeaderStyle, or "mixed".
+
+    readers: how many simulated readers label each patient; the same ones first, however many there are.
+    """
 
     out: Path
     count: int
     seed: int
     header: str = MIXED
+    readers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class _Order:
     number: int
     seed: int
     style: HeaderStyle
+    readers: int
 
 
 def write_cohort(options: CohortOptions, progress: Progress = lambda done, total: None) -> CohortSummary:
@@ -87,6 +94,8 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
         raise OptionError(f"the seed is {options.seed}: state 0 or more")
     if not 1 <= options.count <= MOST_PATIENTS:
         raise OptionError(f"{options.count} patients cannot be simulated at once: state 1 to {MOST_PATIENTS}")
+    if not 0 <= options.readers <= MOST_READERS:
+        raise OptionError(f"{options.readers} readers cannot be simulated: state 0 to {MOST_READERS}")
     out = Path(options.out)
     stated = _cohort_toml(options)
     toml = out / "cohort.toml"
@@ -94,7 +103,7 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
         out.mkdir(parents=True, exist_ok=True)
         _refuse_what_is_not_this_cohort(out, toml, stated)
         toml.write_text(stated, encoding="utf-8")
-        orders = [_Order(out, i, options.seed, styles[i % len(styles)]) for i in range(options.count)]
+        orders = [_Order(out, i, options.seed, styles[i % len(styles)], options.readers) for i in range(options.count)]
         rows: list[list[str]] = []
         for done, table in enumerate(_made(orders), 1):
             rows += table
@@ -130,7 +139,7 @@ def _cohort_toml(options: CohortOptions) -> str:
         "# Simulated patients. Research use only.\n"
         "simulated = true\n"
         f"count = {options.count}\nseed = {options.seed}\n"
-        f'header = "{options.header}"\n'
+        f'header = "{options.header}"\n' + (f"readers = {options.readers}\n" if options.readers else "")
     )
 
 
@@ -152,6 +161,8 @@ def _make(order: _Order) -> list[list[str]]:
     temporary = order.folder / f".{name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     write_patient(phantom, temporary / "study", Header(order.style, seed=order.seed))
+    for number in range(order.readers):
+        write_reading(phantom, make_reader(order.seed, number), temporary / "study")
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
     return [_row(name, record) for record in phantom.table]
@@ -167,6 +178,14 @@ def write_patient(phantom: Phantom, folder: Path, header: Header) -> None:
     arrays |= {f"faint_{view}": phantom.faint[view] for view in View}
     arrays |= {f"regions_{view}": phantom.regions[view] for view in View}
     np.savez_compressed(folder / "truth.npz", **arrays)
+
+
+def write_reading(phantom: Phantom, reader: Reader, folder: Path) -> None:
+    """Write what one simulated reader draws on a phantom beside its truth: `folder`/reader-<name>/."""
+    own = folder / f"reader-{reader.name}"
+    own.mkdir()
+    for view, picture in read_patient(phantom, reader).items():
+        write_labelme(own / f"{view}.json", from_label_image(picture, f"../{view}.png"))
 
 
 def _row(patient: str, record: LesionRecord) -> list[str]:
