@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from bonescan.errors import OptionError
+from bonescan.train.gan.distances import aligned_distances, distances_within, nearest_patients
 from bonescan.train.gan.images import GanImages
 from bonescan.train.gan.measures import (
     NEAR,
@@ -15,8 +18,6 @@ from bonescan.train.gan.measures import (
     Resemblance,
     diversity,
     nearness,
-    real_nearness,
-    reference_distances,
     resemblance,
     shuffled,
 )
@@ -171,15 +172,19 @@ def check_samples(
     real = training if held_out is None else shuffled(held_out)
     # Neighbourhoods depend on numbers, so that samples are as many as real images.
     number = min(len(samples), len(training) // (2 if held_out is None else 1), len(real))
-    reference = reference_distances(training, held_out)
+    within = distances_within(training)
+    scale = float(np.median(within.min(axis=1)))
+    to_training = nearest_patients(aligned_distances(samples, training), training.patients)
+    reference = within if held_out is None else aligned_distances(held_out, training)
+    real_to_training = nearest_patients(reference, training.patients)
     return GanCheck(
         samples=len(samples),
         training=len(training),
         reference_images=len(real),
         held_out=held_out is not None,
-        nearness=nearness(samples, training, reference),
-        real_nearness=real_nearness(training, reference),
-        diversity=diversity(samples, training),
+        nearness=nearness(to_training, scale, real_to_training),
+        real_nearness=nearness(real_to_training, scale, real_to_training),
+        diversity=diversity(samples, training, within),
         resemblance=resemblance(samples, training, number),
         real_resemblance=_real_resemblance(training, held_out, number),
         limits=limits or Limits(),

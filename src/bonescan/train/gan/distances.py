@@ -87,5 +87,5 @@ def _flat(images: FloatImage, corner: tuple[int, int], size: tuple[int, int]) ->
 
 
 def _squares(flat: FloatImage) -> Distances:
-    squares: Distances = np.einsum("ij,ij->i", flat, flat, dtype=np.float64)
+    squares: Distances = np.einsum("ij,ij->i", flat, flat).astype(np.float64)
     return squares

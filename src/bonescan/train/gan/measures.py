@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bonescan.study import FloatImage
-from bonescan.train.gan.distances import Distances, aligned_distances, blurred, distances_within, nearest_patients
+from bonescan.train.gan.distances import Distances, blurred, distances_within
 from bonescan.train.gan.images import GanImages
 
 NEAR = 0.5
@@ -26,8 +26,9 @@ COMPONENTS, NEIGHBOURS = 12, 3
 """Principal components and neighbours of the coverage."""
 BANDS_PX = (2.0, 4.0, 8.0, 16.0)
 """Standard deviations between which bands of detail lie."""
-FREQUENCIES = (0.02, 0.1, 0.25, 0.5)
-"""Cycles a pixel between which bands of the power spectrum lie: anatomy, edges, noise (and checkerboards)."""
+FREQUENCIES = (0.02, 0.1, 0.25, 0.75)
+"""Cycles a pixel between which bands of the power spectrum lie: anatomy, edges, noise (and checkerboards, in the
+corners of the spectrum)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +76,12 @@ class Resemblance:
     profile: float
 
 
-def nearness(images: GanImages, training: GanImages, reference: Distances) -> Nearness:
-    """How near `images` are to training images.
+def nearness(distances: Distances, scale: float, reference: Distances) -> Nearness:
+    """How near images are to training images.
 
-    reference: (n, 2) from `nearest_patients`, of real images that are not in training (or, left out one patient at a
-    time, of those that are).
+    distances, reference: (n, 2) from `nearest_patients`; the reference is that of real images that are no copies.
+    scale: what a ratio of 1 is.
     """
-    scale = float(np.median(distances_within(training).min(axis=1)))
-    return _nearness(nearest_patients(aligned_distances(images, training), training.patients), scale, reference)
-
-
-def real_nearness(training: GanImages, reference: Distances) -> Nearness:
-    """The same of the reference itself."""
-    return _nearness(reference, float(np.median(distances_within(training).min(axis=1))), reference)
-
-
-def reference_distances(training: GanImages, held_out: GanImages | None) -> Distances:
-    """Distances to the nearest two training patients of images that are not copies, (n, 2)."""
-    if held_out is not None:
-        return nearest_patients(aligned_distances(held_out, training), training.patients)
-    return nearest_patients(distances_within(training), training.patients)
-
-
-def _nearness(distances: Distances, scale: float, reference: Distances) -> Nearness:
     specificity = distances[:, 0] / distances[:, 1]
     near = distances[:, 0] < NEAR * np.median(reference[:, 0])
     return Nearness(
@@ -107,9 +91,12 @@ def _nearness(distances: Distances, scale: float, reference: Distances) -> Nearn
     )
 
 
-def diversity(samples: GanImages, training: GanImages) -> Diversity:
-    """How unlike samples are among one another; nearest neighbours are sought among as many of either kind."""
-    among, real = distances_within(samples), distances_within(training)
+def diversity(samples: GanImages, training: GanImages, real: Distances) -> Diversity:
+    """How unlike samples are among one another; nearest neighbours are sought among as many of either kind.
+
+    real: `distances_within` of the training images.
+    """
+    among = distances_within(samples)
     nearest: list[NDArray[np.float64]] = []
     real_nearest: list[NDArray[np.float64]] = []
     for view in np.unique(training.views):
@@ -135,7 +122,12 @@ def _nearest_of(distances: Distances, chosen: NDArray[np.intp]) -> Distances:
 
 def _band_spread(images: GanImages) -> list[float]:
     """Standard deviation over the images of each view, root mean square over pixels and views, in each band."""
-    scales = [ndimage.gaussian_filter(images.images, (0, width, width), mode="nearest") for width in BANDS_PX]
+    finest, *widths = BANDS_PX
+    # The finest blur leaves nothing that every second pixel does not show; the others go on from there.
+    scales = [ndimage.gaussian_filter(images.images, (0, finest, finest), mode="nearest")[:, ::2, ::2]]
+    for width in widths:
+        more = np.sqrt(width**2 - finest**2) / 2
+        scales.append(ndimage.gaussian_filter(scales[0], (0, more, more), mode="nearest", truncate=3.0))
     bands = [fine - coarse for fine, coarse in pairwise(scales)] + [scales[-1]]
     views = [images.views == view for view in np.unique(images.views)]
     return [float(np.sqrt(np.mean([band[view].var(axis=0).mean() for view in views]))) for band in bands]
