@@ -71,3 +71,20 @@ def test_the_thorax_is_found_in_every_variant_of_an_anatomy(thorax_crop):
     assert len(rows) == 10 * thorax_crop.PATIENTS_PER_ANATOMY
     found = thorax_crop.summarise([row for row in rows if row["variant"] == "as acquired"])
     assert found["contained"] == found["patients"] == thorax_crop.PATIENTS_PER_ANATOMY
+
+
+def test_the_recurrence_is_measured_at_every_step_with_both_kinds_of_weights(monkeypatch):
+    pytest.importorskip("torch")
+    cost = _load("recurrence_cost")
+    monkeypatch.setattr(cost, "IMAGE", (32, 32))
+    rows = cost.measure(1)["networks"]
+    assert [(row["weights"], row["t"]) for row in rows] == [
+        (weights, t) for weights in ("shared", "unshared") for t in range(5)
+    ]
+    shared, unshared = rows[:5], rows[5:]
+    assert shared[0]["parameters"] == unshared[0]["parameters"]
+    assert shared[3]["parameters"] < unshared[3]["parameters"]
+    adds = [row["multiply_adds_per_image"] for row in shared]
+    assert adds[2] - adds[1] == adds[3] - adds[2] > 0
+    assert shared[0]["against_t_0"] == 1
+    assert all(row["seconds_per_image"] > 0 for row in rows)
