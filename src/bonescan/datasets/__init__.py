@@ -5,11 +5,21 @@ from __future__ import annotations
 from bonescan.datasets.build import DatasetSummary, add_gan_samples, build_dataset, summarise
 from bonescan.datasets.index import SETS, Origin, PairRecord, SetName, Split
 from bonescan.datasets.moves import Move, MoveLimits, Planes, apply_move, sample_move
-from bonescan.datasets.options import DatasetOptions, PatientOptions, Protocol, SplitOptions
+from bonescan.datasets.options import (
+    PAPER_IMAGES,
+    PAPER_PATIENTS,
+    DatasetOptions,
+    PatientOptions,
+    Protocol,
+    ReaderOptions,
+    SplitOptions,
+)
 from bonescan.datasets.read import DataSet, LoadedPair, aggregate_pair, read_dataset
 from bonescan.datasets.sizes import SetSize, table
 
 __all__ = [
+    "PAPER_IMAGES",
+    "PAPER_PATIENTS",
     "SETS",
     "DataSet",
     "DatasetOptions",
@@ -22,6 +32,7 @@ __all__ = [
     "PatientOptions",
     "Planes",
     "Protocol",
+    "ReaderOptions",
     "SetName",
     "SetSize",
     "Split",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from bonescan.datasets.gan import add_samples
 from bonescan.datasets.index import read_index
-from bonescan.datasets.options import DatasetOptions
-from bonescan.datasets.originals import PAPER_PATIENTS, Chosen, read_originals, simulate_originals
+from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions
+from bonescan.datasets.originals import Chosen, Given, Made, Spread, read_originals, simulate_originals
 from bonescan.datasets.plan import plan_pairs
 from bonescan.datasets.sizes import SetSize, set_sizes
 from bonescan.datasets.statement import TOML, Statement, read_statement, state
@@ -76,9 +77,9 @@ def build_dataset(
     try:
         _refuse_what_is_there(out)
         partial.mkdir(parents=True)
-        with process_pool(processes) as pool:
-            chosen = _originals(options, pool, processes, progress)
-            written = _write(options, chosen, partial, pool, progress)
+        with _spread(processes) as spread:
+            chosen = _originals(options, spread, processes, progress)
+            written = _write(options, chosen, partial, spread, progress)
         patients = len({original.patient for original in chosen.originals})
         statement = extend(partial, state(options, patients, chosen.left_out), (), written)
         if options.gan is not None:
@@ -113,6 +114,20 @@ def summarise(out: Path) -> DatasetSummary:
     return DatasetSummary(out, statement, set_sizes(records))
 
 
+@contextmanager
+def _spread(processes: int) -> Iterator[Spread]:
+    """A `map` over so many processes; one is this one."""
+    if processes <= 1:
+        yield _one_by_one
+        return
+    with process_pool(processes) as pool:
+        yield pool.map
+
+
+def _one_by_one(work: Callable[[Given], Made], orders: Iterable[Given]) -> Iterator[Made]:
+    return map(work, orders)
+
+
 def _refuse_what_is_there(out: Path) -> None:
     if (out / TOML).exists():
         raise OutputError(f"{out} holds a data set already: choose another folder, or remove it to build it again")
@@ -120,12 +135,12 @@ def _refuse_what_is_there(out: Path) -> None:
         raise OutputError(f"{out} exists and is no empty folder: choose another one")
 
 
-def _originals(options: DatasetOptions, pool: Executor, processes: int, progress: Progress) -> Chosen:
+def _originals(options: DatasetOptions, spread: Spread, processes: int, progress: Progress) -> Chosen:
     if options.patients.cohort is not None:
-        chosen = read_originals(options, pool, lambda done, total: progress(done, total, stage="studies"))
+        chosen = read_originals(options, spread, lambda done, total: progress(done, total, stage="studies"))
     else:
         wanted = options.patients.count or PAPER_PATIENTS
-        chosen = simulate_originals(options, pool, processes, lambda done: progress(done, wanted, stage="patients"))
+        chosen = simulate_originals(options, spread, processes, lambda done: progress(done, wanted, stage="patients"))
     patients = len({original.patient for original in chosen.originals})
     if patients < max(options.patients.count or 2, 2):
         raise InputError(
@@ -135,7 +150,7 @@ def _originals(options: DatasetOptions, pool: Executor, processes: int, progress
     return chosen
 
 
-def _write(options: DatasetOptions, chosen: Chosen, folder: Path, pool: Executor, progress: Progress) -> list[Written]:
+def _write(options: DatasetOptions, chosen: Chosen, folder: Path, spread: Spread, progress: Progress) -> list[Written]:
     names = [(original.patient, original.study) for original in chosen.originals]
     plan = plan_pairs(names, options)
     orders = [
@@ -143,7 +158,7 @@ def _write(options: DatasetOptions, chosen: Chosen, folder: Path, pool: Executor
         for number, original in enumerate(chosen.originals)
     ]
     written: list[Written] = []
-    for pairs in pool.map(write_pairs, orders):
+    for pairs in spread(write_pairs, orders):
         written += pairs
         progress(len(written), len(plan), stage="pairs")
     return written

@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bonescan.annotate.consensus import FEWEST_READERS, TOLERANCE
 from bonescan.datasets.moves import MoveLimits
 from bonescan.errors import OptionError
+from bonescan.phantom.readers import MOST_READERS
+
+PAPER_PATIENTS, PAPER_IMAGES = 56, 2280
+"""The size of the published data set: D1 has two images a patient."""
 
 MOST_PATIENTS = 2_000
 """More simulated patients than this are a slip of the hand: ten hours of computing and 300 GB at twenty copies each."""
@@ -59,18 +64,40 @@ class SplitOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """Training labels by consensus of several readers; test labels stay the truth.
+
+    count: simulated readers; a cohort has its own. tolerance: the area difference up to which a lesion is accepted,
+    0..1 (Eq. 2 of Lin et al. 2022; the paper's 0.05 sends nearly everything back).
+    """
+
+    count: int = 3
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if not FEWEST_READERS <= self.count <= MOST_READERS:
+            raise OptionError(
+                f"a consensus of {self.count} readers cannot be had: state {FEWEST_READERS} to {MOST_READERS}"
+            )
+        if not 0 <= self.tolerance <= 1:
+            raise OptionError(f"the tolerance is {self.tolerance}: state an area difference from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetOptions:
     """How to build a data set; the same options give the same bytes.
 
     seed: of patients, split and augmentation. images: of D2, and of D3 where there are GAN samples; even.
+    readers: whose consensus labels the training pairs; None: the truth does.
     gan: a folder that `bonescan gan sample` wrote; None: no D3 and D4.
     """
 
     seed: int
-    images: int = 2280
+    images: int = PAPER_IMAGES
     patients: PatientOptions = field(default_factory=PatientOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     moves: MoveLimits = field(default_factory=MoveLimits)
+    readers: ReaderOptions | None = None
     gan: Path | None = None
 
     def __post_init__(self) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.datasets.moves import Move, Planes, apply_move
-from bonescan.datasets.options import DatasetOptions
-from bonescan.errors import BonescanError, InputError
+from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions, ReaderOptions
+from bonescan.datasets.readings import agreed_labels, simulated_readings, stored_readings
+from bonescan.errors import BonescanError, InputError, LabelError
 from bonescan.prepare import skeletal_reference
 from bonescan.prepare.binning import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
@@ -26,17 +26,26 @@ FIRST_ANATOMY = 2_000_000
 phantoms lie below 1,000,000."""
 
 ANATOMIES_A_SEED = 10_000
-PAPER_PATIENTS = 56
 
 Number = TypeVar("Number", bound=np.generic)
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 References = tuple[float, float, float]
+
+
+class Spread(Protocol):
+    """A `map`, in this process or over several: what it makes comes in the order of the orders."""
+
+    def __call__(self, work: Callable[[Given], Made], orders: Iterable[Given], /) -> Iterator[Made]:
+        """Do the work of each order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
     """One study before augmentation.
 
-    planes: the thoracic window with a margin all around, zero outside the frame.
+    planes: the thoracic window with a margin all around, zero outside the frame. agreed: lesions as in `planes`, by the
+    consensus of readers, None where none was asked for.
     references: of the whole frame: of both views, of the anterior alone, of the posterior alone.
     present, labelled: which views (anterior, posterior) there are, and which have lesion truth.
     """
@@ -48,6 +57,7 @@ class Original:
     spacing_mm: tuple[float, float] | None
     present: tuple[bool, bool] = (True, True)
     labelled: tuple[bool, bool] = (True, True)
+    agreed: NDArray[np.uint8] | None = None
 
     @property
     def has_lesion(self) -> bool:
@@ -63,6 +73,16 @@ class Chosen:
     left_out: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameTruth:
+    """What is known of whole frames, each (2, rows, cols) uint8, the posterior mirrored; see `Original`."""
+
+    lesions: NDArray[np.uint8]
+    regions: NDArray[np.uint8] | None = None
+    agreed: NDArray[np.uint8] | None = None
+    labelled: tuple[bool, bool] = (True, True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """One patient to simulate, or one study of a cohort to read."""
@@ -70,11 +90,12 @@ class _Order:
     number: int
     seed: int
     margin: int
-    folder: Path | None = None
+    readers: ReaderOptions | None
+    folder: Path = Path()
     patient: str = ""
 
 
-def simulate_originals(options: DatasetOptions, pool: Executor, processes: int, found: Callable[[int], None]) -> Chosen:
+def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, found: Callable[[int], None]) -> Chosen:
     """Simulate patients, each of an anatomy of its own, until enough have a thoracic lesion.
 
     They are taken in the order of their numbers, whatever the number of processes. found: told how many there are.
@@ -85,8 +106,8 @@ def simulate_originals(options: DatasetOptions, pool: Executor, processes: int, 
     while len(originals) < wanted and number < ANATOMIES_A_SEED:
         # No more than can all be needed, so that none is simulated in vain; but no idle process either.
         batch = range(number, number + max(wanted - len(originals), processes))
-        orders = [_Order(one, options.seed, options.moves.reach_px) for one in batch]
-        for original in pool.map(_simulate, orders):
+        orders = [_Order(one, options.seed, options.moves.reach_px, options.readers) for one in batch]
+        for original in spread(_simulate, orders):
             if len(originals) == wanted:
                 break
             number += 1
@@ -101,10 +122,14 @@ def _simulate(order: _Order) -> Original | None:
     from bonescan.phantom import make_anatomy, make_patient
 
     patient = make_patient(make_anatomy(anatomy_seed(order.seed, order.number)), 0)
-    study = patient.study
-    lesions = pair_truth(patient.lesions, patient.faint, study.shape)
-    regions = pair_labels(patient.regions, study.shape)
-    original = cut_original(study, (f"patient-{order.number:04d}", "study"), lesions, regions, order.margin)
+    study, agreed = patient.study, None
+    if order.readers is not None:
+        readings = simulated_readings(patient, order.readers, order.seed)
+        agreed = agreed_labels(readings, study.shape, order.readers.tolerance, (order.seed, order.number))
+    truth = FrameTruth(
+        pair_truth(patient.lesions, patient.faint, study.shape), pair_labels(patient.regions, study.shape), agreed
+    )
+    original = cut_original(study, (f"patient-{order.number:04d}", "study"), truth, order.margin)
     return original if original.has_lesion else None
 
 
@@ -113,17 +138,10 @@ def anatomy_seed(seed: int, number: int) -> int:
     return FIRST_ANATOMY + seed * ANATOMIES_A_SEED + number
 
 
-def cut_original(
-    study: Study,
-    name: tuple[str, str],
-    lesions: NDArray[np.uint8],
-    regions: NDArray[np.uint8] | None,
-    margin: int,
-) -> Original:
+def cut_original(study: Study, name: tuple[str, str], truth: FrameTruth, margin: int) -> Original:
     """Cut the common window, with `margin` pixels all around, from both views.
 
-    name: patient and study. lesions, regions: (2, rows, cols) of the frame, the posterior mirrored.
-    Raises InputError for a frame of so fine a matrix that it would have to be resampled.
+    name: patient and study. Raises InputError for a frame of so fine a matrix that it would have to be resampled.
     """
     if binning_of(study) != 1:
         raise InputError(
@@ -133,14 +151,21 @@ def cut_original(
     window = thoracic_window(study)
     corner = tuple((extent.start + extent.stop - EDGE_PX) // 2 - margin for extent in window.slices)
     counts = pair_counts(study)
-    planes = Planes(
-        _cut_frame(counts, corner, margin),
-        _cut_frame(lesions, corner, margin),
-        None if regions is None else _cut_frame(regions, corner, margin),
+    lesions, regions, agreed = (
+        None if frame is None else _cut_frame(frame, corner, margin)
+        for frame in (truth.lesions, truth.regions, truth.agreed)
     )
-    spacing = None if study.spacing is None else (study.spacing.row_mm, study.spacing.col_mm)
-    present = (View.ANTERIOR in study.scans, View.POSTERIOR in study.scans)
-    return Original(*name, planes, references_of(counts), spacing, present, present)
+    assert lesions is not None
+    return Original(
+        patient=name[0],
+        study=name[1],
+        planes=Planes(_cut_frame(counts, corner, margin), lesions, regions),
+        references=references_of(counts),
+        spacing_mm=None if study.spacing is None else (study.spacing.row_mm, study.spacing.col_mm),
+        present=(View.ANTERIOR in study.scans, View.POSTERIOR in study.scans),
+        labelled=truth.labelled,
+        agreed=agreed,
+    )
 
 
 def references_of(counts: NDArray[np.uint16]) -> References:
@@ -160,7 +185,7 @@ def _cut_frame(frame: NDArray[Number], corner: tuple[int, ...], margin: int) -> 
     return cut
 
 
-def read_originals(options: DatasetOptions, pool: Executor, found: Callable[[int, int], None]) -> Chosen:
+def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int, int], None]) -> Chosen:
     """Read the labelled studies of a cohort; patients without a thoracic lesion are left out, or kept where wanted.
 
     found: told how many studies are read, of how many. Raises InputError for a folder without truth or a scan that
@@ -173,11 +198,11 @@ def read_originals(options: DatasetOptions, pool: Executor, found: Callable[[int
     if not studies:
         raise InputError(f"{options.patients.cohort} holds no labelled study: give a cohort folder with truth")
     orders = [
-        _Order(number, options.seed, options.moves.reach_px, study.folder, study.patient)
+        _Order(number, options.seed, options.moves.reach_px, options.readers, study.folder, study.patient)
         for number, study in enumerate(studies)
     ]
     read: list[Original] = []
-    for original in pool.map(_read, orders):
+    for original in spread(_read, orders):
         read.append(original)
         found(len(read), len(orders))
     patients = [list(group) for _, group in groupby(read, key=lambda original: original.patient)]
@@ -191,41 +216,37 @@ def read_originals(options: DatasetOptions, pool: Executor, found: Callable[[int
 
 
 def _read(order: _Order) -> Original:
-    from bonescan.evaluate.cohort import read_truth
+    """One study of a cohort."""
     from bonescan.reading import read_study
 
-    assert order.folder is not None
     name = (order.patient, order.folder.name)
     try:
         study = read_study(order.folder)
-        truth = read_truth(order.folder)
+        truth = _frame_truth(study, order)
     except BonescanError as error:
         raise type(error)(f"{'/'.join(name)}: {error}") from None
+    return cut_original(study, name, truth, order.margin)
+
+
+def _frame_truth(study: Study, order: _Order) -> FrameTruth:
+    from bonescan.evaluate.cohort import read_truth
+
+    truth = {view: one for view, one in read_truth(order.folder).items() if view in study.scans}
     for view, one in truth.items():
         if one.lesions.shape != study.shape:
-            raise InputError(
-                f"the {view} truth of {'/'.join(name)} has {one.lesions.shape[0]} x {one.lesions.shape[1]} pixels and "
-                f"its scan {study.shape[0]} x {study.shape[1]}: label the frame as acquired"
+            raise LabelError(
+                f"the {view} truth has {one.lesions.shape[0]} x {one.lesions.shape[1]} pixels and the scan "
+                f"{study.shape[0]} x {study.shape[1]}: label the frame as acquired"
             )
-    truth = {view: one for view, one in truth.items() if view in study.scans}
     faint = {view: one.faint for view, one in truth.items() if one.faint is not None}
-    lesions = pair_truth({view: one.lesions for view, one in truth.items()}, faint, study.shape)
     regions = {view: one.regions for view, one in truth.items() if one.regions is not None}
-    maps = pair_labels(regions, study.shape) if set(regions) == set(study.scans) else None
-    original = cut_original(study, name, lesions, maps, order.margin)
-    labelled = (View.ANTERIOR in truth, View.POSTERIOR in truth)
-    return Original(
-        original.patient,
-        original.study,
-        original.planes,
-        original.references,
-        original.spacing_mm,
-        original.present,
-        labelled,
+    agreed = None
+    if order.readers is not None:
+        readings = stored_readings(order.folder, study)
+        agreed = agreed_labels(readings, study.shape, order.readers.tolerance, (order.seed, order.number))
+    return FrameTruth(
+        lesions=pair_truth({view: one.lesions for view, one in truth.items()}, faint, study.shape),
+        regions=pair_labels(regions, study.shape) if set(regions) == set(study.scans) else None,
+        agreed=agreed,
+        labelled=(View.ANTERIOR in truth, View.POSTERIOR in truth),
     )
-
-
-def by_patient(originals: tuple[Original, ...]) -> Iterator[tuple[str, list[Original]]]:
-    """The studies of each patient."""
-    for patient, group in groupby(originals, key=lambda original: original.patient):
-        yield patient, list(group)

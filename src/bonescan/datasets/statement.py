@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ def state(options: DatasetOptions, patients: int, left_out: int) -> Statement:
         "keep_lesion_free": options.patients.keep_lesion_free,
         "protocol": str(options.split.protocol),
         "test_share": options.split.test_share,
+        "labels": "truth" if options.readers is None else "readers",
+        **({} if options.readers is None else asdict(options.readers)),
         "flip": options.moves.flip,
         "rotation_deg": options.moves.rotation_deg,
         "shift_px": options.moves.shift_px,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate import from_label_image, write_labelme
-from bonescan.datasets.index import PairRecord, write_index
+from bonescan.datasets.index import PairRecord, Split, write_index
 from bonescan.datasets.moves import Planes, apply_move
 from bonescan.datasets.originals import Original
 from bonescan.datasets.plan import PlannedPair
@@ -52,7 +52,10 @@ def _write_pair(order: WriteOrder, pair: PlannedPair) -> Written:
     study = f"{original.patient}/{pair.study}"
     folder = order.root / study
     folder.mkdir(parents=True)
-    planes = apply_move(original.planes, pair.move)
+    # Readers label what is learned from; what is tested on is known.
+    read = original.agreed if pair.split is Split.TRAIN else None
+    planes = original.planes if read is None else replace(original.planes, lesions=read)
+    planes = apply_move(planes, pair.move)
     present, labelled, references = original.present, original.labelled, original.references
     write_scan(folder / "scan.npz", planes.counts, present, original.spacing_mm)
     write_truth(folder, planes, labelled)
