@@ -236,14 +236,21 @@ def _rows(files: ViewFiles, number: int, place: Correspondence) -> Iterator[dict
     row, col = (round(value) for value in place.centre)
     what = {"patient": files.patient, "study": files.study, "view": str(files.view), "lesion": number}
     where = {"row": row, "col": col, **{f"area_px {reader}": area for reader, area in place.area_px.items()}}
-    apart = {f"difference {first}-{second}": f"{value:.3f}" for (first, second), value in place.differences.items()}
+    apart = {
+        f"difference {first}-{second}": f"{value:.3f}" if place.numbers[first] or place.numbers[second] else ""
+        for (first, second), value in place.differences.items()
+    }
     for reader in place.numbers:
         yield {"reader": reader, **what, **where, **apart, "why": place.why}
 
 
 def _told_differences(place: Correspondence) -> str:
-    told = ", ".join(f"{first}-{second} {value:.2f}" for (first, second), value in place.differences.items())
-    return f"area differences {told}"
+    told = [
+        f"{first}-{second} {value:.2f}"
+        for (first, second), value in place.differences.items()
+        if place.numbers[first] or place.numbers[second]
+    ]
+    return f"area differences {', '.join(told)}"
 
 
 def _seen_from(folder: Path, where: Path, image_name: str) -> str:

@@ -31,6 +31,7 @@ _LABELME = {view: f"{view}.json" for view in View}
 _TRUTH = "truth.npz"
 _SCAN = "scan"
 """The stem of a scan's file in a cohort."""
+_RETURNED = "returned"
 _MOST_NAMED = 5
 
 
@@ -100,6 +101,8 @@ def find_results(root: Path) -> dict[str, Path]:
 def find_truth(root: Path) -> list[TrueStudy]:
     """Return the labelled studies below `root`, sorted by path. The patient is the first folder below the cohort."""
     folders = list(_folders(root, frozenset((_TRUTH, *_LABELME.values()))))
+    if (root / f"{_RETURNED}.csv").exists():  # a round of annotation: what went back to the readers is no truth
+        folders = [folder for folder in folders if folder.relative_to(root).parts[:1] != (_RETURNED,)]
     last = Counter(folder.resolve().name for folder in folders)
     studies = []
     for folder in folders:
