@@ -1,0 +1,406 @@
+"""Several readers: area differences worked out by hand, what is one place, what is accepted, drawn and sent back."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bonescan.annotate import LabelFile, LabelShape, from_label_image, label_image, read_labelme, write_labelme
+from bonescan.annotate.consensus import agree, area_difference, correspond
+from bonescan.annotate.labelme import shapes_by_lesion
+from bonescan.annotate.readings import find_readings, read_view
+from bonescan.annotate.rounds import LOOK_HERE, RoundOptions, hold_round
+from bonescan.errors import InputError, LabelError, OptionError, OutputError
+from bonescan.evaluate.cohort import find_truth
+from bonescan.study import View
+
+SHAPE = (40, 30)
+EMPTY = np.zeros(SHAPE, np.uint16)
+
+
+def picture(*squares):
+    """A label picture with rectangles: (number, row, col, rows, cols)."""
+    drawn = EMPTY.copy()
+    for number, row, col, rows, cols in squares:
+        drawn[row : row + rows, col : col + cols] = number
+    return drawn
+
+
+def agreed(readings, tolerance=0.05, seed=0):
+    return agree(readings, tolerance, np.random.default_rng(seed))
+
+
+def test_area_differences_by_hand():
+    first = picture((1, 0, 0, 4, 5)) > 0
+    assert area_difference(first, picture((1, 0, 1, 4, 5)) > 0) == 8 / 24
+    assert area_difference(first, first) == 0
+    assert area_difference(first, picture((1, 9, 9, 2, 2)) > 0) == 1
+    assert area_difference(first, EMPTY > 0) == 1
+    assert area_difference(EMPTY > 0, EMPTY > 0) == 0
+    with pytest.raises(ValueError, match="shapes"):
+        area_difference(first, first[:5])
+
+
+def test_a_disc_of_radius_5_shifted_by_one_pixel_differs_by_a_quarter():
+    """Each of its 11 rows loses a pixel and gains one; of true circles the lens is 2 r^2 acos(d / 2r) - ..., 22.6 %."""
+    row, col = np.indices(SHAPE)
+    disc, shifted = (np.hypot(row - 15, col - centre) <= 5 for centre in (15, 16))
+    assert (disc.sum(), (disc & shifted).sum()) == (81, 70)
+    assert area_difference(disc, shifted) == 22 / 92
+    lens = 2 * 25 * np.arccos(1 / 10) - np.sqrt(99) / 2
+    assert 1 - lens / (2 * 25 * np.pi - lens) == pytest.approx(0.226, abs=0.001)
+
+
+def test_what_is_within_the_tolerance_to_the_pixel_is_accepted():
+    """19 of 20 pixels are a difference of 1/20, which is 5 % and not more."""
+    readings = {"a": picture((1, 2, 2, 4, 5)), "b": picture((1, 2, 2, 4, 5))}
+    readings["b"][2, 2] = 0
+    assert len(agreed(readings, 0.05).accepted) == 1
+    assert len(agreed(readings, 0.049).returned) == 1
+
+
+def test_no_lesion_is_agreed_where_nobody_drew_one():
+    consensus = agreed({"a": EMPTY, "b": EMPTY, "c": EMPTY})
+    assert (consensus.accepted, consensus.returned, consensus.labels.any(), consensus.returned_mask.any()) == (
+        (), (), False, False,
+    )  # fmt: skip
+    assert (consensus.labels.shape, consensus.labels.dtype) == (SHAPE, np.uint16)
+
+
+def test_what_one_reader_missed_goes_back_at_every_tolerance():
+    lesion = picture((4, 2, 2, 3, 3))
+    consensus = agreed({"a": lesion, "b": EMPTY, "c": lesion}, tolerance=1.0)
+    (place,) = consensus.returned
+    assert (place.drawn_by, place.why) == (("a", "c"), "only a, c drew it")
+    assert place.numbers == {"a": (4,), "b": (), "c": (4,)}
+    assert place.area_px == {"a": 9, "b": 0, "c": 9}
+    assert place.differences == {("a", "b"): 1.0, ("a", "c"): 0.0, ("b", "c"): 1.0}
+    assert place.centre == (3.0, 3.0)
+    np.testing.assert_array_equal(consensus.returned_mask, lesion > 0)
+    assert not consensus.labels.any()
+
+
+def test_every_pair_must_agree():
+    """a-b and b-c differ by 4/24, a-c by 8/28."""
+    readings = {name: picture((1, 0, col, 4, 5)) for name, col in zip("abc", (0, 1, 2), strict=True)}
+    (place,) = correspond(readings)
+    assert place.differences == {("a", "b"): 8 / 24, ("a", "c"): 16 / 28, ("b", "c"): 8 / 24}
+    assert place.largest_difference == 16 / 28
+    assert agreed(readings, 0.5).returned[0].why == "differs"
+    assert len(agreed(readings, 0.6).accepted) == 1
+
+
+def test_two_curves_and_one_around_both_are_compared_as_one_area():
+    two, one = picture((1, 5, 5, 6, 4), (2, 5, 10, 6, 4)), picture((7, 5, 5, 6, 9))
+    (place,) = correspond({"a": two, "b": one})
+    assert place.numbers == {"a": (1, 2), "b": (7,)}
+    assert place.largest_difference == 6 / 54
+    for seed in range(8):
+        consensus = agreed({"a": two, "b": one}, 0.2, seed)
+        drawn = set(consensus.drawn.values())
+        expected = two if drawn == {"a"} else picture((1, 5, 5, 6, 9))
+        np.testing.assert_array_equal(consensus.labels, expected)
+    assert {tuple(agreed({"a": two, "b": one}, 0.2, seed).drawn.values()) for seed in range(8)} == {("a", "a"), ("b",)}
+
+
+def test_neighbours_that_do_not_touch_are_two_places():
+    readings = {"a": picture((1, 2, 2, 3, 3), (2, 2, 6, 3, 3)), "b": picture((1, 2, 2, 3, 3), (2, 2, 6, 3, 3))}
+    assert len(agreed(readings).accepted) == 2
+
+
+def test_curves_that_do_not_touch_are_of_one_place_when_near_and_of_different_readers():
+    near, far = picture((1, 2, 6, 2, 2)), picture((1, 2, 7, 2, 2))
+    lesion = picture((1, 2, 2, 2, 2))
+    (place,) = correspond({"a": lesion, "b": near})
+    assert (place.why, place.largest_difference) == ("differs", 1.0)
+    assert [place.drawn_by for place in correspond({"a": lesion, "b": far})] == [("a",), ("b",)]
+    # Two curves of one reader are two places, however near.
+    assert len(correspond({"a": picture((1, 2, 2, 2, 2), (2, 2, 5, 2, 2)), "b": EMPTY})) == 2
+    # Of two that are near, the nearer one is meant.
+    both = correspond({"a": picture((1, 10, 10, 2, 2)), "b": picture((1, 10, 7, 2, 2), (2, 10, 14, 2, 2))})
+    assert [place.numbers["b"] for place in both] == [(1,), (2,)]
+    assert [place.numbers["a"] for place in both] == [(1,), ()]
+
+
+def test_fewer_than_two_readers_other_shapes_and_tolerances_are_refused():
+    with pytest.raises(ValueError, match="at least 2 readers"):
+        agreed({"a": EMPTY})
+    with pytest.raises(ValueError, match="different shapes"):
+        agreed({"a": EMPTY, "b": EMPTY[:9]})
+    with pytest.raises(ValueError, match=r"not 1\.5"):
+        agreed({"a": EMPTY, "b": EMPTY}, 1.5)
+
+
+def test_the_draw_of_a_lesion_does_not_depend_on_the_others():
+    """A second round: other lesions came, went or changed, and the accepted one keeps its curve."""
+    first, second = picture((1, 20, 5, 10, 10)), picture((1, 20, 5, 10, 10))
+    second[20, 5] = 0
+    for seed in range(10):
+        alone = agreed({"a": first, "b": second}, 0.05, seed)
+        more = {"a": np.where(picture((2, 1, 1, 3, 3)), 2, first), "b": np.where(picture((3, 2, 1, 3, 3)), 3, second)}
+        again = agreed(more, 0.05, seed)
+        assert list(alone.drawn.values()) == list(again.drawn.values())
+        np.testing.assert_array_equal(alone.labels > 0, again.labels > 0)
+
+
+def test_every_reader_is_drawn_about_as_often():
+    same = picture(*((number + 1, 3 * (number // 8), 3 * (number % 8), 2, 2) for number in range(80)))
+    drawn = [reader for seed in range(10) for reader in agreed({"a": same, "b": same}, seed=seed).drawn.values()]
+    assert len(drawn) == 800
+    assert 330 < drawn.count("a") < 470
+
+
+@st.composite
+def readings(draw, readers=3):
+    squares = st.tuples(st.integers(0, 34), st.integers(0, 24), st.integers(1, 6), st.integers(1, 6))
+    drawn = {}
+    for name in "abc"[:readers]:
+        several = draw(st.lists(squares, max_size=4))
+        drawn[name] = picture(*((number, *square) for number, square in enumerate(several, start=1)))
+    return drawn
+
+
+@settings(max_examples=40)
+@given(readings(), st.floats(0, 1), st.integers(0, 9))
+def test_the_readers_order_does_not_matter_and_nothing_is_lost(drawn, tolerance, seed):
+    there = agreed(drawn, tolerance, seed)
+    back = agreed(dict(reversed(drawn.items())), tolerance, seed)
+    np.testing.assert_array_equal(there.labels, back.labels)
+    np.testing.assert_array_equal(there.returned_mask, back.returned_mask)
+    marked = np.any([reading > 0 for reading in drawn.values()], axis=0)
+    assert not (there.returned_mask & (there.labels > 0)).any()
+    assert not ((there.labels > 0) & ~marked).any()
+    places = correspond(drawn)
+    pixels = np.concatenate([np.zeros(0, np.int64), *(place.pixels for place in places)])
+    np.testing.assert_array_equal(np.sort(pixels), np.flatnonzero(marked))
+    accepted = [place.accepted(tolerance) for place in places]
+    assert (len(there.accepted), len(there.returned)) == (sum(accepted), len(places) - sum(accepted))
+    for place in places:
+        for (first, second), value in place.differences.items():
+            inside = np.isin(np.arange(marked.size), place.pixels).reshape(SHAPE)
+            masks = ((drawn[first] > 0) & inside, (drawn[second] > 0) & inside)
+            assert value == area_difference(*masks) == area_difference(*masks[::-1])
+            assert 0 <= value <= 1
+
+
+@settings(max_examples=40)
+@given(readings(readers=1))
+def test_identical_readers_agree_on_what_they_drew(drawn):
+    (only,) = drawn.values()
+    consensus = agreed({"a": only, "b": only, "c": only}, 0.0)
+    assert consensus.returned == ()
+    np.testing.assert_array_equal(consensus.labels > 0, only > 0)
+    pairs = np.unique(np.stack([consensus.labels[only > 0], only[only > 0]]), axis=1)
+    assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]  # one number for each
+
+
+def write_reader(folder, views, image_name="anterior.png"):
+    """views: (patient, view) -> picture."""
+    for (patient, view), drawn in views.items():
+        path = folder / patient / "study" / f"{view}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labelme(path, from_label_image(drawn, image_name))
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three readers of two patients: agreed, differing, missed by one, and free of lesions."""
+    lesion, near = picture((1, 4, 4, 8, 8)), picture((1, 4, 6, 8, 8))
+    both = picture((1, 4, 4, 8, 8), (2, 25, 20, 5, 5))
+    for name, ours in (("a", both), ("b", both), ("c", lesion)):
+        views = {
+            ("p1", "anterior"): ours,
+            ("p1", "posterior"): near if name == "b" else lesion,
+            ("p2", "anterior"): EMPTY,
+        }
+        write_reader(tmp_path / name, views)
+    return [tmp_path / name for name in "abc"]
+
+
+def rows_of(out):
+    with (out / "returned.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_round_writes_labels_and_what_goes_back(three, tmp_path):
+    told = []
+    out = tmp_path / "round-1"
+    summary = hold_round(three, out, RoundOptions(), lambda *step: told.append(step))
+    assert (summary.views, summary.settled, summary.accepted, summary.returned, summary.failures) == (3, 1, 1, 2, ())
+    assert told[-1] == (3, 3, "p2/study anterior")
+    agreed_file = read_labelme(out / "p1" / "study" / "anterior.json")
+    np.testing.assert_array_equal(label_image(agreed_file), picture((1, 4, 4, 8, 8)))
+    assert agreed_file.flags == {"lesions returned": True}
+    assert agreed_file.shapes[0].description.startswith("drawn by ")
+    empty = read_labelme(out / "p2" / "study" / "anterior.json")
+    assert (empty.shapes, empty.shape, empty.flags) == ((), SHAPE, {"lesions returned": False})
+    rows = rows_of(out)
+    assert [(row["reader"], row["view"], row["lesion"], row["why"]) for row in rows] == [
+        (reader, view, lesion, why)
+        for reader in "abc"
+        for view, lesion, why in (("anterior", "1", "only a, b drew it"), ("posterior", "2", "differs"))
+    ]
+    assert [rows[0][key] for key in ("patient", "study", "row", "col", "area_px a", "area_px c")] == [
+        "p1", "study", "27", "22", "25", "0",
+    ]  # fmt: skip
+    assert (rows[1]["difference a-b"], rows[1]["difference a-c"]) == (f"{1 - 48 / 80:.3f}", "0.000")
+    report = json.loads((out / "agreement.json").read_text())
+    assert report["consensus"] == {
+        "tolerance": 0.05, "seed": 0, "views": 3, "settled": 1, "accepted": 1, "returned": 2,
+    }  # fmt: skip
+    assert report["readers"] == ["a", "b", "c"]
+    # A consensus is the truth of a cohort: what went back is not.
+    assert [study.study for study in find_truth(out)] == ["p1/study", "p2/study"]
+
+
+def test_the_worklists_show_each_reader_the_lesions_to_look_at_again(three, tmp_path):
+    out = tmp_path / "rounds" / "1"
+    hold_round(three, out, RoundOptions())
+    assert {path.relative_to(out / "returned").as_posix() for path in (out / "returned").rglob("*.json")} == {
+        f"{reader}/p1/study/{view}.json" for reader in "abc" for view in View
+    }
+    own = read_labelme(out / "returned" / "a" / "p1" / "study" / "anterior.json")
+    (shape,) = own.shapes
+    assert shape.label == "lesion"
+    assert shape.description == "lesion 1: only a, b drew it; area differences a-b 0.00, a-c 1.00, b-c 1.00"
+    assert own.flags == {"lesion 1 looked at again": False}
+    np.testing.assert_array_equal(label_image(own), picture((1, 25, 20, 5, 5)))
+    missed = read_labelme(out / "returned" / "c" / "p1" / "study" / "anterior.json")
+    assert [shape.label for shape in missed.shapes] == [LOOK_HERE]
+    np.testing.assert_array_equal(label_image(missed), picture((1, 25, 20, 5, 5)))
+    # LabelMe looks for the picture from the file's own folder.
+    place = (out / "returned" / "c" / "p1" / "study" / missed.image_name).resolve()
+    assert place == (tmp_path / "c" / "p1" / "study" / "anterior.png").resolve()
+
+
+def test_a_second_round_keeps_what_was_accepted(three, tmp_path):
+    first = hold_round(three, tmp_path / "1", RoundOptions(seed=3))
+    write_reader(tmp_path / "c", {("p1", "anterior"): picture((1, 4, 4, 8, 8), (2, 25, 20, 5, 5))})
+    second = hold_round(three, tmp_path / "2", RoundOptions(seed=3))
+    assert (first.returned, second.returned, second.accepted) == (2, 1, 2)
+    before, after = (read_labelme(tmp_path / name / "p1" / "study" / "anterior.json") for name in "12")
+    assert after.shapes[0].description == before.shapes[0].description
+    again = hold_round(three, tmp_path / "3", RoundOptions(seed=3))
+    assert again.report == second.report
+    for path in (tmp_path / "2").rglob("*.*"):
+        other = tmp_path / "3" / path.relative_to(tmp_path / "2")
+        assert other.read_bytes() == path.read_bytes()
+
+
+def test_a_cohort_with_the_readers_inside_gives_the_same(three, tmp_path):
+    for reader in "abc":
+        for path in (tmp_path / reader).rglob("*.json"):
+            inside = tmp_path / "cohort" / path.relative_to(tmp_path / reader).parent / f"reader-{reader}" / path.name
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            inside.write_bytes(path.read_bytes())
+    # The cohort's own labels and what is half written are no reader's.
+    write_reader(tmp_path / "cohort", {("p1", "anterior"): EMPTY})
+    write_reader(tmp_path / "cohort" / ".p9" / "study" / "reader-z", {("p", "anterior"): EMPTY})
+    apart, inside = find_readings(three), find_readings([tmp_path / "cohort"])
+    assert apart.readers == inside.readers == ("a", "b", "c")
+    assert [files.name for files in inside.views] == [
+        "p1/study anterior", "p1/study posterior", "p2/study anterior",
+    ]  # fmt: skip
+    assert [files.name for files in apart.views] == [files.name for files in inside.views]
+    hold_round(three, tmp_path / "1", RoundOptions())
+    hold_round([tmp_path / "cohort"], tmp_path / "2", RoundOptions())
+    assert (tmp_path / "1" / "agreement.json").read_bytes() == (tmp_path / "2" / "agreement.json").read_bytes()
+
+
+def test_a_view_that_cannot_be_used_is_named_and_the_others_go_on(three, tmp_path):
+    (tmp_path / "b" / "p1" / "study" / "posterior.json").unlink()
+    (tmp_path / "c" / "p1" / "study" / "anterior.json").write_text("no json")
+    write_reader(tmp_path / "a", {("p2", "posterior"): EMPTY})
+    write_reader(tmp_path / "b", {("p2", "posterior"): EMPTY[:9]})
+    write_reader(tmp_path / "c", {("p2", "posterior"): EMPTY})
+    summary = hold_round(three, tmp_path / "out", RoundOptions())
+    assert [(failure.view, failure.error.partition(":")[0]) for failure in summary.failures] == [
+        ("p1/study anterior", "reader c"),
+        ("p1/study posterior", "there is no posterior.json of b, only of a, c"),
+        ("p2/study posterior", "the readers labelled images of different sizes (a 40 x 30, b 9 x 30, c 40 x 30)"),
+    ]
+    assert (summary.views, summary.settled) == (1, 1)
+    assert len(summary.report["failures"]) == 3
+    assert rows_of(tmp_path / "out") == []
+    assert not (tmp_path / "out" / "p1").exists()
+
+
+def test_nothing_is_written_where_no_view_can_be_used(three, tmp_path):
+    for path in (tmp_path / "a").rglob("*.json"):
+        path.write_text("{}")
+    summary = hold_round(three, tmp_path / "out", RoundOptions())
+    assert (summary.views, summary.report, len(summary.failures)) == (0, None, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_frame_that_no_scan_has_is_not_drawn(tmp_path):
+    for reader in "ab":
+        write_reader(tmp_path / reader, {("p", "anterior"): EMPTY})
+        path = tmp_path / reader / "p" / "study" / "anterior.json"
+        path.write_text(path.read_text().replace('"imageHeight": 40', '"imageHeight": 999999'))
+    readings = find_readings([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(LabelError, match=r"reader a: .* 999999 x 30"):
+        read_view(readings.views[0], readings.readers)
+
+
+def test_folders_that_are_no_readers_are_refused(three, tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        find_readings([tmp_path / "a", tmp_path / "none"])
+    with pytest.raises(InputError, match="both name a reader a"):
+        write_reader(tmp_path / "other" / "reader-a", {("p1", "anterior"): EMPTY})
+        find_readings([tmp_path / "a", tmp_path / "other" / "reader-a"])
+    with pytest.raises(InputError, match="label files of 0 readers"):
+        find_readings([tmp_path / "a"])
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="holds no label file"):
+        find_readings([tmp_path / "a", tmp_path / "nothing"])
+
+
+def test_an_earlier_round_is_never_replaced(three, tmp_path):
+    hold_round(three, tmp_path / "out", RoundOptions())
+    with pytest.raises(OutputError, match="new folder for each round"):
+        hold_round(three, tmp_path / "out", RoundOptions())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="new folder"):
+        hold_round(three, tmp_path / "file", RoundOptions())
+    with pytest.raises(OptionError, match="state 0 to 1"):
+        RoundOptions(tolerance=-0.1)
+    with pytest.raises(OptionError, match="the seed is -1"):
+        RoundOptions(seed=-1)
+
+
+def test_the_shapes_of_a_lesion_are_those_that_the_picture_numbers():
+    square = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, 3.0], [3.0, 0.0]]) - 0.5
+    shapes = [
+        LabelShape("lesion", square, group_id=1),
+        LabelShape("lesion", square + np.array([20, 0])),
+        LabelShape("lesion", square + np.array([0, 10]), group_id=1),
+    ]
+    labels = LabelFile(tuple(shapes), SHAPE)
+    drawn = label_image(labels)
+    assert [len(pieces) for pieces in shapes_by_lesion(labels)] == [2, 1]
+    for number, pieces in enumerate(shapes_by_lesion(labels), start=1):
+        np.testing.assert_array_equal(label_image(LabelFile(pieces, SHAPE)) > 0, drawn == number)
+
+
+def test_the_command_line(cli, three, tmp_path):
+    done = cli("consensus", *three, "-o", tmp_path / "out", "--tolerance", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["consensus"]["tolerance"], report["consensus"]["accepted"]) == (0.5, 2)
+    assert report["folder"] == str(tmp_path / "out")
+    (tmp_path / "b" / "p2" / "study" / "anterior.json").unlink()
+    some = cli("consensus", *three, "-o", tmp_path / "some")
+    assert some.returncode == 1
+    assert "p2/study anterior: there is no anterior.json of b" in some.stderr
+    assert "2 views, 0 of them settled; at a tolerance of 0.05, 1 places accepted and 2 returned" in some.stdout
+    assert "Research use only" in some.stdout
+    nothing = cli("consensus", tmp_path / "a", "-o", tmp_path / "none")
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    assert cli("consensus", *three, "-o", tmp_path / "none", "--tolerance", "5").returncode == 2
+    assert not (tmp_path / "none").exists()
