@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bonescan.commands.base import Command
+from bonescan.commands.consensus import Consensus
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
-from bonescan.commands.experiment import ExperimentList, ExperimentRun
+from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
@@ -19,6 +20,7 @@ COMMANDS: dict[str, type[Command]] = {
     "dataset": Dataset,
     "train": Train,
     "evaluate": Evaluate,
+    "consensus": Consensus,
     "model list": ModelList,
     "model show": ModelShow,
     "model verify": ModelVerify,
@@ -29,6 +31,7 @@ COMMANDS: dict[str, type[Command]] = {
     "gan check": GanCheck,
     "experiment list": ExperimentList,
     "experiment run": ExperimentRun,
+    "experiment table": ExperimentTable,
     "doctor": Doctor,
 }
 """Words on the command line -> command, in the order of `--help`."""

@@ -37,7 +37,7 @@ class Command(ABC):
 
 
 @contextmanager
-def training_extra() -> Iterator[None]:
+def training_extra(extra: str = "train") -> Iterator[None]:
     """Import what the base does not install; OptionError says how to install it."""
     try:
         yield
@@ -45,7 +45,7 @@ def training_extra() -> Iterator[None]:
         if error.name is None or error.name.startswith("bonescan"):
             raise
         raise OptionError(
-            f"this needs {error.name}, which the base does not install: pip install 'bonescan[train]'"
+            f"this needs {error.name}, which the base does not install: pip install 'bonescan[{extra}]'"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -160,4 +161,55 @@ class ExperimentRun(Command):
             console.out(RESEARCH_USE_ONLY)
         if outcome.refused:
             return SOME_FAILED if outcome.made or len(missing) < len(runs) else NOTHING_DONE
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentTable(Command):
+    """Rebuild the tables and figures of experiments from their results alone."""
+
+    names: tuple[str, ...]
+    profile: str
+    results: Path
+    out: Path | None
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_names(parser)
+        _add_profile(parser)
+        _add_results(parser)
+        parser.add_argument(
+            "-o", "--out", type=path, metavar="FOLDER", help="write NAME.md, NAME.json and, where it has one, NAME.svg"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Print the tables, and write them where a folder is stated."""
+        from bonescan.experiments.plan import find
+        from bonescan.experiments.results import Store
+        from bonescan.experiments.tables import build, markdown
+
+        store = Store(self.results)
+        tables = [build(name, self.profile, store) for name in find(_chosen(self.names))]
+        if self.out is not None:
+            with training_extra("experiments"):
+                from bonescan.experiments.draw import draw
+            from bonescan.experiments.results import write_text
+
+            for table in tables:
+                name = table["experiment"]
+                files = {f"{name}.md": markdown(table), f"{name}.json": json.dumps(table, indent=2) + "\n"}
+                picture = draw(table, store)
+                if picture is not None:
+                    files[f"{name}.svg"] = picture
+                for file, text in files.items():
+                    write_text(self.out / file, text)
+        if self.json:
+            console.out_json({"research_use_only": True, "tables": tables})
+            return DONE
+        for table in tables:
+            console.out(markdown(table))
+        console.out(RESEARCH_USE_ONLY)
         return DONE

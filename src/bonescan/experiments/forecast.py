@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def forecast(runs: Sequence[Run], store: Store) -> Forecast:
     measured = set(known)
     total, counts = 0.0, [0, 0]
     for run in runs:
-        speed = _speed_of(run.kind, run.config("timed").to_dict() if run.kind == "train" else None)
+        speed = _speed_of(run.kind, run.told)
         if speed not in known:
             known[speed] = _time(run) if run.kind == "train" else _SECONDS_OF_A_METHOD
         total += known[speed]
@@ -54,13 +55,12 @@ def forecast(runs: Sequence[Run], store: Store) -> Forecast:
     return Forecast(total, *counts)
 
 
-def _speed_of(kind: str, config: dict[str, object] | None) -> str:
+def _speed_of(kind: str, config: Mapping[str, Any]) -> str:
     """What decides how long a run takes."""
-    if config is None:
+    if kind != "train":
         return kind
     keys = ("steps", "network", "network_config", "method", "bf16")
     images = config["images"]
-    assert isinstance(images, dict)
     pairs = images["labelled_pairs"] + images["unlabelled_pairs"]
     return values_digest({"kind": kind, "pairs": pairs, **{key: config[key] for key in keys}})
 

@@ -85,10 +85,15 @@ class Run:
     @property
     def key(self) -> str:
         """A hash of all that its result follows from: configuration, data set and code."""
-        stated = {"config": told(self.config()), "set": self.set_identity, "code": self.code}
-        if self.kind == "external":
-            stated["options"] = dict(profile_of(self.profile).nnunet)
-        return values_digest(stated)
+        return values_digest({"config": self.told, "set": self.set_identity, "code": self.code})
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What of its configuration its result follows from, all defaults included."""
+        values = told(self.config())
+        if self.kind == "train":
+            return values
+        return {"seed": values["seed"], "images": values["images"]} if self.kind == "external" else {}
 
     @property
     def set_identity(self) -> str:
@@ -171,6 +176,8 @@ def _run(arm: Arm, profile: str, seed: int) -> Run:
         "values": {key: value for key, value in values.items() if key not in _UNTOLD},
         "seed": seed,
     }
+    if arm.kind == "external":
+        stated["options"] = dict(sizes.nnunet)
     return Run(profile, arm.kind, arm.method, arm.images, seed, values, values_digest(stated))
 
 

@@ -62,10 +62,6 @@ class Result:
     values: Mapping[str, Any]
     images: tuple[ImageResult, ...]
 
-    def of_earlier_code(self, run: Run) -> bool:
-        """Whether code, data set or configuration have changed since."""
-        return bool(self.values["key"] != run.key)
-
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -81,6 +77,22 @@ class Store:
         """The result of a run; None where there is none. Raises InputError for a damaged file."""
         path = self.path(run)
         return read_result(path) if path.exists() else None
+
+    def is_current(self, result: Result, run: Run) -> bool:
+        """Whether configuration, code and data set are still those that the result was made with.
+
+        A data set that another code has built anew, to the same content, is the same: `digests` tells.
+        """
+        said = result.values
+        if said["code"] != run.code or said["config"] != run.told:
+            return False
+        identity, digest = said["set"]["identity"], said["set"]["digest"]
+        return bool(identity == run.set_identity or digest == self.digests(run.profile).get(run.set_identity))
+
+    def digests(self, profile: str) -> dict[str, str]:
+        """Digests of the data sets that results of a profile were made with, by the data sets' identities."""
+        sets = [result.values["set"] for result in self.every(profile)]
+        return {one["identity"]: one["digest"] for one in sets}
 
     def every(self, profile: str) -> Iterator[Result]:
         """All results of a profile, whether a declared run still asks for them or not."""
@@ -113,11 +125,18 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         rows = isinstance(value, list) and value and isinstance(value[0], list)
         text = "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n]" if rows else json.dumps(value)
         lines.append(f"{json.dumps(key)}: {text}")
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write one file, whole or not at all. Raises OutputError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"the result cannot be written to {path} ({error.strerror}): make room there") from None
+        raise OutputError(
+            f"{path.name} cannot be written to {path.parent} ({error.strerror}): make room there"
+        ) from None

@@ -23,7 +23,7 @@ from bonescan.evaluate import Bootstrap
 from bonescan.experiments.lock import held
 from bonescan.experiments.measure import Tested, choose_shown, measure_method, true_masks
 from bonescan.experiments.pictures import scan_picture
-from bonescan.experiments.plan import Run, profile_of, told
+from bonescan.experiments.plan import Run, profile_of
 from bonescan.experiments.question import Kind
 from bonescan.experiments.results import COLUMNS, FORMAT, Store, write_json
 from bonescan.experiments.scores import summarised
@@ -92,7 +92,7 @@ def run_all(runs: Sequence[Run], places: Places, *, again: bool, report: Report,
 def is_missing(run: Run, store: Store, *, again: bool) -> bool:
     """Whether a run is to be made."""
     before = store.read(run)
-    return before is None or (again and before.of_earlier_code(run))
+    return before is None or (again and not store.is_current(before, run))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +124,7 @@ def make(run: Run, key: str, places: Places, report: Report) -> None:
         "key": key,
         "code": run.code,
         "set": {"identity": folder.name, "digest": read_dataset(folder, "D2").digest},
-        "config": told(config),
+        "config": run.told,
         "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": config.threads},
         **cost,
         "test_seconds_per_image": tested.seconds_per_image,

@@ -22,6 +22,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 UNION = "union"
 LEAST_SEEDS = 2
 """One training says nothing of how trainings differ."""
+LEAST_PATIENTS = 2
 
 Word = Literal["confirmed", "contradicted", "undecided", "missing"]
 
@@ -138,7 +139,7 @@ def judge(better: Scored, worse: Scored, bootstrap: Bootstrap, needs_seeds: Mapp
     first, second = _draws(better, worse, bootstrap, paired)
     draws = first - second
     draws = draws[np.isfinite(draws)]
-    if min(len(better.patients), len(worse.patients)) < 2 or not draws.size:
+    if min(len(better.patients), len(worse.patients)) < LEAST_PATIENTS or not draws.size:
         return Verdict("undecided", difference, None, None, seeds, paired)
     low, high = bootstrap.bounds(draws)
     word: Word = "undecided"
@@ -147,15 +148,28 @@ def judge(better: Scored, worse: Scored, bootstrap: Bootstrap, needs_seeds: Mapp
     return Verdict(word, difference, low, high, seeds, paired)
 
 
+def interval(one: Scored, bootstrap: Bootstrap) -> tuple[float | None, float | None]:
+    """The interval of an arm's score over patients and seeds; None for one patient, and where a seed's is undefined."""
+    if len(one.patients) < LEAST_PATIENTS or None in one.by_seed:
+        return None, None
+    draws = one.draws(_second(bootstrap, 1).weights(len(one.over)), bootstrap.weights(len(one.patients)))
+    draws = draws[np.isfinite(draws)]
+    return bootstrap.bounds(draws) if draws.size else (None, None)
+
+
 def _draws(
     better: Scored, worse: Scored, bootstrap: Bootstrap, paired: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both arms' scores in each draw; the same patients and seeds are drawn where both have the same."""
+    same = paired and len(better.over) == len(worse.over)
     draws = []
     for number, one in enumerate((better, worse)):
-        own = bootstrap if paired else Bootstrap(bootstrap.repeats, bootstrap.level, bootstrap.seed + 2 * number)
-        # The seeds of a second draw lie beside those of the first: a run's number is no patient's.
-        same = paired and len(better.over) == len(worse.over)
-        of_seeds = Bootstrap(bootstrap.repeats, bootstrap.level, bootstrap.seed + 1 + (0 if same else 2 * number))
-        draws.append(one.draws(of_seeds.weights(len(one.over)), own.weights(len(one.patients))))
+        patients = bootstrap if paired else _second(bootstrap, 2 * number)
+        seeds = _second(bootstrap, 1 if same else 1 + 2 * number)
+        draws.append(one.draws(seeds.weights(len(one.over)), patients.weights(len(one.patients))))
     return draws[0], draws[1]
+
+
+def _second(bootstrap: Bootstrap, number: int) -> Bootstrap:
+    """Draws that know nothing of the first ones."""
+    return Bootstrap(bootstrap.repeats, bootstrap.level, bootstrap.seed + number)
