@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bonescan.commands.base import Command
 from bonescan.commands.consensus import Consensus
-from bonescan.commands.consensus import Consensus
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
@@ -21,7 +20,6 @@ COMMANDS: dict[str, type[Command]] = {
     "dataset": Dataset,
     "train": Train,
     "evaluate": Evaluate,
-    "consensus": Consensus,
     "consensus": Consensus,
     "model list": ModelList,
     "model show": ModelShow,
