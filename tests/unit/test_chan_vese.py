@@ -193,6 +193,22 @@ def test_length_is_an_option_of_both_terms():
     assert longer.item() == pytest.approx(0.5 * length_of(c).item(), rel=1e-4)
 
 
+def test_length_in_the_label_term_is_that_of_labelled_images():
+    c = torch.rand(2, 8, 8)
+    weight = torch.ones_like(c)
+    weight[1] = 0
+    config = replace(PAPER, length=0.5)
+    both, one = Images(c, c, c.round(), weight), Images(c[:1], c[:1], c[:1].round(), weight[:1])
+    assert label_loss(both, config).item() == pytest.approx(label_loss(one, config).item())
+    assert label_loss(replace(both, weight=torch.zeros_like(c)), config).item() == 0.0
+
+
+@pytest.mark.parametrize("variant", ["two-phase", "three-class", "fuzzy"])
+def test_no_image_costs_nothing(variant):
+    c = torch.zeros(0, 8, 8, requires_grad=True)
+    assert unsupervised_loss(c, c, replace(PAPER, variant=variant, mu=0.1)).item() == 0.0
+
+
 def test_intensity_is_scaled_image_by_image():
     counts = torch.tensor([[[0.0, 1.0, 2.0]], [[0.0, 2.0, 4.0]], [[0.0, 0.0, 0.0]]])
     expected = torch.tensor([[[0.0, 0.25, 1.0]], [[0.0, 0.25, 1.0]], [[0.0, 0.0, 0.0]]])

@@ -44,7 +44,9 @@ def intensity_of(counts: Tensor, power: float) -> Tensor:
 
 
 def unsupervised_loss(membership: Tensor, intensity: Tensor, config: ChanVeseConfig) -> Tensor:
-    """Eq. 7, mean over images: region terms + mu length + nu area. Both tensors are (M, H, W)."""
+    """Eq. 7, mean over images: region terms + mu length + nu area. Both tensors are (M, H, W); 0 for no image."""
+    if not len(membership):  # a mean over nothing would be no number, and every weight after it
+        return membership.sum()
     if config.variant == "two-phase":
         region = _two_phase(membership, intensity, ancestor=config.ancestor)
     else:
@@ -63,8 +65,9 @@ def label_loss(images: Images, config: ChanVeseConfig) -> Tensor:
     inside = images.membership * (images.target - 1).square()
     outside = config.lesion_weight * (1 - images.membership) * images.target.square()
     total = (images.weight * (inside + outside)).sum() / images.weight.sum().clamp(min=1)
-    if config.length:
-        total = total + config.length * length_of(images.membership)
+    labelled = images.weight.amax(dim=(1, 2)) > 0
+    if config.length and labelled.any():
+        total = total + config.length * length_of(images.membership[labelled])
     return total
 
 
