@@ -116,6 +116,28 @@ def test_the_graph_says_what_the_network_says(name):
         assert (seen[1] == expected).mean() > 0.999
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("aggregation", ["image", "feature"])
+def test_the_graph_of_added_views_keeps_patients_apart(aggregation):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    kind, make = MODELS["lin2022"]
+    torch.manual_seed(0)
+    network = make(kind(channels=4, recurrence=1, aggregation=aggregation))
+    for _ in range(3):
+        network(torch.rand(2, 2, 64, 64) * 3)
+    network.eval()
+    torch.nn.init.normal_(network.classifier.weight, std=0.3)
+    session = onnxruntime.InferenceSession(to_onnx(network), providers=["CPUExecutionProvider"])
+    for shape in ((3, 2, 96, 32), (2, 2, 32, 160)):
+        image = torch.rand(*shape, generator=torch.Generator().manual_seed(1)) * 3
+        image[0, 1] = 0  # an absent view
+        seen, region = session.run(["lesion", "region"], {"counts": image.numpy()})
+        assert seen.shape == region.shape == shape
+        np.testing.assert_allclose(seen, torch.sigmoid(network(image)[0]).numpy(), atol=1e-4)
+        assert np.array_equal(seen[:, 0], seen[:, 1])
+        assert np.abs(seen[0] - seen[1]).max() > 0.01
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 def test_the_loss_falls_in_twenty_steps(name, make_case, bf16):
     config = TrainConfig(
