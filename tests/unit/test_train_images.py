@@ -9,15 +9,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from bonescan.datasets import DataSet, Origin, PairRecord  # noqa: E402
 from bonescan.datasets.index import Split as Side  # noqa: E402
 from bonescan.datasets.moves import Move  # noqa: E402
+from bonescan.delineate import Thresholds  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
+from bonescan.study import View  # noqa: E402
 from bonescan.train import images as subject  # noqa: E402
-from bonescan.train.cases import FAINT, Case, union_truth  # noqa: E402
-from bonescan.train.config import ImagesConfig, TrainConfig  # noqa: E402
+from bonescan.train.calibrate import judge  # noqa: E402
+from bonescan.train.cases import FAINT, Case, Split, union_truth  # noqa: E402
+from bonescan.train.config import ChanVeseConfig, CohortConfig, ImagesConfig, TrainConfig, read_config  # noqa: E402
+from bonescan.train.loop import CHECKPOINT, train  # noqa: E402
 from bonescan.train.methods import METHODS  # noqa: E402
+from bonescan.train.run import export_run, fit_thresholds  # noqa: E402
 from bonescan.train.stream import image_batch  # noqa: E402
+from bonescan.train.validate import quick_figures  # noqa: E402
 
 PATIENTS, COPIES, TRAINING = 20, 3, 14
 
@@ -115,6 +123,40 @@ def test_images_as_they_are_need_a_method_and_a_share_that_fit():
         TrainConfig(images=ImagesConfig(labelled_pairs=0, unlabelled_pairs=0))
 
 
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"images": ImagesConfig("nowhere", label_share=0.0)}, "learns nothing without labels"),
+    ({"images": ImagesConfig("nowhere", labelled_pairs=0)}, "learns nothing without labels"),
+    ({"method": "chan-vese", "chan_vese": ChanVeseConfig(unsupervised=False),
+      "images": ImagesConfig("nowhere", label_share=0.0)}, "learns nothing without labels"),
+    ({"images": ImagesConfig("nowhere", label_seed=0)}, "label_seed is 0"),
+    ({"images": ImagesConfig("nowhere"), "cohort": CohortConfig("cohort")}, "takes the place of cohort"),
+    ({"network": "lin2022", "network_config": {"aggregation": "image"}}, r"set images\.folder"),
+])  # fmt: skip
+def test_what_could_not_be_learned_is_refused(changes, message):
+    with pytest.raises(OptionError, match=message):
+        TrainConfig(**changes)
+
+
+def test_a_wrong_choice_is_told_the_right_ones(tmp_path):
+    (tmp_path / "c.toml").write_text('[images]\nset = "D9"\n')
+    with pytest.raises(OptionError, match="set is 'D9': state one of D1, D2, D3, D4"):
+        read_config(tmp_path / "c.toml")
+
+
+@pytest.mark.usefixtures("dataset")
+def test_a_split_with_nothing_to_learn_from_is_refused():
+    with pytest.raises(OptionError, match=r"label_share = 0\.01 leaves no label"):
+        subject.image_split(ImagesConfig("nowhere", label_share=0.01))
+    assert subject.image_split(ImagesConfig("nowhere", label_share=0.0)).training
+
+
+def test_a_validation_of_all_patients_is_refused(dataset, monkeypatch):
+    originals = tuple(pair for pair in dataset.pairs if pair.origin is not Origin.GAN)
+    monkeypatch.setattr(subject, "read_dataset", lambda folder, name: replace(dataset, pairs=originals))
+    with pytest.raises(OptionError, match="validation_share = 1 leaves no image"):
+        subject.image_split(ImagesConfig("nowhere", validation_share=1.0))
+
+
 def configured(**images):
     return TrainConfig(
         method="chan-vese", network="lin2022", network_config={"channels": 4}, images=ImagesConfig("nowhere", **images)
@@ -191,3 +233,96 @@ def test_added_views_learn_from_the_union(make_case, aggregation):
     assert batch.lesion[0, 0].sum() > torch.from_numpy(np.asarray(case.lesions) > 0)[0].sum()
     half = image_batch([with_labels(case, (True, False))], config, 0)
     assert not half.weight.any()  # half a label of a union is none
+
+
+ADDED = replace(
+    configured(labelled_pairs=1, unlabelled_pairs=0), network_config={"channels": 4, "aggregation": "image"}
+)
+
+
+def test_half_labelled_pairs_are_no_labelled_stream_of_added_views(make_case):
+    cases = [with_labels(make_case(seed), (seed == 0, True)) for seed in range(8)]
+    assert all(image_batch(cases, ADDED, step).weight.any() for step in range(4))
+
+
+def test_the_label_of_the_only_view_is_the_label_of_the_sum(make_case):
+    case = with_labels(make_case(2), (True, False))
+    counts, lesions = np.array(case.counts), np.array(case.lesions)
+    counts[1] = lesions[1] = 0
+    batch = image_batch([Case(counts, lesions, case.regions, case.facts)], ADDED, 0)
+    assert (batch.weight > 0).all()
+
+
+def test_lesions_of_added_views_are_what_hangs_together():
+    lesions = np.zeros((2, 1, 9), dtype=np.uint8)
+    lesions[0, 0, :2], lesions[1, 0, 1:3], lesions[1, 0, 5], lesions[0, 0, 7] = 4, 9, 9, FAINT
+    assert union_truth(lesions)[0].tolist() == [[1, 1, 1, 0, 0, 2, 0, FAINT, 0]]
+
+
+class Answering(torch.nn.Module):
+    """Says what it was given to say."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, counts):
+        return torch.from_numpy(np.where(self.mask, 9.0, -9.0))[None].float(), None
+
+
+def test_added_views_are_validated_against_the_union(make_case):
+    case = make_case(2)
+    mask = np.broadcast_to((np.asarray(case.lesions) > 0).any(axis=0), (2, 64, 32))
+    assert (np.asarray(case.lesions)[0] > 0).sum() < mask[0].sum()
+    figures = quick_figures(Answering(mask), [case], ADDED)
+    assert (figures["dice"], figures["sensitivity"], figures["false_per_scan"]) == (1.0, 1.0, 0.0)
+    truth = judge(Answering(mask), case, ADDED).lesions
+    assert ((truth[View.ANTERIOR] > 0) == mask[0]).all()
+
+
+def test_a_batch_without_a_view_costs_nothing(make_case):
+    case = make_case(1)
+    empty = with_labels(Case(np.zeros_like(case.counts), case.lesions, case.regions, case.facts), (False, False))
+    batch = image_batch([empty], configured(), 0)
+    assert METHODS["chan-vese"]((torch.zeros(2, 2, 64, 32), None), batch, configured())["total"].item() == 0
+
+
+SHORT = {"steps": 4, "warmup_steps": 1, "checkpoint_every": 2, "log_every": 1, "threads": 1}
+
+
+def test_a_resumed_run_from_images_is_the_same_bit_for_bit(make_case, tmp_path):
+    split = Split([with_labels(make_case(seed), (seed < 2, seed < 2)) for seed in range(4)], [])
+    whole, cut = (replace(configured(), runs=str(tmp_path / name), **SHORT) for name in ("whole", "cut"))
+    train(whole, split)
+
+    def stop(progress):
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, split, stop)
+    train(cut, split)
+    one, two = (load_file(config.folder / CHECKPOINT) for config in (whole, cut))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_network_with_a_region_head_says_no_region_that_images_did_not_teach(make_case, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    config = TrainConfig(
+        runs=str(tmp_path),
+        network_config={"widths": (8, 8), "decoder_widths": (8,)},
+        images=ImagesConfig("nowhere"),
+        **SHORT,
+    )
+    split = Split([make_case(seed) for seed in range(2)], [])
+    folder = train(config, split)
+    assert fit_thresholds(config, split) == Thresholds()
+    bundle = export_run(folder, tmp_path / "bundle")
+    assert bundle.region == "thorax"
+    assert "Nothing was measured." in bundle.card  # there was no patient to measure on
+    session = onnxruntime.InferenceSession(bundle.read("model.onnx"), providers=["CPUExecutionProvider"])
+    lesion, region = session.run(["lesion", "region"], {"counts": np.ones((1, 2, 64, 32), dtype=np.float32)})
+    assert region.shape == lesion.shape
+    assert not region.any()

@@ -16,6 +16,7 @@ from bonescan.study import View
 from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import TrainConfig
 from bonescan.train.progress import Progress, Report, silent
+from bonescan.train.stream import truth_of
 from bonescan.train.validate import predict_case
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
@@ -85,7 +86,7 @@ def fit(judged: Sequence[Judged], most_false_positives: float) -> tuple[Threshol
 def judge(network: nn.Module, case: Case, config: TrainConfig) -> Judged:
     """Predict one case and turn both views to how they were acquired."""
     probability, regions = predict_case(network, case, config)
-    truth = np.asarray(case.lesions)
+    truth = truth_of(case, config)
     return Judged(
         Prediction(
             {View.ANTERIOR: probability[0], View.POSTERIOR: mirror(probability[1])},

@@ -111,10 +111,11 @@ def drawn(lesions: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def union_truth(lesions: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Truth of the views added, for both channels of (2, rows, cols): lesion where either has one, else faint, else 0.
 
-    Numbers are not kept: a lesion that both views show is one.
+    The views' numbers are not kept: what hangs together is one lesion, and so is one that both views show.
     """
-    lesion, faint = drawn(lesions).any(axis=0), (lesions == FAINT).any(axis=0)
-    union = np.where(lesion, 1, np.where(faint, FAINT, 0)).astype(np.uint8)
+    numbers, _ = ndimage.label(drawn(lesions).any(axis=0), structure=np.ones((3, 3)))
+    faint = (lesions == FAINT).any(axis=0)
+    union = np.where(faint & (numbers == 0), FAINT, np.minimum(numbers, MOST_LESIONS)).astype(np.uint8)
     return np.stack([union, union])
 
 

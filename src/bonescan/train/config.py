@@ -264,6 +264,12 @@ class TrainConfig:
         images = self.images
         if not images.folder and self.method != "supervised":
             raise OptionError(f"the method {self.method} learns from a data set folder: set images.folder")
+        if not images.folder and self.aggregated:
+            raise OptionError("network_config.aggregation adds the views of a data set's images: set images.folder")
+        if images.folder and self.cohort.folder:
+            raise OptionError(
+                "images.folder takes the place of cohort.folder: set one of them (bonescan dataset reads a cohort)"
+            )
         for name, share in (("label_share", images.label_share), ("validation_share", images.validation_share)):
             if not 0 <= share <= 1:
                 raise OptionError(f"images.{name} is {share}: state a share from 0 to 1")
@@ -274,6 +280,14 @@ class TrainConfig:
             raise OptionError(
                 "images.labelled_pairs and images.unlabelled_pairs leave the batch empty: state 1 or more"
             )
+        without = not images.label_share or not images.labelled_pairs
+        if images.folder and without and (self.method == "supervised" or not self.chan_vese.unsupervised):
+            raise OptionError(
+                "a supervised loss alone learns nothing without labels: set images.label_share and "
+                "images.labelled_pairs above 0"
+            )
+        if images.label_seed < 1:  # 0 draws by the same hash as the validation does: its patients first
+            raise OptionError(f"images.label_seed is {images.label_seed}: state a whole number from 1")
         if self.chan_vese.power <= 0:
             raise OptionError(f"chan_vese.power is {self.chan_vese.power}: state a number above 0")
 
@@ -357,5 +371,8 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         return float(value)
     if isinstance(kind, type) and not origin and type(value) is kind:
         return value
+    if origin is Literal:
+        choices = ", ".join(str(choice) for choice in get_args(kind))
+        raise OptionError(f"the configuration's {key} is {value!r}: state one of {choices}")
     expected = getattr(kind, "__name__", str(kind))
     raise OptionError(f"the configuration's {key} is {value!r}: state a value of type {expected}")

@@ -27,14 +27,16 @@ OPSET = 17
 class Deployed(nn.Module):
     """A network with its answers made final: (N, 2, H, W) -> probability float32, region number uint8."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, regions: bool = True) -> None:
+        """regions: whether the network has learned them; false = its region head, if any, is not asked."""
         super().__init__()
         self.network = network
+        self.regions = regions
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return (lesion, region), both of the input's shape."""
         lesion, region = self.network(counts)
-        if region is None:  # a network that knows no regions; 0 = unknown
+        if region is None or not self.regions:  # 0 = unknown
             return torch.sigmoid(lesion), torch.zeros_like(counts, dtype=torch.uint8)
         numbers = region.argmax(dim=2).float()
         return torch.sigmoid(lesion), functional.interpolate(numbers, scale_factor=2.0, mode="nearest").to(torch.uint8)
@@ -66,9 +68,11 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
         "training": {"steps": steps, "bonescan": bonescan.__version__, "config": _portable(config)},
         "figures": dict(figures),
     }
+    # A data set's images teach no regions, and the card says so.
+    graph = to_onnx(network, regions=not config.images.folder)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = make_card(config, steps, parameters, figures)
-    return write_bundle(out, description, {GRAPH: to_onnx(network), WEIGHTS: save(weights), CARD: card.encode("utf-8")})
+    return write_bundle(out, description, {GRAPH: graph, WEIGHTS: save(weights), CARD: card.encode("utf-8")})
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
@@ -78,14 +82,14 @@ def _portable(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-def to_onnx(network: nn.Module) -> bytes:
-    """The deployed graph with free batch, rows and columns."""
+def to_onnx(network: nn.Module, *, regions: bool = True) -> bytes:
+    """The deployed graph with free batch, rows and columns. regions: whether the network has learned them."""
     names = ("counts", "lesion", "region")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The tracing exporter is the older one, and the one that keeps this graph's dynamic shapes simplest.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Deployed(network).eval(),
+            Deployed(network, regions=regions).eval(),
             (torch.zeros(1, 2, 64, 64),),
             Path(folder) / GRAPH,
             input_names=["counts"],

@@ -10,6 +10,7 @@ import numpy as np
 
 from bonescan.datasets import DataSet, PairRecord, read_dataset
 from bonescan.datasets.index import Split as Side
+from bonescan.errors import OptionError
 from bonescan.train.cases import Case, CaseFacts, Split
 from bonescan.train.config import ImagesConfig
 
@@ -20,7 +21,7 @@ Labelled = tuple[bool, bool]
 def image_split(config: ImagesConfig) -> Split:
     """Training and validation cases of the configured set; only the drawn labels are in them.
 
-    Raises OptionError and InputError as `read_dataset` does.
+    Raises OptionError and InputError as `read_dataset` does, and OptionError where no patient or no label is left.
     """
     dataset = read_dataset(config.folder, config.set)
     labels = draw_labels(dataset, config)
@@ -32,6 +33,15 @@ def image_split(config: ImagesConfig) -> Split:
                 validation.append(read_pair(dataset, record))
             continue
         training.append(read_pair(dataset, record, labels[record.study]))
+    if not training:
+        raise OptionError(
+            f"images.validation_share = {config.validation_share:g} leaves no image to learn from: state a smaller one"
+        )
+    if config.label_share and not any(any(case.facts.labelled) for case in training):
+        raise OptionError(
+            f"images.label_share = {config.label_share:g} leaves no label among the images to learn from: state a "
+            "larger one, or 0 to learn without labels"
+        )
     return Split(training, validation)
 
 

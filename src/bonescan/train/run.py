@@ -64,14 +64,20 @@ def make_split(config: TrainConfig, report: Report = silent) -> Split:
 
 
 def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> Thresholds:
-    """Fit the run's thresholds on its validation cases and keep them beside the checkpoint."""
+    """Fit the run's thresholds on its validation cases and keep them beside the checkpoint.
+
+    Where there is no such case, thresholds are those of `Thresholds()`, and nothing is said to be measured.
+    """
     torch.set_num_threads(config.threads)
     network, _ = averaged_network(config)
     cases = [case for case in split.validation if all(case.facts.labelled)]
-    thresholds, figures = calibrate(network, cases, config, report)
-    kept = {"thresholds": thresholds.to_dict(), "figures": asdict(figures)}
+    thresholds, figures = Thresholds(), dict[str, float]()
+    if cases:
+        thresholds, fitted = calibrate(network, cases, config, report)
+        figures = asdict(fitted)
+    kept = {"thresholds": thresholds.to_dict(), "figures": figures}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    report(Progress("calibrate", len(cases), len(cases), None, asdict(figures)))
+    report(Progress("calibrate", len(cases), len(cases), None, figures))
     return thresholds
 
 

@@ -62,7 +62,7 @@ def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
     The augmented copies are in the data set already. Faint lesions have no truth in either stream.
     """
     rng = np.random.default_rng([config.seed, _BATCH, step])
-    labelled = [number for number, case in enumerate(cases) if any(case.facts.labelled)]
+    labelled = [number for number, case in enumerate(cases) if any(_known(case, config))]
     first = config.images.labelled_pairs if labelled else 0
     second = config.images.labelled_pairs + config.images.unlabelled_pairs - first
     chosen = [labelled[index] for index in rng.integers(max(1, len(labelled)), size=first)]
@@ -71,12 +71,25 @@ def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
     for place, number in enumerate(chosen):
         case = cases[number]
         image = normalise(case.counts, config.normalisation, case.facts.references[0])
-        views = case.facts.labelled if place < first else (False, False)
-        lesions = union_truth(case.lesions) if config.aggregated else np.asarray(case.lesions)
-        if config.aggregated:
-            views = (all(views), all(views))
-        samples.append(Sample(image, lesions, np.asarray(case.regions), views, (False, False)))
+        views = _known(case, config) if place < first else (False, False)
+        samples.append(Sample(image, truth_of(case, config), np.asarray(case.regions), views, (False, False)))
     return collate(samples, config.loss)
+
+
+def truth_of(case: Case, config: TrainConfig) -> NDArray[np.uint8]:
+    """The lesions of a case (2, rows, cols) that the network's answer is held against: their union for views added."""
+    lesions = np.asarray(case.lesions)
+    return union_truth(lesions) if config.aggregated else lesions
+
+
+def _known(case: Case, config: TrainConfig) -> tuple[bool, bool]:
+    """Which channels of the network's answer have truth."""
+    labelled = case.facts.labelled
+    if not config.aggregated or all(labelled) or not any(labelled):
+        return labelled
+    # Half a label of a union is none, unless the other view is absent and adds nothing to it.
+    whole = not case.counts[labelled.index(False)].any()
+    return whole, whole
 
 
 def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int] = (0, 0)) -> Batch:

@@ -14,6 +14,7 @@ from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
+from bonescan.train.stream import truth_of
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
@@ -44,8 +45,9 @@ def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig
     right = bone = 0
     for case in cases:
         probability, regions = predict_case(network, case, config)
-        predicted, faint = probability >= 0.5, np.asarray(case.lesions) == FAINT
-        truth = np.where(faint, 0, case.lesions)
+        lesion = truth_of(case, config)
+        predicted, faint = probability >= 0.5, lesion == FAINT
+        truth = np.where(faint, 0, lesion)
         common += 2 * int((predicted & (truth > 0)).sum())
         either += int((predicted & ~faint).sum()) + int((truth > 0).sum())
         for view in range(2):
