@@ -216,6 +216,7 @@ class TestPlan:
         assert (len(sides[Split.TRAIN]), len(sides[Split.TEST])) == (39, 17)
         assert sides[Split.UNUSED] == sides[Split.TEST]
 
+    @settings(max_examples=40)
     @given(st.integers(2, 30), st.integers(0, 5), st.integers(0, 99), st.floats(0.05, 0.95))
     def test_by_patient_no_patient_and_no_copy_of_one_is_on_both_sides(self, patients, copies, seed, share):
         names = [(f"p{number // 2}", f"s{number % 2}") for number in range(2 * patients)]  # two studies a patient

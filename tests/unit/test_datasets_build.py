@@ -265,6 +265,20 @@ class TestCohort:
             build_dataset(replace(options, patients=PatientOptions(6, cohort)), tmp_path / "set", processes=1)
         assert list(tmp_path.iterdir()) == []
 
+    def test_studies_of_one_patient_stay_with_it_and_apart(self, options, tmp_path):
+        cohort = tmp_path / "cohort"
+        for number, study in enumerate(("p0/2020/scan", "p0/2021/scan", "p1/scan", "p3/scan")):
+            write_patient(cohort / study, number if number != LESION_FREE else 5)
+        build_dataset(replace(options, patients=PatientOptions(cohort=cohort), images=8), tmp_path / "set", processes=1)
+        records = read_dataset(tmp_path / "set", "D1").pairs
+        assert [record.study for record in records] == ["p0/2020-scan", "p0/2021-scan", "p1/scan", "p3/scan"]
+        assert len({record.split for record in records if record.patient == "p0"}) == 1
+
+    def test_a_patient_called_as_the_samples_folder_is_refused(self, options, tmp_path):
+        write_patient(tmp_path / "gan" / "s", 0)
+        with pytest.raises(InputError, match="'gan'"):
+            build_dataset(replace(options, patients=PatientOptions(cohort=tmp_path)), tmp_path / "set", processes=1)
+
     def test_truth_of_another_frame_is_refused_and_named(self, options, tmp_path):
         cohort = tmp_path / "cohort"
         for number in (0, 1):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bonescan.datasets.index import Origin, PairRecord, Split, read_index
 from bonescan.datasets.moves import Move
-from bonescan.datasets.originals import references_of
+from bonescan.datasets.originals import GAN, references_of
 from bonescan.datasets.statement import Statement
 from bonescan.datasets.write import SHAPE, Written, digest_of, extend, write_scan
 from bonescan.errors import InputError, OptionError, OutputError
@@ -21,8 +21,6 @@ from bonescan.study import Study, View
 from bonescan.train.cases import pair_counts
 
 LIST = "samples.json"
-FOLDER = "gan"
-"""Where samples lie in a data set, and the patient that they are said to be of: nobody."""
 
 
 def add_samples(folder: Path, statement: Statement, samples: Path) -> Statement:
@@ -37,7 +35,7 @@ def add_samples(folder: Path, statement: Statement, samples: Path) -> Statement:
     if any(record.origin is Origin.GAN for record in records):
         raise OutputError(f"{folder} has GAN samples already: build the data set again to take others")
     sources = _sources(samples, records, int(statement.options["images"]))
-    final, partial = folder / FOLDER, folder / f".{FOLDER}.{os.getpid()}.partial"
+    final, partial = folder / GAN, folder / f".{GAN}.{os.getpid()}.partial"
     try:
         drawn_at = _references(samples / LIST)
         written = [
@@ -85,8 +83,8 @@ def _add(folder: Path, source: Path, drawn_at: float | None) -> Written:
     spacing = None if study.spacing is None else (study.spacing.row_mm, study.spacing.col_mm)
     write_scan(folder / "scan.npz", counts, present, spacing)
     record = PairRecord(
-        study=f"{FOLDER}/{folder.name}",
-        patient=FOLDER,
+        study=f"{GAN}/{folder.name}",
+        patient=GAN,
         origin=Origin.GAN,
         split=Split.TRAIN,
         move=Move(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from bonescan.datasets.moves import Move, Planes, apply_move
 from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions, ReaderOptions
 from bonescan.datasets.readings import agreed_labels, simulated_readings, stored_readings
 from bonescan.errors import BonescanError, InputError, LabelError
+from bonescan.evaluate.cohort import TrueStudy, find_truth, read_truth
 from bonescan.prepare import skeletal_reference
 from bonescan.prepare.binning import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
@@ -28,6 +29,9 @@ phantoms lie below 1,000,000."""
 ANATOMIES_A_SEED = 10_000
 
 Number = TypeVar("Number", bound=np.generic)
+GAN = "gan"
+"""Where GAN samples lie in a data set, and the patient that they are said to be of: nobody."""
+
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 References = tuple[float, float, float]
@@ -93,6 +97,7 @@ class _Order:
     readers: ReaderOptions | None
     folder: Path = Path()
     patient: str = ""
+    study: str = ""
 
 
 def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, found: Callable[[int], None]) -> Chosen:
@@ -191,14 +196,14 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
     found: told how many studies are read, of how many. Raises InputError for a folder without truth or a scan that
     cannot be read, LabelError for a file of truth that cannot be used.
     """
-    from bonescan.evaluate.cohort import find_truth
-
     assert options.patients.cohort is not None
     studies = find_truth(options.patients.cohort)
     if not studies:
         raise InputError(f"{options.patients.cohort} holds no labelled study: give a cohort folder with truth")
+    if any(study.patient == GAN for study in studies):
+        raise InputError(f"a patient's folder is called {GAN!r}, which is where samples lie: rename it")
     orders = [
-        _Order(number, options.seed, options.moves.reach_px, options.readers, study.folder, study.patient)
+        _Order(number, options.seed, options.moves.reach_px, options.readers, study.folder, study.patient, _name(study))
         for number, study in enumerate(studies)
     ]
     read: list[Original] = []
@@ -215,11 +220,16 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
     return Chosen(tuple(original for group in taken for original in group), len(patients) - len(wanted))
 
 
+def _name(study: TrueStudy) -> str:
+    """The study's name below its patient: two studies of one patient differ in some folder of their paths."""
+    return "-".join(PurePosixPath(study.study).parts[1:]) or study.folder.resolve().name
+
+
 def _read(order: _Order) -> Original:
     """One study of a cohort."""
     from bonescan.reading import read_study
 
-    name = (order.patient, order.folder.name)
+    name = (order.patient, order.study)
     try:
         study = read_study(order.folder)
         truth = _frame_truth(study, order)
@@ -229,8 +239,6 @@ def _read(order: _Order) -> Original:
 
 
 def _frame_truth(study: Study, order: _Order) -> FrameTruth:
-    from bonescan.evaluate.cohort import read_truth
-
     truth = {view: one for view, one in read_truth(order.folder).items() if view in study.scans}
     for view, one in truth.items():
         if one.lesions.shape != study.shape:
