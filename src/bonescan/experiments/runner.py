@@ -169,7 +169,8 @@ def training_seconds(log: Path, config: TrainConfig) -> float:
         if "seconds" not in entry:
             continue
         step, seconds = int(entry["step"]), float(entry["seconds"])
-        if seconds < at or not took:  # a sitting begins at its last checkpoint
+        # A sitting begins at its last checkpoint, and its clock at 0.
+        if seconds < at or not before < step <= before + config.log_every:
             before, at = (step - 1) // config.log_every * config.log_every, 0.0
         took[step] = (step - before, seconds - at)
         before, at = step, seconds
