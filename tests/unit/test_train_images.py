@@ -86,6 +86,19 @@ def test_a_smaller_share_is_a_part_of_a_larger_one(dataset, unit):
     assert all(small < large for small, large in pairwise(draws))
 
 
+def test_validation_patients_take_no_label_from_the_others(dataset):
+    options = ImagesConfig("nowhere", "D4", label_share=0.3, validation_share=0.25)
+    split = subject.image_split(options)
+    taught = {case.facts.group for case in split.training if any(case.facts.labelled)}
+    assert split.validation
+    assert len(taught) == 0.3 * PATIENTS == subject.labelled_patients(dataset, options)
+
+
+def test_samples_of_a_gan_are_always_learned_from(dataset):
+    split = subject.image_split(ImagesConfig("nowhere", "D4", label_share=0.1, validation_share=0.95))
+    assert sum(case.facts.key.startswith("gan") for case in split.training) == 4
+
+
 def test_another_seed_draws_others(dataset):
     draws = {frozenset(patients(labelled(dataset, label_share=0.3, label_seed=seed))) for seed in range(5)}
     assert len(draws) > 1

@@ -25,14 +25,13 @@ def image_split(config: ImagesConfig) -> Split:
     """
     dataset = read_dataset(config.folder, config.set)
     labels = draw_labels(dataset, config)
-    training, validation = [], []
-    for record in dataset.of(Side.TRAIN):
-        if _share(0, record.patient) < config.validation_share and not dataset.leaky:
-            # Validation looks at whole patients as they were acquired, and at all their labels.
-            if record.origin == "original":
-                validation.append(read_pair(dataset, record))
-            continue
-        training.append(read_pair(dataset, record, labels[record.study]))
+    training = [read_pair(dataset, record, labels[record.study]) for record in _learned_from(dataset, config)]
+    # Validation looks at whole patients as they were acquired, and at all their labels.
+    validation = [
+        read_pair(dataset, record)
+        for record in dataset.of(Side.TRAIN)
+        if record.origin == "original" and _validates(dataset, config, record)
+    ]
     if not training:
         raise OptionError(
             f"images.validation_share = {config.validation_share:g} leaves no image to learn from: state a smaller one"
@@ -52,14 +51,16 @@ def held_out(config: ImagesConfig) -> list[Case]:
 
 
 def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
-    """Which labels of each training pair are used, by study.
+    """Which labels of each pair that is learned from are used, by study.
 
     Units (patients, or images) are ordered by a hash with the seed, and the first ones are labelled: a smaller share
-    is a part of a larger one. The share counts all units of the set, test patients included, as the paper does.
+    is a part of a larger one. The share counts all units of the set, as the paper does, those of test and validation
+    patients included, whose labels are not drawn.
     """
-    training = [record for record in dataset.of(Side.TRAIN) if record.origin != "gan"]
+    learned = _learned_from(dataset, config)
+    training = [record for record in learned if record.origin != "gan"]
     everything = [record for record in dataset.pairs if record.origin != "gan"]
-    none = {record.study: (False, False) for record in dataset.of(Side.TRAIN)}
+    none = {record.study: (False, False) for record in learned}
     if config.label_unit == "patient":
         wanted = round(config.label_share * len({record.patient for record in everything}))
         chosen = set(_first(sorted({record.patient for record in training}), wanted, config.label_seed))
@@ -73,7 +74,7 @@ def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
 def labelled_patients(dataset: DataSet, config: ImagesConfig) -> int:
     """How many patients have a label that is used."""
     labels = draw_labels(dataset, config)
-    return len({record.patient for record in dataset.of(Side.TRAIN) if any(labels[record.study])})
+    return len({record.patient for record in dataset.of(Side.TRAIN) if any(labels.get(record.study, ()))})
 
 
 def read_pair(dataset: DataSet, record: PairRecord, labelled: Labelled | None = None) -> Case:
@@ -92,6 +93,15 @@ def read_pair(dataset: DataSet, record: PairRecord, labelled: Labelled | None = 
     if labelled is not None:
         facts = replace(facts, labelled=labelled)
     return Case(pair.counts, pair.lesions, np.zeros_like(pair.lesions), facts)
+
+
+def _learned_from(dataset: DataSet, config: ImagesConfig) -> list[PairRecord]:
+    return [record for record in dataset.of(Side.TRAIN) if not _validates(dataset, config, record)]
+
+
+def _validates(dataset: DataSet, config: ImagesConfig, record: PairRecord) -> bool:
+    """Whether a training pair's patient is kept for validation. Where copies leak, no patient can be kept apart."""
+    return record.origin != "gan" and not dataset.leaky and _share(0, record.patient) < config.validation_share
 
 
 def _first(units: Sequence[str], number: int, seed: int) -> list[str]:
