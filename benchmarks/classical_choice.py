@@ -1,6 +1,6 @@
 """What the classical baselines' numbers were chosen by: training phantoms, never test images.
 
-    python benchmarks/classical_choice.py --anatomies 80 --json results/classical_choice.json
+    python benchmarks/classical_choice.py --anatomies 60 --json results/classical_choice.json
 
 Cuts the thoracic pairs of training anatomies, whose seeds no test uses, grows regions with every combination of seed
 level and largest area, evolves the morphological contour for several numbers of iterations, and prints the pooled and
@@ -82,7 +82,7 @@ def rows(pairs: list[Pair]) -> Iterator[dict[str, Any]]:
 def main(arguments: list[str] | None = None) -> int:
     """Simulate, compare, print, and write JSON where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--anatomies", type=int, default=80, help="how many training anatomies (default: 80)")
+    parser.add_argument("--anatomies", type=int, default=60, help="how many training anatomies (default: 60)")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     options = parser.parse_args(arguments)
