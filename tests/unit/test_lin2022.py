@@ -193,3 +193,46 @@ def test_shared_layers_are_counted_as_often_as_they_run():
     assert runs["features.0.stack.1.inner.first"] == 4
     assert runs["features.0.stack.1.recurrent"] == 3
     assert cost.parameters == parameters(TINY)
+
+
+@pytest.mark.parametrize("name", ["lin2022", "plain-unet"])
+def test_a_view_that_is_not_there_leaves_no_trace_in_learning(name):
+    from bonescan.models import MODELS
+
+    kind, make = MODELS[name]
+    config = TINY if name == "lin2022" else kind(widths=(4, 8))
+    image = torch.rand(3, 2, 32, 32)
+    image[1, 1] = 0
+    torch.manual_seed(0)
+    network = make(config).train()
+    answer = network(image)[0]
+    statistics = {key: value for key, value in network.state_dict().items() if "running" in key}
+    assert answer[1, 1].abs().max() == 0
+    answer.sum().backward()
+    torch.manual_seed(0)
+    alone = make(config).train()
+    views = torch.stack([image[0, 0], image[0, 1], image[1, 0], image[2, 0], image[2, 1]])[:, None]
+    alone._logits(views) if name == "plain-unet" else alone._logits(views, None)
+    expected = alone.state_dict()
+    assert all(torch.allclose(value, expected[key]) for key, value in statistics.items())
+
+
+def test_features_of_a_view_that_is_not_there_are_not_added():
+    network = build(replace(TINY, aggregation="feature"))
+    one = torch.rand(1, 2, 32, 32)
+    one[:, 1] = 0
+    twice = one.clone()
+    twice[:, 1] = one[:, 0]  # the mean of a view and itself is the view
+    assert torch.allclose(network(one)[0], network(twice)[0], atol=1e-5)
+
+
+def test_bfloat16_is_never_used_where_it_breaks():
+    from bonescan.models import MODELS
+    from bonescan.train.config import TrainConfig
+    from bonescan.train.precision import autocast
+
+    with autocast(build(), TrainConfig(bf16=True)):
+        assert build()(torch.rand(1, 2, 32, 32))[0].dtype == torch.float32
+    kind, make = MODELS["plain-unet"]
+    with autocast(unet := make(kind(widths=(4, 8))), TrainConfig(bf16=True)):
+        assert unet(torch.rand(1, 2, 32, 32))[0].dtype == torch.bfloat16

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-VIEWS = 2
+from bonescan.models.views import VIEWS, each_view
 
 Aggregation = Literal["none", "image", "feature"]
 
@@ -272,23 +272,23 @@ class Lin2022(nn.Module):
         if rows % self.multiple or cols % self.multiple:
             raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
         if self.config.aggregation == "image":
-            return self._logits(add_views(counts), 1).expand(-1, VIEWS, -1, -1), None
-        logits = self._logits(counts.reshape(-1, 1, rows, cols), VIEWS if self.config.aggregation == "feature" else 1)
+            return self._logits(add_views(counts), None).expand(-1, VIEWS, -1, -1), None
         if self.config.aggregation == "feature":
-            return logits.expand(-1, VIEWS, -1, -1), None
-        return logits.reshape(-1, VIEWS, rows, cols), None
+            return self._logits(counts.reshape(-1, 1, rows, cols), counts).expand(-1, VIEWS, -1, -1), None
+        return each_view(counts, lambda images: self._logits(images, None)), None
 
-    def _logits(self, images: Tensor, together: int) -> Tensor:
-        """(together * M, 1, H, W) -> (M, 1, H, W): features of `together` images in a row become one by adding."""
+    def _logits(self, images: Tensor, together: Tensor | None) -> Tensor:
+        """(M, 1, H, W) -> (M, 1, H, W); with the pairs (N, 2, H, W) that the images come from, one answer a pair."""
         shallow, deep = self._unrolled(images, together)
         deep = functional.interpolate(self.narrow(deep), scale_factor=4.0, mode="bilinear", align_corners=False)
         # That the stack's own features join here is our reading of "inception connection": edges need full resolution.
         merged = self.merge(torch.cat([deep, _added(shallow, together)], dim=1))
         merged = self.merge_slope(self.merge_norm(merged))
-        logits: Tensor = self.classifier(torch.cat([merged, _added(images, together)], dim=1))
+        picture = images if together is None else add_views(together)
+        logits: Tensor = self.classifier(torch.cat([merged, picture], dim=1))
         return logits
 
-    def _unrolled(self, images: Tensor, together: int) -> tuple[Tensor, Tensor]:
+    def _unrolled(self, images: Tensor, together: Tensor | None) -> tuple[Tensor, Tensor]:
         """The states of the last block before the pooling, and of the inception block, after the last step."""
         states: list[Tensor | None] = [None] * len(self.config.rates)
         deep: Tensor | None = None
@@ -318,7 +318,7 @@ def add_views(counts: Tensor) -> Tensor:
     Counts are what is added, and normalised counts are about their square roots: so the squares are added. The mean
     over the views that are there keeps a typical bone at 1.
     """
-    there = (counts.amax(dim=(2, 3), keepdim=True) > 0).sum(dim=1, keepdim=True).clamp(min=1)
+    there = _there(counts).sum(dim=1, keepdim=True).clamp(min=1)
     total: Tensor = (counts.square().sum(dim=1, keepdim=True) / there).sqrt()
     return total
 
@@ -332,11 +332,22 @@ def _crossed(inputs: int, width: int, length: int) -> nn.Sequential:
     )
 
 
-def _added(features: Tensor, together: int) -> Tensor:
-    """Add every `together` entries in a row along the batch (1: as they are), keeping their mean level."""
-    if together == 1:
+def _added(features: Tensor, pairs: Tensor | None) -> Tensor:
+    """Add the features of the views of each pair, keeping their mean level; without pairs, leave them as they are.
+
+    features: (2 N, C, h, w). pairs: the counts (N, 2, H, W); a view without counts adds nothing.
+    """
+    if pairs is None:
         return features
-    return features.reshape(-1, together, *features.shape[1:]).mean(dim=1)
+    there = _there(pairs).to(features.dtype).unsqueeze(2)
+    by_view = features.reshape(-1, VIEWS, *features.shape[1:])
+    total: Tensor = (by_view * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+    return total
+
+
+def _there(pairs: Tensor) -> Tensor:
+    """Which views of (N, 2, H, W) have a count, (N, 2, 1, 1) bool."""
+    return pairs.amax(dim=(2, 3), keepdim=True) > 0
 
 
 def build_lin2022(config: Lin2022Config) -> Lin2022:

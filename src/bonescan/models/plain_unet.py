@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bonescan.models.views import each_view
+
 
 @dataclass(frozen=True, slots=True)
 class PlainUNetConfig:
@@ -51,7 +53,10 @@ class PlainUNet(nn.Module):
         rows, cols = counts.shape[-2:]
         if rows % self.multiple or cols % self.multiple:
             raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
-        features, skips = counts.reshape(-1, 1, rows, cols), []
+        return each_view(counts, self._logits), None
+
+    def _logits(self, images: Tensor) -> Tensor:
+        features, skips = images, []
         for number, level in enumerate(self.encoder):
             features = level(functional.max_pool2d(features, 2) if number else features)
             skips.append(features)
@@ -59,7 +64,8 @@ class PlainUNet(nn.Module):
         for level, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = level(torch.cat([features, skip], dim=1))
-        return self.lesion_head(features).reshape(counts.shape), None
+        logits: Tensor = self.lesion_head(features)
+        return logits
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

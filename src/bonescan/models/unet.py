@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bonescan.models.views import VIEWS
 from bonescan.study import REGIONS
-
-VIEWS = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ class TrainConfig:
     """Decay of the running average of the weights, which is what is validated and exported."""
 
     bf16: bool = True
-    """Compute in bfloat16 where that is safe; weights and losses stay in float32."""
+    """Compute in bfloat16 where that is safe (not in `lin2022`); weights and losses stay in float32."""
 
     threads: int = 2
     """Threads of torch; results are the same again only with the same number."""

@@ -24,6 +24,7 @@ from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoi
 from bonescan.train.config import TrainConfig, config_from_dict, override
 from bonescan.train.ema import Ema
 from bonescan.train.methods import METHODS, Parts
+from bonescan.train.precision import autocast
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import training_batch
 from bonescan.train.validate import quick_figures
@@ -75,7 +76,7 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) 
     set_mode(state.network, frozen=step >= config.freeze_norms_after * config.steps)
     with torch.random.fork_rng(devices=[]):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+        with autocast(state.network, config):
             answer = state.network(batch.image)
     losses = METHODS[config.method](answer, batch, config)
     state.optimiser.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
+from bonescan.train.precision import autocast
 from bonescan.train.stream import truth_of
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
@@ -30,7 +31,7 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     padded = np.pad(image, ((0, 0), (0, -rows % 32), (0, -cols % 32)))
     network.eval()
     batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+    with autocast(network, config):
         lesion, region = network(batch)
     probability = torch.sigmoid(lesion.float())[0].numpy()
     regions = np.zeros(padded.shape, dtype=np.uint8)
