@@ -94,6 +94,18 @@ def test_the_same_run_gives_the_same_bundle(workplace, tmp_path):
     assert names[0] == names[1]
 
 
+def test_a_bundle_says_which_simulation_it_learned_from_and_a_run_keeps_to_it(workplace, tmp_path, monkeypatch):
+    from bonescan.train import run
+    from bonescan.train.phantoms import simulation_digest
+
+    folder = run_from_toml(tmp_path / "tiny.toml", ["steps=2"])
+    assert load_bundle(folder / "bundle").raw["training"]["sources"] == {"phantom": simulation_digest()}
+    assert run_from_toml(tmp_path / "tiny.toml", ["steps=2"]) == folder
+    monkeypatch.setattr(run, "simulation_digest", lambda: "another")
+    with pytest.raises(OptionError, match="another data set or simulation"):
+        run_from_toml(tmp_path / "tiny.toml", ["steps=2"])
+
+
 def test_a_run_that_was_moved_is_exported(workplace, tmp_path):
     folder = run_from_toml(tmp_path / "tiny.toml", ["steps=2"])
     moved = (tmp_path / "elsewhere").resolve() / "tiny"

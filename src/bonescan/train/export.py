@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, build_network, start
 
 OPSET = 17
+SOURCES = "sources.json"
+"""In a run's folder: the digests of what it learns from."""
 
 
 class Deployed(nn.Module):
@@ -65,7 +68,12 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
         "normalisation": config.normalisation.to_dict(),
         "thresholds": thresholds.to_dict(),
         "region": "thorax" if config.images.folder else "whole-body",
-        "training": {"steps": steps, "bonescan": bonescan.__version__, "config": _portable(config)},
+        "training": {
+            "steps": steps,
+            "bonescan": bonescan.__version__,
+            "sources": _sources(config),
+            "config": _portable(config),
+        },
         "figures": dict(figures),
     }
     # A data set's images teach no regions, and the card says so.
@@ -73,6 +81,11 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = make_card(config, steps, parameters, figures)
     return write_bundle(out, description, {GRAPH: graph, WEIGHTS: save(weights), CARD: card.encode("utf-8")})
+
+
+def _sources(config: TrainConfig) -> dict[str, str]:
+    path = config.folder / SOURCES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:

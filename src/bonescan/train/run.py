@@ -10,16 +10,17 @@ from pathlib import Path
 import torch
 
 from bonescan.bundle import Bundle
+from bonescan.datasets import read_dataset
 from bonescan.delineate import Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Split
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import TrainConfig, config_from_dict, read_config
-from bonescan.train.export import averaged_network, export
+from bonescan.train.export import SOURCES, averaged_network, export
 from bonescan.train.images import image_split
 from bonescan.train.loop import train
-from bonescan.train.phantoms import phantom_split
+from bonescan.train.phantoms import phantom_split, simulation_digest
 from bonescan.train.progress import Progress, Report, silent
 
 BUNDLE = "bundle"
@@ -37,6 +38,7 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
     The bundle lies in the folder's `bundle`. Raises OptionError when there is nothing to learn from.
     """
     split = make_split(config, report)
+    pin_sources(config)
     folder = train(config, split, report)
     fit_thresholds(config, split, report)
     export_run(folder, folder / BUNDLE)
@@ -61,6 +63,22 @@ def make_split(config: TrainConfig, report: Report = silent) -> Split:
     if not training:
         raise OptionError("there is no patient to learn from: set phantoms.anatomies or cohort.folder")
     return Split(training, [case for part in parts for case in part.validation])
+
+
+def pin_sources(config: TrainConfig) -> None:
+    """Keep the digest of what a run learns from, simulation or data set; OptionError where it began with another."""
+    if config.images.folder:
+        source = {"dataset": read_dataset(config.images.folder, config.images.set).digest}
+    else:
+        source = {"phantom": simulation_digest()} if config.phantoms.anatomies else {}
+    path = config.folder / SOURCES
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != source:
+        raise OptionError(
+            f"the run {config.name} began with another data set or simulation than there is now: choose another name, "
+            f"or remove {config.folder}"
+        )
+    config.folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(source) + "\n", encoding="utf-8")
 
 
 def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> Thresholds:
