@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation, mirror, normalise
@@ -191,6 +192,14 @@ def test_pictures_that_are_no_scans_do_not_resemble(training, held_out):
     check = check_samples(samples_of(pictures, [0, 1] * 12), training, held_out)
     assert not check.resembles.answer
     assert check.resemblance.coverage < 0.5 * check.real_resemblance.coverage
+
+
+def test_smears_within_the_neighbourhoods_do_not_resemble(training, held_out):
+    """The large shapes of real images, and none of their ribs: precision alone would let them pass."""
+    smears = [ndimage.gaussian_filter(expected(500 + i), (8, 2)) + 0.12 for i in range(24)]
+    check = check_samples(samples_of(smears, [0] * 24), training, held_out)
+    assert check.resemblance.precision > 0.5 * check.real_resemblance.precision
+    assert not check.resembles.answer
 
 
 def test_a_checkerboard_shows_in_the_spectrum(training):

@@ -45,8 +45,12 @@ class Limits:
     power: float = 2.0
     """Most factor between the samples' and the real power in a band of frequencies, either way."""
 
-    profile: float = 1.0
+    profile: float = 0.6
     """Most difference of mean profiles, in standard deviations of real ones."""
+
+    distance: float = 1.2
+    """Most distance to the nearest training image, over that of real images: neighbourhoods see the large shapes
+    alone, and samples without ribs lie well within them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,9 @@ class GanCheck:
             for name, ratio in zip(("anatomy", "edges", "noise"), ours.spectrum, strict=True)
             if not 1 / limits.power <= ratio <= limits.power
         ]
+        farther = self.nearness.ratio / self.real_nearness.ratio
+        if farther > limits.distance:
+            reasons.append(f"training images are {farther:.2f} times as far as from real images")
         if ours.profile > limits.profile:
             reasons.append(f"mean profiles are {ours.profile:.2f} standard deviations off")
         return Verdict(not reasons, tuple(reasons))
@@ -137,7 +144,7 @@ class GanCheck:
             "figure: samples, real images, limit",
             f"copies of a training image: {near.copies:.0%}, {real_near.copies:.0%}, at most {limits.copies:.0%}",
             f"distance to the nearest training image: {near.ratio:.2f}, {real_near.ratio:.2f} "
-            "(1 = training images to the nearest other patient)",
+            f"(1 = training images to the nearest other patient), at most {limits.distance:g} times the real one",
             f"the same over the distance to another patient: {near.specificity:.2f}, {real_near.specificity:.2f} "
             f"(a copy is under {SPECIFIC}, and nearer than {NEAR} times what real images are)",
             f"distance among one another: {varied.spread:.2f}, 1, at least {limits.spread:.2f}",
