@@ -206,6 +206,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             _UNET,
             Arm("U-Net, leaky, 70 %", _SUPERVISED_UNET, SetOptions(protocol="leaky")),
         ),
+        claims=(
+            Claim("leakage raises the score of the paper's model", "leaky", "divided by patient"),
+            Claim("leakage raises the score of the U-Net", "U-Net, leaky, 70 %", UNET),
+        ),
     ),
     "tolerance": Experiment(
         question="Which tolerance between readers gives the best labels to learn from?",

@@ -40,7 +40,7 @@ PROFILES: dict[str, Profile] = {
             "discriminator_steps": 1,
             "network": {"generator_width": 2, "discriminator_width": 2},
         },
-        nnunet={"epochs": 1, "iterations": 1},
+        nnunet={"epochs": 1, "iterations": 1, "memory_gb": 1.0},
     ),
     "cpu": Profile(
         purpose="the paper's data and network, with fewer steps: hours on two cores",
@@ -50,17 +50,23 @@ PROFILES: dict[str, Profile] = {
         config={"steps": 500, "warmup_steps": 50, "log_every": 10, "checkpoint_every": 50},
         networks={"lin2022": {"pool_after": 1}},
         gan={"steps": 1000},
-        nnunet={"epochs": 4, "iterations": 100},
+        nnunet={"epochs": 4, "iterations": 100, "memory_gb": 1.0},
     ),
     "full": Profile(
         purpose="the paper's data, network and ten repetitions: weeks on two cores",
         patients=56,
         images=2280,
         seeds=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
-        config={"steps": 20000, "warmup_steps": 400},
+        config={"steps": 20_000, "warmup_steps": 400},
         networks={"lin2022": {"pool_after": 3}},
-        gan={"steps": 20000},
-        nnunet={},
+        # As configs/gan.toml has it.
+        gan={
+            "steps": 10_000,
+            "batch": 32,
+            "ema_decay": 0.999,
+            "network": {"latent": 100, "generator_width": 16, "discriminator_width": 16, "most_channels": 256},
+        },
+        nnunet={"device": "cuda", "workers": 8},
     ),
 }
 """Name -> profile."""

@@ -144,12 +144,10 @@ def _claim(claim: Claim, found: Mapping[str, ArmResults], experiment: Experiment
     arms = {"better": found[claim.better], "worse": found[claim.worse]}
     random = {name: one.arm.kind != "classical" for name, one in arms.items()}
     # While runs are missing, only the seeds that both have are compared.
-    shared = set.intersection(*(one.seeds for name, one in arms.items() if random[name] or not one.results))
-    sums = {
-        name: scored(one.only(shared if random[name] else one.seeds).images(experiment), claim.measure)
-        for name, one in arms.items()
-        if one.results and shared
-    }
+    seeds = [one.seeds for name, one in arms.items() if random[name]]
+    shared = set.intersection(*seeds) if seeds else set()
+    chosen = {name: one.only(shared) if random[name] else one for name, one in arms.items()}
+    sums = {name: scored(one.images(experiment), claim.measure) for name, one in chosen.items() if one.results}
     verdict = judge(sums["better"], sums["worse"], BOOTSTRAP, random) if len(sums) == len(arms) else Verdict("missing")
     values = {key: round(v, _DIGITS) if isinstance(v, float) else v for key, v in asdict(verdict).items()}
     return {"claim": claim.sentence, "better": claim.better, "worse": claim.worse, "measure": claim.measure, **values}
