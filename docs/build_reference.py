@@ -19,7 +19,9 @@ from typing import Any
 
 import bonescan
 from bonescan.commands import COMMANDS
+from bonescan.models import MODELS
 from bonescan.train.config import TrainConfig
+from bonescan.train.gan.config import GanConfig
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made by docs/build_reference.py; change the code, not this page. -->"
@@ -71,10 +73,17 @@ def configuration() -> str:
         "that is not known is an error that names the nearest known one. On the command line, `--set key=value` or "
         "`--set table.key=value` takes the place of what the file says.",
     ]
-    return "\n\n".join(pages + _tables(TrainConfig, "")) + "\n"
+    pages += _tables(TrainConfig, "")
+    for name, (config, _) in MODELS.items():
+        pages += _tables(config, "network_config", f'## `[network_config]` of `network = "{name}"`')
+    gan = [
+        "# Configuration of a GAN",
+        "A TOML file for `bonescan gan train --config`, in the same manner.",
+    ]
+    return "\n\n".join(pages + gan + _tables(GanConfig, "")) + "\n"
 
 
-def _tables(config: type[Any], table: str) -> list[str]:
+def _tables(config: type[Any], table: str, title: str = "") -> list[str]:
     said = field_docstrings(config)
     nested = {field: field.default_factory for field in fields(config) if is_dataclass(field.default_factory)}
     rows = [
@@ -82,7 +91,7 @@ def _tables(config: type[Any], table: str) -> list[str]:
         for field in fields(config)
         if field not in nested
     ]
-    title = f"## `[{table}]`" if table else "## At the top"
+    title = title or (f"## `[{table}]`" if table else "## At the top")
     pages = [
         title,
         inspect.cleandoc(config.__doc__ or "").partition("\n\n")[0],

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bonescan.errors import OptionError
-from bonescan.prepare import Normalisation, mirror, normalise
+from bonescan.prepare import Normalisation, denormalise, mirror, normalise
 from bonescan.train.gan.check import Limits, check_samples
 from bonescan.train.gan.distances import aligned_distances, distances_within, nearest_patients
 from bonescan.train.gan.images import GanImages
 from bonescan.train.gan.measures import resemblance, shuffled
-from bonescan.train.gan.noise import count_image, denormalise, noise_of
+from bonescan.train.gan.noise import count_image, noise_of
 from bonescan.train.gan.sheet import draw_sheet
 
 SIZE = 64

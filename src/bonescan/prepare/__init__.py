@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bonescan.errors import OptionError
 from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
 from bonescan.prepare.binning import bin_counts, binning_of
-from bonescan.prepare.normalise import Normalisation, body_mask, normalise, skeletal_reference
+from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
 from bonescan.prepare.window import Window
 from bonescan.study import FloatImage, Study, View, read_only
 
@@ -31,6 +31,7 @@ __all__ = [
     "Window",
     "aggregate",
     "body_mask",
+    "denormalise",
     "from_pair",
     "mirror",
     "normalise",

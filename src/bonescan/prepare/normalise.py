@@ -124,6 +124,20 @@ def normalise(
     return image
 
 
+def denormalise(image: FloatImage, reference: float, normalisation: Normalisation) -> FloatImage:
+    """The counts that `normalise` makes `image` of, float32 of the same shape: its inverse from 0 on."""
+    knee = np.float32(normalisation.knee)
+    offset = np.float32(np.sqrt(_ANSCOMBE))
+    width = np.float32(np.sqrt(reference + _ANSCOMBE) - np.sqrt(_ANSCOMBE))
+    root = np.maximum(image, 0, dtype=np.float32)
+    tail = root > knee
+    root[tail] = knee + np.expm1(root[tail] - knee)
+    root *= width
+    root += offset
+    counts: FloatImage = np.maximum(root * root - np.float32(_ANSCOMBE), np.float32(0))
+    return counts
+
+
 def _margins(length: int) -> tuple[int, int]:
     """What to add before and after, so that blocks fill the axis; even where it can be, to stay symmetric."""
     missing = -length % BLOCK

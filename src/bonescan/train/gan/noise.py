@@ -15,25 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.prepare import Normalisation, normalise
+from bonescan.prepare import Normalisation, denormalise, normalise
 from bonescan.study import FloatImage
 
-_ANSCOMBE = 3.0 / 8.0
 _MOST_COUNTS = np.iinfo(np.uint16).max
-
-
-def denormalise(image: FloatImage, reference: float, normalisation: Normalisation) -> FloatImage:
-    """The counts that `prepare.normalise` makes `image` of, float32 of the same shape: its inverse from 0 on."""
-    knee = np.float32(normalisation.knee)
-    offset = np.float32(np.sqrt(_ANSCOMBE))
-    width = np.float32(np.sqrt(reference + _ANSCOMBE) - np.sqrt(_ANSCOMBE))
-    root = np.maximum(image, 0, dtype=np.float32)
-    tail = root > knee
-    root[tail] = knee + np.expm1(root[tail] - knee)
-    root *= width
-    root += offset
-    counts: FloatImage = np.maximum(root * root - np.float32(_ANSCOMBE), np.float32(0))
-    return counts
 
 
 def count_image(
