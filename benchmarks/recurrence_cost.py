@@ -1,7 +1,8 @@
 """What each further step of the recurrence costs, as in Table 4: `.venv/bin/python benchmarks/recurrence_cost.py`.
 
-Parameters, multiply-adds and test time against t; written to results/recurrence_cost.json. Times are of one image of 256 x 256 through the network alone, on one thread, weights untrained: they do not depend on
-what was learned. The networks take turns, so that whatever else the machine does falls on all of them.
+Parameters, multiply-adds and test time against t; written to results/recurrence_cost.json. Times are of one image of
+256 x 256 through the network alone, on one thread, weights untrained: they do not depend on what was learned. The
+networks take turns, so that whatever else the machine does falls on all of them.
 """
 
 from __future__ import annotations
