@@ -53,6 +53,13 @@ def test_all_trainings_take_as_many_steps(profile):
     assert len({run.config().steps for run in every_run(profile) if run.kind == "train"}) == 1
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_share_of_labels_is_none_or_a_patient_at_least(profile):
+    shares = {run.config().images.label_share for run in every_run(profile) if run.kind != "classical"}
+    assert min(shares) == 0.0
+    assert all(round(share * PROFILES[profile].patients) >= 1 for share in shares if share)
+
+
 def test_every_network_can_be_built():
     pytest.importorskip("torch")
     from bonescan.train.loop import build_network

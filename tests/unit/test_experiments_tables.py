@@ -121,11 +121,11 @@ def test_aggregation_is_compared_on_both_views_together(fill):
 @pytest.mark.parametrize(
     ("claim", "said"),
     [
-        ({"word": "missing"}, "A beats b: **missing**, for want of runs."),
-        ({"word": "undecided", "difference": None}, "A beats b: **undecided**, as CPA is undefined."),
+        ({"word": "missing"}, "a beats b: **missing**, for want of runs."),
+        ({"word": "undecided", "difference": None}, "a beats b: **undecided**, as CPA is undefined."),
         (
             {"word": "undecided", "difference": -0.1, "low": None, "high": None, "seeds": 1, "paired": False},
-            "A beats b: **undecided** (CPA -0.100, no interval; 1 seed, on different test images).",
+            "a beats b: **undecided** (CPA -0.100, no interval; 1 seed, on different test images).",
         ),
     ],
 )

@@ -167,6 +167,8 @@ def _run(arm: Arm, profile: str, seed: int) -> Run:
         )
     elif arm.kind == "train":
         values = merged(SHARED, sizes.config, arm.overrides, {"seed": seed, "images": {"label_seed": seed}})
+        if values["images"]["label_share"] > 0:
+            values["images"]["label_share"] = max(values["images"]["label_share"], sizes.least_share)
         own = merged(sizes.networks.get(values["network"], {}), values.get("network_config", {}))
         values = {**values, "network_config": own}
     stated = {

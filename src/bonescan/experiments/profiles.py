@@ -13,7 +13,8 @@ class Profile:
 
     seeds: each is the seed of a training and of its draw of labels. config: keys of `TrainConfig` for all arms.
     networks: fields of a network's own configuration, by the network's name; an arm's own fields come before.
-    gan: fields of the GAN's configuration. nnunet: fields of `NnunetOptions`. purpose: in words.
+    gan: fields of the GAN's configuration. nnunet: fields of `NnunetOptions`.
+    least_share: what a share of labels above 0 is raised to, so that it is a patient at least. purpose: in words.
     """
 
     purpose: str
@@ -24,6 +25,7 @@ class Profile:
     networks: Mapping[str, Mapping[str, Any]]
     gan: Mapping[str, Any]
     nnunet: Mapping[str, Any]
+    least_share: float = 0.0
 
 
 PROFILES: dict[str, Profile] = {
@@ -41,6 +43,7 @@ PROFILES: dict[str, Profile] = {
             "network": {"generator_width": 2, "discriminator_width": 2},
         },
         nnunet={"epochs": 1, "iterations": 1, "memory_gb": 1.0},
+        least_share=0.1,
     ),
     "cpu": Profile(
         purpose="the paper's data and network, with fewer steps: hours on two cores",

@@ -24,7 +24,7 @@ from bonescan.experiments.lock import held
 from bonescan.experiments.measure import Tested, choose_shown, measure_method, true_masks
 from bonescan.experiments.pictures import scan_picture
 from bonescan.experiments.plan import Run, profile_of
-from bonescan.experiments.question import Kind
+from bonescan.experiments.question import Kind, SetOptions
 from bonescan.experiments.results import COLUMNS, FORMAT, Store, write_json
 from bonescan.experiments.scores import summarised
 from bonescan.experiments.sets import Report, ensure_set
@@ -112,7 +112,8 @@ def make(run: Run, key: str, places: Places, report: Report) -> None:
     config = run.config(str(folder), str(places.work / run.profile), f"{run.name}-{key}")
     cases = held_out(config.images)
     shown = choose_shown(cases)
-    _write_scans(places.store.scans(run.profile, folder.name), cases, shown)
+    if run.images == SetOptions():  # of which pictures are made
+        _write_scans(places.store.scans(run.profile, folder.name), cases, shown)
     tested, cost = _MAKERS[run.kind](_Job(run, config, cases, shown, report))
     values = {
         "format": FORMAT,

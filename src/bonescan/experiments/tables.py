@@ -103,7 +103,7 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 def sentence(claim: Mapping[str, Any]) -> str:
     """The verdict on one claim, in words."""
-    said = f"{claim['claim'][0].upper()}{claim['claim'][1:]}: **{claim['word']}**"
+    said = f"{claim['claim']}: **{claim['word']}**"
     if claim["word"] == "missing":
         return f"{said}, for want of runs."
     if claim["difference"] is None:
