@@ -197,6 +197,21 @@ EXPERIMENTS: dict[str, Experiment] = {
         show="curve",
         axis="alpha",
     ),
+    "lesion_weight": Experiment(
+        question="How much should a labelled lesion pixel weigh in Eq. 8, against one of background?",
+        paper="As much as any other: Eq. 8 has no weights.",
+        arms=tuple(
+            Arm(
+                f"weight {weight:g}",
+                {} if weight == 5 else {"chan_vese": {"lesion_weight": float(weight)}},
+                place=weight,
+            )
+            for weight in (1, 2, 5, 20)
+        ),
+        claims=tuple(Claim(f"5 is better than {other}", "weight 5", f"weight {other}") for other in (1, 2, 20)),
+        show="curve",
+        axis="weight of a lesion pixel in the supervised term",
+    ),
     "leakage": Experiment(
         question="What is it worth to have copies of the test patients in training?",
         paper="Its text may not rule it out; it does not ask.",
