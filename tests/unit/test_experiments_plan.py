@@ -17,7 +17,7 @@ from bonescan.experiments.results import COLUMNS, ImageResult, Store, read_resul
 from bonescan.experiments.sets import options_of
 
 PAPERS = {"table3", "figure7", "figure8", "table4", "table5", "figure9", "table6", "figure10"}
-OURS = {"first-look", "unsupervised", "alpha", "leakage", "tolerance", "label_unit"}
+OURS = {"first-look", "unsupervised", "alpha", "lesion_weight", "leakage", "tolerance", "label_unit"}
 
 
 @pytest.fixture
