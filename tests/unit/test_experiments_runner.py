@@ -13,6 +13,7 @@ from bonescan.experiments import plan, runner
 from bonescan.experiments.declared import EXPERIMENTS
 from bonescan.experiments.forecast import Forecast, forecast
 from bonescan.experiments.lock import held
+from bonescan.experiments.nnunet import NnunetOutcome
 from bonescan.experiments.question import Arm
 from bonescan.experiments.results import Store
 from bonescan.experiments.runner import Places, run_all, training_seconds
@@ -108,6 +109,28 @@ def test_a_run_that_cannot_be_made_does_not_stop_the_others(places, tmp_path, mo
     assert "make nnunet" in outcome.refused[outside.name]
     assert outcome.made == [inside.name]
     assert places.store.read(outside) is None
+
+
+def test_what_nnunet_says_becomes_a_result_like_all_others(places, monkeypatch):
+    asked = {}
+
+    def answer(dataset, labelled, options, work, report):
+        asked.update(labelled=labelled, options=options)
+        masks = {f"patient-{n}/study": np.ones((2, 64, 32), dtype=bool) for n in (7, 8)}
+        return NnunetOutcome(masks, 12.0, 0.5, 33_000_000, "nnunetv2 2.8.1, 1 x 1 steps")
+
+    monkeypatch.setattr("bonescan.experiments.nnunet.run_nnunet", answer)
+    labels = {f"patient-{n}/study-{copy}": (n < 3, False) for n in (1, 2, 3) for copy in (0, 1)}
+    monkeypatch.setattr(runner, "draw_labels", lambda dataset, images: labels)
+    run = plan.runs_of_arm(EXPERIMENTS["table6"].arm("nnU-Net, 70 %"), EXPERIMENTS["table6"], "smoke")[0]
+    assert go([run], places).made == [run.name]
+    assert asked["labelled"] == ["patient-1", "patient-2"]
+    assert (asked["options"].seed, asked["options"].epochs) == (run.seed, 1)
+    result = places.store.read(run)
+    assert (result.values["test_seconds_per_image"], result.values["training_seconds"]) == (0.5, 12.0)
+    assert result.values["note"].startswith("nnunetv2")
+    assert all(image.pixels.recall == 1.0 for image in result.images if image.pixels.true)
+    assert places.store.is_current(result, run)
 
 
 class Cut(Exception):
