@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bonescan.bundle import WEIGHTS
+from bonescan.bundle import SHIPPED, WEIGHTS, list_bundles
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, summarise
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import load_model, segment
-from bonescan.prepare import prepare
+from bonescan.prepare import PrepareOptions, prepare
+from bonescan.prepare.aggregate import window_in_view
 
 MEGABYTE = 2**20
 
@@ -62,3 +63,55 @@ def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
     assert report["lesion"]["sensitivity"]["value"] > 0.6
     assert report["lesion"]["false_positives_per_scan"]["value"] < 2
     assert report["pixel"]["dsc_pooled"]["value"] > 0.5
+
+
+def test_all_models_that_ship_are_small_together():
+    sizes = [path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()]
+    assert list_bundles() == ("paper", "phantom-unet")
+    assert sum(sizes) <= 16 * MEGABYTE
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load_model("paper")
+
+
+def test_the_published_model_knows_the_thorax_and_learned_by_the_published_loss(paper):
+    learned = paper.bundle.raw["training"]
+    assert paper.bundle.region == "thorax"
+    assert (learned["config"]["network"], learned["config"]["method"]) == ("lin2022", "chan-vese")
+    assert learned["config"]["images"]["label_share"] == 0.37
+    assert len(learned["sources"]["dataset"]) == 64
+
+
+def test_the_published_models_weights_in_torch_say_what_its_graph_says(paper, phantoms):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load
+
+    from bonescan.models import MODELS
+    from bonescan.train.config import config_from_dict
+
+    kind, build = MODELS[paper.bundle.network["name"]]
+    network = build(config_from_dict(kind, paper.bundle.network["config"], "network.")).eval()
+    network.load_state_dict(load(paper.bundle.read(WEIGHTS)))
+    image = prepare(phantoms[0].study, PrepareOptions("thorax"), paper.bundle.normalisation).network_input
+    with torch.no_grad():
+        logits, _ = network(torch.from_numpy(image.copy())[None])
+    probability, regions = paper.predictor.predict_pair(image)
+    np.testing.assert_allclose(probability, torch.sigmoid(logits)[0].numpy(), atol=1e-4)
+    assert not regions.any()
+
+
+def test_the_published_model_finds_lesions_of_the_thorax(paper, phantoms):
+    images = []
+    for phantom in phantoms:
+        result = segment(phantom.study, paper)
+        rows, cols = result.window
+        for view in phantom.study.scans:
+            inside = window_in_view((rows, cols), phantom.study.shape[1], view)
+            truth = ViewTruth(phantom.lesions[view][inside], phantom.regions[view][inside], phantom.faint[view][inside])
+            name = ImageName(phantom.key, phantom.key, view)
+            images.append(compare_image(name, result.labels(view)[inside], truth))
+    report = summarise(images)
+    # Low on purpose, as above: it fails when something is broken.
+    assert report["lesion"]["sensitivity"]["value"] > 0.2
