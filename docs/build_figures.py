@@ -7,14 +7,18 @@ a test compares them. A figure that has not been measured is not stated.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonescan.experiments.declared import EXPERIMENTS
+from bonescan.experiments.results import Store
+from bonescan.experiments.tables import HEADINGS, build, sentence
 from bonescan.phantom.realism import cells
 
 ROOT = Path(__file__).parents[1]
+REPRODUCTION = ROOT / "docs" / "explanation" / "reproduction.md"
 Results = Mapping[str, Any]
 
 
@@ -99,9 +103,75 @@ def realism_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def recurrence_table() -> str:
+    """Cost against t, as in Table 4."""
+    report = results("recurrence_cost")
+    lines = [
+        "| weights | t | parameters | multiply-adds an image | seconds an image | against t = 0 |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['weights']} | {row['t']} | {row['parameters']:,} "
+        f"| {row['multiply_adds_per_image'] / 1e9:.2f} thousand million "
+        f"| {row['seconds_per_image']:.2f} | {row['against_t_0']:.1f} |"
+        for row in report["networks"]
+    ]
+    slowest = max(row["seconds_per_image"] for row in report["networks"])
+    note = (
+        f"One image of 256 x 256 on {report['threads']} thread, median of {report['rounds']} rounds in which the "
+        f"networks take turns, by `benchmarks/recurrence_cost.py`. The slowest takes {slowest:.2f} s; the paper's "
+        "slowest test time, on its machine, is 4.21 s."
+    )
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def statements() -> str:
+    """Each experiment: what it asks, what the paper says, the command, and what has been run so far."""
+    return "\n".join(_statement(name) for name in EXPERIMENTS)
+
+
+def _statement(name: str) -> str:
+    table = build(name, "cpu", Store(ROOT / "results" / "experiments"))
+    there, wanted = (sum(arm[count] for arm in table["arms"]) for count in ("there", "runs"))
+    lines = [
+        f"### {name}",
+        f"{table['question']} *The paper:* {table['paper']}",
+        f"`bonescan experiment run {name} --profile cpu`: {there} of {wanted} runs are there.",
+    ]
+    measured_arms = [arm for arm in table["arms"] if "scores" in arm]
+    # A table of one arm compares nothing.
+    if len(measured_arms) > 1:
+        lines.append("\n".join(_scores(measured_arms)))
+    if table["claims"]:
+        lines.append("\n".join(f"- {sentence(claim).replace('missing', 'undecided')}" for claim in table["claims"]))
+    return "\n\n".join(lines) + "\n"
+
+
+def _scores(arms: Sequence[Results]) -> list[str]:
+    columns = [*HEADINGS.values(), "parameters", "training, s", "test, s an image"]
+    lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for arm in arms:
+        scores = [_spread(arm["scores"][measure]) for measure in HEADINGS]
+        costs = [
+            "" if arm.get(cost) is None else f"{arm[cost]:{form}}"
+            for cost, form in (("parameters", ",.0f"), ("training_seconds", ".0f"), ("test_seconds_per_image", ".3f"))
+        ]
+        lines.append(f"| {arm['arm']} | {arm['there']} of {arm['runs']} | {' | '.join(scores + costs)} |")
+    return lines
+
+
+def _spread(score: Results) -> str:
+    if score["mean"] is None:
+        return "undefined"
+    spread = "" if score["sd"] is None else f" ± {score['sd']:.3f}"
+    return f"{score['mean']:.3f}{spread}"
+
+
 PLACES: tuple[tuple[Place, Callable[[], str]], ...] = (
     (Place(ROOT / "README.md", "measured figures"), readme_figures),
     (Place(ROOT / "docs" / "explanation" / "phantom.md", "realism"), realism_table),
+    (Place(REPRODUCTION, "experiments"), statements),
+    (Place(REPRODUCTION, "recurrence"), recurrence_table),
 )
 
 
