@@ -40,18 +40,48 @@ def test_doctor_says_what_is_broken(cli, tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["show", "verify"])
-def test_the_shipped_model_is_shown_and_verified(cli, verb):
-    done = cli("model", verb, "phantom-unet")
+@pytest.mark.parametrize("name", ["phantom-unet", "paper"])
+def test_the_shipped_models_are_shown_and_verified(cli, verb, name):
+    done = cli("model", verb, name)
     assert done.returncode == 0, done.stderr
-    assert "phantom-unet" in done.stdout
+    assert name in done.stdout
     assert "research use only" in done.stdout.lower()
-    assert json.loads(cli("model", verb, "phantom-unet", "--json").stdout)["research_use_only"] is True
+    assert json.loads(cli("model", verb, name, "--json").stdout)["research_use_only"] is True
 
 
 def test_the_shipped_models_are_listed(cli):
-    (model,) = json.loads(cli("model", "list", "--json").stdout)["models"]
-    assert model["name"] == "phantom-unet"
-    assert "phantom-unet" in cli("model", "list").stdout
+    models = json.loads(cli("model", "list", "--json").stdout)["models"]
+    assert [model["name"] for model in models] == ["paper", "phantom-unet"]
+    listed = cli("model", "list").stdout
+    assert "phantom-unet" in listed
+    assert "paper" in listed
+
+
+@pytest.mark.parametrize("options", [[], ["--set", "recurrence=1"], ["--size", "64x32"]])
+def test_the_cost_of_a_network_is_told(cli, options):
+    pytest.importorskip("torch")
+    done = cli("model", "cost", "lin2022", *options)
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout
+    told = json.loads(cli("model", "cost", "lin2022", *options, "--json").stdout)
+    assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lin"], "there is no network 'lin': choose one of unet, lin2022, plain-unet"),
+        (["lin2022", "--set", "recurence=1"], "did you mean 'recurrence'"),
+        (["lin2022", "--size", "33x32"], "multiples of 32"),
+        (["lin2022", "--size", "33"], "is no size"),
+    ],
+)
+def test_a_cost_that_cannot_be_told_is_one_sentence(cli, arguments, said):
+    pytest.importorskip("torch")
+    done = cli("model", "cost", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_shipped_model_is_small_enough_to_ship():
