@@ -148,7 +148,7 @@ def _statement(name: str) -> str:
 
 
 def _scores(arms: Sequence[Results]) -> list[str]:
-    columns = [*HEADINGS.values(), "parameters", "training, s", "test, s an image"]
+    columns = [*HEADINGS.values(), "parameters", "training, s", "test, s an image", "code"]
     lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     for arm in arms:
         scores = [_spread(arm["scores"][measure]) for measure in HEADINGS]
@@ -156,7 +156,8 @@ def _scores(arms: Sequence[Results]) -> list[str]:
             "" if arm.get(cost) is None else f"{arm[cost]:{form}}"
             for cost, form in (("parameters", ",.0f"), ("training_seconds", ".0f"), ("test_seconds_per_image", ".3f"))
         ]
-        lines.append(f"| {arm['arm']} | {arm['there']} of {arm['runs']} | {' | '.join(scores + costs)} |")
+        code = ", ".join(arm["code"])
+        lines.append(f"| {arm['arm']} | {arm['there']} of {arm['runs']} | {' | '.join([*scores, *costs, code])} |")
     return lines
 
 

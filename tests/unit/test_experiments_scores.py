@@ -61,14 +61,15 @@ def test_targets_are_kept_apart():
 @pytest.mark.parametrize(
     ("better", "worse", "word"),
     [
-        (([8, 9, 8, 9], [9, 8, 9, 8]), ([4, 5, 4, 5], [5, 4, 5, 4]), "confirmed"),
-        (([4, 5, 4, 5], [5, 4, 5, 4]), ([8, 9, 8, 9], [9, 8, 9, 8]), "contradicted"),
+        (([8, 9, 8, 9], [9, 8, 9, 8], [8, 8, 9, 9]), ([4, 5, 4, 5], [5, 4, 5, 4], [5, 5, 4, 4]), "confirmed"),
+        (([4, 5, 4, 5], [5, 4, 5, 4], [5, 5, 4, 4]), ([8, 9, 8, 9], [9, 8, 9, 8], [8, 8, 9, 9]), "contradicted"),
         (([4, 9, 4, 9], [9, 4, 9, 4]), ([5, 8, 3, 9], [9, 5, 8, 4]), "undecided"),
         (([5, 5, 5, 5], [5, 5, 5, 5]), ([5, 5, 5, 5], [5, 5, 5, 5]), "undecided"),
         # Every patient gains, but one seed in three says the contrary.
         (([9, 9, 9, 9], [9, 9, 9, 9], [1, 1, 1, 1]), ([5, 5, 5, 5], [5, 5, 5, 5], [5, 5, 5, 5]), "undecided"),
-        # One seed is no proof, however clear.
+        # One seed is no proof, however clear, and neither are two.
         (([9, 9, 9, 9],), ([1, 1, 1, 1],), "undecided"),
+        (([9, 9, 9, 9], [9, 9, 9, 9]), ([1, 1, 1, 1], [1, 1, 1, 1]), "undecided"),
         (([9, 9, 9, 9], [9, 9, 9, 9]), ([1, 1, 1, 1],), "undecided"),
     ],
 )
@@ -79,8 +80,17 @@ def test_the_verdict(better, worse, word):
     assert verdict.low <= verdict.difference <= verdict.high
 
 
+def test_a_seed_without_a_value_decides_nothing():
+    nothing_marked = [0, 0, 0]
+    better = scored(arm([9, 9, 9], [8, 9, 8], nothing_marked), "cpa")
+    worse = scored(arm([1, 2, 1], [2, 1, 2], [1, 1, 1]), "cpa")
+    assert None in better.by_seed
+    verdict = judge(better, worse, DRAWS, BOTH)
+    assert (verdict.word, verdict.low) == ("undecided", None)
+
+
 def test_what_is_not_random_needs_no_second_seed():
-    better, worse = scored(arm([9, 9, 9], [8, 9, 8]), "recall"), scored(arm([1, 2, 1]), "recall")
+    better, worse = scored(arm([9, 9, 9], [8, 9, 8], [9, 8, 9]), "recall"), scored(arm([1, 2, 1]), "recall")
     assert judge(better, worse, DRAWS, {"better": True, "worse": False}).word == "confirmed"
     assert judge(better, worse, DRAWS, BOTH).word == "undecided"
 

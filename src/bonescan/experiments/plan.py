@@ -24,14 +24,18 @@ from bonescan.train.phantoms import simulation_digest
 
 _SOURCE = Path(bonescan.__file__).parent
 _TRAINING = (
+    "models/views.py",
     "train/augment/apply.py",
     "train/cases.py",
     "train/chan_vese.py",
+    "train/checkpoint.py",
     "train/ema.py",
+    "train/export.py",
     "train/images.py",
     "train/loop.py",
     "train/losses.py",
     "train/methods.py",
+    "train/precision.py",
     "train/stream.py",
     "train/validate.py",
 )
@@ -39,6 +43,7 @@ _TESTING = (
     "delineate.py",
     "evaluate/lesion.py",
     "evaluate/pixel.py",
+    "evaluate/report.py",
     "experiments/measure.py",
     "prepare/normalise.py",
 )

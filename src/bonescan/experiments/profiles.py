@@ -46,7 +46,7 @@ PROFILES: dict[str, Profile] = {
         least_share=0.1,
     ),
     "cpu": Profile(
-        purpose="the paper's data and network, with fewer steps: hours on two cores",
+        purpose="the paper's data, fewer steps, and its network pooled after the first block: hours on two cores",
         patients=56,
         images=2280,
         seeds=(1, 2, 3),

@@ -20,7 +20,7 @@ from bonescan.experiments.results import ImageResult
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 UNION = "union"
-LEAST_SEEDS = 2
+LEAST_SEEDS = 3
 """One training says nothing of how trainings differ."""
 LEAST_PATIENTS = 2
 
@@ -66,7 +66,8 @@ class Scored:
 class Verdict:
     """What the results say of a claim. difference: better minus worse, with its interval; None where undefined.
 
-    word: "confirmed" or "contradicted" where the interval holds no zero and each arm has two seeds (or none to have).
+    word: "confirmed" or "contradicted" where the interval holds no zero and each arm has three seeds (or none to
+    have): an interval from two is far too narrow.
     paired: whether both arms were tested on the same images.
     """
 
@@ -136,6 +137,9 @@ def judge(better: Scored, worse: Scored, bootstrap: Bootstrap, needs_seeds: Mapp
     if better.value is None or worse.value is None:
         return Verdict("undecided", None, None, None, seeds, paired)
     difference = better.value - worse.value
+    # A seed without a value would leave the others to speak for it.
+    if None in better.by_seed or None in worse.by_seed:
+        return Verdict("undecided", difference, None, None, seeds, paired)
     first, second = _draws(better, worse, bootstrap, paired)
     draws = first - second
     draws = draws[np.isfinite(draws)]

@@ -127,6 +127,7 @@ def _row(one: ArmResults, experiment: Experiment) -> dict[str, Any]:
         known = [float(value) for value in values if value is not None]
         row[cost] = float(np.median(known)) if known else None
     said = sorted({str(result.values["note"]) for result in one.results if "note" in result.values})
+    row["code"] = sorted({str(result.values["code"])[:7] for result in one.results})
     if one.earlier:
         said.append(_EARLIER if one.earlier == len(one.results) else f"{one.earlier} of {_EARLIER}")
     return row | {"note": "; ".join(said)}
