@@ -57,7 +57,7 @@ def test_the_shipped_models_are_listed(cli):
     assert "paper" in listed
 
 
-@pytest.mark.parametrize("options", [[], ["--set", "recurrence=1"], ["--size", "64x32"]])
+@pytest.mark.parametrize("options", [[], ["--set", "recurrence=1", "weights=unshared"], ["--size", "64x32"]])
 def test_the_cost_of_a_network_is_told(cli, options):
     pytest.importorskip("torch")
     done = cli("model", "cost", "lin2022", *options)

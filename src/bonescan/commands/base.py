@@ -107,6 +107,19 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for scripts on standard output")
 
 
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    """The option `--set KEY=VALUE ...`, which may be given again; `overrides` is its destination."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"take this value instead of the configuration's, as in --set {example}",
+    )
+
+
 def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     """The option `-o OUT`, required."""
     parser.add_argument("-o", "--out", type=path, required=True, metavar="OUT", help=what)

@@ -15,6 +15,7 @@ from bonescan.commands.base import (
     Command,
     add_json,
     add_out,
+    add_overrides,
     count,
     path,
     seed,
@@ -46,15 +47,7 @@ class GanTrain(Command):
         parser.add_argument(
             "--config", type=path, metavar="CONFIG.toml", help="the training's configuration (default: all defaults)"
         )
-        parser.add_argument(
-            "--set",
-            dest="overrides",
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="KEY=VALUE",
-            help="take this value instead of the file's, as in --set steps=200 network.latent=32",
-        )
+        add_overrides(parser, "steps=200 network.latent=32")
 
     def run(self, console: Console) -> int:
         """Train, or go on training."""

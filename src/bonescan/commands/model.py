@@ -13,6 +13,7 @@ from bonescan.commands.base import (
     Command,
     add_json,
     add_out,
+    add_overrides,
     frame_size,
     path,
     training_extra,
@@ -131,7 +132,7 @@ class ModelCost(Command):
     """Say what a network costs: each layer's shape and parameters, and the multiply-adds of one patient."""
 
     network: str
-    settings: tuple[str, ...]
+    overrides: tuple[str, ...]
     size: tuple[int, int]
     json: bool
 
@@ -139,14 +140,7 @@ class ModelCost(Command):
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
         parser.add_argument("network", metavar="NETWORK", help="unet, lin2022 or plain-unet")
-        parser.add_argument(
-            "--set",
-            dest="settings",
-            action="append",
-            default=[],
-            metavar="KEY=VALUE",
-            help="a field of the network's configuration, as in --set recurrence=2",
-        )
+        add_overrides(parser, "recurrence=2 weights=unshared")
         parser.add_argument(
             "--size", type=frame_size, default=(256, 256), metavar="ROWSxCOLS", help="of each view (default: 256x256)"
         )
@@ -160,7 +154,7 @@ class ModelCost(Command):
             from bonescan.models.cost import network_cost
             from bonescan.train.loop import network_from
 
-        network = network_from(self.network, self.settings)
+        network = network_from(self.network, self.overrides)
         try:
             cost = network_cost(network, self.size)
         except ValueError as error:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, path, training_extra
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_overrides, path, training_extra
 from bonescan.commands.console import Console
 
 
@@ -21,15 +21,7 @@ class Train(Command):
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
         parser.add_argument("config", type=path, metavar="CONFIG.toml", help="the training's configuration")
-        parser.add_argument(
-            "--set",
-            dest="overrides",
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="KEY=VALUE",
-            help="take this value instead of the file's, as in --set steps=200 phantoms.anatomies=40",
-        )
+        add_overrides(parser, "steps=200 phantoms.anatomies=40")
 
     def run(self, console: Console) -> int:
         """Train, or go on training."""

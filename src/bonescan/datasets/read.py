@@ -15,7 +15,7 @@ from bonescan.datasets.write import SHAPE
 from bonescan.errors import InputError, OptionError
 from bonescan.prepare import mirror
 from bonescan.study import View
-from bonescan.train.cases import FAINT, drawn
+from bonescan.train.cases import FAINT, drawn, union_truth
 
 
 class LoadedPair(NamedTuple):
@@ -91,8 +91,8 @@ def aggregate_pair(
     counts, lesions: (2, rows, cols) in the common orientation. Returns counts (rows, cols), and truth (rows, cols):
     1 where either view has a lesion, FAINT where none has and one has a faint one, else 0.
     """
-    union: NDArray[np.uint8] = drawn(lesions).astype(np.uint8).max(axis=0)
-    union[(lesions == FAINT).any(axis=0) & (union == 0)] = FAINT
+    union = union_truth(lesions)[0]
+    union[drawn(union)] = 1
     return counts.sum(axis=0, dtype=np.uint32), union
 
 
