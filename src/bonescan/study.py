@@ -104,6 +104,14 @@ class Scan:
         return rows, cols
 
 
+@dataclass(frozen=True, slots=True)
+class SourceFrame:
+    """Where a view's pixels come from. file: index in `Study.sources`. frame: its number in that file, from 1."""
+
+    file: int
+    frame: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
     """One patient's whole-body bone scan: one or two views of the same moment.
@@ -113,7 +121,8 @@ class Study:
     spacing: None when the file states none or a false one; then `spacing_note` says why.
     view_source: how anterior and posterior were told apart, in words.
     acquired: ISO 8601 date or date and time of acquisition, or None.
-    sources: the names (no folders) of the files read.
+    sources: the names (no folders) of the files read. digests: the sha256 (hex) of each, in the same order.
+    frames: which frame of which source each view is; empty where the sources are no DICOM files.
     """
 
     key: str
@@ -124,6 +133,8 @@ class Study:
     acquired: str | None = None
     sources: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    frames: Mapping[View, SourceFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scans:
@@ -167,7 +178,7 @@ class Lesion:
     id: unique in the study, from 1; the value in the label picture of its view.
     contour: (n, 2) float64 of (row, col), closed: first point = last; holds exactly the mask's pixel centres.
     origin, mask: the (row, col) of the mask's first pixel, and the boolean mask of the bounding box.
-    probability: mean of the model's probability over the mask, 0..1.
+    probability: mean of the model's probability over the mask, 0..1; None where a reader drew it and states none.
     region, side: the bone region that most of the mask lies on, and the patient's side, by view and column.
     """
 
@@ -176,7 +187,7 @@ class Lesion:
     contour: NDArray[np.float64]
     origin: tuple[int, int]
     mask: Mask
-    probability: float
+    probability: float | None
     region: Region
     side: Side
     measures: Measures
@@ -221,6 +232,8 @@ class Result:
     burden: per view. window: the rows and columns that were looked at (the whole frame, or the thorax), in the
     anterior frame; in the posterior one the columns are the mirrored ones.
     warnings: the study's own, then those of the later stages.
+    reader: who drew or corrected the curves; None: the model alone. The model of a reader's result is the one that
+    told the bones apart.
     """
 
     study: Study
@@ -230,6 +243,7 @@ class Result:
     window: tuple[slice, slice]
     region: str = "whole-body"
     warnings: tuple[str, ...] = field(default=())
+    reader: str | None = None
 
     def labels(self, view: View) -> LabelImage:
         """The label picture of one view: uint16 of the frame's shape, 0 = background, else lesion id."""

@@ -28,7 +28,8 @@ def a_study(seed: int, spacing: Spacing | None, shape: tuple[int, int] = (256, 6
     seed=st.integers(0, 2**32 - 1),
     style=st.sampled_from([style for style in HeaderStyle if style is not HeaderStyle.NO_VIEWS]),
     posterior_first=st.booleans(),
-    spacing=st.none() | st.builds(Spacing, st.floats(0.5, 8.9), st.floats(0.5, 10.0)),
+    # 300 rows of 7.6 mm are 2.28 m of counts: more would be a patient that nobody believes in.
+    spacing=st.none() | st.builds(Spacing, st.floats(0.5, 7.6), st.floats(0.5, 10.0)),
     shape=st.tuples(st.integers(256, 300), st.integers(64, 90)),
 )
 def test_write_then_read(seed, style, posterior_first, spacing, shape):

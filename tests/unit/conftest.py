@@ -10,7 +10,7 @@ import pytest
 from bonescan.delineate import Thresholds, delineate
 from bonescan.measure import measure
 from bonescan.prediction import Prediction
-from bonescan.study import REGIONS, ModelName, Region, Result, Scan, Spacing, Study, View
+from bonescan.study import REGIONS, ModelName, Region, Result, Scan, SourceFrame, Spacing, Study, View
 
 SHAPE = (320, 128)
 SPACING = Spacing(2.4, 2.4)
@@ -72,6 +72,8 @@ def make_result() -> Callable[..., Result]:
             view_source="Detector Vector and View Code Sequence",
             acquired="2021-05-06",
             sources=("scan.dcm",),
+            digests=("ab" * 32,),
+            frames={view: SourceFrame(0, number) for number, view in enumerate(views, start=1)},
             warnings=("the tracer is not stated",),
         )
         prediction = Prediction(

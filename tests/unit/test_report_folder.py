@@ -45,7 +45,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(result, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def failing(result, path):
+def failing(result, path, origin):
     (path / "lesions.json").write_text("half")
     raise OSError(28, "No space left on device")
 
@@ -62,7 +62,7 @@ def test_a_failure_leaves_nothing_behind_and_an_earlier_result_as_it_was(result,
 
 
 def test_an_interruption_leaves_nothing_behind(result, tmp_path, monkeypatch):
-    def interrupted(result, path):
+    def interrupted(result, path, origin):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(FORMATS, "png", Format(("overlay.png",), interrupted))

@@ -47,11 +47,14 @@ def test_the_document_says_what_it_should(result):
         "key": "scan-1",
         "acquired": "2021-05-06",
         "sources": ["scan.dcm"],
+        "digests": ["ab" * 32],
         "view_source": "Detector Vector and View Code Sequence",
     }
     assert document["model"] == {"name": "phantom-unet", "sha256": "0123456789abcdef" * 4}
     assert document["region"] == {"name": "whole-body", "rows": [0, 320], "cols": [0, 128]}
+    assert document["reader"] is None
     front = document["views"]["anterior"]
+    assert front["source"] == {"file": 0, "frame": 1}
     assert (front["shape"], front["spacing_mm"], front["spacing_note"]) == ([320, 128], [2.4, 2.4], None)
     assert front["counts_total"] == float(result.study.counts(View.ANTERIOR).astype(int).sum())
     assert front["burden"]["lesions"] == 2
@@ -123,6 +126,8 @@ def test_what_is_written_is_read_back(make_result, tmp_path, case):
         result.window,
         result.warnings,
     )
+    assert (read.digests, read.reader) == (study.digests, result.reader)
+    assert {view: record.source for view, record in read.views.items()} == study.frames
     assert {view: record.burden for view, record in read.views.items()} == result.burden
     assert all((record.shape, record.spacing) == (study.shape, study.spacing) for record in read.views.values())
     assert len(read.lesions) == len(result.lesions)
@@ -137,6 +142,26 @@ def test_what_is_written_is_read_back(make_result, tmp_path, case):
         assert (found.origin, found.probability) == (written.origin, written.probability)
         np.testing.assert_array_equal(found.mask, written.mask)
         np.testing.assert_array_equal(found.contour, written.contour)
+
+
+def test_a_readers_result_comes_back_with_its_reader_and_without_a_probability(result, validator, tmp_path):
+    drawn = replace(result, lesions=tuple(replace(lesion, probability=None) for lesion in result.lesions), reader="Yü")
+    validator.validate(json.loads(lesions_text(drawn)))
+    write_lesions(drawn, tmp_path / "lesions.json")
+    read = read_lesions(tmp_path / "lesions.json")
+    assert (read.reader, {lesion.probability for lesion in read.lesions}) == ("Yü", {None})
+
+
+def test_the_first_format_is_still_read(result, tmp_path):
+    document = lesions_document(result)
+    document["schema"] = "urn:bonescan:lesions:1"
+    del document["reader"], document["study"]["digests"]
+    for view in View:
+        del document["views"][view.value]["source"]
+    (tmp_path / "lesions.json").write_text(json.dumps(document))
+    read = read_lesions(tmp_path / "lesions.json")
+    assert (read.digests, read.reader, [record.source for record in read.views.values()]) == ((), None, [None, None])
+    assert len(read.lesions) == len(result.lesions)
 
 
 def test_the_same_result_gives_the_same_text(make_result):

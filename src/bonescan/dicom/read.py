@@ -22,7 +22,7 @@ from bonescan.dicom.pixels import Layout, layout_of, stored_frames
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
 from bonescan.plausibility import checked_counts, checked_spacing
-from bonescan.study import FloatImage, Scan, Spacing, Study, View
+from bonescan.study import FloatImage, Scan, SourceFrame, Spacing, Study, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:
             spacing_note=spacing_note,
             view_source=told.source,
             acquired=_acquired(files[0].dataset),
+            frames=_origins(files, frames, told),
             sources=tuple(path.name for path in paths),
             warnings=tuple(dict.fromkeys(notes)),
         )
@@ -153,6 +154,16 @@ def _counts(files: Sequence[_File], frames: Sequence[Frame]) -> tuple[list[Float
         raise InputError(f"the two views have matrices of {shapes} pixels; give two views of one acquisition")
     checked = [checked_counts(frame) for frame in stored]
     return [counts for counts, _ in checked], [note for _, notes in checked for note in notes]
+
+
+def _origins(files: Sequence[_File], frames: Sequence[Frame], told: Told) -> dict[View, SourceFrame]:
+    """Return which frame of which file each view is."""
+    places = {id(file.dataset): place for place, file in enumerate(files)}
+    found = {
+        view: SourceFrame(places[id(frame.dataset)], frame.index + 1)
+        for view, frame in zip(told.views, frames, strict=True)
+    }
+    return {view: found[view] for view in View if view in found}
 
 
 def _spacing(files: Sequence[_File], counts: Sequence[FloatImage]) -> tuple[Spacing | None, str | None]:

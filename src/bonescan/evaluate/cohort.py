@@ -193,7 +193,10 @@ def _read_scores(path: Path) -> dict[int, float]:
         return {}
     try:
         lesions = json.loads(path.read_text(encoding="utf-8"))["lesions"]
-        return {int(lesion["id"]): float(lesion["probability"]) for lesion in lesions}
+        return {
+            int(lesion["id"]): 1.0 if lesion["probability"] is None else float(lesion["probability"])
+            for lesion in lesions
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LabelError(
             f"{path.name} of {path.parent.name} cannot be read ({type(error).__name__}): segment again"

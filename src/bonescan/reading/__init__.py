@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -52,6 +53,11 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
         raise InputError(f"the folder {first} holds no scan; give a folder with DICOM files, PNG pairs or scan.npz")
     for path in files.paths:
         _check(path)
+    study = _read(files, options)
+    return replace(study, digests=tuple(_digest(path) for path in files.paths))
+
+
+def _read(files: StudyFiles, options: ReadOptions | None) -> Study:
     # Imported on use: a PNG needs no pydicom, and DICOM no Pillow.
     if files.kind == "dicom":
         from bonescan.dicom.read import read_dicom
@@ -59,10 +65,19 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
         return read_dicom(files.paths, files.key, options or ReadOptions())
     from bonescan.reading.rasters import read_npz, read_png
 
-    study = read_npz(first, files.key) if files.kind == "npz" else read_png(files.paths, files.key)
+    study = read_npz(files.paths[0], files.key) if files.kind == "npz" else read_png(files.paths, files.key)
     if options is None or (options.views is None and options.frames is None):
         return study
     return replace(study, warnings=(*study.warnings, _NOT_USED))
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file that was just read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read again ({error.strerror}); check the path") from None
 
 
 def _open_folder(path: Path) -> None:

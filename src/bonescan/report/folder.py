@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bonescan.dicom.header import Origin
 from bonescan.errors import OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
@@ -18,28 +19,36 @@ from bonescan.study import Result, View
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One kind of output: the names that it may write, and how it writes them into a folder."""
+    """One kind of output: the names that it may write, and how it writes them into a folder.
+
+    needs_dicom: it is an object in the study of its source, and cannot be written without the source's header.
+    """
 
     files: tuple[str, ...]
-    write: Callable[[Result, Path], None]
+    write: Callable[[Result, Path, Origin | None], None]
+    needs_dicom: bool = False
 
 
 FORMATS: dict[str, Format] = {
-    "json": Format(("lesions.json",), lambda result, folder: write_lesions(result, folder / "lesions.json")),
-    "labels": Format(tuple(labels_name(view) for view in View), write_labels),
-    "png": Format(("overlay.png",), lambda result, folder: write_overlay(result, folder / "overlay.png")),
+    "json": Format(("lesions.json",), lambda result, folder, _: write_lesions(result, folder / "lesions.json")),
+    "labels": Format(tuple(labels_name(view) for view in View), lambda result, folder, _: write_labels(result, folder)),
+    "png": Format(("overlay.png",), lambda result, folder, _: write_overlay(result, folder / "overlay.png")),
 }
 DEFAULT_FORMATS = ("json", "labels", "png")
 
 
-def write_result(result: Result, out: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> Path:
+def write_result(
+    result: Result, out: Path, formats: Sequence[str] = DEFAULT_FORMATS, origin: Origin | None = None
+) -> Path:
     """Write a result into the folder `out`/<study key> and return that folder.
 
     The files are written beside it under a hidden name, brought to disk, and renamed into place together. An earlier
     result of that name is replaced whole; a folder that holds anything else is left alone.
-    Raises OptionError for an unknown format, OutputError when the result cannot be written.
+    origin: the header of the source, for the formats that are objects in DICOM.
+    Raises OptionError for an unknown format or one that lacks its origin, OutputError where it cannot be written.
     """
     writers = [_format(name) for name in dict.fromkeys(formats)]
+    refuse_without_header(formats, origin is not None)
     target = out / _safe_name(result.study.key)
     mark = secrets.token_hex(4)
     partial = out / f".{target.name}.{mark}.partial"
@@ -47,7 +56,7 @@ def write_result(result: Result, out: Path, formats: Sequence[str] = DEFAULT_FOR
         _refuse_what_is_not_ours(target)
         partial.mkdir(parents=True)
         for writer in writers:
-            writer.write(result, partial)
+            writer.write(result, partial, origin)
         _bring_to_disk(partial)
         _put_in_place(partial, target, out / f".{target.name}.{mark}.old")
     except OSError as error:
@@ -58,6 +67,16 @@ def write_result(result: Result, out: Path, formats: Sequence[str] = DEFAULT_FOR
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def refuse_without_header(formats: Sequence[str], header: bool) -> None:
+    """Raise OptionError where a format is wanted that the source, without a DICOM header, cannot have."""
+    wanting = [name for name in formats if name in FORMATS and FORMATS[name].needs_dicom]
+    if wanting and not header:
+        raise OptionError(
+            f"the format {wanting[0]} is an object in the study of a DICOM source, and this source is none: "
+            "leave it out, or give the DICOM file"
+        )
 
 
 def _format(name: str) -> Format:

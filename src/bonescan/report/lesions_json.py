@@ -15,9 +15,22 @@ import numpy as np
 
 from bonescan.contours import mask_of
 from bonescan.errors import InputError, OutputError
-from bonescan.study import Burden, Lesion, Measures, ModelName, Region, Result, Side, Spacing, View
+from bonescan.study import (
+    Burden,
+    Lesion,
+    Measures,
+    ModelName,
+    Region,
+    Result,
+    Side,
+    SourceFrame,
+    Spacing,
+    View,
+)
 
-SCHEMA = "urn:bonescan:lesions:1"
+SCHEMA = "urn:bonescan:lesions:2"
+_READ = (SCHEMA, "urn:bonescan:lesions:1")
+"""The first format said nothing of digests, frames and readers."""
 NO_SPACING = "the input states no pixel spacing"
 """The reason given where the study holds none."""
 _MOST_PIXELS = 4096 * 4096
@@ -25,13 +38,17 @@ _MOST_PIXELS = 4096 * 4096
 
 @dataclass(frozen=True, slots=True)
 class ViewRecord:
-    """What `lesions.json` says of one view; shape: (rows, cols). counts_total: counts in the frame."""
+    """What `lesions.json` says of one view; shape: (rows, cols). counts_total: counts in the frame.
+
+    source: None where the source is no DICOM file.
+    """
 
     shape: tuple[int, int]
     spacing: Spacing | None
     spacing_note: str | None
     counts_total: float
     burden: Burden
+    source: SourceFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +56,7 @@ class LesionsFile:
     """A `lesions.json` as read: everything of a result but the counts.
 
     views: those that were acquired. window: the rows and columns that were looked at.
+    digests: sha256 of each source, () where the file does not state them. reader: None: the model alone.
     """
 
     key: str
@@ -51,6 +69,8 @@ class LesionsFile:
     views: Mapping[View, ViewRecord]
     lesions: tuple[Lesion, ...]
     warnings: tuple[str, ...]
+    digests: tuple[str, ...] = ()
+    reader: str | None = None
 
 
 def lesions_document(result: Result) -> dict[str, Any]:
@@ -64,9 +84,11 @@ def lesions_document(result: Result) -> dict[str, Any]:
             "key": study.key,
             "acquired": study.acquired,
             "sources": [_readable(name) for name in study.sources],
+            "digests": list(study.digests),
             "view_source": study.view_source,
         },
         "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "reader": result.reader,
         "region": {"name": result.region, "rows": [rows.start, rows.stop], "cols": [cols.start, cols.stop]},
         "views": {view.value: _view(result, view) if view in study.scans else None for view in View},
         "lesions": [_lesion(lesion) for lesion in result.lesions],
@@ -88,6 +110,7 @@ def _view(result: Result, view: View) -> dict[str, Any]:
         "spacing_note": (study.spacing_note or NO_SPACING) if spacing is None else study.spacing_note,
         "counts_total": float(study.counts(view).sum(dtype=np.float64)),
         "burden": asdict(result.burden[view]),
+        "source": asdict(study.frames[view]) if view in study.frames else None,
     }
 
 
@@ -145,7 +168,7 @@ def read_lesions(path: Path) -> LesionsFile:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise InputError(f"{path.name} cannot be read as the lesions of a study: {reason}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema not in _READ:
         raise InputError(f"{path.name} is of the format {schema!r}, and this version reads {SCHEMA!r}")
     try:
         return _parse(document)
@@ -173,6 +196,8 @@ def _parse(document: Mapping[str, Any]) -> LesionsFile:
         views=views,
         lesions=tuple(_parse_lesion(record, views) for record in document["lesions"]),
         warnings=tuple(document["warnings"]),
+        digests=tuple(study.get("digests", ())),
+        reader=document.get("reader"),
     )
 
 
@@ -182,7 +207,8 @@ def _parse_view(record: Mapping[str, Any]) -> ViewRecord:
         raise ValueError(f"a frame of {rows} x {cols} pixels is none of a bone scan")
     spacing = None if record["spacing_mm"] is None else Spacing(*record["spacing_mm"])
     burden = Burden(**record["burden"])
-    return ViewRecord((rows, cols), spacing, record["spacing_note"], record["counts_total"], burden)
+    source = None if record.get("source") is None else SourceFrame(**record["source"])
+    return ViewRecord((rows, cols), spacing, record["spacing_note"], record["counts_total"], burden, source)
 
 
 def _parse_lesion(record: Mapping[str, Any], views: Mapping[View, ViewRecord]) -> Lesion:

@@ -76,5 +76,5 @@ def _cells(lesion: Lesion) -> tuple[str, ...]:
         f"{measures.counts_mean:.1f}",
         _NONE if measures.contrast is None else f"{measures.contrast:.1f}",
         _NONE if measures.contrast_mirror is None else f"{measures.contrast_mirror:.1f}",
-        f"{lesion.probability:.2f}",
+        _NONE if lesion.probability is None else f"{lesion.probability:.2f}",
     )
