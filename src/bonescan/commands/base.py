@@ -107,6 +107,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for scripts on standard output")
 
 
+def add_identify(parser: argparse.ArgumentParser) -> None:
+    """The option `--identify`."""
+    parser.add_argument(
+        "--identify",
+        action="store_true",
+        help="draw the patient's name, ID and dates into pictures and pages (default: nothing names the patient)",
+    )
+
+
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
     """The option `--set KEY=VALUE ...`, which may be given again; `overrides` is its destination."""
     parser.add_argument(

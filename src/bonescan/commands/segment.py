@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from bonescan.commands.base import (
     DONE,
     SOME_FAILED,
     Command,
+    add_identify,
     add_json,
     add_out,
     frame_pair,
@@ -21,12 +23,15 @@ from bonescan.commands.base import (
 from bonescan.commands.console import Console
 
 if TYPE_CHECKING:
+    from bonescan.dicom.header import Origin
     from bonescan.pipeline import Model, Options
     from bonescan.reading import ReadOptions, StudyFiles
     from bonescan.study import Result
 
-FORMATS = ("json", "labels", "png")
+FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "gsps")
 """The outputs that `--format` can name."""
+
+DEFAULT_FORMATS = ("json", "labels", "png")
 
 VIEWS = ("anterior", "posterior")
 
@@ -43,6 +48,7 @@ class Segment(Command):
     views: tuple[str, ...] | None
     frames: tuple[int, int] | None
     format: tuple[str, ...]
+    identify: bool
     json: bool
 
     @staticmethod
@@ -75,8 +81,13 @@ class Segment(Command):
             "--frames", type=frame_pair, metavar="A,B", help="state which two frames of a file with more to read"
         )
         parser.add_argument(
-            "--format", type=_formats, default=FORMATS, metavar="FORMATS", help=f"outputs, among {', '.join(FORMATS)}"
+            "--format",
+            type=_formats,
+            default=DEFAULT_FORMATS,
+            metavar="FORMATS",
+            help=f"outputs, among {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
         )
+        add_identify(parser)
         add_json(parser)
 
     def run(self, console: Console) -> int:
@@ -151,14 +162,28 @@ class _Work:
         from bonescan.report.folder import write_result
         from bonescan.report.table import table_text
 
+        origin = self._origin(files)
         result = segment(read_files(files, self.reading), self.model, self.options)
-        folder = write_result(result, self.command.out, self.command.format)
+        folder = write_result(result, self.command.out, self.command.format, origin)
         self.done.append(_summary(result, folder))
         if self.command.json:
             return
         self.console.out(f"{table_text(result)}Written to {folder}")
         for warning in result.warnings:
             self.console.note(f"warning: {result.study.key}: {warning}")
+
+    def _origin(self, files: StudyFiles) -> Origin | None:
+        """What objects in DICOM and pictures that name the patient need of the header; None where nothing asks."""
+        from bonescan.dicom.header import Made, Origin
+        from bonescan.report.folder import FORMATS, refuse_without_header
+
+        refuse_without_header(self.command.format, files.kind == "dicom", self.command.identify)
+        asked = self.command.identify or any(FORMATS[name].needs_dicom or name == "pdf" for name in self.command.format)
+        if files.kind != "dicom" or not asked:
+            return None
+        from bonescan.dicom.read_header import read_header
+
+        return Origin(read_header(files.paths), Made(datetime.datetime.now(), self.command.identify))
 
     def _fail(self, files: StudyFiles, error: Exception) -> None:
         sentence = self.console.explain(error)

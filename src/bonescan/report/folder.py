@@ -14,6 +14,7 @@ from bonescan.errors import OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
+from bonescan.report.patient import patient_lines
 from bonescan.study import Result, View
 
 
@@ -29,11 +30,44 @@ class Format:
     needs_dicom: bool = False
 
 
+def _dicom(kind: str, name: str) -> Format:
+    """The format that writes one object in the study of its source."""
+
+    def write(result: Result, folder: Path, origin: Origin | None) -> None:
+        from bonescan.dicom.objects import write_object
+
+        if origin is None:
+            raise OptionError(f"the format {kind} needs the header of a DICOM source")
+        write_object(kind, result, origin, folder / name)
+
+    return Format((name,), write, needs_dicom=True)
+
+
+def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
+    # Imported on use: a PDF is wanted less often than a result.
+    from bonescan.dicom.objects import write_object
+    from bonescan.report.page import write_page
+
+    write_page(result, folder / "report.pdf", patient_lines(origin))
+    if origin is not None:
+        write_object("pdf", result, origin, folder / "report-pdf.dcm")
+
+
 FORMATS: dict[str, Format] = {
     "json": Format(("lesions.json",), lambda result, folder, _: write_lesions(result, folder / "lesions.json")),
     "labels": Format(tuple(labels_name(view) for view in View), lambda result, folder, _: write_labels(result, folder)),
-    "png": Format(("overlay.png",), lambda result, folder, _: write_overlay(result, folder / "overlay.png")),
+    "png": Format(
+        ("overlay.png",),
+        lambda result, folder, origin: write_overlay(result, folder / "overlay.png", patient_lines(origin)),
+    ),
+    "sr": _dicom("sr", "lesions-sr.dcm"),
+    "seg": _dicom("seg", "lesions-seg.dcm"),
+    "capture": _dicom("capture", "overlay-capture.dcm"),
+    "pdf": Format(("report.pdf", "report-pdf.dcm"), _write_page),
+    "gsps": _dicom("gsps", "presentation.dcm"),
 }
+"""A segmentation of no lesion does not exist in DICOM: then "seg" writes nothing. "pdf" writes the page, and its object
+in DICOM where the source is one."""
 DEFAULT_FORMATS = ("json", "labels", "png")
 
 
@@ -69,8 +103,12 @@ def write_result(
     return target
 
 
-def refuse_without_header(formats: Sequence[str], header: bool) -> None:
-    """Raise OptionError where a format is wanted that the source, without a DICOM header, cannot have."""
+def refuse_without_header(formats: Sequence[str], header: bool, identify: bool = False) -> None:
+    """Raise OptionError where something is wanted that the source, without a DICOM header, cannot have."""
+    if identify and not header:
+        raise OptionError(
+            "there is no DICOM header that names the patient: leave --identify out, or give the DICOM file"
+        )
     wanting = [name for name in formats if name in FORMATS and FORMATS[name].needs_dicom]
     if wanting and not header:
         raise OptionError(

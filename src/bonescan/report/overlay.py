@@ -27,6 +27,7 @@ _PANEL_HEIGHT = 1900
 _MOST_ZOOM = 3.0
 _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
+_PATIENT_LINE = 36
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
 """Black is this many times the percentile of the body: a full bladder is 2 % of the body and moves it little."""
@@ -45,6 +46,7 @@ class _Layout:
 
     rows: those of the frame that are shown. zoom: sheet pixels a frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
+    header: from the sheet's upper edge to the panels.
     """
 
     rows: slice
@@ -52,10 +54,11 @@ class _Layout:
     zoom: tuple[float, float]
     panel: tuple[int, int]
     indent: int
+    header: int = _HEADER
 
     def corner(self, view: View) -> tuple[int, int]:
         """The panel's upper left corner, (x, y)."""
-        return _MARGIN + list(View).index(view) * (self.panel[0] + _GAP), _HEADER
+        return _MARGIN + list(View).index(view) * (self.panel[0] + _GAP), self.header
 
     def to_sheet(self, points: NDArray[np.float64], view: View) -> NDArray[np.float64]:
         """(n, 2) of (row, col) in the frame to (n, 2) of (x, y) on the sheet."""
@@ -69,13 +72,18 @@ class _Layout:
     def size(self) -> tuple[int, int]:
         """(width, height) of the sheet."""
         width, height = self.panel
-        return 2 * _MARGIN + 2 * width + _GAP, _HEADER + height + _FOOTER
+        return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER
 
 
-def overlay(result: Result) -> Image.Image:
-    """Draw a result as a palette picture ("P"); a view that was not acquired is an empty panel that says so."""
-    layout = _layout(result)
+def overlay(result: Result, patient: Sequence[str] = ()) -> Image.Image:
+    """Draw a result as a palette picture ("P"); a view that was not acquired is an empty panel that says so.
+
+    patient: lines that name the patient, for a strip on top; () names nobody.
+    """
+    layout = _layout(result, _PATIENT_LINE * len(patient))
     sheet = Sheet(layout.size, INK)
+    for number, line in enumerate(patient):
+        sheet.text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, 25)
     for view in View:
         _draw_titles(sheet, layout, view)
         if view in result.study.scans:
@@ -86,13 +94,16 @@ def overlay(result: Result) -> Image.Image:
     return sheet.picture()
 
 
-def write_overlay(result: Result, path: Path) -> None:
-    """Write the picture as PNG to `path`."""
-    overlay(result).save(path, format="PNG", compress_level=_COMPRESSION)
+def write_overlay(result: Result, path: Path, patient: Sequence[str] = ()) -> None:
+    """Write the picture as PNG to `path`; patient: as in `overlay`."""
+    overlay(result, patient).save(path, format="PNG", compress_level=_COMPRESSION)
 
 
-def _layout(result: Result) -> _Layout:
-    """Show the body's rows and all columns, as large as the panel's height allows, true in proportion."""
+def _layout(result: Result, above: int = 0) -> _Layout:
+    """Show the body's rows and all columns, as large as the panel's height allows, true in proportion.
+
+    above: sheet pixels to leave free on top.
+    """
     study = result.study
     height, width = study.shape
     shown = np.zeros(height, dtype=np.bool_)
@@ -106,7 +117,8 @@ def _layout(result: Result) -> _Layout:
     proportion = 1.0 if study.spacing is None else study.spacing.row_mm / study.spacing.col_mm
     across = min(_PANEL_HEIGHT / ((rows.stop - rows.start) * proportion), _MOST_ZOOM)
     panel = (max(round(width * across), _LEAST_PANEL_WIDTH), round((rows.stop - rows.start) * across * proportion))
-    return _Layout(rows, width, (across * proportion, across), panel, (panel[0] - round(width * across)) // 2)
+    indent = (panel[0] - round(width * across)) // 2
+    return _Layout(rows, width, (across * proportion, across), panel, indent, _HEADER + above)
 
 
 def _draw_titles(sheet: Sheet, layout: _Layout, view: View) -> None:

@@ -1,0 +1,143 @@
+"""DICOM Segmentation: one segment a lesion, one frame a segment, over the source's own frames (PS3.3 A.51).
+
+Built by hand: highdicom makes none from a multi-frame NM image, which has no frame of reference. Frames are tied to
+the source by Derivation Image and by their place in its stack (PS3.3 C.7.6.16.2.2), and read back by highdicom exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.tag import Tag
+
+from bonescan import __version__
+from bonescan.dicom.header import Origin
+from bonescan.dicom.objects import codes, common
+from bonescan.study import Lesion, Result, Side
+
+_STACK = "1"
+_COLOURS = ((43803, 26565, 24036), (36372, 45746, 50610), (52463, 30103, 53714), (44005, 18504, 45746))
+"""CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1): some that stand apart on grey."""
+
+
+def segmentation(result: Result, origin: Origin) -> FileDataset | None:
+    """Return the segmentation of a result; None without lesions, for DICOM knows no segmentation without a segment.
+
+    Raises InputError where the header is not that of the result's source.
+    """
+    if not result.lesions:
+        return None
+    dataset = common.new_object(result, origin, "seg")
+    dataset.ImageType = ["DERIVED", "PRIMARY"]
+    dataset.ContentLabel = "LESIONS"
+    dataset.ContentDescription = common.RESEARCH_USE_ONLY
+    dataset.ContentCreatorName = result.reader or ""
+    dataset.SegmentationType = "BINARY"
+    dataset.LossyImageCompression = "00"
+    dataset.PatientOrientation = None
+    dataset.ReferencedSeriesSequence = common.referenced_series(origin)
+    dataset.SegmentSequence = [_segment(result, origin, place, one) for place, one in enumerate(result.lesions, 1)]
+    _dimensions(dataset, result, origin)
+    _frames(dataset, result, origin)
+    _pixels(dataset, result.lesions, result.study.shape)
+    return dataset
+
+
+def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dataset:
+    segment = Dataset()
+    segment.SegmentNumber = number
+    segment.SegmentLabel = common.tracking_id(lesion.id)
+    segment.SegmentDescription = f"{lesion.view.value} view"
+    segment.SegmentedPropertyCategoryCodeSequence = [codes.item(codes.ABNORMAL_STRUCTURE)]
+    segment.SegmentedPropertyTypeCodeSequence = [codes.item(codes.NEOPLASM)]
+    # A reader's curves began as the model's, or may have: by hand alone would claim too much.
+    segment.SegmentAlgorithmType = "AUTOMATIC" if result.reader is None else "SEMIAUTOMATIC"
+    segment.SegmentAlgorithmName = result.model.name
+    segment.SegmentationAlgorithmIdentificationSequence = [_algorithm(result)]
+    if lesion.region in codes.SITES:
+        site = codes.item(codes.SITES[lesion.region])
+        if lesion.side is not Side.MIDLINE:
+            site.AnatomicRegionModifierSequence = [codes.item(codes.SIDES[lesion.side])]
+        segment.AnatomicRegionSequence = [site]
+    segment.RecommendedDisplayCIELabValue = list(_COLOURS[(number - 1) % len(_COLOURS)])
+    segment.TrackingID = common.tracking_id(lesion.id)
+    segment.TrackingUID = common.tracking_uid(result, origin, lesion.id)
+    return segment
+
+
+def _algorithm(result: Result) -> Dataset:
+    algorithm = Dataset()
+    algorithm.AlgorithmFamilyCodeSequence = [codes.item(codes.AI)]
+    algorithm.AlgorithmName = result.model.name
+    algorithm.AlgorithmVersion = __version__
+    algorithm.AlgorithmParameters = f"model sha256 {result.model.sha256}"
+    algorithm.AlgorithmSource = common.MANUFACTURER
+    return algorithm
+
+
+def _dimensions(dataset: Dataset, result: Result, origin: Origin) -> None:
+    uid = common.derived_uid("dimensions", common.content_digest(result, origin))
+    organisation = Dataset()
+    organisation.DimensionOrganizationUID = uid
+    dataset.DimensionOrganizationSequence = [organisation]
+    # Not by Referenced Frame Number, which is as valid: readers look a stack's position up, not a reference.
+    dataset.DimensionIndexSequence = [
+        _dimension(uid, "ReferencedSegmentNumber", "SegmentIdentificationSequence", "Segment"),
+        _dimension(uid, "StackID", "FrameContentSequence", "Stack"),
+        _dimension(uid, "InStackPositionNumber", "FrameContentSequence", "Frame of the source"),
+    ]
+
+
+def _dimension(uid: str, pointer: str, group: str, label: str) -> Dataset:
+    index = Dataset()
+    index.DimensionOrganizationUID = uid
+    index.DimensionIndexPointer = Tag(pointer)
+    index.FunctionalGroupPointer = Tag(group)
+    index.DimensionDescriptionLabel = label
+    return index
+
+
+def _frames(dataset: Dataset, result: Result, origin: Origin) -> None:
+    dataset.SharedFunctionalGroupsSequence = [Dataset()]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _frame(result, origin, number, lesion) for number, lesion in enumerate(result.lesions, start=1)
+    ]
+
+
+def _frame(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dataset:
+    source = common.image_reference(result, origin, lesion.view)
+    source.PurposeOfReferenceCodeSequence = [codes.item(codes.SOURCE_IMAGE)]
+    source.SpatialLocationsPreserved = "YES"
+    derivation = Dataset()
+    derivation.SourceImageSequence = [source]
+    derivation.DerivationCodeSequence = [codes.item(codes.SEGMENTATION)]
+    place = result.study.frames[lesion.view]
+    position = sum(instance.frames for instance in origin.header.instances[: place.file]) + place.frame
+    content = Dataset()
+    content.StackID = _STACK
+    content.InStackPositionNumber = position
+    content.DimensionIndexValues = [number, 1, position]
+    identification = Dataset()
+    identification.ReferencedSegmentNumber = number
+    frame = Dataset()
+    frame.DerivationImageSequence = [derivation]
+    frame.FrameContentSequence = [content]
+    frame.SegmentIdentificationSequence = [identification]
+    return frame
+
+
+def _pixels(dataset: Dataset, lesions: Sequence[Lesion], shape: tuple[int, int]) -> None:
+    """Pack the masks: one bit a pixel, frames one after another without padding between them (PS3.5 8.1.1)."""
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.NumberOfFrames = len(lesions)
+    dataset.Rows, dataset.Columns = shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
+    dataset.PixelRepresentation = 0
+    frames = np.zeros((len(lesions), *shape), dtype=np.bool_)
+    for frame, lesion in zip(frames, lesions, strict=True):
+        frame[lesion.window] = lesion.mask
+    packed = np.packbits(frames, bitorder="little").tobytes()
+    dataset.PixelData = packed + b"\0" * (len(packed) % 2)
