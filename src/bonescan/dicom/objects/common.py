@@ -51,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "gsps": Kind("1.2.840.10008.5.1.4.1.1.11.1", "PR", 9005, "Lesion curves"),
 }
 
+_MOST_NAME_LETTERS = 63
 _TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 _STUDY_TYPE_2 = ("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
 
@@ -106,6 +107,14 @@ def tracking_uid(result: Result, origin: Origin, lesion: int) -> UID:
 def tracking_id(lesion: int) -> str:
     """Return the name of a lesion: its number."""
     return f"Lesion {lesion}"
+
+
+def person_name(reader: str | None) -> str:
+    """Return a reader's name as a value of PN; as one component, for which part is the family's nobody knows."""
+    if reader is None:
+        return ""
+    plain = "".join(" " if letter in "^=\\" else letter for letter in reader if letter.isprintable())
+    return f"{' '.join(plain.split())[:_MOST_NAME_LETTERS]}^"
 
 
 def new_object(result: Result, origin: Origin, kind: str) -> FileDataset:

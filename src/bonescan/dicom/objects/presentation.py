@@ -30,7 +30,7 @@ def presentation_state(result: Result, origin: Origin) -> FileDataset:
     dataset = common.new_object(result, origin, "gsps")
     dataset.ContentLabel = "LESIONS"
     dataset.ContentDescription = common.RESEARCH_USE_ONLY
-    dataset.ContentCreatorName = result.reader or ""
+    dataset.ContentCreatorName = common.person_name(result.reader)
     dataset.PresentationCreationDate, dataset.PresentationCreationTime = dataset.ContentDate, dataset.ContentTime
     del dataset.ContentDate, dataset.ContentTime  # this kind of object has no content date
     dataset.ReferencedSeriesSequence = _series(origin)

@@ -66,7 +66,8 @@ def structured_report(result: Result, origin: Origin) -> FileDataset:
     )
     dataset = common.new_object(result, origin, "sr")
     for element in built:
-        if element.tag not in dataset:
+        # highdicom names itself with the time of now, so that no two reports of one result would be alike.
+        if element.tag not in dataset and element.keyword != "ContributingEquipmentSequence":
             dataset.add(element)
     del dataset.BodyPartExamined  # a document has none
     dataset.CodingSchemeIdentificationSequence = [_own_scheme()]
@@ -99,7 +100,9 @@ def _observer(result: Result) -> ObservationContext:
     )
     if result.reader is None:
         return ObservationContext(observer_device_context=device)
-    person = ObserverContext(dictionary.DCM.Person, PersonObserverIdentifyingAttributes(name=result.reader))
+    person = ObserverContext(
+        dictionary.DCM.Person, PersonObserverIdentifyingAttributes(name=common.person_name(result.reader))
+    )
     return ObservationContext(observer_person_context=person, observer_device_context=device)
 
 
