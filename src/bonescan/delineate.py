@@ -112,7 +112,7 @@ class Outline:
 
     origin, mask: the (row, col) of the mask's first pixel, and the boolean mask of the bounding box; without holes.
     contour: (n, 2) float64 of (row, col) in the frame, closed: first point = last.
-    probability: mean of the model's probability over the mask, 0..1.
+    probability: mean of the model's probability over the mask, 0..1; None where a person drew it and states none.
     region: the bone region that most of the mask lies on, or the nearest one; BACKGROUND where there is no bone at all.
     """
 
@@ -120,7 +120,7 @@ class Outline:
     origin: tuple[int, int]
     mask: Mask
     contour: NDArray[np.float64]
-    probability: float
+    probability: float | None
     region: Region
 
     def __post_init__(self) -> None:
@@ -161,7 +161,7 @@ def _outlines_of_view(view: View, probability: FloatImage, regions: RegionMap, t
                 mask=mask,
                 contour=contour_of(mask) + np.array(origin, dtype=np.float64),
                 probability=float(probability[window][mask].mean(dtype=np.float64)),
-                region=_region_of(regions, window, mask),
+                region=region_of(regions, window, mask),
             )
         )
     # A mask's first pixel belongs to no other mask, so that the order is total.
@@ -309,7 +309,7 @@ def _meet(touching: set[_Basin], height: float, thresholds: Thresholds) -> None:
 
 def _without_holes(mask: Mask, sure: Mask, thresholds: Thresholds) -> list[_Boxed]:
     """Cut a piece open at its holes, and keep what is large and sure enough, each with its box."""
-    pieces, _ = ndimage.label(_open_holes(mask), structure=_EIGHT)
+    pieces, _ = ndimage.label(open_holes(mask), structure=_EIGHT)
     return [
         (box, piece)
         for box, piece in _pieces(pieces)
@@ -317,7 +317,7 @@ def _without_holes(mask: Mask, sure: Mask, thresholds: Thresholds) -> list[_Boxe
     ]
 
 
-def _open_holes(mask: Mask) -> Mask:
+def open_holes(mask: Mask) -> Mask:
     """Cut a way of single pixels from each hole to the next background, where the wall is thinnest."""
     numbers, sizes = _holes(mask)
     mask = mask.copy()
@@ -363,7 +363,7 @@ def _way_back(
     return way
 
 
-def _region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Region:
+def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Region:
     """The most frequent bone region under the mask, else the nearest one, else BACKGROUND; ties go by region order."""
     under = regions[window][mask]
     bone = under[_IS_BONE[under]]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bonescan.annotate.strangers_json import load_json
 from bonescan.contours import contour_of, mask_of
 from bonescan.errors import LabelError, OutputError
 from bonescan.study import LabelImage, Mask, read_only
@@ -81,15 +82,10 @@ class LabelFile:
 def read_labelme(path: Path) -> LabelFile:
     """Read a LabelMe file; polygons, rectangles and circles become closed contours.
 
-    Raises LabelError for a file that cannot be read, is no LabelMe file, or holds a shape that encloses nothing.
+    Raises LabelError for a file that cannot be read, is too large or no LabelMe file, or holds a shape that encloses
+    nothing.
     """
-    try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse)
-    except OSError as error:
-        reason = error.strerror or "unknown reason"
-        raise LabelError(f"the label file {path.name} cannot be read ({reason}): check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise LabelError(f"{path.name} is no JSON document: save it again with LabelMe") from error
+    document = load_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         raise LabelError(f"{path.name} has no list of shapes, so it is no LabelMe file: save it again with LabelMe")
     shapes = tuple(
@@ -302,10 +298,6 @@ def _cut_to(curve: NDArray[np.float64], hole: NDArray[np.float64], mask: Mask) -
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

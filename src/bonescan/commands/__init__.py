@@ -8,6 +8,7 @@ from bonescan.commands.dataset import Dataset
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
 from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
+from bonescan.commands.export import Export
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
@@ -16,6 +17,7 @@ from bonescan.commands.train import Train
 
 COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
+    "export": Export,
     "simulate": Simulate,
     "dataset": Dataset,
     "train": Train,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bonescan.reading import ReadOptions, StudyFiles
     from bonescan.study import Result
 
-FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "gsps")
+FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "gsps", "labelme", "coco")
 """The outputs that `--format` can name."""
 
 DEFAULT_FORMATS = ("json", "labels", "png")
@@ -82,7 +82,7 @@ class Segment(Command):
         )
         parser.add_argument(
             "--format",
-            type=_formats,
+            type=formats,
             default=DEFAULT_FORMATS,
             metavar="FORMATS",
             help=f"outputs, among {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
@@ -110,7 +110,8 @@ def _views(text: str) -> tuple[str, ...]:
     return _chosen(names(text), VIEWS, "view")
 
 
-def _formats(text: str) -> tuple[str, ...]:
+def formats(text: str) -> tuple[str, ...]:
+    """`a,b` as formats that there are, none twice."""
     return _chosen(names(text), FORMATS, "format")
 
 

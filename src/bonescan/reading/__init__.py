@@ -16,7 +16,7 @@ from bonescan.errors import InputError
 from bonescan.reading.inputs import StudyFiles, discover, is_file
 from bonescan.study import Study
 
-__all__ = ["ReadOptions", "StudyFiles", "discover", "read_files", "read_studies", "read_study"]
+__all__ = ["ReadOptions", "StudyFiles", "digest", "discover", "read_files", "read_studies", "read_study"]
 
 _NOT_USED = "the views or frames that were stated were not used: PNG and npz files say their views by name"
 
@@ -54,7 +54,7 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
     for path in files.paths:
         _check(path)
     study = _read(files, options)
-    return replace(study, digests=tuple(_digest(path) for path in files.paths))
+    return replace(study, digests=tuple(digest(path) for path in files.paths))
 
 
 def _read(files: StudyFiles, options: ReadOptions | None) -> Study:
@@ -71,13 +71,13 @@ def _read(files: StudyFiles, options: ReadOptions | None) -> Study:
     return replace(study, warnings=(*study.warnings, _NOT_USED))
 
 
-def _digest(path: Path) -> str:
-    """Return the sha256 of a file that was just read."""
+def digest(path: Path) -> str:
+    """Return the sha256 (hex) of a file. Raises InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read again ({error.strerror}); check the path") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from None
 
 
 def _open_folder(path: Path) -> None:

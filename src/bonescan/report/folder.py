@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bonescan.annotate.coco import write_coco
+from bonescan.annotate.labelme import from_label_image, write_labelme
 from bonescan.dicom.header import Origin
 from bonescan.errors import OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
@@ -53,6 +55,12 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
         write_object("pdf", result, origin, folder / "report-pdf.dcm")
 
 
+def _write_labelme(result: Result, folder: Path) -> None:
+    """One file for each view that was acquired; without shapes: read, and no lesion."""
+    for view in result.study.scans:
+        write_labelme(folder / f"{view}.json", from_label_image(result.labels(view), f"{view}.png"))
+
+
 FORMATS: dict[str, Format] = {
     "json": Format(("lesions.json",), lambda result, folder, _: write_lesions(result, folder / "lesions.json")),
     "labels": Format(tuple(labels_name(view) for view in View), lambda result, folder, _: write_labels(result, folder)),
@@ -65,6 +73,8 @@ FORMATS: dict[str, Format] = {
     "capture": _dicom("capture", "overlay-capture.dcm"),
     "pdf": Format(("report.pdf", "report-pdf.dcm"), _write_page),
     "gsps": _dicom("gsps", "presentation.dcm"),
+    "labelme": Format(tuple(f"{view}.json" for view in View), lambda result, folder, _: _write_labelme(result, folder)),
+    "coco": Format(("coco.json",), lambda result, folder, _: write_coco(result, folder / "coco.json")),
 }
 """A segmentation of no lesion does not exist in DICOM: then "seg" writes nothing. "pdf" writes the page, and its object
 in DICOM where the source is one."""
@@ -101,6 +111,35 @@ def write_result(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: Origin | None = None) -> Path:
+    """Add files of some formats to the folder of a stored result, all at once; its other files stay as they are.
+
+    Raises OptionError for an unknown format or one that lacks its origin, OutputError where it cannot be written or the
+    folder holds what no result has.
+    """
+    writers = [_format(name) for name in dict.fromkeys(formats)]
+    refuse_without_header(formats, origin is not None)
+    mark = secrets.token_hex(4)
+    partial = folder.with_name(f".{folder.name}.{mark}.partial")
+    try:
+        _refuse_what_is_not_ours(folder)
+        shutil.copytree(folder, partial)
+        for writer in writers:
+            for name in writer.files:
+                (partial / name).unlink(missing_ok=True)
+            writer.write(result, partial, origin)
+        _bring_to_disk(partial)
+        _put_in_place(partial, folder, folder.with_name(f".{folder.name}.{mark}.old"))
+    except OSError as error:
+        raise OutputError(
+            f"the files cannot be added to {folder}: {error.strerror or error}; make room there or choose another "
+            "folder with -o"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
 
 
 def refuse_without_header(formats: Sequence[str], header: bool, identify: bool = False) -> None:

@@ -45,7 +45,8 @@ def title_line(result: Result) -> str:
     """How many lesions, in which study."""
     count = len(result.lesions)
     found = "no lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
-    return f"{result.study.key}: {found}"
+    drawn = "" if result.reader is None else f", drawn by {result.reader}"
+    return f"{result.study.key}: {found}{drawn}"
 
 
 def summary_lines(result: Result) -> list[str]:
