@@ -10,6 +10,7 @@ from bonescan.commands.evaluate import Evaluate
 from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
 from bonescan.commands.export import Export
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
+from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
@@ -18,6 +19,7 @@ from bonescan.commands.train import Train
 COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
     "export": Export,
+    "import": Import,
     "simulate": Simulate,
     "dataset": Dataset,
     "train": Train,

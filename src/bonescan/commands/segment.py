@@ -73,7 +73,7 @@ class Segment(Command):
         )
         parser.add_argument(
             "--views",
-            type=_views,
+            type=views,
             metavar="VIEWS",
             help="state the frames' or files' views, as anterior,posterior",
         )
@@ -106,7 +106,8 @@ class Segment(Command):
         return SOME_FAILED if work.failures else DONE
 
 
-def _views(text: str) -> tuple[str, ...]:
+def views(text: str) -> tuple[str, ...]:
+    """`a,b` as views, none twice."""
     return _chosen(names(text), VIEWS, "view")
 
 

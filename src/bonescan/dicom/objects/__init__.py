@@ -8,6 +8,13 @@ from bonescan.dicom.header import Origin
 from bonescan.study import Result
 
 
+def uids_of(result: Result, origin: Origin) -> set[str]:
+    """Return the SOP Instance UIDs that the objects of a result have, whenever they are made."""
+    from bonescan.dicom.objects.common import KINDS, object_uid
+
+    return {object_uid(result, origin, kind) for kind in KINDS}
+
+
 def write_object(kind: str, result: Result, origin: Origin, path: Path) -> bool:
     """Write the object of a kind to `path`; False where there is none, as a segmentation of nothing.
 

@@ -70,7 +70,6 @@ def content_digest(result: Result, origin: Origin) -> str:
             lesion.view.value,
             lesion.region.value,
             lesion.side.value,
-            None if lesion.probability is None else round(lesion.probability, 6),
             lesion.origin,
             hashlib.sha256(lesion.mask.tobytes()).hexdigest(),
         )

@@ -1,0 +1,192 @@
+"""`bonescan import`: curves that were drawn or corrected in other tools come back as results."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_identify, add_json, add_out, path
+from bonescan.commands.console import Console
+from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
+from bonescan.errors import BonescanError, OptionError
+
+if TYPE_CHECKING:
+    from bonescan.annotate.returned import LabelSource, Returned
+    from bonescan.dicom.header import Origin, SourceHeader
+    from bonescan.pipeline import Model
+    from bonescan.reading import StudyFiles
+    from bonescan.study import Result, Study
+
+
+@dataclass(frozen=True, slots=True)
+class Import(Command):
+    """Take curves that other tools drew or corrected as results, measured like all others."""
+
+    labels: tuple[Path, ...]
+    scan: tuple[Path, ...]
+    out: Path
+    reader: str | None
+    model: str
+    views: tuple[str, ...] | None
+    format: tuple[str, ...]
+    identify: bool
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "labels",
+            type=path,
+            nargs="+",
+            metavar="LABELS",
+            help="DICOM SR or SEG, LabelMe or COCO files, or folders that hold some",
+        )
+        parser.add_argument(
+            "--scan", type=path, nargs="+", required=True, metavar="SCAN", help="the scans that they were drawn on"
+        )
+        add_out(parser, "the folder to write one folder a study into")
+        parser.add_argument(
+            "--reader", metavar="NAME", help="who drew the curves (default: whom the file or its folder names)"
+        )
+        parser.add_argument(
+            "--model", default="phantom-unet", metavar="NAME|FOLDER", help="the model that tells the bones apart"
+        )
+        parser.add_argument(
+            "--views", type=views, metavar="VIEWS", help="state the frames' or files' views, as anterior,posterior"
+        )
+        parser.add_argument(
+            "--format",
+            type=formats,
+            default=DEFAULT_FORMATS,
+            metavar="FORMATS",
+            help=f"outputs, among {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
+        )
+        add_identify(parser)
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Import what can be; what belongs to no scan, or cannot be used, is named."""
+        from bonescan.pipeline import load_model
+
+        if self.reader is not None and not self.reader.strip():
+            raise OptionError("the reader's name is empty: state who drew the curves, or leave --reader out")
+        work = _Work(self, console, load_model(self.model))
+        work.do()
+        if self.json:
+            console.out_json({"research_use_only": True, "studies": work.done, "failures": work.failures})
+        return DONE if not work.failures else SOME_FAILED if work.done else NOTHING_DONE
+
+
+@dataclass(slots=True)
+class _Work:
+    """The files of one call; the others go on when one fails."""
+
+    command: Import
+    console: Console
+    model: Model
+    done: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def do(self) -> None:
+        """Read the curves, find each its scan, and write a result for every scan that has some."""
+        from bonescan.annotate.returned import belongs, label_files
+        from bonescan.reading import discover
+
+        sources = [source for file in label_files(self.command.labels) if (source := self._source(file))]
+        scans = discover(self.command.scan)
+        unused = list(sources)
+        for files in scans:
+            header = self._header(files)
+            own = [one for one in sources if belongs(one, files.key, header, alone=len(scans) == 1)]
+            unused = [source for source in unused if source not in own]
+            if own:
+                self._try(files, own, header)
+        for source in unused:
+            self._fail(str(source.path), "it belongs to none of the scans: give the scan that it was drawn on")
+        if not self.done and not self.failures:
+            self._fail(
+                ", ".join(map(str, self.command.labels)), "there is no file of curves: give SR, SEG or JSON files"
+            )
+
+    def _source(self, file: Path) -> LabelSource | None:
+        from bonescan.annotate.returned import read_source
+
+        try:
+            return read_source(file)
+        except Exception as error:
+            self._fail(str(file), self.console.explain(error))
+            return None
+
+    def _header(self, files: StudyFiles) -> SourceHeader | None:
+        """The header of a scan; None where it has none, which says why when it is read."""
+        if files.kind != "dicom":
+            return None
+        from bonescan.dicom.read_header import read_header
+
+        try:
+            return read_header(files.paths)
+        except BonescanError:
+            return None
+
+    def _try(self, files: StudyFiles, sources: list[LabelSource], header: SourceHeader | None) -> None:
+        try:
+            self._finish(files, sources, header)
+        except Exception as error:
+            self._fail(files.key, self.console.explain(error))
+
+    def _finish(self, files: StudyFiles, sources: list[LabelSource], header: SourceHeader | None) -> None:
+        from bonescan.annotate.returned import returned
+        from bonescan.dicom.header import Made, Origin
+        from bonescan.reading import ReadOptions, read_files
+        from bonescan.report.folder import refuse_without_header, write_result
+        from bonescan.report.table import table_text
+        from bonescan.study import View
+
+        refuse_without_header(self.command.format, header is not None, self.command.identify)
+        stated = None if self.command.views is None else ReadOptions(tuple(View(view) for view in self.command.views))
+        study = read_files(files, stated)
+        origin = None if header is None else Origin(header, Made(datetime.datetime.now(), self.command.identify))
+        result = self._result(study, returned(sources, study, header), origin)
+        folder = write_result(result, self.command.out, self.command.format, origin)
+        self.done.append(
+            {
+                "study": study.key,
+                "folder": str(folder),
+                "reader": result.reader,
+                "lesions": len(result.lesions),
+                "warnings": list(result.warnings),
+            }
+        )
+        if not self.command.json:
+            self.console.out(f"{table_text(result)}Written to {folder}")
+            for warning in result.warnings:
+                self.console.note(f"warning: {study.key}: {warning}")
+
+    def _result(self, study: Study, found: Returned, origin: Origin | None) -> Result:
+        """The result, in the name of who drew; in nobody's where the model's own curves came back as they went."""
+        from bonescan.pipeline import adopt
+
+        reader = self.command.reader or found.reader
+        result = adopt(study, found.drawn, self.model, reader)
+        if reader is None and not (origin is not None and _is_our_own(result, found, origin)):
+            raise OptionError(
+                f"nobody is named who drew the curves of {study.key}: state who did with --reader, or put LabelMe "
+                "files into a folder reader-NAME"
+            )
+        return result
+
+    def _fail(self, name: str, sentence: str) -> None:
+        self.failures.append({"input": name, "error": sentence})
+        if not self.command.json:
+            self.console.error(f"{name}: {sentence}")
+
+
+def _is_our_own(result: Result, found: Returned, origin: Origin) -> bool:
+    """Tell whether the curves came from an object that this model's result would be written as again."""
+    from bonescan.dicom.objects import uids_of
+
+    return bool(found.objects) and set(found.objects) <= uids_of(result, origin)

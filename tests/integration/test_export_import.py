@@ -1,0 +1,215 @@
+"""Results go out in every format and come back from other tools, through the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+FORMATS = "json,labels,png,sr,seg,capture,pdf,gsps,labelme,coco"
+READER = "Ada Byron"
+
+
+@pytest.fixture(scope="module")
+def place(cli, tmp_path_factory):
+    """A simulated study as a scanner writes it, and its result."""
+    folder = tmp_path_factory.mktemp("export")
+    assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 2, "--header", "siemens", cwd=folder).returncode == 0
+    assert cli("segment", "scans", "-o", "first", cwd=folder).returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(place):
+    return next((place / "first").iterdir())
+
+
+@pytest.fixture(scope="module")
+def exported(cli, place, result):
+    """The result with all formats beside."""
+    run = cli("export", "first", "--source", "scans", "--format", FORMATS, "-o", "all", cwd=place)
+    assert run.returncode == 0, run.stderr
+    return place / "all" / result.name
+
+
+def lesions(folder):
+    return json.loads((folder / "lesions.json").read_text())["lesions"]
+
+
+def labels(folder):
+    return [np.asarray(Image.open(folder / f"labels_{view}.png")) for view in ("anterior", "posterior")]
+
+
+def test_an_export_says_the_same_as_the_result(result, exported):
+    for name in ("lesions.json", "labels_anterior.png", "labels_posterior.png", "overlay.png"):
+        assert (exported / name).read_bytes() == (result / name).read_bytes()
+    assert len(list(exported.iterdir())) == 13
+
+
+def test_segment_writes_the_same_objects_as_a_later_export(cli, place, exported):
+    run = cli("segment", "scans", "-o", "at-once", "--format", "sr,seg", cwd=place)
+    assert run.returncode == 0, run.stderr
+    for name in ("lesions-sr.dcm", "lesions-seg.dcm"):
+        once, later = (pydicom.dcmread(folder / name) for folder in (place / "at-once" / exported.name, exported))
+        assert once.SOPInstanceUID == later.SOPInstanceUID
+
+
+def test_files_are_added_to_the_results_own_folder(cli, place, result, tmp_path):
+    own = tmp_path / result.name
+    shutil.copytree(result, own)
+    run = cli("export", own, "--source", place / "scans", "--format", "sr,coco")
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in own.iterdir()} == {path.name for path in result.iterdir()} | {
+        "lesions-sr.dcm",
+        "coco.json",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == [own.name]
+
+
+def test_another_scan_than_the_one_it_was_made_from_is_refused(cli, place, tmp_path):
+    cli("simulate", "-o", tmp_path / "others", "--count", 1, "--seed", 5, "--header", "siemens")
+    run = cli("export", "first", "--source", tmp_path / "others", "--format", "sr", cwd=place)
+    assert run.returncode == 2
+    assert "is not among the sources" in run.stderr
+
+
+def test_a_source_without_a_header_has_no_objects(cli, tmp_path):
+    assert (
+        cli("simulate", "-o", "scans", "--count", 1, "--seed", 3, "--header", "siemens", cwd=tmp_path).returncode == 0
+    )
+    scan = next((tmp_path / "scans").rglob("*.dcm"))
+    dataset = pydicom.dcmread(scan)
+    folder = tmp_path / "pictures" / "one"
+    folder.mkdir(parents=True)
+    for view, frame in zip(("anterior", "posterior"), dataset.pixel_array, strict=True):
+        Image.fromarray(frame.astype(np.uint16)).save(folder / f"{view}.png")
+    run = cli("segment", "pictures", "-o", "out", "--format", "json,sr", cwd=tmp_path)
+    assert run.returncode == 1
+    assert "sr is an object in the study of a DICOM source" in run.stderr
+    run = cli("segment", "pictures", "-o", "out", "--format", "json,pdf,labelme,coco", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in (tmp_path / "out" / "one").iterdir()} == {
+        "lesions.json",
+        "report.pdf",
+        "anterior.json",
+        "posterior.json",
+        "coco.json",
+    }
+    assert cli("segment", "pictures", "-o", "out", "--identify", cwd=tmp_path).returncode == 1
+    assert cli("export", "out", "--source", "pictures", "--format", "png,coco", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["lesions-sr.dcm", "lesions-seg.dcm"])
+def test_our_own_object_comes_back_as_it_went_and_names_nobody(cli, place, exported, name, tmp_path):
+    run = cli("import", exported / name, "--scan", "scans", "-o", tmp_path, "--json", cwd=place)
+    assert run.returncode == 0, run.stderr
+    (done,) = json.loads(run.stdout)["studies"]
+    assert done["reader"] is None
+    back = tmp_path / exported.name
+    for came, went in zip(labels(back), labels(exported), strict=True):
+        np.testing.assert_array_equal(came, went)
+    assert [one["region"] for one in lesions(back)] == [one["region"] for one in lesions(exported)]
+
+
+@pytest.mark.parametrize("names", [("anterior.json", "posterior.json"), ("coco.json",), ("lesions-seg.dcm",)])
+def test_curves_of_every_kind_come_back_without_a_pixel_changed(cli, place, exported, names, tmp_path):
+    files = [exported / name for name in names]
+    run = cli("import", *files, "--scan", "scans", "-o", tmp_path, "--reader", READER, cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert f"drawn by {READER}" in run.stdout
+    for came, went in zip(labels(tmp_path / exported.name), labels(exported), strict=True):
+        np.testing.assert_array_equal(came, went)
+
+
+def test_a_report_corrected_elsewhere_is_that_readers(cli, place, exported, tmp_path):
+    """Another tool removes a lesion, moves a vertex of the next one, and signs as a person."""
+    dataset = pydicom.dcmread(exported / "lesions-sr.dcm")
+    (measurements,) = [
+        item for item in dataset.ContentSequence if "ConceptNameCodeSequence" in item
+        and item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    ]  # fmt: skip
+    groups = [
+        one for one in measurements.ContentSequence if any(item.ValueType == "SCOORD" for item in one.ContentSequence)
+    ]
+    places = {id(group): place for place, group in enumerate(measurements.ContentSequence)}
+    moved = next(item for item in groups[1].ContentSequence if item.ValueType == "SCOORD")
+    points = np.reshape(moved.GraphicData, (-1, 2))
+    moved.GraphicData = (points.mean(axis=0) + 2.0 * (points - points.mean(axis=0))).ravel().tolist()
+    del measurements.ContentSequence[places[id(groups[0])]]
+    signed = pydicom.Dataset()
+    signed.RelationshipType, signed.ValueType, signed.PersonName = "HAS OBS CONTEXT", "PNAME", "Byron^Ada"
+    name = pydicom.Dataset()
+    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = "121008", "DCM", "Person Observer Name"
+    signed.ConceptNameCodeSequence = [name]
+    dataset.ContentSequence.insert(0, signed)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.save_as(tmp_path / "corrected.dcm")
+    run = cli("import", tmp_path / "corrected.dcm", "--scan", "scans", "-o", tmp_path / "out", cwd=place)
+    assert run.returncode == 0, run.stderr
+    before, after = lesions(exported), lesions(tmp_path / "out" / exported.name)
+    assert len(after) == len(before) - 1
+    assert after[0]["area_px"] > 2 * before[1]["area_px"]
+    assert [one["area_px"] for one in after[1:]] == [one["area_px"] for one in before[2:]]
+    assert json.loads((tmp_path / "out" / exported.name / "lesions.json").read_text())["reader"] == "Byron Ada"
+
+
+def test_nobody_draws_anonymously(cli, place, exported, tmp_path):
+    run = cli("import", exported / "anterior.json", "--scan", "scans", "-o", tmp_path / "out", cwd=place)
+    assert run.returncode == 2
+    assert "--reader" in run.stderr
+    assert not (tmp_path / "out").exists()
+    folder = tmp_path / f"reader-{READER}" / exported.name
+    folder.mkdir(parents=True)
+    shutil.copy(exported / "anterior.json", folder)
+    run = cli("import", folder, "--scan", "scans", "-o", tmp_path / "out", cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert f"drawn by {READER}" in run.stdout
+
+
+def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others_go_on(cli, place, exported, tmp_path):
+    assert (
+        cli("simulate", "-o", "others", "--count", 1, "--seed", 5, "--header", "siemens", cwd=tmp_path).returncode == 0
+    )
+    run = cli("segment", "others", "-o", "theirs", "--format", "sr", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    (theirs,) = (tmp_path / "theirs").rglob("*.dcm")
+    (tmp_path / "broken.dcm").write_bytes(theirs.read_bytes()[:2000])
+    run = cli(
+        "import", exported / "lesions-sr.dcm", theirs, tmp_path / "broken.dcm", "--scan", "scans", "-o", tmp_path / "o",
+        cwd=place,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "belongs to none of the scans" in run.stderr
+    assert len(list((tmp_path / "o").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "no JSON document"),
+        ('{"shapes": [{"points": [[NaN, 1]]}]}', "no JSON document"),
+        ('{"shapes": 3}', "no list of shapes"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "does not list"),
+        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 1e9, "width": 4}],'
+         ' "annotations": [{"image_id": 1, "segmentation": []}]}', "no scan has that size"),
+        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
+         ' "annotations": [{"image_id": 1, "segmentation": [], "bbox": [1, 1, 2, 2]}]}', "box alone"),
+        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
+         ' "annotations": [{"image_id": 1, "segmentation": {"size": [9, 4], "counts": [99999999999]}}]}', "do not fill"),
+        ('{"images": [{"id": 1, "file_name": "x.png", "height": 9, "width": 4}],'
+         ' "annotations": [{"image_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3]]}]}', "not that of a view"),
+    ],
+    ids=lambda value: value[:24],
+)  # fmt: skip
+def test_hostile_json_is_one_sentence(cli, place, text, why, tmp_path):
+    (tmp_path / "anterior.json").write_text(text)
+    run = cli("import", tmp_path / "anterior.json", "--scan", "scans", "-o", tmp_path / "o", "--reader", "x", cwd=place)
+    assert run.returncode == 2
+    assert why in run.stderr
+    assert "Traceback" not in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "o").exists()
