@@ -78,7 +78,7 @@ def read_source(path: Path) -> LabelSource:
     reader = next((name[len(_READER_FOLDER) :] for name in path.parts if name.startswith(_READER_FOLDER)), None) or None
     if path.suffix.lower() == ".json":
         return LabelSource(path, "coco" if is_coco(load_json(path)) else "labelme", None, reader)
-    from bonescan.dicom.objects.read_objects import read_curves
+    from bonescan.sandbox import read_curves
 
     curves = read_curves(path)
     return LabelSource(path, curves.kind, curves, curves.reader or reader)
@@ -138,7 +138,7 @@ def _from_curve(curve: Curve, study: Study, places: Mapping[tuple[str, int], Vie
     if view is None:
         raise InputError(f"{named} is drawn on frame {curve.frame} of an image that is no view of the scan {study.key}")
     if curve.mask is not None:
-        mask = _fits(curve.mask, study)
+        mask = _framed(curve, curve.mask, study)
     else:
         assert curve.contour is not None
         mask = mask_of(curve.contour, study.shape)
@@ -147,13 +147,26 @@ def _from_curve(curve: Curve, study: Study, places: Mapping[tuple[str, int], Vie
     return DrawnLesion(view, mask, curve.probability, curve.region)
 
 
+def _framed(curve: Curve, mask: Mask, study: Study) -> Mask:
+    """The mask in its whole frame."""
+    _check_shape(curve.shape, study)
+    framed = np.zeros(study.shape, dtype=np.bool_)
+    (row, col), (rows, cols) = curve.origin, mask.shape
+    framed[row : row + rows, col : col + cols] = mask
+    return framed
+
+
 def _fits(mask: Mask, study: Study) -> Mask:
-    if mask.shape != study.shape:
+    _check_shape(mask.shape, study)
+    return mask
+
+
+def _check_shape(shape: tuple[int, ...], study: Study) -> None:
+    if shape != study.shape:
         raise LabelError(
-            f"a mask of {mask.shape[0]} x {mask.shape[1]} pixels does not fit the scan {study.key} of "
+            f"a mask of {shape[0]} x {shape[1]} pixels does not fit the scan {study.key} of "
             f"{study.shape[0]} x {study.shape[1]}: draw on the frame as acquired"
         )
-    return mask
 
 
 def _from_labelme(path: Path, study: Study) -> list[DrawnLesion]:

@@ -105,6 +105,6 @@ class Export(Command):
         if files.kind != "dicom":
             return None
         from bonescan.dicom.header import Made, Origin
-        from bonescan.dicom.read_header import read_header
+        from bonescan.sandbox import read_header
 
         return Origin(read_header(files.paths), Made(datetime.datetime.now(), self.identify))

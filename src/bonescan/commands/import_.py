@@ -125,7 +125,7 @@ class _Work:
         """The header of a scan; None where it has none, which says why when it is read."""
         if files.kind != "dicom":
             return None
-        from bonescan.dicom.read_header import read_header
+        from bonescan.sandbox import read_header
 
         try:
             return read_header(files.paths)

@@ -183,7 +183,7 @@ class _Work:
         asked = self.command.identify or any(FORMATS[name].needs_dicom or name == "pdf" for name in self.command.format)
         if files.kind != "dicom" or not asked:
             return None
-        from bonescan.dicom.read_header import read_header
+        from bonescan.sandbox import read_header
 
         return Origin(read_header(files.paths), Made(datetime.datetime.now(), self.command.identify))
 

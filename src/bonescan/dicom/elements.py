@@ -25,7 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from bonescan.errors import BonescanError, InputError
 
-MAX_FILE_BYTES = 128 * 2**20
+MAX_FILE_BYTES = 48 * 2**20
 """A two-frame scan of 1024 x 256 has 1 MB; private groups may add some."""
 
 _PREAMBLE = 128

@@ -1,28 +1,31 @@
 """Pixel data of a DICOM file as stored values, with every size checked before memory is taken.
 
-Native pixel data are read here. Compressed ones are decoded in a child process with limits on time and
-memory, because the codecs are C libraries that a damaged stream can crash, and that allocate by its say-so.
+The codecs of compressed pixels are C libraries that a damaged stream can crash, and that allocate by its say-so: one
+more reason why strangers' files are read in a limited child process.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import (
+    JPEG2000LosslessDecoder,
+    JPEGLosslessSV1Decoder,
+    JPEGLSLosslessDecoder,
+    RLELosslessDecoder,
+)
 
 from bonescan.dicom.elements import byte_order, integer, numbers, transfer_syntax, value
 from bonescan.errors import InputError
 
 MAX_FRAMES = 512
-MAX_PIXEL_BYTES = 128 * 2**20
-DECODE_SECONDS = 20.0
+MAX_PIXEL_BYTES = 32 * 2**20
+"""Two frames of 4096 x 1024 pixels of 32 bits. What reads them has the file, its pixels and their floats in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,12 @@ class Layout:
     def expected_bytes(self) -> int:
         """Bytes of all frames, native."""
         return self.frames * self.rows * self.cols * self.bits // 8
+
+
+def load_codecs() -> None:
+    """Load the libraries that decode compressed pixels, which are else loaded on use."""
+    for decoder in (RLELosslessDecoder, JPEG2000LosslessDecoder, JPEGLSLosslessDecoder, JPEGLosslessSV1Decoder):
+        _ = decoder.is_available
 
 
 def layout_of(dataset: Dataset) -> Layout:
@@ -72,7 +81,7 @@ def stored_frames(dataset: Dataset, content: bytes, wanted: Sequence[int]) -> li
     """
     layout = layout_of(dataset)
     compressed = transfer_syntax(dataset).is_encapsulated
-    frames = _decoded(content, layout) if compressed else _native(dataset, layout)
+    frames = _decoded(dataset, layout) if compressed else _native(dataset, layout)
     return [_rescaled(dataset, _sign_extended(frames[index], layout)) for index in wanted]
 
 
@@ -102,28 +111,18 @@ def _native(dataset: Dataset, layout: Layout) -> NDArray[Any]:
     return pixels.reshape(layout.frames, layout.rows, layout.cols)
 
 
-def _decoded(content: bytes, layout: Layout) -> NDArray[Any]:
-    """Decode in a child process; what comes back is measured against the description."""
-    script = Path(__file__).with_name("decode_child.py")
+def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
+    """Decode compressed pixels; what comes back is measured against the description."""
     try:
-        # -P keeps this package's folder off the child's path, where its module names could shadow others.
-        child = subprocess.run(
-            [sys.executable, "-P", str(script), str(layout.expected_bytes)],
-            input=content,
-            capture_output=True,
-            timeout=DECODE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(
-            f"the compressed pixel data were not decoded within {DECODE_SECONDS:.0f} s; export the file uncompressed"
-        ) from None
-    if child.returncode != 0 or len(child.stdout) != layout.expected_bytes:
+        pixels = dataset.pixel_array
+    except Exception:
         raise InputError(
             "the compressed pixel data cannot be decoded (damaged, or a compression without a plug-in here); "
             "export the file uncompressed"
-        )
-    return np.frombuffer(child.stdout, dtype=_dtype(layout, "<")).reshape(layout.frames, layout.rows, layout.cols)
+        ) from None
+    if pixels.nbytes != layout.expected_bytes:
+        raise InputError("the compressed pixel data do not have the size that the file states; export it uncompressed")
+    return np.asarray(pixels).reshape(layout.frames, layout.rows, layout.cols)
 
 
 def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:

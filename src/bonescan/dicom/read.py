@@ -1,6 +1,7 @@
 """Read whole-body bone scans from DICOM: NM Image Storage with two frames, or one view a file.
 
-Follows PS3.3 A.5 (NM Image IOD). Nothing of the patient's identity leaves the header.
+Follows PS3.3 A.5 (NM Image IOD). Nothing of the patient's identity leaves the header. What is here parses where it is
+called: strangers' files are read through `bonescan.sandbox`, which runs it in a limited child process.
 """
 
 from __future__ import annotations
@@ -18,24 +19,12 @@ from pydicom.dataset import Dataset
 from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
 from bonescan.dicom.elements import guarded, load, numbers, parse, text
 from bonescan.dicom.options import ReadOptions
+from bonescan.dicom.outline import Outline
 from bonescan.dicom.pixels import Layout, layout_of, stored_frames
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
 from bonescan.plausibility import checked_counts, checked_spacing
 from bonescan.study import FloatImage, Scan, SourceFrame, Spacing, Study, View
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What finding studies in a folder needs to know of a file, without its pixels.
-
-    study_uid, series_uid: for grouping alone, never shown. frames: how many. refusal: why it is no whole-body scan.
-    """
-
-    study_uid: str
-    series_uid: str
-    frames: int
-    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)

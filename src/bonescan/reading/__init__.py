@@ -60,10 +60,10 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
 def _read(files: StudyFiles, options: ReadOptions | None) -> Study:
     # Imported on use: a PNG needs no pydicom, and DICOM no Pillow.
     if files.kind == "dicom":
-        from bonescan.dicom.read import read_dicom
+        from bonescan.sandbox import read_dicom
 
         return read_dicom(files.paths, files.key, options or ReadOptions())
-    from bonescan.reading.rasters import read_npz, read_png
+    from bonescan.sandbox import read_npz, read_png
 
     study = read_npz(files.paths[0], files.key) if files.kind == "npz" else read_png(files.paths, files.key)
     if options is None or (options.views is None and options.frames is None):

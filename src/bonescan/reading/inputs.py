@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from bonescan.study import View
 
 if TYPE_CHECKING:
-    from bonescan.dicom.read import Outline
+    from bonescan.dicom.outline import Outline
 
 Kind = Literal["dicom", "png", "npz", "none"]
 
@@ -254,7 +254,7 @@ def _grouped(paths: Sequence[Path], *, in_folder: bool = False) -> list[tuple[Pa
     """
     if not paths:
         return []
-    from bonescan.dicom.read import outline
+    from bonescan.sandbox import outline
 
     outlines = {path: outline(path) for path in paths}
     by_study: dict[str, list[Path]] = {}

@@ -14,7 +14,8 @@ from bonescan.study import Mask, Region
 class Curve:
     """One outlined lesion on one frame of one instance: a closed contour from an SR, or a mask from a SEG.
 
-    frame: its number in the instance, from 1. contour: (n, 2) of (row, col), closed. mask: boolean, of the whole frame.
+    frame: its number in the instance, from 1. contour: (n, 2) of (row, col), closed.
+    mask, origin, shape: boolean bounding box, the (row, col) of its first pixel, and (rows, cols) of the whole frame.
     tracking_id, tracking_uid: "" where none is stated. probability, region: None where none is stated.
     """
 
@@ -22,6 +23,8 @@ class Curve:
     frame: int
     contour: NDArray[np.float64] | None
     mask: Mask | None
+    origin: tuple[int, int] = (0, 0)
+    shape: tuple[int, int] = (0, 0)
     tracking_id: str = ""
     tracking_uid: str = ""
     probability: float | None = None

@@ -27,10 +27,10 @@ _REPORTS = ("1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33", "1
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _DEEPEST = 12
 """Containers in containers: TID 1500 has four."""
-_MOST_CURVES = 5000
+_MOST_CURVES = 1000
 _MOST_POINTS = 100_000
-_MOST_PIXEL_BYTES = 256 * 2**20
-"""Of all frames unpacked, one byte a pixel."""
+_MOST_PIXELS = 2**30
+"""Of all frames, one bit each."""
 _CIRCLE_VERTICES = 128
 _LARGEST_COORDINATE = 65536.0
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -207,7 +207,7 @@ def _segmentation(dataset: Dataset) -> Curves:
         raise InputError("the segmentation is compressed; save it uncompressed")
     segments = {integer(item, "SegmentNumber"): item for item in items(dataset, "SegmentSequence")}
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")
-    frames = _masks(dataset, len(groups))
+    shape, stored = _stored_bits(dataset, len(groups))
     algorithms = {text(segment, "SegmentAlgorithmType") for segment in segments.values()}
     drawn = _name(text(dataset, "ContentCreatorName"))
     return Curves(
@@ -220,23 +220,32 @@ def _segmentation(dataset: Dataset) -> Curves:
             for instance in items(series, "ReferencedInstanceSequence")
         ),
         reader=drawn if algorithms != {"AUTOMATIC"} else None,
-        curves=tuple(_segment_curve(group, mask, segments) for group, mask in zip(groups, frames, strict=True)),
+        curves=tuple(
+            _segment_curve(group, _frame_mask(stored, shape, place), segments) for place, group in enumerate(groups)
+        ),
     )
 
 
-def _masks(dataset: Dataset, groups: int) -> NDArray[np.bool_]:
-    """Unpack the frames, after their sizes were checked against the bytes that there are."""
+def _stored_bits(dataset: Dataset, groups: int) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    """Return the frames' shape and the packed bits of all, after their sizes were checked against each other."""
     rows, cols, count = (integer(dataset, keyword) or 0 for keyword in ("Rows", "Columns", "NumberOfFrames"))
     pixels = rows * cols * count
-    if not (0 < rows <= 65535 and 0 < cols <= 65535 and 0 < count <= _MOST_CURVES) or pixels > _MOST_PIXEL_BYTES:
+    if not (0 < rows <= 65535 and 0 < cols <= 65535 and 0 < count <= _MOST_CURVES) or pixels > _MOST_PIXELS:
         raise InputError(f"the segmentation states {count} frames of {rows} x {cols} pixels, more than are read")
     if count != groups:
         raise InputError(f"the segmentation describes {groups} of its {count} frames, so it is damaged")
     stored: Any = dataset.get("PixelData")
     if not isinstance(stored, bytes) or not 0 <= len(stored) - (pixels + 7) // 8 <= 1:
         raise InputError("the segmentation's pixel data do not have the size that it states, so it is damaged")
-    bits = np.unpackbits(np.frombuffer(stored, dtype=np.uint8), bitorder="little", count=pixels)
-    return bits.reshape(count, rows, cols).astype(np.bool_)
+    return (rows, cols), np.frombuffer(stored, dtype=np.uint8)
+
+
+def _frame_mask(stored: NDArray[np.uint8], shape: tuple[int, int], place: int) -> NDArray[np.bool_]:
+    """Unpack one frame; frames follow one another without padding, so that one may begin within a byte."""
+    pixels = shape[0] * shape[1]
+    first, skipped = divmod(place * pixels, 8)
+    bits = np.unpackbits(stored[first : first + (skipped + pixels + 7) // 8], bitorder="little")
+    return bits[skipped : skipped + pixels].reshape(shape).astype(np.bool_)
 
 
 def _segment_curve(group: Dataset, mask: NDArray[np.bool_], segments: dict[int | None, Dataset]) -> Curve:
@@ -253,11 +262,17 @@ def _segment_curve(group: Dataset, mask: NDArray[np.bool_], segments: dict[int |
         raise InputError(f"a frame of the segmentation is of {len(frames)} frames of its source at once")
     segment = segments[numbers_of[0]]
     site = next(iter(items(segment, "AnatomicRegionSequence")), None)
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        raise InputError("a segment holds no pixel; remove it, or draw it")
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
     return Curve(
         _uid(sources[0], "ReferencedSOPInstanceUID"),
         frames[0] if frames else 1,
         contour=None,
-        mask=mask,
+        mask=mask[window].copy(),
+        origin=(window[0].start, window[1].start),
+        shape=(mask.shape[0], mask.shape[1]),
         tracking_id=text(segment, "TrackingID") or text(segment, "SegmentLabel"),
         tracking_uid=text(segment, "TrackingUID"),
         region=None if site is None else _SITES.get(text(site, "CodeValue")),

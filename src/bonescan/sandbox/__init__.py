@@ -1,0 +1,61 @@
+"""Strangers' files are parsed in a child process with limits on memory and time; what comes back is checked values.
+
+The functions here have the names and the errors of those that they run in the child. Whoever reads a scan, a header or
+curves from outside calls these. A new task is a function in `tasks.py` that takes plain arguments and returns plain
+values and arrays, its entry in `TASKS`, and a function here that checks what comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bonescan.sandbox import wire
+from bonescan.sandbox.parent import ask
+
+if TYPE_CHECKING:
+    from bonescan.dicom.header import SourceHeader
+    from bonescan.dicom.objects.curves import Curves
+    from bonescan.dicom.options import ReadOptions
+    from bonescan.dicom.outline import Outline
+    from bonescan.study import Study
+
+__all__ = ["ask", "outline", "read_curves", "read_dicom", "read_header", "read_npz", "read_png"]
+
+
+def outline(path: Path) -> Outline:
+    """Run `bonescan.dicom.read.outline`; a file that breaks the child's limits has a refusal."""
+    from bonescan.dicom.outline import Outline
+    from bonescan.errors import InputError
+
+    try:
+        return wire.outline(ask("outline", [path]))
+    except InputError as refusal:
+        return Outline("", "", 0, str(refusal))
+
+
+def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:
+    """Run `bonescan.dicom.read.read_dicom`. Raises InputError or ViewError."""
+    return wire.study(ask("study", paths, key=key, options=asdict(options)))
+
+
+def read_header(paths: Sequence[Path]) -> SourceHeader:
+    """Run `bonescan.dicom.read_header.read_header`. Raises InputError."""
+    return wire.header(ask("header", paths))
+
+
+def read_curves(path: Path) -> Curves:
+    """Run `bonescan.dicom.objects.read_objects.read_curves`. Raises InputError."""
+    return wire.curves(ask("curves", [path]))
+
+
+def read_png(paths: Sequence[Path], key: str) -> Study:
+    """Run `bonescan.reading.rasters.read_png`. Raises InputError."""
+    return wire.study(ask("png", paths, key=key))
+
+
+def read_npz(path: Path, key: str) -> Study:
+    """Run `bonescan.reading.rasters.read_npz`. Raises InputError."""
+    return wire.study(ask("npz", [path], key=key))

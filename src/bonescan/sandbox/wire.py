@@ -1,0 +1,181 @@
+"""From what the child sent to values: every type, length and shape is checked, as if a stranger had sent it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from bonescan.errors import InputError
+from bonescan.sandbox.frames import Message
+from bonescan.study import Region, Scan, SourceFrame, Spacing, Study, View
+
+if TYPE_CHECKING:
+    from bonescan.dicom.header import SourceHeader
+    from bonescan.dicom.objects.curves import Curve, Curves
+    from bonescan.dicom.outline import Outline
+
+_MOST_LETTERS = 4096
+_MOST_ITEMS = 10_000
+_MOST_SIDE = 65535
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+
+
+def _checked(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """Turn every surprise in an answer into one error."""
+
+    @functools.wraps(make)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        try:
+            return make(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
+            raise InputError("the process that reads files gave no usable answer; the file is damaged") from None
+
+    return guarded
+
+
+def _text(value: Any, most: int = _MOST_LETTERS) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError("no text")
+    return value
+
+
+def _maybe(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError("no number in its range")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or len(values) > _MOST_ITEMS:
+        raise ValueError("no list")
+    return tuple(_text(value) for value in values)
+
+
+def _named(values: Any) -> dict[str, str]:
+    if not isinstance(values, dict) or len(values) > _MOST_ITEMS:
+        raise ValueError("no table")
+    return {_text(name): _text(value) for name, value in values.items()}
+
+
+@_checked
+def outline(message: Message) -> Outline:
+    """What grouping needs of a file."""
+    from bonescan.dicom.outline import Outline
+
+    said = message.document
+    return Outline(
+        _text(said["study_uid"]), _text(said["series_uid"]), _number(said["frames"], 0, 4096), _maybe(said["refusal"])
+    )
+
+
+@_checked
+def study(message: Message) -> Study:
+    """A study with its counts."""
+    said = message.document
+    views = [View(view) for view in _texts(said["views"])]
+    scans = {view: Scan(view, array) for view, array in zip(views, message.arrays, strict=True)}
+    if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in message.arrays):
+        raise ValueError("no counts")
+    stated = said["spacing"]
+    return Study(
+        key=_text(said["key"]),
+        scans=scans,
+        spacing=None if stated is None else _spacing(stated),
+        spacing_note=_maybe(said["spacing_note"]),
+        view_source=_text(said["view_source"]),
+        acquired=_maybe(said["acquired"]),
+        sources=_texts(said["sources"]),
+        warnings=_texts(said["warnings"]),
+        frames={View(view): _frame(frame) for view, frame in said["frames"].items()},
+    )
+
+
+def _spacing(stated: Any) -> Spacing:
+    row, col = (float(value) for value in stated)
+    if not (0.0 < row < 1e3 and 0.0 < col < 1e3):
+        raise ValueError("no spacing")
+    return Spacing(row, col)
+
+
+def _frame(stated: Any) -> SourceFrame:
+    file, frame = stated
+    return SourceFrame(_number(file, 0, 1), _number(frame, 1, 4096))
+
+
+@_checked
+def header(message: Message) -> SourceHeader:
+    """The header that objects repeat."""
+    from bonescan.dicom.header import Code, SourceHeader, SourceInstance
+
+    said = message.document
+    return SourceHeader(
+        patient=_named(said["patient"]),
+        study=_named(said["study"]),
+        instances=tuple(
+            SourceInstance(
+                _text(one["sop_class_uid"]),
+                _text(one["sop_instance_uid"]),
+                _text(one["series_instance_uid"]),
+                _number(one["frames"], 1, 4096),
+                _number(one["rows"], 1, _MOST_SIDE),
+                _number(one["cols"], 1, _MOST_SIDE),
+            )
+            for one in said["instances"]
+        ),
+        deidentification=tuple(
+            Code(_text(one["value"]), _text(one["scheme"]), _text(one["meaning"])) for one in said["deidentification"]
+        ),
+    )
+
+
+@_checked
+def curves(message: Message) -> Curves:
+    """The curves of an SR or SEG."""
+    from bonescan.dicom.objects.curves import Curves
+
+    said = message.document
+    drawn = zip(said["curves"], message.arrays, strict=True)
+    return Curves(
+        kind=_text(said["kind"]),
+        study_uid=_text(said["study_uid"]),
+        sop_instance_uid=_text(said["sop_instance_uid"]),
+        sources=_texts(said["sources"]),
+        reader=_maybe(said["reader"]),
+        curves=tuple(_curve(one, array) for one, array in drawn),
+    )
+
+
+def _curve(said: Mapping[str, Any], array: Any) -> Curve:
+    from bonescan.dicom.objects.curves import Curve
+
+    is_mask = said["drawn"] == "mask"
+    if array.ndim != 2 or array.dtype != (np.bool_ if is_mask else np.float64):
+        raise ValueError("no curve")
+    row, col = (_number(place, 0, _MOST_SIDE) for place in said["origin"])
+    rows, cols = (_number(side, 0, _MOST_SIDE) for side in said["shape"])
+    if is_mask and (row + array.shape[0] > rows or col + array.shape[1] > cols):
+        raise ValueError("the mask leaves its frame")
+    probability = said["probability"]
+    if probability is not None and not 0.0 <= float(probability) <= 1.0:
+        raise ValueError("no probability")
+    return Curve(
+        _text(said["sop_instance_uid"]),
+        _number(said["frame"], 1, 4096),
+        contour=None if is_mask else array,
+        mask=array if is_mask else None,
+        origin=(row, col),
+        shape=(rows, cols),
+        tracking_id=_text(said["tracking_id"]),
+        tracking_uid=_text(said["tracking_uid"]),
+        probability=probability,
+        region=None if said["region"] is None else Region(said["region"]),
+    )
