@@ -3,12 +3,13 @@
     python benchmarks/fuzz_dicom.py --count 5000 --seed 1 --json results/fuzz_dicom.json
 
 A file of each header style (full frames of 1024 x 256), and the real view that pydicom ships, are damaged by
-seeded mutations and read in this process, under a watchdog. Each reading ends as one of
+seeded mutations and read as `bonescan segment` reads, in a limited child process, under a watchdog. Each reading ends as one of
 
 - right: accepted, and the result is right. What it holds is valid (whole-body frames of finite counts of at
   least 0, views that are known, a spacing that is plausible or none), and counts, views and spacing are those
   of the undamaged file wherever the mutation did not touch the elements they come from;
-- refused: InputError, whose message is one sentence that holds no name or id of the header;
+- refused: InputError, whose message is one sentence that holds no name or id of the header; stopped: so, because
+  the child broke a limit of memory or time, or died;
 - wrong: accepted, and not right;
 - crash: any other exception; hang: longer than the watchdog's 5 seconds.
 
@@ -42,6 +43,7 @@ from pydicom.tag import Tag
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import InputError
 from bonescan.reading import ReadOptions, read_study
+from bonescan.sandbox.parent import end as end_child
 from bonescan.study import Scan, Spacing, Study, View
 
 WATCHDOG_SECONDS = 5.0
@@ -333,7 +335,9 @@ def read_one(original: Original, mutant: Mutant, folder: Path) -> tuple[str, str
     except InputError as error:
         said = str(error)
         leaks = "\n" in said or len(said) > 400 or any(name in said for name in ("PHANTOM", "Compressed", "2.25."))
-        return ("wrong", f"the message: {said}") if leaks else ("refused", None)
+        if leaks:
+            return "wrong", f"the message: {said}"
+        return ("stopped" if "asks for more memory or time" in said else "refused"), None
     except HangError:
         return "hang", "hang"
     except Exception as error:
@@ -360,18 +364,19 @@ def fuzz(count: int, seed: int) -> tuple[Tally, dict[str, Any]]:
             tally.slowest_s = max(tally.slowest_s, time.perf_counter() - started)
             example = f"file {number} ({original.name}, {mutation}): {outcome}, {what}" if what else None
             tally.add(outcome, original.name, mutation, example)
+    end_child()
     usage = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return tally, {
         "count": count,
         "seed": seed,
         "pydicom": pydicom.__version__,
-        "outcomes": {key: tally.outcomes[key] for key in ("right", "refused", "wrong", "crash", "hang")},
+        "outcomes": {key: tally.outcomes[key] for key in ("right", "refused", "stopped", "wrong", "crash", "hang")},
         "by_mutation": {key: dict(sorted(one.items())) for key, one in tally.by_mutation.items()},
         "by_file": {key: dict(sorted(one.items())) for key, one in tally.by_file.items()},
         "slowest_s": round(tally.slowest_s, 2),
         "seconds": round(time.perf_counter() - begun, 1),
         "peak_memory_mb": round(usage[0]),
-        "peak_memory_of_decoder_mb": round(usage[1]),
+        "peak_memory_of_child_mb": round(usage[1]),
         "not_as_it_should_be": tally.examples[:50],
     }
 
@@ -391,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(text + "\n", encoding="utf-8")
     bad = tally.outcomes["wrong"] + tally.outcomes["crash"] + tally.outcomes["hang"]
-    too_much = report["peak_memory_mb"] + report["peak_memory_of_decoder_mb"] > MOST_MEMORY_MB
+    too_much = report["peak_memory_mb"] + report["peak_memory_of_child_mb"] > MOST_MEMORY_MB
     return 1 if bad or too_much else 0
 
 

@@ -75,8 +75,8 @@ def readme_figures() -> str:
         ("one study, whole process", f"{speed['cold_s']['median']:.2f} s", "2 s", "speed"),
         ("each further study of a call", f"{speed['further_s']['median']:.2f} s", "0.4 s", "speed"),
         (
-            f"{fuzz['count']} damaged DICOM files: right, refused, wrong, crash, hang",
-            ", ".join(str(outcomes[name]) for name in ("right", "refused", "wrong", "crash", "hang")),
+            f"{fuzz['count']} damaged DICOM files: right, refused, stopped, wrong, crash, hang",
+            ", ".join(str(outcomes[name]) for name in ("right", "refused", "stopped", "wrong", "crash", "hang")),
             "0 of the last three", "fuzz_dicom",
         ),
         ("simulated patients a second", f"{phantom['patients_per_s']:.1f}", "5", "phantom_speed"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bonescan.dicom.read import read_dicom
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import BonescanError, InputError
 from bonescan.plausibility import body_rows, checked_counts, checked_spacing
@@ -193,7 +194,7 @@ class TestReadStudies:
 
         monkeypatch.setattr("bonescan.dicom.read.tell_views", explode)
         with pytest.raises(InputError, match=r"damaged and cannot be read \(KeyError\)") as refusal:
-            read_study(path)
+            read_dicom([path], "a", ReadOptions())  # in this process, where it was made to break
         assert refusal.value.__cause__ is None
         assert "DOE" not in str(refusal.value)
 

@@ -122,7 +122,9 @@ def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
         ) from None
     if pixels.nbytes != layout.expected_bytes:
         raise InputError("the compressed pixel data do not have the size that the file states; export it uncompressed")
-    return np.asarray(pixels).reshape(layout.frames, layout.rows, layout.cols)
+    # The stored bits, without their sign: what is above them is checked next, as in native pixels.
+    bits = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
+    return np.frombuffer(bits, dtype=_dtype(layout, "<")).reshape(layout.frames, layout.rows, layout.cols)
 
 
 def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
