@@ -101,7 +101,7 @@ def test_the_page_on_inputs_states_the_limits_that_hold():
 
     page = (ROOT / "docs" / "reference" / "inputs.md").read_text()
     assert f"at least {accept._LEAST_ROWS} rows and {accept._LEAST_COLS} columns" in page
-    assert f"at most {accept._MOST_PIXELS_A_SIDE} rows" in page
+    assert f"at most {accept._MOST_PIXELS_A_SIDE} rows and {accept._MOST_PIXELS:,} pixels" in page
     assert f"{accept._LEAST_ELONGATION} times as high as wide" in page
     assert rasters._LEVELS_ABOVE == 4
     assert "up to four above" in page

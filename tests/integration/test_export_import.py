@@ -199,7 +199,7 @@ def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others
         ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
          ' "annotations": [{"image_id": 1, "segmentation": [], "bbox": [1, 1, 2, 2]}]}', "box alone"),
         ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
-         ' "annotations": [{"image_id": 1, "segmentation": {"size": [9, 4], "counts": [99999999999]}}]}', "do not fill"),
+         ' "annotations": [{"image_id": 1, "segmentation": {"size": [9, 4], "counts": [9999999999]}}]}', "do not fill"),
         ('{"images": [{"id": 1, "file_name": "x.png", "height": 9, "width": 4}],'
          ' "annotations": [{"image_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3]]}]}', "not that of a view"),
     ],

@@ -29,6 +29,8 @@ _COLOURS = frozenset(
 
 _LEAST_ROWS, _LEAST_COLS, _MOST_PIXELS_A_SIDE = 256, 64, 4096
 _LEAST_ELONGATION = 1.5
+_MOST_PIXELS = 2**21
+"""Twice those of 2048 x 512: what reads a frame takes some tens of bytes a pixel, and has a limit."""
 
 _BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|MEDRON|OXIDRON|ETIDRON|PHOSPHON|PHOSPHAT|BONE", re.IGNORECASE)
 _OTHER_TRACERS = re.compile(
@@ -69,7 +71,13 @@ def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
     """Raise InputError where the matrix is not whole body, or where a derived copy has 8 bits."""
     rows, cols = layout.rows, layout.cols
     tall = rows >= _LEAST_ELONGATION * cols
-    if not (tall and rows >= _LEAST_ROWS and cols >= _LEAST_COLS and rows <= _MOST_PIXELS_A_SIDE):
+    if not (
+        tall
+        and rows >= _LEAST_ROWS
+        and cols >= _LEAST_COLS
+        and rows <= _MOST_PIXELS_A_SIDE
+        and rows * cols <= _MOST_PIXELS
+    ):
         raise InputError(
             f"the matrix of {rows} x {cols} pixels is not that of a whole-body scan; "
             "give a planar whole-body scan, as 1024 x 256"

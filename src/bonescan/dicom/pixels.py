@@ -129,6 +129,8 @@ def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
 
 def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Return the values that the lowest `stored` bits hold; the bits above must be empty or repeat the sign."""
+    if layout.stored == layout.bits:
+        return raw.view(f"{raw.dtype.byteorder}i{raw.dtype.itemsize}") if layout.signed else raw
     unsigned = raw.astype(np.int64)
     low = unsigned & ((1 << layout.stored) - 1)
     above = unsigned >> layout.stored

@@ -1,0 +1,408 @@
+"""Strangers' files in a child with limits: bombs are refused quickly and small, and the parent goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from bonescan import sandbox
+from bonescan.dicom.options import ReadOptions
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.errors import InputError, OptionError, ViewError
+from bonescan.reading import read_study
+from bonescan.sandbox import frames, parent, wire
+from bonescan.study import Scan, Spacing, Study, View
+
+MOST_SECONDS, MOST_MB = 2.0, 300.0
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits are measured through /proc")
+
+
+@pytest.fixture
+def scan(tmp_path):
+    counts = np.random.default_rng(1).integers(0, 100, (512, 128))
+    study = Study("case", {view: Scan(view, counts) for view in View}, Spacing(2.0, 2.5))
+    (path,) = write_nm(study, tmp_path / "scan.dcm", Header(HeaderStyle.STANDARD))
+    return path
+
+
+def peak_mb(pid):
+    """The most memory that a process ever had, in megabytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Watch:
+    """Watches the child's memory while it reads, also where it is killed for it."""
+
+    def __init__(self):
+        parent.end()
+        with pytest.raises(InputError):
+            sandbox.read_dicom([Path("/nothing")], "x", ReadOptions())  # the child is up
+        self.pid, self.peak, self.over = parent._child.process.pid, 0.0, threading.Event()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.look)
+        self.thread.start()
+        self.begun = time.perf_counter()
+        return self
+
+    def look(self):
+        while not self.over.is_set():
+            with contextlib.suppress(OSError, StopIteration):
+                self.peak = max(self.peak, peak_mb(self.pid))
+            time.sleep(0.005)
+
+    def __exit__(self, *_):
+        self.seconds = time.perf_counter() - self.begun
+        self.over.set()
+        self.thread.join()
+
+
+def changed(scan, **elements):
+    dataset = pydicom.dcmread(scan)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(scan)
+    return scan
+
+
+def deflated(scan):
+    """A megabyte that inflates to a gigabyte."""
+    content = scan.read_bytes()
+    dataset = pydicom.dcmread(scan)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    head = io.BytesIO()
+    pydicom.filewriter.write_file_meta_info(head, dataset.file_meta)
+    squeeze = zlib.compressobj(9, wbits=-15)
+    packed = b"".join(squeeze.compress(bytes(2**20)) for _ in range(1024)) + squeeze.flush()
+    scan.write_bytes(content[:132] + head.getvalue() + packed)
+    return scan
+
+
+def nested(scan, levels=20_000):
+    """Sequences of undefined length, one within the other."""
+    item = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
+        "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
+    )
+    return with_element(scan, item * levels)
+
+
+def many_items(scan):
+    """A million detectors."""
+    dataset = pydicom.dcmread(scan)
+    del dataset.DetectorInformationSequence
+    dataset.save_as(scan)
+    body = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_000_000
+    return with_element(scan, struct.pack("<HH2sHI", 0x0054, 0x0022, b"SQ", 0, len(body)) + body)
+
+
+def many_values(scan):
+    """A vector of five million numbers."""
+    body = bytes(10_000_000)
+    return with_element(scan, struct.pack("<HH2sHI", 0x0009, 0x1001, b"OW", 0, len(body)) + body, DetectorVector=None)
+
+
+def lying_length(scan):
+    """An element that states four gigabytes."""
+    return with_element(scan, struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 0xFFFFFFF0))
+
+
+def with_element(scan, element, **elements):
+    changed(scan, **elements)
+    content = scan.read_bytes()
+    place = content.index(struct.pack("<HH2s", 0x0008, 0x0005, b"CS"))
+    scan.write_bytes(content[:place] + element + content[place:])
+    return scan
+
+
+def rle(scan):
+    """Run lengths that unpack to far more than the matrix."""
+    dataset = pydicom.dcmread(scan)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.RLELossless
+    segment = b"\x81\x00" * 1_000_000
+    header = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13)
+    dataset.PixelData = pydicom.encaps.encapsulate([header + segment + segment] * 2)
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(scan)
+    return scan
+
+
+def jpeg_2000(scan, side=30_000):
+    """A code stream that states 30,000 x 30,000 pixels."""
+    from openjpeg.utils import encode
+
+    stream = bytearray(encode(np.zeros((64, 64), dtype=np.uint16), photometric_interpretation=2))
+    place = stream.index(b"\xff\x51")
+    for offset in (6, 10, 22, 26):
+        stream[place + offset : place + offset + 4] = struct.pack(">I", side)
+    dataset = pydicom.dcmread(scan)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+    dataset.PixelData = pydicom.encaps.encapsulate([bytes(stream)] * 2)
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(scan)
+    return scan
+
+
+def zip_bomb(scan):
+    """An npz whose member is a gigabyte of zeros, and says that it is a frame."""
+    path = scan.with_name("scan.npz")
+    header = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<u2', 'fortran_order': False, 'shape': (1024, 256), }".ljust(117)
+        + b"\n"
+    )
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+        archive.open("anterior.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(header)
+        for _ in range(1024):
+            member.write(bytes(2**20))
+    return path
+
+
+def zip_of_zips(scan):
+    """Zips within a zip, many names and one body."""
+    path = scan.with_name("scan.npz")
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("anterior.npy", bytes(50 * 2**20))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(500):
+            archive.writestr(f"{number}.zip", inner.getvalue())
+        archive.writestr("anterior.npy", inner.getvalue())
+    return path
+
+
+def png(scan, *, rows=1024, cols=256, extra=b""):
+    """A PNG of 16 bits with a body of zeros and what else is wanted."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    path = scan.with_name("anterior.png")
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, 0, 0, 0, 0))
+        + extra
+        + (chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**30), 9)) if extra == b"" and rows == 1024 else b"")
+        + chunk(b"IDAT", zlib.compress(bytes(2**20)))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+BOMBS = {
+    "deflated": deflated,
+    "nested sequences": nested,
+    "a million items": many_items,
+    "lying length": lying_length,
+    "run lengths": rle,
+    "JPEG 2000": jpeg_2000,
+    "rows and columns": lambda scan: changed(scan, Rows=65535, Columns=32767),
+    "frames": lambda scan: changed(scan, NumberOfFrames=2_000_000_000),
+    "more frames than pixels": lambda scan: changed(scan, NumberOfFrames=500),
+    "vector": lambda scan: changed(scan, DetectorVector=[1] * 30_000),
+    "zip bomb": zip_bomb,
+    "zip of zips": zip_of_zips,
+    "PNG of 65,535 rows": lambda scan: png(scan, rows=65535, cols=65535),
+    "PNG text": png,
+}
+
+
+@LINUX
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_quickly_and_small(name, scan):
+    bomb = BOMBS[name](scan)
+    with Watch() as watch, pytest.raises(InputError) as refusal:
+        read_study(bomb)
+    assert "\n" not in str(refusal.value)
+    assert watch.seconds < MOST_SECONDS
+    assert watch.peak < MOST_MB
+    good = Study("case", {view: Scan(view, np.full((512, 128), 3.0)) for view in View}, Spacing(2.0, 2.0))
+    assert read_study(write_nm(good, scan.with_name("good.dcm"))[0]).shape == (512, 128)
+
+
+@LINUX
+def test_the_largest_scan_that_is_accepted_is_read_within_the_memory(scan):
+    counts = np.random.default_rng(1).integers(0, 100, (4096, 512)).astype(np.float32)
+    large = Study("case", {view: Scan(view, counts) for view in View}, Spacing(0.5, 0.5))
+    (path,) = write_nm(large, scan.with_name("large.dcm"))
+    with Watch() as watch:
+        read = sandbox.read_dicom([path], "x", ReadOptions())
+    assert watch.peak < MOST_MB
+    np.testing.assert_array_equal(read.counts(View.POSTERIOR), counts)
+
+
+def test_one_child_reads_many_files_and_errors_keep_their_class(scan):
+    parent.end()
+    read_study(scan)
+    child = parent._child.process.pid
+    changed(scan, Modality="CT")
+    with pytest.raises(InputError, match="not nuclear medicine"):
+        read_study(scan)
+    dataset = pydicom.dcmread(scan)
+    dataset.Modality = "NM"
+    for detector in dataset.DetectorInformationSequence:
+        del detector.ViewCodeSequence
+    dataset.save_as(scan)
+    with pytest.raises(ViewError, match="--views"):
+        read_study(scan)
+    assert parent._child.process.pid == child
+
+
+def test_a_killed_child_costs_one_file_and_the_next_is_read_by_another(scan):
+    read_study(scan)
+    first = parent._child.process
+    first.kill()
+    first.wait()
+    with pytest.raises(InputError, match="crashes the library"):
+        read_study(scan)
+    assert read_study(scan).shape == (512, 128)
+
+
+def test_what_takes_too_long_is_stopped(scan, monkeypatch):
+    parent.end()
+    read_study(scan)
+    monkeypatch.setattr(parent, "WALL_SECONDS", 0.3)
+    os.kill(parent._child.process.pid, signal.SIGSTOP)
+    begun = time.perf_counter()
+    with pytest.raises(InputError, match="memory or time"):
+        read_study(scan)
+    assert time.perf_counter() - begun < 5
+
+
+def test_the_child_ends_with_its_parent(scan):
+    code = (
+        "import sys, os; from pathlib import Path; from bonescan.reading import read_study; "
+        "read_study(Path(sys.argv[1])); from bonescan.sandbox import parent; "
+        "print(parent._child.process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(scan)], capture_output=True, text=True, check=False)
+    child = int(run.stdout)
+    for _ in range(100):
+        state = Path(f"/proc/{child}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the child lives on")
+
+
+def in_a_fork(scan, answers):
+    answers.put((read_study(scan).shape, parent._child.process.pid))
+
+
+def test_a_fork_has_a_child_of_its_own(scan):
+    read_study(scan)
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    answers = context.Queue()
+    with (
+        pytest.warns(DeprecationWarning)
+        if threading.active_count() > 1 and sys.version_info >= (3, 12)
+        else contextlib.nullcontext()
+    ):
+        process = context.Process(target=in_a_fork, args=(scan, answers))
+        process.start()
+    shape, pid = answers.get(timeout=30)
+    process.join(timeout=30)
+    assert (shape, process.exitcode) == ((512, 128), 0)
+    assert pid != parent._child.process.pid
+    assert read_study(scan).shape == (512, 128)
+
+
+def test_threads_share_the_child(scan):
+    read_study(scan)
+    shapes = []
+    threads = [threading.Thread(target=lambda: shapes.append(read_study(scan).shape)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shapes == [(512, 128)] * 8
+
+
+def test_a_folder_of_scans_cannot_bring_its_own_modules(scan, cli, tmp_path):
+    for name in ("pydicom", "numpy", "json", "bonescan"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('loaded from the folder of scans')\n")
+    parent.end()
+    code = "import sys; from bonescan.reading import read_study; print(read_study(sys.argv[1]).shape)"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(scan)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "(512, 128)", run.stderr
+
+
+def message(document, arrays=()):
+    stream = io.BytesIO()
+    frames.write_message(stream, frames.Message(document, arrays))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0\0",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\2[]",
+        b"\0\0\0\2{}",
+        struct.pack(">I", 60) + b'{"document": {}, "arrays": [{"dtype": "|O", "shape": [1]}]}'.ljust(60),
+        struct.pack(">I", 70) + b'{"document": {}, "arrays": [{"dtype": "<f4", "shape": [99999, 99999]}]}'[:70],
+        struct.pack(">I", 64) + b'{"document": {}, "arrays": [{"dtype": "<f4", "shape": [-1]}]}'.ljust(64),
+        struct.pack(">I", 63) + b'{"document": {}, "arrays": [{"dtype": "|b1", "shape": [1]}]}'.ljust(63) + b"\x07",
+    ],
+)
+def test_what_is_no_message_is_refused_before_memory_is_taken(content):
+    with pytest.raises(frames.ProtocolError):
+        frames.read_message(io.BytesIO(content))
+
+
+def test_a_message_comes_as_it_went():
+    arrays = (np.eye(3, dtype=np.float32), np.zeros((0, 2)), np.array([[True, False]]))
+    back = frames.read_message(io.BytesIO(message({"a": "ü\udcff"}, arrays)))
+    assert back.document == {"a": "ü\udcff"}
+    for one, other in zip(back.arrays, arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"views": ["anterior"]},
+        {"views": ["sideways", "anterior"]},
+        {"key": 3},
+        {"spacing": [0.0, 1.0]},
+        {"spacing": "wide"},
+        {"warnings": ["x" * 10_000]},
+        {"frames": {"anterior": [7, 1]}},
+        {"sources": {}},
+    ],
+)
+def test_a_childs_answer_is_not_trusted(scan, change):
+    answer = parent.ask("study", [scan], key="x", options={"views": None, "frames": None})
+    assert wire.study(answer).shape == (512, 128)
+    with pytest.raises(InputError, match="no usable answer"):
+        wire.study(frames.Message({**answer.document, **change}, answer.arrays))
+
+
+def test_a_child_cannot_raise_what_it_likes():
+    for document in ({"error": "SystemExit", "sentence": "x"}, {"error": "InputError", "sentence": 3}, {}):
+        with pytest.raises(InputError, match="memory or time"):
+            parent._done(frames.Message(document))
+    with pytest.raises(OptionError):
+        parent._done(frames.Message({"error": "OptionError", "sentence": "wrong"}))
