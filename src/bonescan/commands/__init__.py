@@ -5,6 +5,7 @@ from __future__ import annotations
 from bonescan.commands.base import Command
 from bonescan.commands.consensus import Consensus
 from bonescan.commands.dataset import Dataset
+from bonescan.commands.deidentify import Deidentify
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
 from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
@@ -20,6 +21,7 @@ COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
     "export": Export,
     "import": Import,
+    "deidentify": Deidentify,
     "simulate": Simulate,
     "dataset": Dataset,
     "train": Train,

@@ -73,16 +73,21 @@ def layout_of(dataset: Dataset) -> Layout:
     return layout
 
 
-def stored_frames(dataset: Dataset, content: bytes, wanted: Sequence[int]) -> list[NDArray[Any]]:
+def stored_frames(dataset: Dataset, wanted: Sequence[int]) -> list[NDArray[Any]]:
     """Return the wanted frames (indices from 0) as integers, or floats where a rescale slope is stated.
 
-    content: the bytes of the file that `dataset` was parsed from. Each frame has shape (rows, cols).
+    Each frame has shape (rows, cols).
     Raises InputError where the pixel data do not fit their description or cannot be decoded.
     """
     layout = layout_of(dataset)
-    compressed = transfer_syntax(dataset).is_encapsulated
-    frames = _decoded(dataset, layout) if compressed else _native(dataset, layout)
+    frames = raw_frames(dataset, layout)
     return [_rescaled(dataset, _sign_extended(frames[index], layout)) for index in wanted]
+
+
+def raw_frames(dataset: Dataset, layout: Layout) -> NDArray[Any]:
+    """Return all frames as they are stored, uncompressed: unsigned, (frames, rows, cols). Raises InputError."""
+    compressed = transfer_syntax(dataset).is_encapsulated
+    return _decoded(dataset, layout) if compressed else _native(dataset, layout)
 
 
 def _required(dataset: Dataset, keyword: str) -> int:

@@ -32,7 +32,6 @@ class _File:
     """One parsed and accepted file."""
 
     dataset: Dataset
-    content: bytes
     layout: Layout
 
 
@@ -79,9 +78,8 @@ def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:
 
 
 def _open(path: Path) -> _File:
-    content = load(path)
-    dataset = parse(content)
-    return _File(dataset, content, _accepted_layout(dataset))
+    dataset = parse(load(path))
+    return _File(dataset, _accepted_layout(dataset))
 
 
 def _accepted_layout(dataset: Dataset) -> Layout:
@@ -135,7 +133,7 @@ def _counts(files: Sequence[_File], frames: Sequence[Frame]) -> tuple[list[Float
     by_frame: dict[tuple[int, int], NDArray[Any]] = {}
     for file in files:
         wanted = [frame.index for frame in frames if frame.dataset is file.dataset]
-        arrays = stored_frames(file.dataset, file.content, wanted)
+        arrays = stored_frames(file.dataset, wanted)
         by_frame.update({(id(file.dataset), index): array for index, array in zip(wanted, arrays, strict=True)})
     stored = [by_frame[id(frame.dataset), frame.index] for frame in frames]
     if len({frame.shape for frame in stored}) != 1:

@@ -154,7 +154,6 @@ def _series_and_image(dataset: Dataset, study: Study, views: Sequence[View], hea
     dataset.SeriesNumber = 1
     dataset.SeriesDescription = "WHOLE BODY BONE"
     dataset.BodyPartExamined = "WHOLEBODY"
-    dataset.PatientPosition = "HFS"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
     dataset.ImageComments = COMMENT
     dataset.AcquisitionDate, dataset.AcquisitionTime = _acquired(study)
@@ -164,7 +163,7 @@ def _series_and_image(dataset: Dataset, study: Study, views: Sequence[View], hea
         None if header.style is HeaderStyle.SIEMENS else int(sum(study.counts(view).sum(dtype=float) for view in views))
     )
     dataset.WholeBodyTechnique = "1PS"
-    dataset.ScanVelocity = None
+    dataset.ScanVelocity, dataset.ScanLength = None, None
     dataset.ActualFrameDuration = 1_000_000
     dataset.PatientOrientationCodeSequence = [_code("102538003", "SCT", "recumbent")]
     dataset.PatientGantryRelationshipCodeSequence = [_code("102540001", "SCT", "headfirst")]
@@ -204,6 +203,7 @@ def _detector(view: View, header: Header) -> Dataset:
     detector.CollimatorType = "PARA"
     detector.FocalDistance = 0
     detector.ZoomFactor = [1, 1]
+    detector.ImageOrientationPatient, detector.ImagePositionPatient = None, None
     if header.style in (HeaderStyle.GE, HeaderStyle.SIEMENS):
         detector.StartAngle = _ANGLES[view]
     if header.style in _CODES:

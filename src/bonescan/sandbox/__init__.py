@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bonescan.dicom.outline import Outline
     from bonescan.study import Study
 
-__all__ = ["ask", "outline", "read_curves", "read_dicom", "read_header", "read_npz", "read_png"]
+__all__ = ["ask", "deidentified", "outline", "read_curves", "read_dicom", "read_header", "read_npz", "read_png"]
 
 
 def outline(path: Path) -> Outline:
@@ -49,6 +49,11 @@ def read_header(paths: Sequence[Path]) -> SourceHeader:
 def read_curves(path: Path) -> Curves:
     """Run `bonescan.dicom.objects.read_objects.read_curves`. Raises InputError."""
     return wire.curves(ask("curves", [path]))
+
+
+def deidentified(path: Path, key: bytes, *, accept_burned_in: bool) -> wire.NamelessScan:
+    """Run `bonescan.dicom.deidentify.deidentified`. Raises InputError."""
+    return wire.nameless(ask("deidentify", [path], key=key.hex(), accept_burned_in=accept_burned_in))
 
 
 def read_png(paths: Sequence[Path], key: str) -> Study:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 MAX_DOCUMENT_BYTES = 4 * 2**20
 MAX_ARRAY_BYTES = 160 * 2**20
 _LENGTH = struct.Struct(">I")
-_DTYPES = ("<f4", "<f8", "|b1")
+_DTYPES = ("<f4", "<f8", "|b1", "|u1")
 
 
 class ProtocolError(Exception):
@@ -23,7 +23,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """A JSON document, and arrays of float32, float64 or bool."""
+    """A JSON document, and arrays of float32, float64, bool or bytes."""
 
     document: dict[str, Any]
     arrays: tuple[NDArray[Any], ...] = ()

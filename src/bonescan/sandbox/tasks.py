@@ -8,6 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bonescan.dicom.deidentify import Deidentification, deidentified
+from bonescan.dicom.elements import load
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.options import ReadOptions
 from bonescan.dicom.pixels import load_codecs
@@ -99,6 +103,12 @@ def _npz(paths: Sequence[Path], key: str) -> Message:
     return _study_message(read_npz(paths[0], key))
 
 
+def _deidentify(paths: Sequence[Path], key: str, accept_burned_in: bool) -> Message:
+    done = deidentified(load(paths[0]), Deidentification(bytes.fromhex(key), accept_burned_in))
+    document = {"patient": done.patient, "study": done.study, "image": done.image, "remarks": list(done.remarks)}
+    return Message(document, (np.frombuffer(done.content, dtype=np.uint8),))
+
+
 TASKS: dict[str, Callable[..., Message]] = {
     "outline": _outline,
     "study": _study,
@@ -106,4 +116,5 @@ TASKS: dict[str, Callable[..., Message]] = {
     "curves": _curves,
     "png": _png,
     "npz": _npz,
+    "deidentify": _deidentify,
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from bonescan.dicom.outline import Outline
 
 _MOST_LETTERS = 4096
+_SAFE_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _MOST_ITEMS = 10_000
 _MOST_SIDE = 65535
 
@@ -135,6 +138,30 @@ def header(message: Message) -> SourceHeader:
             Code(_text(one["value"]), _text(one["scheme"]), _text(one["meaning"])) for one in said["deidentification"]
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NamelessScan:
+    """A de-identified file. patient, study, image: names of our own making, safe as file names."""
+
+    patient: str
+    study: str
+    image: str
+    content: bytes
+    remarks: tuple[str, ...]
+
+
+@_checked
+def nameless(message: Message) -> NamelessScan:
+    """A de-identified file and its names, which become folders."""
+    said = message.document
+    (content,) = message.arrays
+    if content.dtype != np.uint8 or content.ndim != 1:
+        raise ValueError("no file")
+    patient, study, image = (_text(said[name], 64) for name in ("patient", "study", "image"))
+    if not all(_SAFE_NAME.fullmatch(name) for name in (patient, study, image)):
+        raise ValueError("no file name")
+    return NamelessScan(patient, study, image, content.tobytes(), _texts(said["remarks"]))
 
 
 @_checked

@@ -1,0 +1,132 @@
+"""`bonescan deidentify`: scans without whom they are of."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_json, add_out, path
+from bonescan.commands.console import Console
+from bonescan.errors import InputError, OptionError, OutputError
+
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentify(Command):
+    """Write scans without the patient's identity, as PS3.15's basic profile asks for."""
+
+    inputs: tuple[Path, ...]
+    out: Path
+    key_file: Path | None
+    accept_burned_in: bool
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "inputs", type=path, nargs="+", metavar="INPUT", help="DICOM files, or folders that hold some"
+        )
+        add_out(parser, "the folder to write into: one folder a patient, in it one a study")
+        parser.add_argument(
+            "--key-file",
+            type=path,
+            metavar="FILE",
+            help="the secret that pseudonyms follow from, made if it does not exist: the same patient then always gets "
+            "the same one (default: a new secret that is thrown away)",
+        )
+        parser.add_argument(
+            "--accept-burned-in",
+            action="store_true",
+            help="also take images that say they hold text: look at them first",
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Write every scan that can be de-identified; the others are named."""
+        files = _dicom_files(self.inputs)
+        if not files:
+            raise InputError("the inputs hold no DICOM file: give files, or a folder that holds some")
+        key = secrets.token_bytes(_KEY_BYTES) if self.key_file is None else _key(self.key_file)
+        done: list[dict[str, Any]] = []
+        failures: list[dict[str, Any]] = []
+        with console.progress("files") as progress:
+            for number, file in enumerate(files, start=1):
+                try:
+                    done.append(self._one(file, key))
+                except Exception as error:
+                    failures.append({"file": str(file), "error": console.explain(error)})
+                    if not self.json:
+                        console.error(f"{file}: {failures[-1]['error']}")
+                else:
+                    for remark in done[-1]["remarks"] if not self.json else ():
+                        console.note(f"warning: {done[-1]['written']}: {remark}")
+                progress(number, len(files))
+        if self.json:
+            console.out_json({"research_use_only": True, "files": done, "failures": failures})
+        else:
+            patients = {one["patient"] for one in done}
+            console.out(f"{len(done)} file(s) of {len(patients)} patient(s) written to {self.out}")
+        return DONE if not failures else SOME_FAILED if done else NOTHING_DONE
+
+    def _one(self, file: Path, key: bytes) -> dict[str, Any]:
+        from bonescan import sandbox
+
+        scan = sandbox.deidentified(file, key, accept_burned_in=self.accept_burned_in)
+        target = self.out / scan.patient / scan.study / f"{scan.image}.dcm"
+        _write(scan.content, target)
+        return {"patient": scan.patient, "written": str(target), "remarks": list(scan.remarks)}
+
+
+def _dicom_files(inputs: Sequence[Path]) -> list[Path]:
+    """Return the files that were named, and those in folders that are DICOM by their marker."""
+    from bonescan.dicom.elements import looks_like_dicom
+
+    found: list[Path] = []
+    for given in inputs:
+        if not given.is_dir():
+            found.append(given)
+            continue
+        for folder, names, files in os.walk(given):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            here = [Path(folder) / name for name in sorted(files) if name.upper() != "DICOMDIR"]
+            found += [one for one in here if one.is_file() and looks_like_dicom(one)]
+    return list(dict.fromkeys(found))
+
+
+def _key(file: Path) -> bytes:
+    """Read the secret, or make one that its owner alone can read."""
+    try:
+        if not file.exists():
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as made:
+                made.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        stated = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise OptionError(f"the key file {file} cannot be used ({reason}): state another") from None
+    if not re.fullmatch(f"[0-9a-f]{{{2 * _KEY_BYTES}}}", stated):
+        raise OptionError(f"the key file {file} does not hold {2 * _KEY_BYTES} hexadecimal digits: state another")
+    return bytes.fromhex(stated)
+
+
+def _write(content: bytes, target: Path) -> None:
+    """Write a file, whole or not at all."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if any(folder.is_symlink() for folder in (target.parent, target.parent.parent, target)):
+            raise OutputError(f"{target} leads elsewhere by a symbolic link: choose another folder")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written ({error.strerror}): choose another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)

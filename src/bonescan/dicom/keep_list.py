@@ -1,0 +1,157 @@
+"""What a de-identified scan keeps, at every level of nesting; everything else goes. PS3.15 Annex E, as a keep-list.
+
+Only what is needed to read a planar bone scan, to tell its views, to measure and to show it. Numbers are kept as
+numbers. A text is kept only where it is one of a known set, so that nobody's name passes as a vendor's.
+"""
+
+from __future__ import annotations
+
+NUMBERS = frozenset(
+    {
+        # The pixels, how they are stored and how large they are (PS3.3 C.7.6.3, C.8.4.8).
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "NumberOfFrames",
+        "PixelSpacing",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "LossyImageCompressionRatio",
+        # Which frame is of which detector and energy (C.8.4.8), and how long and how many (C.8.4.9).
+        "EnergyWindowVector",
+        "NumberOfEnergyWindows",
+        "DetectorVector",
+        "NumberOfDetectors",
+        "CountsAccumulated",
+        "ActualFrameDuration",
+        "ScanVelocity",
+        "ScanLength",
+        "EnergyWindowLowerLimit",
+        "EnergyWindowUpperLimit",
+        # The tracer (C.8.4.10).
+        "RadionuclideTotalDose",
+        "RadionuclideHalfLife",
+        # The detector: its angle and orientation tell the views (C.8.4.11).
+        "StartAngle",
+        "FocalDistance",
+        "ZoomFactor",
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        # Order within the study, which says nothing of the patient.
+        "SeriesNumber",
+        "InstanceNumber",
+    }
+)
+
+SEQUENCES = frozenset(
+    {
+        "EnergyWindowInformationSequence",
+        "EnergyWindowRangeSequence",
+        "RadiopharmaceuticalInformationSequence",
+        "DetectorInformationSequence",
+    }
+)
+
+CODE_SEQUENCES = frozenset(
+    {
+        "ViewCodeSequence",
+        "RadionuclideCodeSequence",
+        "RadiopharmaceuticalCodeSequence",
+        "PatientOrientationCodeSequence",
+        "PatientGantryRelationshipCodeSequence",
+    }
+)
+
+KNOWN_CODES = {
+    ("SCT", "399321004"): "Anterior projection",
+    ("SCT", "399001007"): "Posterior projection",
+    ("SRT", "G-5215"): "Anterior",
+    ("SRT", "G-5216"): "Posterior",
+    ("SCT", "72454006"): "Technetium Tc^99m^",
+    ("SRT", "C-163A8"): "Technetium Tc^99m^",
+    ("SCT", "96390006"): "Technetium Tc^99m^ medronate",
+    ("SCT", "53951001"): "Technetium Tc^99m^ oxidronate",
+    ("SCT", "102538003"): "recumbent",
+    ("SRT", "F-10450"): "recumbent",
+    ("SCT", "102540001"): "headfirst",
+    ("SRT", "F-10470"): "headfirst",
+    ("SCT", "102541002"): "feet-first",
+    ("SRT", "F-10480"): "feet-first",
+}
+"""(scheme, value) -> the meaning that is written; another code is left out, and one of a view becomes one of these."""
+
+KNOWN_TEXTS: dict[str, frozenset[str]] = {
+    "Modality": frozenset({"NM"}),
+    "SOPClassUID": frozenset(
+        {"1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"}
+    ),
+    "ImageType": frozenset(
+        {
+            "ORIGINAL",
+            "DERIVED",
+            "PRIMARY",
+            "SECONDARY",
+            "WHOLE BODY",
+            "STATIC",
+            "EMISSION",
+            "TRANSMISSION",
+            "ADD",
+            "MIN",
+        }
+    ),
+    "PhotometricInterpretation": frozenset({"MONOCHROME2", "PALETTE COLOR"}),
+    "LossyImageCompression": frozenset({"00", "01"}),
+    "WholeBodyTechnique": frozenset({"1PS", "2PS", "PCN", "MSP"}),
+    "CollimatorType": frozenset({"PARA", "PINH", "FANB", "CONE", "SLNT", "ASTG", "DIVG", "NONE", "UNKN"}),
+    "PatientPosition": frozenset({"HFS", "HFP", "FFS", "FFP", "HFDR", "HFDL", "FFDR", "FFDL"}),
+    "PatientOrientation": frozenset({"L", "R", "A", "P", "H", "F"}),
+    "BodyPartExamined": frozenset({"WHOLEBODY"}),
+}
+"""A value that is not of its set is left out; of several, only that one."""
+
+VENDORS = (
+    "GE",
+    "SIEMENS",
+    "PHILIPS",
+    "MEDISO",
+    "SPECTRUM",
+    "ADAC",
+    "PICKER",
+    "ELSCINT",
+    "TOSHIBA",
+    "SHIMADZU",
+    "PHANTOM",
+)
+"""Manufacturer is kept as one of these words."""
+
+TRACERS = ("MDP", "HDP", "HMDP", "DPD", "HEDP", "MEDRONATE", "OXIDRONATE")
+"""Radiopharmaceutical is kept as one of these words."""
+
+DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+"""Moved back by days that follow from the key and the patient; times go."""
+
+EMPTY = (
+    "StudyTime",
+    "SeriesTime",
+    "AcquisitionTime",
+    "ContentTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyID",
+    "PatientBirthDate",
+    "PatientSex",
+)
+"""There and empty, for an object without them would not be valid (type 2)."""
+
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""Replaced by keyed ones, the same for the same."""
+
+METHODS = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+)
+"""What was done, by PS3.16 CID 7050."""
