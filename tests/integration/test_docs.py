@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bonescan.train.config import TrainConfig, config_from_dict
+from bonescan.configuration import config_from_dict
+from bonescan.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

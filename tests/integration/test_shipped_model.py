@@ -34,8 +34,8 @@ def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load
 
+    from bonescan.configuration import config_from_dict
     from bonescan.models import MODELS
-    from bonescan.train.config import config_from_dict
 
     kind, build = MODELS[model.bundle.network["name"]]
     network = build(config_from_dict(kind, model.bundle.network["config"], "network.")).eval()
@@ -88,8 +88,8 @@ def test_the_published_models_weights_in_torch_say_what_its_graph_says(paper, ph
     torch = pytest.importorskip("torch")
     from safetensors.torch import load
 
+    from bonescan.configuration import config_from_dict
     from bonescan.models import MODELS
-    from bonescan.train.config import config_from_dict
 
     kind, build = MODELS[paper.bundle.network["name"]]
     network = build(config_from_dict(kind, paper.bundle.network["config"], "network.")).eval()

@@ -13,6 +13,7 @@ from bonescan.commands.export import Export
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
+from bonescan.commands.node import NodeCheck, NodeRetry, NodeRun, NodeStatus
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
 from bonescan.commands.train import Train
@@ -38,6 +39,10 @@ COMMANDS: dict[str, type[Command]] = {
     "experiment list": ExperimentList,
     "experiment run": ExperimentRun,
     "experiment table": ExperimentTable,
+    "node run": NodeRun,
+    "node status": NodeStatus,
+    "node retry": NodeRetry,
+    "node check": NodeCheck,
     "doctor": Doctor,
 }
 """Words on the command line -> command, in the order of `--help`."""
@@ -45,6 +50,7 @@ COMMANDS: dict[str, type[Command]] = {
 GROUPS = {
     "model": "List, show, check and export models, and say what networks cost.",
     "gan": "Train a GAN of thoracic images, sample it, and check what it learned.",
+    "node": "Receive studies over DICOM, segment them, send the results.",
     "experiment": "Run the declared experiments, and rebuild their tables and figures.",
 }
 """First words that stand before several verbs -> their purpose."""

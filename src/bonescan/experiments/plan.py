@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import bonescan
+from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
 from bonescan.experiments.declared import EXPERIMENTS
 from bonescan.experiments.profiles import PROFILES, SHARED, Profile
 from bonescan.experiments.question import Arm, Experiment, Kind, SetOptions
 from bonescan.fingerprint import source_digest, values_digest
-from bonescan.train.config import TrainConfig, config_from_dict
+from bonescan.train.config import TrainConfig
 from bonescan.train.phantoms import simulation_digest
 
 _SOURCE = Path(bonescan.__file__).parent

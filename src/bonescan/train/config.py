@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import tomllib
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from bonescan.configuration import config_from_dict, override, read_toml
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation
 from bonescan.train.augment.parameters import AugmentConfig
@@ -312,67 +310,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
     Raises OptionError: the file cannot be read, a key is not known, a value is of the wrong type.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OptionError(f"there is no configuration {path}: state an existing TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
+    values = read_toml(path)
     for setting in overrides:
         override(values, setting)
     config: TrainConfig = config_from_dict(TrainConfig, values)
     return config
-
-
-def config_from_dict(kind: type[Any], values: Mapping[str, Any], table: str = "") -> Any:
-    """Build the dataclass `kind` from nested mappings; OptionError for an unknown key or a wrong type."""
-    hints = get_type_hints(kind)
-    known = [entry.name for entry in dataclasses.fields(kind)]
-    arguments = {}
-    for key, value in values.items():
-        if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise OptionError(
-                f"the configuration has an unknown key {table + key!r}: did you mean {table + nearest!r}?"
-            )
-        arguments[key] = _convert(value, hints[key], table + key)
-    return kind(**arguments)
-
-
-def override(values: dict[str, Any], setting: str) -> None:
-    """Put "key=value" or "table.key=value" (values as in TOML) into nested values; OptionError for another form."""
-    key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
-        raise OptionError(f"the override {setting!r} is not of the form key=value: correct it")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    *tables, last = key.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise OptionError(f"the override {setting!r} names a table {table!r} that is a single value: correct it")
-    values[last] = value
-
-
-def _convert(value: Any, kind: Any, key: str) -> Any:
-    """Give `value` the annotated type, or say what it should have been."""
-    origin = get_origin(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
-        return config_from_dict(kind, value, key + ".")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(entry, get_args(kind)[0], key) for entry in value)
-    if origin in (Union, types.UnionType, Literal) and value in get_args(kind):
-        return value
-    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
-        return dict(value)
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and not origin and type(value) is kind:
-        return value
-    if origin is Literal:
-        choices = ", ".join(str(choice) for choice in get_args(kind))
-        raise OptionError(f"the configuration's {key} is {value!r}: state one of {choices}")
-    expected = getattr(kind, "__name__", str(kind))
-    raise OptionError(f"the configuration's {key} is {value!r}: state a value of type {expected}")

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
 from bonescan.models import MODELS
 from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from bonescan.train.config import TrainConfig, config_from_dict, override
+from bonescan.train.config import TrainConfig
 from bonescan.train.ema import Ema
 from bonescan.train.methods import METHODS, Parts
 from bonescan.train.precision import autocast

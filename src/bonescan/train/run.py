@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from bonescan.bundle import Bundle
+from bonescan.configuration import config_from_dict
 from bonescan.datasets import read_dataset
 from bonescan.delineate import Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Split
 from bonescan.train.cohort import cohort_split
-from bonescan.train.config import TrainConfig, config_from_dict, read_config
+from bonescan.train.config import TrainConfig, read_config
 from bonescan.train.export import SOURCES, averaged_network, export
 from bonescan.train.images import image_split
 from bonescan.train.loop import train

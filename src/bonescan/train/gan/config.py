@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
 from bonescan.models.dcgan import DcganConfig
 from bonescan.prepare import Normalisation
-from bonescan.train.config import config_from_dict
 
 MAY_CHANGE = ("max_minutes", "log_every", "checkpoint_every")
 """How long and how loudly may change from one sitting to the next."""

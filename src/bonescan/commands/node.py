@@ -1,0 +1,142 @@
+"""`bonescan node run | status | retry | check`: receive studies, send what is found."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonescan.commands.base import DONE, SOME_FAILED, Command, add_json, path, training_extra
+from bonescan.commands.console import Console
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=path, metavar="CONFIG.toml", help="the node's configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRun(Command):
+    """Receive studies over DICOM, segment each, and send the results on, until stopped."""
+
+    config: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_config(parser)
+
+    def run(self, console: Console) -> int:
+        """Run until SIGTERM or the keyboard ends it."""
+        with training_extra("node"):
+            from bonescan.node.config import read_node_config
+            from bonescan.node.run import run
+        config = read_node_config(self.config)
+        logger = logging.getLogger("bonescan.node")
+        handler = _ToConsole(console)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        try:
+            run(config)
+        finally:
+            logger.removeHandler(handler)
+        return DONE
+
+
+class _ToConsole(logging.Handler):
+    """Log lines, with the time, where everything else is said."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one line."""
+        self._console.note(self.format(record))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus(Command):
+    """Say what a node has received, found and sent, what waits, and what failed."""
+
+    config: Path
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_config(parser)
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Print it; the exit code is 1 where something has failed."""
+        with training_extra("node"):
+            from bonescan.node.config import read_node_config
+            from bonescan.node.status import node_status
+        status = node_status(read_node_config(self.config))
+        if self.json:
+            console.out_json(status)
+        else:
+            for name in ("objects_to_sort", "objects", "studies", "results"):
+                console.out(f"{name.replace('_', ' ')}: {status[name]}")
+            for name in ("segmentations", "deliveries"):
+                console.out(f"{name}: {', '.join(f'{count} {state}' for state, count in status[name].items())}")
+            for title in ("tried_again", "failures"):
+                for job in status[title]:
+                    console.out(f"{'failed' if title == 'failures' else 'trying again'}: {job['job']}: {job['error']}")
+        return SOME_FAILED if status["failures"] else DONE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetry(Command):
+    """Put what failed into the queue again, for a node that runs now or later."""
+
+    config: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_config(parser)
+
+    def run(self, console: Console) -> int:
+        """Do so."""
+        with training_extra("node"):
+            from bonescan.node.config import read_node_config
+            from bonescan.node.status import retry_failed
+        console.out(f"{retry_failed(read_node_config(self.config))} job(s) put into the queue again")
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCheck(Command):
+    """Check a configuration, and whether each destination answers."""
+
+    config: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_config(parser)
+
+    def run(self, console: Console) -> int:
+        """Say what works; the exit code is 2 where nothing does, and 1 where a destination does not answer."""
+        from bonescan.pipeline import load_model
+
+        with training_extra("node"):
+            from bonescan.node.config import read_node_config
+            from bonescan.node.cstore import echo
+            from bonescan.node.delivery import DeliveryError
+        config = read_node_config(self.config)
+        console.out(f"configuration: {config.ae_title} on {config.host}:{config.port}, storage {config.storage}")
+        console.out(f"model: {load_model(config.model).name.name}")
+        silent = 0
+        for peer in config.dicom:
+            try:
+                echo(peer, config.ae_title)
+                console.out(f"destination {peer.name}: answers")
+            except DeliveryError as error:
+                silent += 1
+                console.error(str(error))
+        return SOME_FAILED if silent else DONE

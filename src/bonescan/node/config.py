@@ -1,0 +1,117 @@
+"""The configuration of a node: frozen dataclasses, read from TOML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bonescan.configuration import config_from_dict, read_toml
+from bonescan.errors import OptionError
+from bonescan.node.destinations import Destination, DicomPeer, WebPeer, check_ae_title, check_port
+
+DEFAULT_FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """How a delivery that failed is tried again."""
+
+    first_seconds: float = 30.0
+    """The wait after the first failure; each further one is twice as long."""
+
+    most_seconds: float = 3600.0
+    """The longest wait."""
+
+    attempts: int = 200
+    """So many tries, then the delivery has failed until `bonescan node retry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node. An unknown key is an error."""
+
+    storage: str
+    """The folder that holds everything the node keeps; nobody else's."""
+
+    ae_title: str = "BONESCAN"
+    """Our AE title; a call for another one is refused."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 = all of this machine's."""
+
+    port: int = 11112
+    """The port to listen on."""
+
+    calling_ae_titles: tuple[str, ...] = ()
+    """Who may send; empty = anybody who can reach the port."""
+
+    associations: int = 10
+    """The most associations at once; a further one is refused for now."""
+
+    quiet_seconds: float = 60.0
+    """A study to which nothing was added for so long is complete."""
+
+    model: str = "phantom-unet"
+    """A model that ships, or a bundle's folder."""
+
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    """What is written of each result; the objects in DICOM among them are sent."""
+
+    identify: bool = False
+    """Draw the patient's name into pictures and pages."""
+
+    object_megabytes: int = 48
+    """The largest object that is taken."""
+
+    free_megabytes: int = 1024
+    """With less free on the disk, objects are refused as out of resources."""
+
+    database: str = ""
+    """URL of a PostgreSQL database for the queue, where several machines share it; empty = SQLite in the storage."""
+
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    """How deliveries are tried again."""
+
+    dicom: tuple[DicomPeer, ...] = ()
+    """Destinations that take C-STORE."""
+
+    web: tuple[WebPeer, ...] = ()
+    """Destinations that take STOW-RS."""
+
+    def __post_init__(self) -> None:
+        check_ae_title(self.ae_title, "ae_title")
+        check_port(self.port, "port")
+        for title in self.calling_ae_titles:
+            check_ae_title(title, "calling_ae_titles")
+        names = [peer.name for peer in self.destinations]
+        if len(set(names)) != len(names):
+            raise OptionError(f"two destinations have one name ({', '.join(sorted(names))}): name them differently")
+        if not self.storage:
+            raise OptionError("storage is empty: state the folder that the node keeps everything in")
+        for key in ("quiet_seconds", "associations", "object_megabytes"):
+            if not getattr(self, key) > 0:
+                raise OptionError(f"{key} is {getattr(self, key)}: state a number above 0")
+        retry = self.retry
+        if not (0 < retry.first_seconds <= retry.most_seconds and retry.attempts >= 1):
+            raise OptionError("retry needs 0 < first_seconds <= most_seconds and at least one of attempts")
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """All destinations."""
+        return (*self.dicom, *self.web)
+
+    @property
+    def database_url(self) -> str:
+        """Where the queue lies."""
+        return self.database or f"sqlite:///{(Path(self.storage) / 'queue.sqlite').absolute()}"
+
+
+def read_node_config(path: Path) -> NodeConfig:
+    """Read a node's TOML file. Raises OptionError where it cannot be read or states what cannot be."""
+    from bonescan.report.folder import FORMATS
+
+    config: NodeConfig = config_from_dict(NodeConfig, read_toml(path))
+    unknown = [name for name in config.formats if name not in FORMATS]
+    if unknown:
+        raise OptionError(f"there is no output format {unknown[0]!r}: known are {', '.join(FORMATS)}")
+    return config

@@ -1,0 +1,83 @@
+"""Send objects by C-STORE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pynetdicom import AE
+
+from bonescan.dicom.sop import sop_class_of
+from bonescan.node.delivery import DeliveryError
+from bonescan.node.destinations import DicomPeer
+from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
+
+_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+_DUPLICATE = 0x0111
+_SUCCESS_OR_WARNING = (0x0000, 0xB)
+
+
+def send(peer: DicomPeer, paths: Sequence[Path], own_title: str) -> None:
+    """Send files that we wrote, in one association; what the peer has already is no failure.
+
+    Raises DeliveryError: retryable where the peer cannot be reached, is busy or full.
+    """
+    quiet_pynetdicom()
+    entity = _entity(peer, own_title)
+    for uid in sorted({sop_class_of(path) for path in paths}):
+        entity.add_requested_context(uid, _EXPLICIT_LITTLE)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    if not association.is_established:
+        refused = association.is_rejected
+        raise DeliveryError(
+            f"the destination {peer.name} {'refuses our association' if refused else 'cannot be reached'}",
+            retryable=True,
+        )
+    try:
+        for path in paths:
+            try:
+                answer = association.send_c_store(path)
+            except ValueError:
+                raise DeliveryError(
+                    f"the destination {peer.name} does not take objects of the kind of {path.name}", retryable=False
+                ) from None
+            except (OSError, RuntimeError):
+                raise DeliveryError(f"the connection to {peer.name} broke", retryable=True) from None
+            _judge(answer.get("Status") if answer else None, peer, path)
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def echo(peer: DicomPeer, own_title: str) -> None:
+    """Ask a peer whether it is there. Raises DeliveryError."""
+    quiet_pynetdicom()
+    entity = _entity(peer, own_title)
+    entity.add_requested_context(VERIFICATION)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    if not association.is_established:
+        raise DeliveryError(f"the destination {peer.name} cannot be reached, or refuses us", retryable=True)
+    try:
+        answer = association.send_c_echo()
+    finally:
+        association.release()
+    if not answer or answer.get("Status") != 0:
+        raise DeliveryError(f"the destination {peer.name} does not answer an echo", retryable=True)
+
+
+def _entity(peer: DicomPeer, own_title: str) -> AE:
+    entity = AE(ae_title=peer.calling_ae_title or own_title)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = (
+        peer.timeout_seconds
+    )
+    return entity
+
+
+def _judge(status: int | None, peer: DicomPeer, path: Path) -> None:
+    """Raise DeliveryError unless the peer has the object now (PS3.4 B.2.3, PS3.7 C.4)."""
+    if status is None:
+        raise DeliveryError(f"the connection to {peer.name} broke", retryable=True)
+    if status in (0x0000, _DUPLICATE) or status >> 12 == _SUCCESS_OR_WARNING[1]:
+        return
+    full = status >> 8 == 0xA7 or status in (0x0122, 0x0213)
+    raise DeliveryError(f"the destination {peer.name} refused {path.name} (status {status:04X})", retryable=full)

@@ -1,0 +1,209 @@
+"""The jobs of a node as durable workflows (DBOS): segment a study, and deliver what was found to each destination.
+
+A step that was done is not done again after a crash; one that was not is. Jobs are named after what they are of, so
+that the same study is never started twice. The engine keeps names of ours and sentences, and nothing of a patient.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypedDict
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._serialization import DBOSPortableJSON
+
+from bonescan.errors import BonescanError, InputError
+from bonescan.node.config import NodeConfig
+from bonescan.node.delivery import DeliveryError
+from bonescan.node.destinations import DicomPeer
+from bonescan.node.storage import Storage
+
+if TYPE_CHECKING:
+    from bonescan.pipeline import Model
+    from bonescan.reading import StudyFiles
+
+APPLICATION = "bonescan-node"
+APPLICATION_VERSION = "1"
+"""Of the workflows' order of steps: a job that began under one is not gone on with under another."""
+STUDY, DELIVERY = "study", "delivery"
+STUDIES = "studies"
+LAST_ERROR = "last_error"
+_DELIVERIES_AT_ONCE = 4
+
+log = logging.getLogger("bonescan.node")
+
+
+class Found(TypedDict):
+    """What became of a study. folders: of its results, below `results`. errors: why scans of it have none."""
+
+    folders: list[str]
+    errors: list[str]
+
+
+class Delivered(TypedDict):
+    """What became of a delivery: "sent" or "failed", and why."""
+
+    state: str
+    error: str
+
+
+@dataclass(slots=True)
+class _Running:
+    """What the workflows of this process work with."""
+
+    config: NodeConfig
+    storage: Storage
+    model: Model | None = None
+
+
+_running: _Running | None = None
+
+
+def engine_config(config: NodeConfig) -> DBOSConfig:
+    """The engine as we want it: a database, JSON alone, no console, no telemetry."""
+    return {
+        "name": APPLICATION,
+        "system_database_url": config.database_url,
+        "application_version": APPLICATION_VERSION,
+        "executor_id": "node",
+        "serializer": DBOSPortableJSON,
+        "enable_otlp": False,
+        "log_level": "CRITICAL",
+        "console_log_level": "CRITICAL",
+    }
+
+
+def start(config: NodeConfig, storage: Storage) -> None:
+    """Start the engine, which goes on with the jobs that a crash or a stop left."""
+    global _running  # noqa: PLW0603  # workflows are functions that the engine calls by name
+    _running = _Running(config, storage)
+    DBOS(config=engine_config(config))
+    Queue(STUDIES, worker_concurrency=1)
+    for peer in config.destinations:
+        Queue(queue_of(peer.name), worker_concurrency=_DELIVERIES_AT_ONCE)
+    DBOS.launch()
+
+
+def stop() -> None:
+    """Stop the engine; jobs that are not done stay in the database."""
+    DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def submit(study: str, digest: str) -> None:
+    """Put a study into the queue; doing so again does nothing."""
+    with SetWorkflowID(job_of(study, digest)):
+        DBOS.enqueue_workflow(STUDIES, study_job, study, digest)
+
+
+def job_of(study: str, digest: str) -> str:
+    """Return the name of the job for one content of a study."""
+    return f"{study}-{digest}"
+
+
+def queue_of(destination: str) -> str:
+    """Return the name of a destination's queue: one that is down keeps no other waiting."""
+    return f"to-{destination}"
+
+
+@DBOS.workflow(name=STUDY)
+def study_job(study: str, digest: str) -> Found:
+    """Segment a study, and put the deliveries of its results into their queues."""
+    found = segment_step(study, digest)
+    job = DBOS.workflow_id
+    if found["folders"]:
+        for peer in _now().config.destinations:
+            with SetWorkflowID(f"{job}-{peer.name}"):
+                DBOS.enqueue_workflow(queue_of(peer.name), delivery_job, found["folders"], peer.name)
+    return found
+
+
+@DBOS.workflow(name=DELIVERY)
+def delivery_job(folders: list[str], destination: str) -> Delivered:
+    """Hand results to a destination, again and again with longer waits, until it has them or somebody must look."""
+    retry = _now().config.retry
+    wait = retry.first_seconds
+    outcome: Delivered = {"state": "failed", "error": "it was never tried"}
+    for _ in range(retry.attempts):
+        outcome = deliver_step(folders, destination)
+        if outcome["state"] != "again":
+            return outcome
+        DBOS.set_event(LAST_ERROR, outcome["error"])
+        DBOS.sleep(wait)
+        wait = min(2.0 * wait, retry.most_seconds)
+    return {"state": "failed", "error": outcome["error"]}
+
+
+@DBOS.step(name="segment")
+def segment_step(study: str, digest: str) -> Found:
+    """Find the lesions of each scan of a study; results that a crash left behind are kept as they are."""
+    from bonescan.reading import discover
+
+    found: Found = {"folders": [], "errors": []}
+    scans = discover([_now().storage.studies / study])
+    for number, files in enumerate(scans, start=1):
+        name = job_of(study, digest) + (f"-{number}" if len(scans) > 1 else "")
+        try:
+            found["folders"].append(_segmented(files, name))
+        except BonescanError as error:
+            found["errors"].append(str(error))
+        except Exception as error:
+            found["errors"].append(f"an unexpected {type(error).__name__}")
+    for sentence in found["errors"]:
+        log.warning("%s: %s", study, sentence)
+    log.info("%s: %d result(s)", study, len(found["folders"]))
+    return found
+
+
+def _segmented(files: StudyFiles, name: str) -> str:
+    """Segment one scan into the folder of a name, unless that is there."""
+    from bonescan.dicom.header import Made, Origin
+    from bonescan.pipeline import load_model, segment
+    from bonescan.reading import read_files
+    from bonescan.report.folder import write_result
+    from bonescan.sandbox import read_header
+
+    now = _now()
+    if (now.storage.results / name).is_dir():
+        return name
+    if files.kind != "dicom":
+        raise InputError("the study holds no scan that can be read")
+    if now.model is None:
+        now.model = load_model(now.config.model)
+    study = replace(read_files(files), key=name)
+    result = segment(study, now.model)
+    origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))
+    write_result(result, now.storage.results, ("json", *now.config.formats), origin)
+    return name
+
+
+@DBOS.step(name="deliver")
+def deliver_step(folders: list[str], destination: str) -> Delivered:
+    """Try one delivery: the files as they lie there, never made anew."""
+    now = _now()
+    peer = next((peer for peer in now.config.destinations if peer.name == destination), None)
+    paths = [path for folder in folders for path in sorted((now.storage.results / folder).glob("*.dcm"))]
+    if peer is None:
+        return {"state": "failed", "error": f"there is no destination {destination} in the configuration any more"}
+    if not paths:
+        return {"state": "sent", "error": ""}
+    try:
+        if isinstance(peer, DicomPeer):
+            from bonescan.node.cstore import send
+
+            send(peer, paths, now.config.ae_title)
+        else:
+            raise DeliveryError("this version sends by C-STORE alone", retryable=False)
+    except DeliveryError as error:
+        log.warning("delivery to %s: %s", destination, error)
+        return {"state": "again" if error.retryable else "failed", "error": str(error)}
+    except Exception as error:
+        return {"state": "again", "error": f"an unexpected {type(error).__name__}"}
+    log.info("delivered %d object(s) to %s", len(paths), destination)
+    return {"state": "sent", "error": ""}
+
+
+def _now() -> _Running:
+    assert _running is not None
+    return _running

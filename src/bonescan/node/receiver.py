@@ -1,0 +1,106 @@
+"""The DICOM receiver: C-ECHO and C-STORE. It never parses what it is sent; it brings the bytes to the disk.
+
+Success is said when the object is on the disk (PS3.4 B.2.3): after it the sender may delete its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom import _config as pynetdicom_config
+from pynetdicom.events import Event
+
+from bonescan.errors import OptionError
+from bonescan.node.config import NodeConfig
+from bonescan.node.storage import Storage
+
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+
+VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.20",
+    "1.2.840.10008.5.1.4.1.1.5",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.7.3",
+)
+"""Nuclear Medicine Image, its retired class, Secondary Capture, Multi-frame Grayscale Word Secondary Capture."""
+TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.5",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.90",
+)
+"""Native, run lengths, JPEG, JPEG-LS and JPEG 2000 without loss; never the deflated one."""
+
+log = logging.getLogger("bonescan.node")
+
+
+def quiet_pynetdicom() -> None:
+    """Keep identifiers out of the log: by default pynetdicom writes those of queries, and much besides."""
+    pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False
+    pynetdicom_config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+
+class Receiver:
+    """Listens, and puts what comes into the storage."""
+
+    def __init__(self, config: NodeConfig, storage: Storage) -> None:
+        self._config = config
+        self._storage = storage
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Begin to listen, in threads of its own. Raises OptionError where the address or port cannot be had."""
+        quiet_pynetdicom()
+        config = self._config
+        entity = AE(ae_title=config.ae_title)
+        entity.require_called_aet = True
+        entity.require_calling_aet = list(config.calling_ae_titles)
+        entity.maximum_associations = config.associations
+        entity.add_supported_context(VERIFICATION)
+        for uid in STORAGE_CLASSES:
+            entity.add_supported_context(uid, list(TRANSFER_SYNTAXES))
+        try:
+            self._server = entity.start_server(
+                (config.host, config.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+            )
+        except OSError as error:
+            raise OptionError(
+                f"{config.host}:{config.port} cannot be listened on ({error.strerror}): state another host or port"
+            ) from None
+
+    def stop(self) -> None:
+        """Take no more associations, and end those that there are."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def _store(self, event: Event) -> int:
+        """Answer one C-STORE request."""
+        try:
+            name = self._storage.instance_name(str(getattr(event.request, "AffectedSOPInstanceUID", "")))
+            if name is None:
+                log.warning("refused an object whose SOP Instance UID is none")
+                return CANNOT_UNDERSTAND
+            content = event.encoded_dataset(include_meta=True)
+            if len(content) > self._config.object_megabytes * 2**20:
+                log.warning("refused an object of %d MB", len(content) >> 20)
+                return CANNOT_UNDERSTAND
+            if self._storage.free_megabytes() < self._config.free_megabytes:
+                log.error("refused an object: the disk of the storage is nearly full")
+                return OUT_OF_RESOURCES
+            self._storage.accept(content, name)
+        except OSError as error:
+            log.error("an object could not be stored: %s", error.strerror)
+            return OUT_OF_RESOURCES
+        except Exception as error:
+            log.error("an object could not be taken: %s", type(error).__name__)
+            return CANNOT_UNDERSTAND
+        return SUCCESS

@@ -1,0 +1,112 @@
+"""What a node has done and has to do, told from its folder and its database, whether it runs or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOSClient
+from dbos._serialization import DBOSPortableJSON
+
+from bonescan.errors import OptionError
+from bonescan.node.config import NodeConfig
+from bonescan.node.jobs import APPLICATION_VERSION, DELIVERY, LAST_ERROR, STUDIES, STUDY, queue_of
+
+_WAITING = ("ENQUEUED", "DELAYED")
+_AGAIN = "-again-"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. state: waiting, running, done or failed. error: the sentence of its failure, or of the last try."""
+
+    name: str
+    kind: str
+    state: str
+    error: str
+    arguments: tuple[Any, ...]
+
+
+def node_status(config: NodeConfig) -> dict[str, Any]:
+    """Return counts and failures as plain values. Raises OptionError where the node never ran."""
+    folder = Path(config.storage)
+    if not (folder / "studies").is_dir():
+        raise OptionError(f"no node has run in {folder}: start it with bonescan node run")
+    jobs = read_jobs(config)
+    latest = _latest(jobs)
+    return {
+        "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
+        "objects": len(list((folder / "studies").glob("*/*.dcm"))),
+        "studies": len([path for path in (folder / "studies").iterdir() if path.is_dir()]),
+        "results": len([path for path in (folder / "results").iterdir() if not path.name.startswith(".")]),
+        "segmentations": _counted(latest, STUDY),
+        "deliveries": _counted(latest, DELIVERY),
+        "failures": [{"job": job.name, "error": job.error} for job in latest if job.state == "failed"],
+        "tried_again": [
+            {"job": job.name, "error": job.error} for job in latest if job.state == "running" and job.error
+        ],
+    }
+
+
+def read_jobs(config: NodeConfig) -> list[Job]:
+    """Return all jobs, the oldest first."""
+    client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
+    try:
+        return [_job(client, one) for one in client.list_workflows(name=[STUDY, DELIVERY])]
+    finally:
+        client.destroy()
+
+
+def retry_failed(config: NodeConfig) -> int:
+    """Put the jobs that failed into their queues again; returns how many."""
+    failed = [job for job in _latest(read_jobs(config)) if job.state == "failed"]
+    client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
+    try:
+        for job in failed:
+            base, _, number = job.name.partition(_AGAIN)
+            client.enqueue(
+                {
+                    "workflow_name": job.kind,
+                    "queue_name": STUDIES if job.kind == STUDY else queue_of(job.arguments[1]),
+                    "workflow_id": f"{base}{_AGAIN}{int(number or 0) + 1}",
+                    "app_version": APPLICATION_VERSION,
+                },
+                *job.arguments,
+            )
+    finally:
+        client.destroy()
+    return len(failed)
+
+
+def _job(client: DBOSClient, one: Any) -> Job:
+    output = one.output if isinstance(one.output, dict) else {}
+    errors = output.get("errors", [])
+    error = output.get("error", "") or (errors[0] if errors else "")
+    if one.status in _WAITING:
+        state = "waiting"
+    elif one.status == "PENDING":
+        state, error = "running", client.get_event(one.workflow_id, LAST_ERROR, timeout_seconds=0) or ""
+    elif (
+        one.status == "SUCCESS" and output.get("state", "sent") == "sent" and (output.get("folders", [1]) or not errors)
+    ):
+        state = "done"
+    else:
+        state, error = "failed", error or f"the job ended as {one.status}"
+    arguments = tuple((one.input or {}).get("args", ()))
+    return Job(one.workflow_id, one.name, state, error, arguments)
+
+
+def _latest(jobs: list[Job]) -> list[Job]:
+    """Of a job that was tried again, the last try."""
+    by_base: dict[str, Job] = {}
+    for job in jobs:
+        by_base[job.name.partition(_AGAIN)[0]] = job
+    return list(by_base.values())
+
+
+def _counted(jobs: list[Job], kind: str) -> dict[str, int]:
+    return {
+        state: sum(job.kind == kind and job.state == state for job in jobs)
+        for state in ("waiting", "running", "done", "failed")
+    }

@@ -1,0 +1,165 @@
+"""What a node keeps: objects as they came, studies, results; every name is of its own making.
+
+::
+
+    storage/            readable by the node's user alone
+      key               secret that names follow from, so that nobody confirms a UID by hashing it
+      spool/            acknowledged, not yet sorted
+      studies/<study>/  the objects of one study
+      results/<study>/  what was found in it, and what is sent
+      queue.sqlite      the jobs
+
+An object is acknowledged when its bytes and its name are on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bonescan.errors import OptionError, OutputError
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MOST_UID_LETTERS = 64
+_PARTIAL = ".partial"
+
+
+class Storage:
+    """The folder of one node. `open` it before use; only one process can."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spool, self.studies, self.results = (folder / name for name in ("spool", "studies", "results"))
+        self._key = b""
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Make the folder or take it over: one process at a time; what was half written is removed.
+
+        Raises OptionError where another process has it, OutputError where it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.close()
+                raise OptionError(f"another node runs in {self.folder}: stop it, or state another storage") from None
+            for folder in (self.spool, self.studies, self.results):
+                folder.mkdir(exist_ok=True, mode=0o700)
+            self._key = _key(self.folder / "key")
+            for path in self.spool.glob(f"*{_PARTIAL}"):
+                path.unlink()
+            for path in self.results.glob(".*"):
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError as error:
+            raise OutputError(f"the storage {self.folder} cannot be used ({error.strerror}): state another") from None
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def free_megabytes(self) -> float:
+        """What is free on the disk."""
+        return shutil.disk_usage(self.folder).free / 2**20
+
+    def instance_name(self, uid: str) -> str | None:
+        """Return the name of the file of an instance; None where `uid` is no UID."""
+        if len(uid) > _MOST_UID_LETTERS or not _UID.fullmatch(uid):
+            return None
+        return f"{self._digest('instance', uid)[:40]}.dcm"
+
+    def study_name(self, uid: str) -> str:
+        """Return the name of a study."""
+        return f"study-{self._digest('study', uid)[:16]}"
+
+    def accept(self, content: bytes, name: str) -> None:
+        """Bring an object to the disk for good. Raises OSError; then nothing of it is there."""
+        # Two senders of one object do not write one file.
+        partial = self.spool / f"{name}.{secrets.token_hex(4)}{_PARTIAL}"
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(self.spool / name)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        _bring_to_disk(self.spool)
+
+    def spooled(self) -> Iterator[Path]:
+        """Yield the objects that wait to be sorted, the oldest first."""
+        entries = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.spool) if _is_object(entry)]
+        yield from (Path(path) for _, path in sorted(entries))
+
+    def sort(self, path: Path, study: str) -> bool:
+        """Move an object from the spool to its study; False for one that is there already: the first one stays."""
+        folder = self.studies / study
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            _bring_to_disk(self.studies)
+        target = folder / path.name
+        if target.exists():
+            path.unlink()
+            return False
+        path.rename(target)
+        _bring_to_disk(folder)
+        return True
+
+    def objects(self, study: str) -> list[Path]:
+        """Return the objects of a study, sorted."""
+        return sorted((self.studies / study).glob("*.dcm"))
+
+    def study_names(self) -> list[str]:
+        """Return the names of all studies, sorted."""
+        return sorted(path.name for path in self.studies.iterdir() if path.is_dir())
+
+    def last_change(self, study: str) -> float:
+        """Return when something was last added to a study, as seconds of the system's clock."""
+        return (self.studies / study).stat().st_mtime
+
+    def content_digest(self, study: str) -> str:
+        """Return the hash of which objects a study has."""
+        return hashlib.sha256("\n".join(path.name for path in self.objects(study)).encode()).hexdigest()[:12]
+
+    def _digest(self, what: str, of: str) -> str:
+        return hmac.new(self._key, f"{what}\0{of}".encode(), hashlib.sha256).hexdigest()
+
+
+def _is_object(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(".dcm") and entry.is_file(follow_symlinks=False)
+
+
+def _key(path: Path) -> bytes:
+    """Read the secret, or make it, whole or not at all."""
+    if not path.exists():
+        partial = path.with_name(f"{path.name}{_PARTIAL}")
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+        _bring_to_disk(path.parent)
+    return bytes.fromhex(path.read_text(encoding="ascii"))
+
+
+def _bring_to_disk(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
