@@ -3,7 +3,8 @@
     python benchmarks/fuzz_dicom.py --count 5000 --seed 1 --json results/fuzz_dicom.json
 
 A file of each header style (full frames of 1024 x 256), and the real view that pydicom ships, are damaged by
-seeded mutations and read as `bonescan segment` reads, in a limited child process, under a watchdog. Each reading ends as one of
+seeded mutations and read as `bonescan segment` reads, in a limited child process, under a watchdog. Each reading ends
+as one of
 
 - right: accepted, and the result is right. What it holds is valid (whole-body frames of finite counts of at
   least 0, views that are known, a spacing that is plausible or none), and counts, views and spacing are those

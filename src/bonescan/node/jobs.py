@@ -80,10 +80,10 @@ def start(config: NodeConfig, storage: Storage) -> None:
     global _running  # noqa: PLW0603  # workflows are functions that the engine calls by name
     _running = _Running(config, storage)
     DBOS(config=engine_config(config))
-    Queue(STUDIES, worker_concurrency=1)
-    for peer in config.destinations:
-        Queue(queue_of(peer.name), worker_concurrency=_DELIVERIES_AT_ONCE)
     DBOS.launch()
+    DBOS.register_queue(STUDIES, worker_concurrency=1, on_conflict="always_update")
+    for peer in config.destinations:
+        DBOS.register_queue(queue_of(peer.name), worker_concurrency=_DELIVERIES_AT_ONCE, on_conflict="always_update")
 
 
 def stop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -78,6 +79,7 @@ class Node:
 
 def run(config: NodeConfig) -> None:
     """Run a node until SIGTERM or SIGINT."""
+    os.umask(0o077)  # what is kept is for our own user alone
     node = Node(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, node.stop)
