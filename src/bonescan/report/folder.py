@@ -16,7 +16,7 @@ from bonescan.errors import OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
-from bonescan.report.patient import patient_lines
+from bonescan.report.patient import patient_fields
 from bonescan.study import Result, View
 
 
@@ -50,7 +50,7 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
     from bonescan.dicom.objects import write_object
     from bonescan.report.page import write_page
 
-    write_page(result, folder / "report.pdf", patient_lines(origin))
+    write_page(result, folder / "report.pdf", patient_fields(origin))
     if origin is not None:
         write_object("pdf", result, origin, folder / "report-pdf.dcm")
 
@@ -66,7 +66,7 @@ FORMATS: dict[str, Format] = {
     "labels": Format(tuple(labels_name(view) for view in View), lambda result, folder, _: write_labels(result, folder)),
     "png": Format(
         ("overlay.png",),
-        lambda result, folder, origin: write_overlay(result, folder / "overlay.png", patient_lines(origin)),
+        lambda result, folder, origin: write_overlay(result, folder / "overlay.png", patient_fields(origin)),
     ),
     "sr": _dicom("sr", "lesions-sr.dcm"),
     "seg": _dicom("seg", "lesions-seg.dcm"),

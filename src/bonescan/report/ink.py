@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from bonescan.report.fonts import SANS_FILE
+
 _FINER = 4
 """Lines are drawn this many times larger and reduced: Pillow's own lines have hard edges."""
 _GREYS, _INK_GREYS, _INK_LEVELS = 128, 16, 8
@@ -35,6 +37,10 @@ class Sheet:
     def text(self, place: Point, text: str, size: float, *, anchor: str = "ls", grey: int = 30) -> None:
         """Grey text; anchor as Pillow names it."""
         self._grey_pen.text(place, text, fill=grey, font=font(size), anchor=anchor)
+
+    def patient_text(self, place: Point, text: str, size: float) -> None:
+        """Grey text from the left on its base line, in a font that has letters with accents and other alphabets."""
+        self._grey_pen.text(place, text, fill=30, font=_wide_font(size), anchor="ls")
 
     def text_with_squares(self, place: Point, text: str, size: float, *, grey: int = 30) -> None:
         """Grey text from the left on its base line, every superscript two drawn by hand: the font has none."""
@@ -95,3 +101,13 @@ def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def text_width(text: str, size: float) -> float:
     """Width of a line of text in pixels."""
     return float(font(size).getlength(text))
+
+
+def patient_text_width(text: str, size: float) -> float:
+    """Width of a line of `Sheet.patient_text` in pixels."""
+    return float(_wide_font(size).getlength(text))
+
+
+def _wide_font(size: float) -> ImageFont.FreeTypeFont:
+    """The font of the pages: Pillow's own has the letters of English alone."""
+    return ImageFont.truetype(SANS_FILE, round(size), layout_engine=ImageFont.Layout.BASIC)

@@ -1,12 +1,13 @@
 """The picture of a result: both views in inverted grey, with a curve and a number for each lesion.
 
-It carries nothing that says who the patient is, and not the study's name either, which comes from a file's name.
+It carries nothing that says who the patient is, and not the study's name either, which comes from a file's name;
+a strip on top names the patient where that is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 
 from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
-from bonescan.report.ink import Sheet, text_width
+from bonescan.report.ink import Sheet, patient_text_width, text_width
+from bonescan.report.patient import Fields
 from bonescan.report.placement import Field, place_numbers
 from bonescan.study import FloatImage, Lesion, Result, View
 
@@ -27,11 +29,13 @@ _PANEL_HEIGHT = 1900
 _MOST_ZOOM = 3.0
 _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
-_PATIENT_LINE = 36
+_PATIENT_SIZE, _PATIENT_LINE, _PATIENT_GAP = 25, 36, 36
+"""Type, line to line, and between two fields, of the strip that names the patient."""
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
 """Black is this many times the percentile of the body: a full bladder is 2 % of the body and moves it little."""
-_NUMBER_SIZE, _LINE_WIDTH = 27, 2.4
+_NUMBER_SIZE, _NUMBER_SIZE_IN_PANELS, _LINE_WIDTH = 27, 36, 2.4
+"""A page shows the views at half the size of a screen, and its numbers must be read all the same."""
 _LEADER_WIDTH, _SHORTEST_LEADER = 1.4, 7.0
 _NUMBER_PADDING = 6
 _FAINT, _SOFT = 205, 110
@@ -46,7 +50,7 @@ class _Layout:
 
     rows: those of the frame that are shown. zoom: sheet pixels a frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
-    header: from the sheet's upper edge to the panels.
+    header: from the sheet's upper edge to the panels. number: the height of a lesion's number.
     """
 
     rows: slice
@@ -55,6 +59,7 @@ class _Layout:
     panel: tuple[int, int]
     indent: int
     header: int = _HEADER
+    number: int = _NUMBER_SIZE
 
     def corner(self, view: View) -> tuple[int, int]:
         """The panel's upper left corner, (x, y)."""
@@ -75,35 +80,82 @@ class _Layout:
         return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER
 
 
-def overlay(result: Result, patient: Sequence[str] = ()) -> Image.Image:
+@dataclass(frozen=True, slots=True, eq=False)
+class Panels:
+    """The views alone, for a page that has its own titles. All pictures have one size.
+
+    windows: the counts a pixel that are shown black. pixels_per_mm: of the pictures, None without spacing.
+    """
+
+    pictures: Mapping[View, Image.Image]
+    windows: Mapping[View, float]
+    pixels_per_mm: float | None
+
+
+def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     """Draw a result as a palette picture ("P"); a view that was not acquired is an empty panel that says so.
 
-    patient: lines that name the patient, for a strip on top; () names nobody.
+    patient: what names the patient, for a strip on top; () names nobody.
     """
-    layout = _layout(result, _PATIENT_LINE * len(patient))
+    layout = _layout(result)
+    lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
+    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines))
     sheet = Sheet(layout.size, INK)
-    for number, line in enumerate(patient):
-        sheet.text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, 25)
+    for number, line in enumerate(lines):
+        sheet.patient_text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, _PATIENT_SIZE)
     for view in View:
         _draw_titles(sheet, layout, view)
-        if view in result.study.scans:
-            _draw_view(sheet, layout, view, result)
-        else:
-            _draw_missing(sheet, layout, view)
+    _draw_views(sheet, layout, result)
+    _draw_captions(sheet, layout, result)
     _draw_footer(sheet, layout, result)
     return sheet.picture()
 
 
-def write_overlay(result: Result, path: Path, patient: Sequence[str] = ()) -> None:
+def panels(result: Result) -> Panels:
+    """Draw both views with their curves and numbers, without titles and captions."""
+    layout = replace(_layout(result), number=_NUMBER_SIZE_IN_PANELS)
+    sheet = Sheet(layout.size, INK)
+    _draw_views(sheet, layout, result)
+    picture, (width, height) = sheet.picture(), layout.panel
+    corners = {view: layout.corner(view) for view in View}
+    study = result.study
+    return Panels(
+        pictures={view: picture.crop((x, y, x + width, y + height)) for view, (x, y) in corners.items()},
+        windows={view: bone_window(scan.counts) for view, scan in study.scans.items()},
+        pixels_per_mm=None if study.spacing is None else layout.zoom[1] / study.spacing.col_mm,
+    )
+
+
+def write_overlay(result: Result, path: Path, patient: Fields = ()) -> None:
     """Write the picture as PNG to `path`; patient: as in `overlay`."""
     overlay(result, patient).save(path, format="PNG", compress_level=_COMPRESSION)
 
 
-def _layout(result: Result, above: int = 0) -> _Layout:
-    """Show the body's rows and all columns, as large as the panel's height allows, true in proportion.
+def _patient_strip(patient: Fields, width: float) -> list[str]:
+    """The fields in lines of at most `width` pixels, each field whole where it fits; what is longer is broken."""
+    if not patient:
+        return []
+    from bonescan.report import letters  # most pictures name nobody
 
-    above: sheet pixels to leave free on top.
-    """
+    parts = [letters.drawable(f"{label}: {value}") for label, value in patient]
+    if any(letters.has_unknown(value) for _, value in patient):
+        parts.append(letters.UNKNOWN_NOTE)
+    lines: list[str] = []
+    gap = " " * round(_PATIENT_GAP / patient_text_width(" ", _PATIENT_SIZE))
+    for part in parts:
+        if lines and patient_text_width(lines[-1] + gap + part, _PATIENT_SIZE) <= width:
+            lines[-1] += gap + part
+            continue
+        while patient_text_width(part, _PATIENT_SIZE) > width:
+            fits = next(n for n in range(len(part), 0, -1) if patient_text_width(part[:n], _PATIENT_SIZE) <= width)
+            lines.append(part[:fits])
+            part = part[fits:]
+        lines.append(part)
+    return lines
+
+
+def _layout(result: Result) -> _Layout:
+    """Show the body's rows and all columns, as large as the panel's height allows, true in proportion."""
     study = result.study
     height, width = study.shape
     shown = np.zeros(height, dtype=np.bool_)
@@ -118,7 +170,7 @@ def _layout(result: Result, above: int = 0) -> _Layout:
     across = min(_PANEL_HEIGHT / ((rows.stop - rows.start) * proportion), _MOST_ZOOM)
     panel = (max(round(width * across), _LEAST_PANEL_WIDTH), round((rows.stop - rows.start) * across * proportion))
     indent = (panel[0] - round(width * across)) // 2
-    return _Layout(rows, width, (across * proportion, across), panel, indent, _HEADER + above)
+    return _Layout(rows, width, (across * proportion, across), panel, indent)
 
 
 def _draw_titles(sheet: Sheet, layout: _Layout, view: View) -> None:
@@ -130,6 +182,26 @@ def _draw_titles(sheet: Sheet, layout: _Layout, view: View) -> None:
     sides = ("R", "L") if view is View.ANTERIOR else ("L", "R")
     sheet.text((left + 26, top - 22), sides[0], 38, anchor="ms")
     sheet.text((left + width - 26, top - 22), sides[1], 38, anchor="ms")
+
+
+def _draw_views(sheet: Sheet, layout: _Layout, result: Result) -> None:
+    for view in View:
+        if view in result.study.scans:
+            _draw_view(sheet, layout, view, result)
+        else:
+            _draw_missing(sheet, layout, view)
+
+
+def _draw_captions(sheet: Sheet, layout: _Layout, result: Result) -> None:
+    for view, scan in result.study.scans.items():
+        left, top = layout.corner(view)
+        place = left + layout.panel[0] / 2, top + layout.panel[1] + 26
+        sheet.text(place, grey_scale(bone_window(scan.counts)), 19, anchor="ms", grey=_SOFT)
+
+
+def grey_scale(upper: float) -> str:
+    """The caption of a view whose black is `upper` counts a pixel."""
+    return f"grey scale 0 to {upper:.3g} counts a pixel"
 
 
 def _draw_missing(sheet: Sheet, layout: _Layout, view: View) -> None:
@@ -148,8 +220,6 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
     size = (round(layout.cols * layout.zoom[1]), layout.panel[1])
     sheet.paste(grey.resize(size, Image.Resampling.BICUBIC), (left + layout.indent, top))
     _draw_region(sheet, layout, view, result)
-    caption = f"grey scale 0 to {upper:.3g} counts a pixel"
-    sheet.text((left + layout.panel[0] / 2, top + layout.panel[1] + 26), caption, 19, anchor="ms", grey=_SOFT)
     lesions = [lesion for lesion in result.lesions if lesion.view is view]
     for lesion in lesions:
         sheet.ink_line(layout.to_sheet(_rounded(lesion.contour), view), _LINE_WIDTH)
@@ -187,7 +257,7 @@ def _rounded(contour: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], field: Field) -> None:
     down, across = layout.zoom
     sizes = [
-        (_NUMBER_SIZE / down, (text_width(str(lesion.id), _NUMBER_SIZE) + _NUMBER_PADDING) / across)
+        (layout.number / down, (text_width(str(lesion.id), layout.number) + _NUMBER_PADDING) / across)
         for lesion in lesions
     ]
     for lesion, centre, size in zip(lesions, place_numbers(field, lesions, sizes), sizes, strict=True):
@@ -195,7 +265,7 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
         if np.hypot(*(leader[1] - leader[0])) >= _SHORTEST_LEADER:
             sheet.ink_line(leader, _LEADER_WIDTH)
         x, y = layout.to_sheet(np.array([centre]), lesion.view)[0].tolist()
-        sheet.ink_text((x, y), str(lesion.id), _NUMBER_SIZE)
+        sheet.ink_text((x, y), str(lesion.id), layout.number)
 
 
 def _leader(

@@ -1,304 +1,230 @@
-"""The report of a result on one A4 page, as PDF: the picture, the lesions, how they were found.
+"""The report of a result on one A4 page, as PDF: the views, the lesions, how they were found.
 
-The same result gives the same bytes. Nothing on it says who the patient is, unless lines that do are handed in.
+The same result gives the same bytes. Nothing on it says who the patient is, unless fields that do are handed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import reportlab
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.units import mm
-from reportlab.lib.utils import ImageReader
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.pdfgen.canvas import Canvas
-
 from bonescan import __version__
-from bonescan.report.overlay import RESEARCH_USE, overlay
-from bonescan.study import Lesion, Region, Result, Side, View
+from bonescan.report import letters
+from bonescan.report.lesion_table import draw_table
+from bonescan.report.overlay import RESEARCH_USE, Panels, grey_scale, panels
+from bonescan.report.paper import HEIGHT_MM, WIDTH_MM, Box, Paper, Style, broken, grey, text_width
+from bonescan.report.patient import NOT_STATED, Fields
+from bonescan.study import Result, View
 
-_WIDTH, _HEIGHT = A4
-_MARGIN = 12 * mm
-_PICTURE_WIDTH = 114 * mm
-_COLUMN_GAP = 5 * mm
-_FOOTER = 18 * mm
-_SANS, _BOLD = "Vera", "VeraBd"
-_INK, _SOFT, _RULE = 0.12, 0.42, 0.78
-_ALERT = (0.70, 0.13, 0.05)
-_LINE = 3.6 * mm
-_SMALL, _TEXT, _HEADING, _TITLE = 5.6, 6.8, 8.0, 15.0
-_ROW = 3.15 * mm
-_NONE = "–"
-_MOST_WARNINGS = 6
-_SHORT_REGIONS = {
-    Region.CERVICAL_SPINE: "C spine",
-    Region.THORACIC_SPINE: "T spine",
-    Region.LUMBAR_SPINE: "L spine",
-    Region.LOWER_LEG: "lower leg",
-}
-_COLUMNS = (
-    ("", 4),
-    ("view", 7),
-    ("site", 13),
-    ("side", 6.5),
-    ("area", 13),
-    ("max", 7.5),
-    ("contrast", 9.5),
-    ("p", 6.5),
-)
-"""Headings and widths in millimetres of the table of lesions."""
+TITLE = "Lesions in a whole-body bone scan"
+_MARGIN, _GUTTER = 13.0, 6.0
+_LEFT_WIDTH = 105.0
+_INK, _SOFT, _FAINT = grey(0.12), grey(0.40), grey(0.80)
+_ALERT, _ALERT_GROUND, _BAND = (0.66, 0.13, 0.06), (0.995, 0.94, 0.925), grey(0.955)
+_TITLE = Style(17, _INK, bold=True)
+_SUBTITLE = Style(9, _SOFT)
+_HEADING = Style(8.4, _INK, bold=True)
+_TEXT = Style(7.4, _INK, leading=3.7)
+_SMALL = Style(6.2, _SOFT, leading=2.9)
+_LABEL_WIDTH = 19.0
+_PATIENT_WIDTHS = {"Name": 62.0, "ID": 37.0, "Born": 20.0, "Sex": 18.0, "Accession": 27.0, "Study": 20.0}
+_MOST_PATIENT_LINES = 6
+_PANEL_GAP, _SIDE_MARKS = 3.0, 5.5
+_LEAST_PICTURE = 110.0
+"""The views are never lower than this, however many remarks there are."""
+_MOST_REMARK_LINES = 12
+_SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 
 
-def write_page(result: Result, path: Path, patient: Sequence[str] = ()) -> None:
+def write_page(result: Result, path: Path, patient: Fields = ()) -> None:
     """Write the page to `path`; patient: as in `page`."""
     path.write_bytes(page(result, patient))
 
 
-def page(result: Result, patient: Sequence[str] = ()) -> bytes:
-    """Return the one-page report as PDF. patient: lines that name the patient; () leaves the identity out."""
-    _register_fonts()
-    buffer = BytesIO()
-    # Invariant: no time and no random number in the file, so that the same result is the same document.
-    canvas = Canvas(buffer, pagesize=A4, invariant=1)
-    canvas.setTitle("Lesions in a whole-body bone scan")
-    canvas.setSubject(RESEARCH_USE)
-    canvas.setCreator(f"bonescan {__version__}")
-    canvas.setAuthor("bonescan")
-    top = _head(canvas, result, patient)
-    bottom = _MARGIN + _FOOTER
-    _picture(canvas, result, top, bottom)
-    column = _Column(canvas, _MARGIN + _PICTURE_WIDTH + _COLUMN_GAP, _WIDTH - _MARGIN, top, bottom)
-    _facts(column, result)
-    _burden(column, result)
-    warnings = _warning_lines(column, result)
-    _table(column, result, below=len(warnings) * _LINE)
-    _warnings(column, warnings)
-    _foot(canvas, result)
-    canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
+def page(result: Result, patient: Fields = ()) -> bytes:
+    """Return the one-page report as PDF. patient: what names the patient; () leaves the identity out."""
+    paper = Paper(TITLE, RESEARCH_USE, f"bonescan {__version__}")
+    top = _draw_patient(paper, result, patient, _draw_title(paper, result)) + 5
+    bottom = _draw_foot(paper)
+    remarks = _remarks(result)
+    below = _height_of_provenance(result, remarks)
+    views_bottom = _draw_views(paper, result, Box(_MARGIN, top, _LEFT_WIDTH, bottom - top - below))
+    _draw_provenance(paper, result, remarks, views_bottom + 7)
+    right = _MARGIN + _LEFT_WIDTH + _GUTTER
+    width = WIDTH_MM - _MARGIN - right
+    table_top = _draw_facts(paper, result, Box(right, top, width, 0))
+    draw_table(paper, result, Box(right, table_top, width, bottom - 3 - table_top))
+    return paper.finish()
 
 
-def _register_fonts() -> None:
-    """Embed fonts that come with the library: the page looks alike everywhere."""
-    if _SANS in pdfmetrics.getRegisteredFontNames():
-        return
-    fonts = Path(reportlab.__file__).parent / "fonts"
-    for name in (_SANS, _BOLD):
-        pdfmetrics.registerFont(TTFont(name, str(fonts / f"{name}.ttf")))
-
-
-def _printable(text: str) -> str:
-    """Replace what the font has no sign for; silence or a box would look like another name."""
-    known = pdfmetrics.getFont(_SANS).face.charToGlyph  # type: ignore[attr-defined]
-    return "".join(letter if ord(letter) in known else "?" for letter in text)
-
-
-@dataclass(slots=True)
-class _Column:
-    """The right-hand column, written from the top down. left, right, top, bottom: in points, from the lower left."""
-
-    canvas: Canvas
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-    def heading(self, text: str) -> None:
-        """A heading with a line under it."""
-        self.top -= 5.2 * mm
-        self.canvas.setFont(_BOLD, _HEADING)
-        self.canvas.setFillGray(_INK)
-        self.canvas.drawString(self.left, self.top, text)
-        self.canvas.setStrokeGray(_RULE)
-        self.canvas.setLineWidth(0.4)
-        self.canvas.line(self.left, self.top - 1.3 * mm, self.right, self.top - 1.3 * mm)
-        self.top -= 1.6 * mm
-
-    def pair(self, name: str, text: str) -> None:
-        """A name and what it is, broken into as many lines as it takes."""
-        indent = self.left + 16 * mm
-        for number, line in enumerate(_broken(_printable(text), self.right - indent, _TEXT)):
-            self.top -= _LINE
-            self.canvas.setFont(_SANS, _TEXT)
-            if number == 0:
-                self.canvas.setFillGray(_SOFT)
-                self.canvas.drawString(self.left, self.top, name)
-            self.canvas.setFillGray(_INK)
-            self.canvas.drawString(indent, self.top, line)
-
-    def line(self, text: str, grey: float = _INK) -> None:
-        """One line of text that fits."""
-        self.top -= _LINE
-        self.canvas.setFont(_SANS, _TEXT)
-        self.canvas.setFillGray(grey)
-        self.canvas.drawString(self.left, self.top, text)
-
-
-def _broken(text: str, width: float, size: float) -> list[str]:
-    """Break text into lines of at most `width` points, at blanks, and inside a word that is longer."""
-    lines, line = [], ""
-    for word in text.split():
-        while pdfmetrics.stringWidth(word, _SANS, size) > width:
-            fits = next(n for n in range(len(word), 0, -1) if pdfmetrics.stringWidth(word[:n], _SANS, size) <= width)
-            if line:
-                lines.append(line)
-                line = ""
-            lines.append(word[:fits])
-            word = word[fits:]
-        longer = f"{line} {word}".strip()
-        if pdfmetrics.stringWidth(longer, _SANS, size) > width:
-            lines.append(line)
-            longer = word
-        line = longer
-    return [*lines, line] if line or not lines else lines
-
-
-def _head(canvas: Canvas, result: Result, patient: Sequence[str]) -> float:
-    """The title and who; returns where the page goes on."""
-    top = _HEIGHT - _MARGIN
-    canvas.setFillGray(_INK)
-    canvas.setFont(_BOLD, _TITLE)
-    canvas.drawString(_MARGIN, top - 6 * mm, "Whole-body bone scan")
-    canvas.setFont(_SANS, _HEADING)
-    canvas.setFillGray(_SOFT)
+def _draw_title(paper: Paper, result: Result) -> float:
+    """The title, how many lesions, and what the page is for; returns where the page goes on."""
+    top = _MARGIN
+    paper.text((_MARGIN, top + 5.4), "Whole-body bone scan", _TITLE)
     count = len(result.lesions)
-    found = "no lesion outlined" if not count else f"{count} lesion{'s' if count > 1 else ''} outlined"
-    canvas.drawString(_MARGIN, top - 11 * mm, f"{found}{'' if result.reader is None else ' by a reader'}")
-    canvas.setFillColorRGB(*_ALERT)
-    canvas.setFont(_BOLD, _HEADING)
-    canvas.drawRightString(_WIDTH - _MARGIN, top - 6 * mm, RESEARCH_USE)
-    canvas.setFont(_SANS, _TEXT)
-    canvas.setFillGray(_SOFT)
-    lines = [_printable(line) for line in patient] or ["The patient's identity is left out of this page on purpose."]
-    for number, line in enumerate(lines):
-        canvas.drawRightString(_WIDTH - _MARGIN, top - 11 * mm - number * _LINE, line)
-    top -= 14 * mm + max(len(lines) - 1, 0) * _LINE
-    canvas.setStrokeGray(_RULE)
-    canvas.line(_MARGIN, top, _WIDTH - _MARGIN, top)
-    return float(top)
+    found = "No lesion outlined" if not count else f"{count} lesion{'s' if count > 1 else ''} outlined"
+    by = f"by the model {result.model.name}" if result.reader is None else f"by the reader {result.reader}"
+    subtitle = broken(f"{found} {by}", WIDTH_MM - 2 * _MARGIN, _SUBTITLE)
+    said = Style(9.2, _ALERT, bold=True)
+    width = text_width(RESEARCH_USE, said) + 7
+    left = WIDTH_MM - _MARGIN - width
+    paper.box(Box(left, top - 0.6, width, 8), fill=_ALERT_GROUND, stroke=_ALERT, radius=1.4)
+    paper.text((left + width / 2, top + 4.5), RESEARCH_USE, said, "centre")
+    return paper.paragraph((_MARGIN, top + 11.2), subtitle[:2], _SUBTITLE)
 
 
-def _picture(canvas: Canvas, result: Result, top: float, bottom: float) -> None:
-    """Both views, as large as the left column holds."""
-    picture = overlay(result)
-    scale = min(_PICTURE_WIDTH / picture.width, (top - bottom - 2 * mm) / picture.height)
-    width, height = picture.width * scale, picture.height * scale
-    left = _MARGIN + (_PICTURE_WIDTH - width) / 2
-    canvas.drawImage(ImageReader(picture.convert("RGB")), left, top - 2 * mm - height, width, height)
+def _draw_patient(paper: Paper, result: Result, patient: Fields, top: float) -> float:
+    """A band that says who the patient is, or that it does not; returns its lower edge."""
+    width = WIDTH_MM - 2 * _MARGIN
+    if not patient:
+        where = "the DICOM header of the source states it" if result.study.frames else "its source states none"
+        paper.box(Box(_MARGIN, top, width, 6.4), fill=_BAND, radius=1.2)
+        paper.text((_MARGIN + 3, top + 4.2), f"The patient's identity is left out of this page; {where}.", _TEXT)
+        return top + 6.4
+    left, cells = _MARGIN + 3, []
+    for label, value in patient:
+        style = Style(8.4, _INK if value != NOT_STATED else _SOFT, bold=label == "Name", leading=3.9)
+        cells.append((left, label, style, _cut(broken(value, _PATIENT_WIDTHS[label] - 3, style))))
+        left += _PATIENT_WIDTHS[label]
+    unknown = any(letters.has_unknown(value) for _, value in patient)
+    height = 7.4 + 3.9 * max(len(lines) for *_, lines in cells) + (3.2 if unknown else 0)
+    paper.box(Box(_MARGIN, top, width, height), fill=_BAND, radius=1.2)
+    for left, label, style, lines in cells:
+        paper.text((left, top + 3.9), label, _SMALL)
+        paper.paragraph((left, top + 8.2), lines, style)
+    if unknown:
+        paper.text((_MARGIN + 3, top + height - 2), letters.UNKNOWN_NOTE, _SMALL)
+    return top + height
 
 
-def _facts(column: _Column, result: Result) -> None:
-    study = result.study
-    column.heading("Study")
-    column.pair("study", study.key)
-    column.pair("acquired", (study.acquired or "not stated").replace("T", " "))
-    rows, cols = study.shape
-    column.pair("matrix", f"{rows} × {cols} pixels")
-    spacing = study.spacing
-    stated = "not known: areas in pixels" if spacing is None else f"{spacing.row_mm:.3g} × {spacing.col_mm:.3g} mm"
-    column.pair("spacing", stated)
-    column.pair("views by", study.view_source)
-    column.pair("looked at", result.region)
-    column.heading("Found by")
-    if result.reader is not None:
-        column.pair("reader", result.reader)
-    column.pair("model", f"{result.model.name} ({result.model.sha256[:16]})")
-    column.pair("software", f"bonescan {__version__}")
+def _cut(lines: list[str]) -> list[str]:
+    """No header may push the page's content off it: what is longer ends with an ellipsis."""
+    if len(lines) <= _MOST_PATIENT_LINES:
+        return lines
+    return [*lines[: _MOST_PATIENT_LINES - 1], f"{lines[_MOST_PATIENT_LINES - 1][:-1]}…"]
 
 
-def _burden(column: _Column, result: Result) -> None:
-    column.heading("Burden")
-    for view, burden in result.burden.items():
-        if burden.lesions == 0:
-            column.pair(view.value, "no lesion")
-            continue
-        area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm²"
-        share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.1%} of the skeleton"
-        plural = "s" if burden.lesions > 1 else ""
-        column.pair(view.value, f"{burden.lesions} lesion{plural}, {area}{share}")
+def _draw_views(paper: Paper, result: Result, room: Box) -> float:
+    """Both views side by side with titles, side marks, captions and the scale; returns the lower edge of all."""
+    drawn = panels(result)
+    pixels = drawn.pictures[View.ANTERIOR]
+    # Titles above and captions below take their part of the room.
+    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, max(room.height - 18, _LEAST_PICTURE) / pixels.height)
+    width, height = pixels.width * scale, pixels.height * scale
+    left, top = room.left + (room.width - 2 * width - _PANEL_GAP) / 2, room.top + 6
+    for number, view in enumerate(View):
+        panel = Box(left + number * (width + _PANEL_GAP), top, width, height)
+        # Seen from the front the patient's right is on the image's left, seen from behind the left.
+        sides = ("R", "L") if view is View.ANTERIOR else ("L", "R")
+        paper.text((panel.left + _SIDE_MARKS, panel.top - 2), sides[0], Style(10.5, _INK, bold=True), "centre")
+        paper.text((panel.left + width / 2, panel.top - 2), view.value.upper(), Style(8.4, _INK), "centre")
+        paper.text((panel.right - _SIDE_MARKS, panel.top - 2), sides[1], Style(10.5, _INK, bold=True), "centre")
+        paper.picture(drawn.pictures[view], panel)
+        paper.box(panel, stroke=_FAINT)
+        if view in drawn.windows:
+            caption = grey_scale(drawn.windows[view])
+            paper.text((panel.left + width / 2, panel.bottom + 3.4), caption, _SMALL, "centre")
+    _draw_scale(paper, drawn, Box(left, top + height, 2 * width + _PANEL_GAP, 0), scale)
+    return top + height + 8
 
 
-def _table(column: _Column, result: Result, below: float) -> None:
-    """The lesions, the largest where they do not all fit. below: points to leave free under the table."""
-    column.heading("Lesions")
-    if not result.lesions:
-        column.line("No lesion was outlined. That does not exclude one.")
+def _draw_scale(paper: Paper, drawn: Panels, views: Box, scale: float) -> None:
+    """A bar of a round length at the right, and what the frames on the views are."""
+    line = views.bottom + 7.4
+    if drawn.pixels_per_mm is None:
+        paper.text((views.right, line), "no scale: the pixel spacing is not known", _SMALL, "right")
         return
-    column.top -= _ROW
-    _row(column, [name for name, _ in _COLUMNS], _SOFT)
-    room = int((column.top - column.bottom - below - 9 * mm) / _ROW)
-    shown = sorted(result.lesions, key=lambda lesion: -lesion.measures.area_px)[: max(room, 1)]
-    for lesion in sorted(shown, key=lambda lesion: lesion.id):
-        column.top -= _ROW
-        _row(column, _cells(lesion), _INK)
-    hidden = len(result.lesions) - len(shown)
-    if hidden:
-        column.line(f"and {hidden} smaller ones: see lesions.json", _SOFT)
+    across = drawn.pixels_per_mm * scale
+    length = next((bar for bar in _SCALE_BARS_MM if bar * across <= views.width / 6), _SCALE_BARS_MM[-1])
+    left = views.right - length * across
+    paper.text((left - 2, line), f"{length} mm", _SMALL.coloured(_INK), "right")
+    paper.rule((left, line - 0.8), views.right, _INK, 1.1)
+    for end in (left, views.right - 0.3):
+        paper.box(Box(end, line - 1.8, 0.3, 2), fill=_INK)
 
 
-def _row(column: _Column, cells: Sequence[str], grey: float) -> None:
-    column.canvas.setFont(_SANS, _SMALL)
-    column.canvas.setFillGray(grey)
-    left = column.left
-    for number, (text, (_, width)) in enumerate(zip(cells, _COLUMNS, strict=True)):
-        if number < 4:
-            column.canvas.drawString(left, column.top, text)
-        else:
-            column.canvas.drawRightString(left + width * mm - 1, column.top, text)
-        left += width * mm
+def _draw_facts(paper: Paper, result: Result, column: Box) -> float:
+    """What was looked at; returns where the column goes on."""
+    study, spacing = result.study, result.study.spacing
+    rows, cols = study.shape
+    unknown = "not known, so that areas are in pixels"
+    facts = [
+        ("study", study.key),
+        ("acquired", (study.acquired or NOT_STATED).replace("T", " ")),
+        ("matrix", f"{rows} × {cols} pixels"),
+        ("pixel spacing", unknown if spacing is None else f"{spacing.row_mm:.4g} × {spacing.col_mm:.4g} mm"),
+        ("looked at", "the whole body" if result.region == "whole-body" else f"the {result.region}"),
+    ]
+    y = _heading(paper, column.left, column.right, column.top + 3, "Scan")
+    for label, text in facts:
+        y = _pair(paper, (column.left, y), label, broken(text, column.width - _LABEL_WIDTH, _TEXT)[:3])
+    return y + 1
 
 
-def _cells(lesion: Lesion) -> list[str]:
-    measures = lesion.measures
-    region = _SHORT_REGIONS.get(lesion.region, lesion.region.value)
+def _provenance(result: Result) -> list[tuple[str, str]]:
+    """How the result came about."""
+    who = [] if result.reader is None else [("curves", f"drawn or corrected by {result.reader}")]
+    use = "outlined the lesions" if result.reader is None else "told the bones apart"
     return [
-        str(lesion.id),
-        "ant" if lesion.view is View.ANTERIOR else "post",
-        _NONE if lesion.region is Region.BACKGROUND else region,
-        _NONE if lesion.side is Side.MIDLINE else lesion.side.value,
-        f"{measures.area_px} px" if measures.area_mm2 is None else f"{measures.area_mm2:.0f} mm²",
-        f"{measures.counts_max:.0f}",
-        _NONE if measures.contrast is None else f"{measures.contrast:.1f}",
-        _NONE if lesion.probability is None else f"{lesion.probability:.2f}",
+        *who,
+        ("model", f"{result.model.name}, sha256 {result.model.sha256[:16]}…, {use}"),
+        ("views told by", result.study.view_source),
+        ("software", f"bonescan {__version__}"),
     ]
 
 
-def _warning_lines(column: _Column, result: Result) -> list[str]:
-    lines = []
-    for warning in result.warnings[:_MOST_WARNINGS]:
-        lines += _broken(_printable(f"• {warning}"), column.right - column.left, _TEXT)
-    if len(result.warnings) > _MOST_WARNINGS:
-        lines.append(f"and {len(result.warnings) - _MOST_WARNINGS} more in lesions.json")
+def _broken_provenance(result: Result) -> list[tuple[str, list[str]]]:
+    return [(label, broken(text, _LEFT_WIDTH - _LABEL_WIDTH, _TEXT)[:3]) for label, text in _provenance(result)]
+
+
+def _height_of_provenance(result: Result, remarks: list[str]) -> float:
+    lines = sum(len(lines) for _, lines in _broken_provenance(result)) + len(remarks)
+    return 7 + 5.6 + (8.6 if remarks else 0) + _TEXT.leading * lines
+
+
+def _draw_provenance(paper: Paper, result: Result, remarks: list[str], top: float) -> None:
+    right = _MARGIN + _LEFT_WIDTH
+    y = _heading(paper, _MARGIN, right, top, "How it was found")
+    for label, lines in _broken_provenance(result):
+        y = _pair(paper, (_MARGIN, y), label, lines)
+    if remarks:
+        y = _heading(paper, _MARGIN, right, y + 3, "Remarks")
+        paper.paragraph((_MARGIN, y), remarks, _TEXT)
+
+
+def _remarks(result: Result) -> list[str]:
+    """The warnings in lines, as many as there is room for, each whole; then how many more there are."""
+    lines: list[str] = []
+    for number, warning in enumerate(result.warnings):
+        these = broken(f"– {warning}", _LEFT_WIDTH, _TEXT)
+        if len(lines) + len(these) >= _MOST_REMARK_LINES and not (number == 0 and len(result.warnings) == 1):
+            return [*lines, f"– and {len(result.warnings) - number} more: lesions.json states all"]
+        lines += these[:_MOST_REMARK_LINES]
     return lines
 
 
-def _warnings(column: _Column, lines: Sequence[str]) -> None:
-    if lines:
-        column.heading("Remarks")
-    for line in lines:
-        column.line(line)
+def _heading(paper: Paper, left: float, right: float, y: float, text: str) -> float:
+    """A heading on `y` with a line under it; returns where the first line of text stands."""
+    paper.text((left, y), text, _HEADING)
+    paper.rule((left, y + 1.5), right, _FAINT)
+    return y + 5.6
 
 
-def _foot(canvas: Canvas, result: Result) -> None:
-    """How to read the page, and what it is not."""
-    said = [
-        "Outlined by software on planar counts. Area and counts are of the outlined pixels; max: counts of the hottest "
-        "pixel; contrast: mean counts over those of the bone around; p: the model's mean probability.",
-        "A lesion that both views show is outlined, and counted, in each. This is no medical device and no basis for a "
-        "diagnosis.",
-    ]
-    top = _MARGIN + _FOOTER - 5 * mm
-    canvas.setStrokeGray(_RULE)
-    canvas.line(_MARGIN, top + 3.4 * mm, _WIDTH - _MARGIN, top + 3.4 * mm)
-    canvas.setFont(_SANS, _SMALL)
-    canvas.setFillGray(_SOFT)
-    for text in said:
-        for line in _broken(text, _WIDTH - 2 * _MARGIN, _SMALL):
-            canvas.drawString(_MARGIN, top, line)
-            top -= 3.1 * mm
+def _pair(paper: Paper, place: tuple[float, float], label: str, lines: list[str]) -> float:
+    """A name and what it is; returns where the next one stands."""
+    paper.text(place, label, _TEXT.coloured(_SOFT))
+    return paper.paragraph((place[0] + _LABEL_WIDTH, place[1]), lines, _TEXT)
+
+
+def _draw_foot(paper: Paper) -> float:
+    """How to read the page, and what it is not; returns the upper edge."""
+    said = (
+        "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts a pixel; "
+        "contrast: mean counts over those of the bone around the lesion, and of the bone at the place mirrored about "
+        "the midline; p: the model's mean probability. A lesion that both views show is outlined and counted in each. "
+        "Not a medical device; no basis for a diagnosis."
+    )
+    lines = broken(said, WIDTH_MM - 2 * _MARGIN, _SMALL)
+    top = HEIGHT_MM - _MARGIN - len(lines) * _SMALL.leading - 1.5
+    paper.rule((_MARGIN, top), WIDTH_MM - _MARGIN, _FAINT)
+    paper.paragraph((_MARGIN, top + 4.2), lines, _SMALL)
+    return top

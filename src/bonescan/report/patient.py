@@ -1,8 +1,11 @@
-"""Who the patient is, in lines for pictures and pages: only where it was asked for."""
+"""Who the patient is, in fields for pictures and pages: only where it was asked for."""
 
 from __future__ import annotations
 
 from bonescan.dicom.header import Origin
+
+Fields = tuple[tuple[str, str], ...]
+"""(label, value) of each field; () names nobody."""
 
 _LABELS = {
     "PatientName": "Name",
@@ -13,21 +16,31 @@ _LABELS = {
     "StudyDate": "Study",
 }
 _DATES = ("PatientBirthDate", "StudyDate")
+NOT_STATED = "not stated"
 
 
-def patient_lines(origin: Origin | None) -> tuple[str, ...]:
-    """Return what names the patient, two lines; () unless the maker asked for it."""
+def patient_fields(origin: Origin | None) -> Fields:
+    """Return what names the patient, as the header states it; () unless the maker asked for it."""
     if origin is None or not origin.made.identify:
         return ()
     stated = {**origin.header.patient, **origin.header.study}
-    said = [f"{label}: {_shown(keyword, stated.get(keyword, ''))}" for keyword, label in _LABELS.items()]
-    return "    ".join(said[:3]), "    ".join(said[3:])
+    return tuple((label, _shown(keyword, stated.get(keyword, ""))) for keyword, label in _LABELS.items())
 
 
 def _shown(keyword: str, value: str) -> str:
-    if not value:
-        return "not stated"
+    if keyword == "PatientName":
+        value = _name(value)
     if keyword in _DATES and len(value) == 8:
-        return f"{value[:4]}-{value[4:6]}-{value[6:]}"
-    # A person's name has groups for alphabets, ideographs and sounds (PS3.5 6.2.1): the first is for every reader.
-    return ", ".join(part.replace("^", " ").strip() for part in value.split("=")[:1]) if "Name" in keyword else value
+        value = f"{value[:4]}-{value[4:6]}-{value[6:]}"
+    return value or NOT_STATED
+
+
+def _name(value: str) -> str:
+    """A person's name has groups for alphabets, ideographs and sounds (PS3.5 6.2.1): the first that is stated."""
+    return next((shown for shown in map(_group, value.split("=")) if shown), "")
+
+
+def _group(group: str) -> str:
+    """Family, given, middle, prefix and suffix: the family's name, a comma, the others."""
+    family, *others = (part.strip() for part in group.split("^"))
+    return ", ".join(part for part in (family, " ".join(other for other in others if other)) if part)

@@ -8,13 +8,13 @@ from pydicom.dataset import FileDataset
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.report.overlay import overlay
-from bonescan.report.patient import patient_lines
+from bonescan.report.patient import patient_fields
 from bonescan.study import Result, View
 
 
 def secondary_capture(result: Result, origin: Origin) -> FileDataset:
     """Return the overlay as an RGB image. Raises InputError where the header is not that of the result's source."""
-    pixels = np.asarray(overlay(result, patient_lines(origin)).convert("RGB"))
+    pixels = np.asarray(overlay(result, patient_fields(origin)).convert("RGB"))
     dataset = common.new_object(result, origin, "capture")
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]

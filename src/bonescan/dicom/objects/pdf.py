@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset, FileDataset
 from bonescan.dicom.header import Code, Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.report.page import page
-from bonescan.report.patient import patient_lines
+from bonescan.report.patient import patient_fields
 from bonescan.study import Result, View
 
 _REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
@@ -15,7 +15,7 @@ _REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 
 def encapsulated_pdf(result: Result, origin: Origin) -> FileDataset:
     """Return the report of a result. Raises InputError where the header is not that of the result's source."""
-    document = page(result, patient_lines(origin))
+    document = page(result, patient_fields(origin))
     dataset = common.new_object(result, origin, "pdf")
     del dataset.BodyPartExamined  # a document has none
     dataset.ConversionType = "WSD"

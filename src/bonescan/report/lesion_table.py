@@ -1,0 +1,147 @@
+"""The lesions of a result as a table that fills a box of a page, however many there are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from bonescan.report.paper import Box, Paper, Style, grey
+from bonescan.study import Lesion, Region, Result, Side, View
+
+_INK, _SOFT, _FAINT, _HAIR = grey(0.12), grey(0.40), grey(0.80), grey(0.92)
+_NONE = "–"
+_COLUMNS = (
+    ("", "", 5.0),
+    ("", "site", 17.5),
+    ("", "side", 6.5),
+    ("area", "", 8.0),
+    ("counts", "max", 8.5),
+    ("counts", "mean", 8.5),
+    ("contrast", "bone", 7.5),
+    ("contrast", "mirror", 8.0),
+    ("", "p", 8.0),
+)
+"""The heading above, the heading, and the share of the width. The first three stand to the left."""
+_LEFT = 3
+_ROWS_MM = (2.7, 4.3)
+"""The lowest and the highest row; type follows."""
+_MOST_TYPE = 6.9
+_WHOLE_COUNTS = 1000.0
+"""From here on a tenth of a count tells nothing, and the column has no room for it."""
+_HEAD_ROWS = 2.4
+_VIEW_ROWS = 1.7
+"""How many rows the headings and the line of each view take."""
+
+
+def draw_table(paper: Paper, result: Result, box: Box) -> None:
+    """Draw a heading, then view by view its burden and its lesions, in rows as high as the box lets them be.
+
+    Where not all fit, the largest are shown, and a line says how many more there are.
+    """
+    paper.text((box.left, box.top + 3), "Lesions", Style(8.4, _INK, bold=True))
+    paper.rule((box.left, box.top + 4.5), box.right, _FAINT)
+    top, height = box.top + 5.5, box.height - 5.5
+    if not result.lesions:
+        _draw_none(paper, result, Box(box.left, top, box.width, height))
+        return
+    extra = _HEAD_ROWS + _VIEW_ROWS * len(View)
+    most = int(height / _ROWS_MM[0] - extra)
+    shown = _largest(result, most if most >= len(result.lesions) else max(most - 2, 1))
+    hidden = len(result.lesions) - len(shown)
+    row = min(max(height / (len(shown) + extra + (2 if hidden else 0)), _ROWS_MM[0]), _ROWS_MM[1])
+    y = _Rows(paper, box, row, result.study.spacing is not None).draw(result, shown, top)
+    if hidden:
+        said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json states all."
+        paper.text((box.left, y + row), said, Style(6.6, _SOFT))
+
+
+def _largest(result: Result, count: int) -> list[Lesion]:
+    """The `count` largest lesions, in their own order."""
+    largest = sorted(result.lesions, key=lambda lesion: (-lesion.measures.area_px, lesion.id))[:count]
+    return sorted(largest, key=lambda lesion: lesion.id)
+
+
+def _draw_none(paper: Paper, result: Result, box: Box) -> None:
+    """The common case: a scan in which nothing was outlined."""
+    y = box.top + 5
+    for view in View:
+        _draw_view(paper, result, view, Box(box.left, y - 4, box.width, 0), _MOST_TYPE)
+        y += 5.4
+    paper.text((box.left, y + 3), "No lesion was outlined.", Style(9.4, _INK, bold=True))
+    paper.text((box.left, y + 7.4), "That does not exclude one.", Style(7.4, _SOFT))
+
+
+def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float) -> None:
+    """The line of a view: its name, and what its lesions come to."""
+    paper.text((line.left, line.top + 4), view.value.capitalize(), Style(size, _INK, bold=True))
+    paper.text((line.right, line.top + 4), _burden(result, view), Style(size, _SOFT), "right")
+
+
+def _burden(result: Result, view: View) -> str:
+    if view not in result.burden:
+        return "not acquired"
+    burden = result.burden[view]
+    if not burden.lesions:
+        return "no lesion"
+    area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm²"
+    share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
+    return f"{burden.lesions} lesion{'s' if burden.lesions > 1 else ''}, {area}{share}"
+
+
+class _Rows:
+    """The rows of one table. row: millimetres from one to the next. millimetres: whether areas are in mm²."""
+
+    def __init__(self, paper: Paper, box: Box, row: float, millimetres: bool) -> None:
+        self._paper, self._box, self._row, self._millimetres = paper, box, row, millimetres
+        self._size = min(row * 2.05, _MOST_TYPE)
+        shares = [share for *_, share in _COLUMNS]
+        widths = [box.width * share / sum(shares) for share in shares]
+        self._lefts = [box.left + sum(widths[:number]) for number in range(len(widths))]
+        self._rights = [left + width for left, width in zip(self._lefts, widths, strict=True)]
+
+    def draw(self, result: Result, shown: list[Lesion], top: float) -> float:
+        """Draw all; returns the base line of the last row."""
+        y = top + self._draw_headings(top)
+        for view in View:
+            y += _VIEW_ROWS * self._row
+            _draw_view(self._paper, result, view, Box(self._box.left, y - 4, self._box.width, 0), self._size)
+            for lesion in shown:
+                if lesion.view is view:
+                    self._paper.rule((self._box.left, y + 0.32 * self._row), self._box.right, _HAIR, 0.3)
+                    y += self._row
+                    self._draw_cells(_cells(lesion), y, Style(self._size, _INK))
+        return y
+
+    def _draw_headings(self, top: float) -> float:
+        size = Style(min(self._size, 6.4), _SOFT)
+        line = min(self._row, 2.9)
+        above = [*(heading for heading, *_ in _COLUMNS), ""]
+        for number, (heading, following) in enumerate(pairwise(above)):
+            # One heading over two columns stands at the right end of both, as their numbers do.
+            if heading != following:
+                self._paper.text((self._rights[number], top + line), heading, size, "right")
+        unit = "mm²" if self._millimetres else "px"
+        named = [unit if heading == "area" else name for heading, name, _ in _COLUMNS]
+        self._draw_cells(named, top + 2 * line, size)
+        return 2 * line
+
+    def _draw_cells(self, cells: list[str], y: float, style: Style) -> None:
+        for number, cell in enumerate(cells):
+            if number < _LEFT:
+                self._paper.text((self._lefts[number], y), cell, style)
+            else:
+                self._paper.text((self._rights[number], y), cell, style, "right")
+
+
+def _cells(lesion: Lesion) -> list[str]:
+    measures = lesion.measures
+    return [
+        str(lesion.id),
+        _NONE if lesion.region is Region.BACKGROUND else lesion.region.value,
+        _NONE if lesion.side is Side.MIDLINE else lesion.side.value,
+        f"{measures.area_px}" if measures.area_mm2 is None else f"{measures.area_mm2:.0f}",
+        f"{measures.counts_max:.0f}",
+        f"{measures.counts_mean:.1f}" if measures.counts_mean < _WHOLE_COUNTS else f"{measures.counts_mean:.0f}",
+        _NONE if measures.contrast is None else f"{measures.contrast:.1f}",
+        _NONE if measures.contrast_mirror is None else f"{measures.contrast_mirror:.1f}",
+        _NONE if lesion.probability is None else f"{lesion.probability:.2f}",
+    ]
