@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,25 @@ from hypothesis import HealthCheck, settings
 # The same examples on every machine and in every run: a failure is the code's, not the draw's.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+GUARD = Path(__file__).with_name("guard")
+# Every Python process that a test starts finds the guard first; this one loads it here.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    part for part in (str(GUARD), os.environ.get("PYTHONPATH", "").replace(f"{GUARD}{os.pathsep}", "")) if part
+)
+if "BONESCAN_TEST_VIOLATIONS" not in os.environ:
+    os.environ["BONESCAN_TEST_VIOLATIONS"] = str(Path(tempfile.mkdtemp(prefix="bonescan-")) / "violations")
+sys.path.append(str(GUARD))  # the process that reads strangers' files gets our search path
+runpy.run_path(str(GUARD / "sitecustomize.py"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run where anything tried to leave this machine, also where nobody noticed."""
+    place = Path(os.environ["BONESCAN_TEST_VIOLATIONS"])
+    if place.exists() and not hasattr(session.config, "workerinput"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write(f"\nconnections to other machines were tried:\n{place.read_text()}")
+
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -1,0 +1,245 @@
+"""A node as a process of its own: studies in, results out, killed and started again, against others' peers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pynetdicom import AE
+from tests.drawn import needs
+
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.node.receiver import STORAGE_CLASSES, quiet_pynetdicom
+from bonescan.study import Scan, Spacing, Study, View
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "receiver_kills.py"
+MARK = "QXZW"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return
+        time.sleep(0.2)
+    pytest.fail("it did not come to pass")
+
+
+class Place:
+    """A node and the peer that it sends to, in a folder."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.peer_port = folder, free_port(), free_port()
+        self.config = folder / "node.toml"
+        self.inbox = folder / "inbox"
+        self.inbox.mkdir()
+        self.running = []
+        self.configure()
+
+    def configure(self, **more):
+        lines = [f"{key} = {json.dumps(value)}" for key, value in more.items()]
+        self.config.write_text(
+            f'storage = "{self.folder / "storage"}"\nport = {self.port}\nquiet_seconds = 0.5\nfree_megabytes = 10\n'
+            + "\n".join(lines)
+            + f'\n[retry]\nfirst_seconds = 0.3\nmost_seconds = 1.0\n[[dicom]]\nname = "archive"\nhost = "127.0.0.1"\n'
+            f'port = {self.peer_port}\nae_title = "ARCHIVE"\n'
+        )
+
+    def start(self):
+        log = (self.folder / "log").open("ab")
+        node = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "bonescan", "node", "run", str(self.config)],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+        log.close()
+        self.running.append(node)
+        until(lambda: self.listens() or node.poll() is not None)
+        assert node.poll() is None, (self.folder / "log").read_text()
+        return node
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def start_storescp(self):
+        command = [needs("storescp"), "-aet", "ARCHIVE", "-od", str(self.inbox), str(self.peer_port)]
+        peer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.running.append(peer)
+        return peer
+
+    def status(self, cli):
+        return json.loads(cli("node", "status", self.config, "--json").stdout)
+
+    def end(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def place(tmp_path):
+    one = Place(tmp_path)
+    yield one
+    one.end()
+
+
+def scan(folder, **elements):
+    rng = np.random.default_rng(3)
+    rows, cols = np.ogrid[:256, :64]
+    body = 20.0 * np.exp(-(((rows - 128) / 90) ** 2 + ((cols - 32) / 14) ** 2))
+    hot = 120.0 * np.exp(-(((rows - 100) / 3) ** 2 + ((cols - 32) / 3) ** 2))
+    study = Study("one", {view: Scan(view, rng.poisson(body + hot)) for view in View}, Spacing(4.0, 4.0))
+    (path,) = write_nm(study, folder / "one.dcm", Header(HeaderStyle.STANDARD))
+    dataset = pydicom.dcmread(path)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
+    return path
+
+
+def store(dataset, port, title="BONESCAN", own="SENDER"):
+    quiet_pynetdicom()
+    entity = AE(ae_title=own)
+    entity.add_requested_context(STORAGE_CLASSES[0])
+    association = entity.associate("127.0.0.1", port, ae_title=title)
+    if not association.is_established:
+        return None
+    try:
+        answer = association.send_c_store(dataset)
+        return answer.get("Status") if answer else None
+    finally:
+        association.release()
+
+
+def test_a_study_comes_in_by_dcmtk_and_its_results_go_out_to_dcmtk(place, cli, tmp_path):
+    place.configure(formats=["json", "png", "sr", "seg", "capture", "pdf", "gsps"])
+    place.start_storescp()
+    node = place.start()
+    source = scan(tmp_path, PatientName=f"{MARK}^NAME", PatientID=f"{MARK}7")
+    send = [needs("storescu"), "-aec", "BONESCAN", "127.0.0.1", str(place.port), str(source)]
+    assert (
+        subprocess.run([needs("echoscu"), "-aec", "BONESCAN", "127.0.0.1", str(place.port)], check=False).returncode
+        == 0
+    )
+    assert subprocess.run(send, check=False).returncode == 0
+    until(lambda: place.status(cli)["deliveries"]["done"] == 1)
+    received = [pydicom.dcmread(path) for path in place.inbox.iterdir()]
+    assert {one.Modality for one in received} >= {"SR", "OT", "DOC", "PR"}
+    original = pydicom.dcmread(source)
+    assert {one.StudyInstanceUID for one in received} == {original.StudyInstanceUID}
+    assert {str(one.PatientName) for one in received} == {f"{MARK}^NAME"}
+    # The same object again: acknowledged, and nothing is done or sent anew.
+    assert subprocess.run(send, check=False).returncode == 0
+    until(lambda: "and kept the first" in (tmp_path / "log").read_text())
+    time.sleep(2)
+    status = place.status(cli)
+    assert (status["objects"], status["results"], status["deliveries"]["done"]) == (1, 1, 1)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=30) == 0
+    # Nothing that names the patient, but in the objects as they came and as they went.
+    for path in (tmp_path / "storage").rglob("*"):
+        assert MARK not in str(path)
+        if path.is_file() and path.suffix != ".dcm":
+            assert MARK.encode() not in path.read_bytes(), path
+    assert MARK not in (tmp_path / "log").read_text()
+    assert not re.search(r"\d+\.\d+\.\d+\.\d+\.\d+", (tmp_path / "log").read_text().replace("127.0.0.1", ""))
+
+
+def test_a_peer_that_is_down_gets_its_results_when_it_comes(place, cli, tmp_path):
+    place.start()
+    assert store(pydicom.dcmread(scan(tmp_path)), place.port) == 0
+    until(lambda: place.status(cli)["tried_again"])
+    assert "cannot be reached" in place.status(cli)["tried_again"][0]["error"]
+    place.start_storescp()
+    until(lambda: place.status(cli)["deliveries"]["done"] == 1)
+    assert list(place.inbox.iterdir())
+
+
+def test_what_is_no_scan_fails_with_a_sentence_that_the_status_shows(place, cli, tmp_path):
+    node = place.start()
+    source = pydicom.dcmread(scan(tmp_path, ImageType=["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]))
+    assert store(source, place.port) == 0
+    until(lambda: place.status(cli)["failures"])
+    run = cli("node", "status", place.config)
+    assert run.returncode == 1
+    assert "not WHOLE BODY" in run.stdout
+    assert cli("node", "retry", place.config).stdout.startswith("1 job(s)")
+    until(lambda: "-again-1" in cli("node", "status", place.config).stdout)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=30) == 0
+    assert cli("node", "status", place.config).returncode == 1
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_hostile_and_foreign_objects_are_refused(place, tmp_path):
+    place.configure(object_megabytes=1, calling_ae_titles=["SENDER"])
+    place.start()
+    dataset = pydicom.dcmread(scan(tmp_path))
+    assert store(dataset, place.port, title="OTHER") is None
+    assert store(dataset, place.port, own="STRANGER") is None
+    huge = pydicom.dcmread(scan(tmp_path))
+    huge.add_new(0x00091001, "OB", bytes(2 * 2**20))
+    assert store(huge, place.port) == 0xC000
+    evil = pydicom.dcmread(scan(tmp_path))
+    evil["SOPInstanceUID"] = pydicom.DataElement("SOPInstanceUID", "UI", "../../evil", validation_mode=0)
+    assert store(evil, place.port) in (0xC000, None)
+    assert list((tmp_path / "storage" / "spool").iterdir()) == []
+    assert not list(tmp_path.rglob("*evil*"))
+    assert store(dataset, place.port) == 0
+
+
+def test_a_second_node_in_one_storage_and_an_occupied_port_are_refused(place, cli, tmp_path):
+    place.start()
+    run = cli("node", "run", place.config)
+    assert run.returncode == 2
+    assert "another node runs" in run.stderr
+    place.configure()
+    other = place.config.read_text().replace(str(tmp_path / "storage"), str(tmp_path / "other"))
+    (tmp_path / "other.toml").write_text(other)
+    run = cli("node", "run", tmp_path / "other.toml")
+    assert run.returncode == 2
+    assert "cannot be listened on" in run.stderr
+
+
+def test_check_says_who_answers(place, cli):
+    run = cli("node", "check", place.config)
+    assert run.returncode == 1
+    assert "archive cannot be reached" in run.stderr
+    place.start_storescp()
+    until(lambda: cli("node", "check", place.config).returncode == 0)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
+    # In a process of its own: pynetdicom leaves sockets of refused connections to the garbage collector.
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, SCRIPT, "--objects", "200", "--kills", "5", "--seed", "4", "--json", figures]
+    run = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    report = json.loads(figures.read_text())
+    assert (report["acknowledged"], report["scans"], report["ended_with"]) == (200, 1, 0)
+    assert (report["lost"], report["twice"], report["undelivered"]) == (0, 0, 0)
+
+
+def test_the_system_tells_the_node_to_stop_and_it_stops(place):
+    node = place.start()
+    os.kill(node.pid, signal.SIGINT)
+    assert node.wait(timeout=30) == 0
