@@ -48,7 +48,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class SourceInstance:
-    """One file that was read. frames, rows, cols: of its pixels."""
+    """One file that was read. frames, rows, cols: of its pixels. Counts are `slope` times what is stored + `intercept`."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -56,6 +56,8 @@ class SourceInstance:
     frames: int
     rows: int
     cols: int
+    slope: float = 1.0
+    intercept: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

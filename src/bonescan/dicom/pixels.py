@@ -150,10 +150,16 @@ def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
 
 def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
     """Apply Rescale Slope and Intercept, which NM files rarely have (PS3.3 C.11.1)."""
-    slopes, intercepts = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
-    slope, intercept = slopes[0] if slopes else 1.0, intercepts[0] if intercepts else 0.0
+    slope, intercept = rescale(dataset)
     if slope == 1.0 and intercept == 0.0:
         return stored
+    return np.asarray(stored * slope + intercept)
+
+
+def rescale(dataset: Dataset) -> tuple[float, float]:
+    """Return by what counts follow from stored values: Rescale Slope, and Intercept. InputError for a slope <= 0."""
+    slopes, intercepts = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
+    slope, intercept = slopes[0] if slopes else 1.0, intercepts[0] if intercepts else 0.0
     if slope <= 0.0:
         raise InputError(f"the rescale slope is {slope:.4g}, which turns counts around; export the counts unprocessed")
-    return np.asarray(stored * slope + intercept)
+    return slope, intercept

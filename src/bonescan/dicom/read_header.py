@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from bonescan.dicom.elements import damaged, guarded, integer, items, load, parse, text
 from bonescan.dicom.header import PATIENT_KEYWORDS, STUDY_KEYWORDS, Code, SourceHeader, SourceInstance
+from bonescan.dicom.pixels import rescale
 from bonescan.errors import InputError
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
@@ -45,6 +46,7 @@ def _instance(dataset: Dataset) -> SourceInstance:
     if not rows or not cols:
         raise damaged("Rows")
     frames = integer(dataset, "NumberOfFrames")
+    slope, intercept = rescale(dataset)
     return SourceInstance(
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
@@ -52,6 +54,8 @@ def _instance(dataset: Dataset) -> SourceInstance:
         frames=1 if frames is None else frames,
         rows=rows,
         cols=cols,
+        slope=slope,
+        intercept=intercept,
     )
 
 

@@ -196,9 +196,12 @@ def _remarks(result: Result) -> list[str]:
     lines: list[str] = []
     for number, warning in enumerate(result.warnings):
         these = broken(f"– {warning}", _LEFT_WIDTH, _TEXT)
-        if len(lines) + len(these) >= _MOST_REMARK_LINES and not (number == 0 and len(result.warnings) == 1):
+        if len(result.warnings) == 1 and len(these) > _MOST_REMARK_LINES:
+            *whole, last = these[:_MOST_REMARK_LINES]
+            return [*whole, f"{last[: len(last) // 2].rstrip()} … lesions.json states all"]
+        if len(result.warnings) > 1 and len(lines) + len(these) >= _MOST_REMARK_LINES:
             return [*lines, f"– and {len(result.warnings) - number} more: lesions.json states all"]
-        lines += these[:_MOST_REMARK_LINES]
+        lines += these
     return lines
 
 

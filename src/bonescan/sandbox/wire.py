@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ def _maybe(value: Any) -> str | None:
 def _number(value: Any, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError("no number in its range")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError("no finite number")
     return value
 
 
@@ -131,6 +138,8 @@ def header(message: Message) -> SourceHeader:
                 _number(one["frames"], 1, 4096),
                 _number(one["rows"], 1, _MOST_SIDE),
                 _number(one["cols"], 1, _MOST_SIDE),
+                _finite(one["slope"]),
+                _finite(one["intercept"]),
             )
             for one in said["instances"]
         ),

@@ -40,7 +40,7 @@ def presentation_state(result: Result, origin: Origin) -> FileDataset:
         _note(),
     ]
     dataset.GraphicLayerSequence = [_layer(_LESIONS, 1, "Lesions"), _layer(_NOTE, 2, common.RESEARCH_USE_ONLY)]
-    dataset.SoftcopyVOILUTSequence = [_window(result, view, references[view]) for view in views]
+    dataset.SoftcopyVOILUTSequence = [_window(result, origin, view) for view in views]
     dataset.PresentationLUTShape = "INVERSE"
     return dataset
 
@@ -132,11 +132,17 @@ def _layer(name: str, order: int, description: str) -> Dataset:
     return layer
 
 
-def _window(result: Result, view: View, reference: Dataset) -> Dataset:
-    upper = bone_window(result.study.counts(view))
+def _window(result: Result, origin: Origin, view: View) -> Dataset:
+    """White is no count and black as on the overlay, in stored values: without a modality LUT of its own a presentation
+    state shows those, whatever the image says of rescaling (PS3.4 N.2.1.1).
+    """
+    instance = common.instance_of(result, origin, view)
+    lowest = -instance.intercept / instance.slope
+    highest = (bone_window(result.study.counts(view)) - instance.intercept) / instance.slope
     window = Dataset()
-    window.ReferencedImageSequence = [reference]
-    window.WindowCenter, window.WindowWidth = _decimal(upper / 2), _decimal(max(upper, 1.0))
+    window.ReferencedImageSequence = [common.image_reference(result, origin, view)]
+    # A linear window of width w around c has its ends at c - 0.5 -+ (w - 1) / 2 (PS3.3 C.11.2.1.2.1).
+    window.WindowCenter, window.WindowWidth = _decimal((lowest + highest + 1) / 2), _decimal(highest - lowest + 1)
     return window
 
 
