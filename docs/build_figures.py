@@ -60,7 +60,7 @@ def readme_figures() -> str:
     speed, phantom, realism = results("speed"), results("phantom_speed"), results("realism")
     pixel, lesion, acquired = quality["pixel"], quality["lesion"], crop["variants"]["as acquired"]
     held = f"{acquired['contained']} of {acquired['patients']}"
-    outcomes = fuzz["outcomes"]
+    outcomes, kills = fuzz["outcomes"], results("receiver_kills")
     rows = [
         ("pooled DSC", measured(pixel["dsc_pooled"]), "0.75", "quality"),
         ("DSC of an image with lesions, mean", measured(pixel["dsc_with_lesions"]), "", "quality"),
@@ -78,6 +78,11 @@ def readme_figures() -> str:
             f"{fuzz['count']} damaged DICOM files: right, refused, stopped, wrong, crash, hang",
             ", ".join(str(outcomes[name]) for name in ("right", "refused", "stopped", "wrong", "crash", "hang")),
             "0 of the last three", "fuzz_dicom",
+        ),
+        (
+            f"{kills['objects']} objects over {kills['associations']} associations, receiver killed {kills['kills']} "
+            "times: lost, results sent under two UIDs, undelivered",
+            f"{kills['lost']}, {kills['twice']}, {kills['undelivered']}", "0, 0, 0", "receiver_kills",
         ),
         ("simulated patients a second", f"{phantom['patients_per_s']:.1f}", "5", "phantom_speed"),
         ("cells of the phantom within the range of real scans", f"{realism['share']:.0%}", "90 %", "realism"),

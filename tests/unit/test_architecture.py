@@ -18,6 +18,8 @@ HOMES = {
     "pydicom": ("dicom/",),
     "highdicom": ("dicom/",),
     "onnxruntime": ("predict.py",),
+    "pynetdicom": ("node/",),
+    "dbos": ("node/",),
 }
 
 

@@ -39,7 +39,7 @@ def test_and_in_a_process_that_a_test_starts(violations):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="a process's environment is told by /proc")
-def test_and_in_the_process_that_reads_strangers_files():
+def test_and_in_the_process_that_reads_strangers_files(violations):
     from bonescan import sandbox
     from bonescan.sandbox import parent
 
