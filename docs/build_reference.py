@@ -162,15 +162,49 @@ def outputs() -> str:
         "nothing of the patient's identity. A second call into the same folder replaces results of the same name.",
         "## `overlay.png`",
         "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
-        "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line.",
+        "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line. "
+        "With `--identify` a strip on top names the patient.",
         "## `labels_anterior.png`, `labels_posterior.png`",
         "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
+        *_shown_outputs(),
         "## `lesions.json`",
         f"{schema['description']} The [JSON Schema](lesions.schema.json) is the exact description; it changes its "
         f"identifier (`{schema['$id']}`) when the format changes.",
         "\n".join(["| field | meaning |", "|---|---|", *_schema_rows(schema, schema, "")]),
     ]
     return "\n\n".join(pages) + "\n"
+
+
+def _shown_outputs() -> list[str]:
+    """What people look at, beside the picture."""
+    return [
+        "## `report.pdf`, `report-pdf.dcm` (`--format pdf`)",
+        "One A4 page: both views with the curves, a table of the lesions by view, how they were found, the warnings. "
+        "Real text in embedded fonts; the same result gives the same bytes. Some sixty lesions fit; of more, the "
+        "largest are listed and the others counted. `report-pdf.dcm` is the same document as Encapsulated PDF, where "
+        "the source is DICOM.",
+        "![The page of a simulated scan](../images/report.png)",
+        "## `overlay-capture.dcm` (`--format capture`)",
+        "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show.",
+        "## `presentation.dcm` (`--format gsps`)",
+        "A Grayscale Softcopy Presentation State: a viewer shows the source's own frames by it, in inverted grey on "
+        "the window of the overlay, with a closed curve and a number for each lesion in a layer that can be hidden, "
+        "and the research-use line. The curves hold the masks exactly. Not every viewer applies presentation states.",
+        "## `lesions-sr.dcm`, `lesions-seg.dcm` (`--format sr,seg`)",
+        "A Structured Report with a closed curve, the measures and the site of each lesion, and a Segmentation with a "
+        "segment for each; of no lesion there is no segmentation. `bonescan import` reads both back.",
+        "## `anterior.json`, `posterior.json`, `coco.json` (`--format labelme,coco`)",
+        "The curves for tools that draw: a LabelMe file a view, or one COCO file. `bonescan import` reads them back.",
+        "## Who is named where",
+        "No file's name, JSON, picture or page names the patient, unless `--identify` asks for it: then `overlay.png`, "
+        "the capture and the page show the name, ID, birth date, sex, accession number and study date as the "
+        "source's header states them (a de-identified source shows what it has), and the objects say Burned In "
+        "Annotation YES. `--identify` is refused for sources without a DICOM header. Objects in DICOM stay in the "
+        "source's study and repeat its patient in their headers in any case, as an archive needs. The name of the "
+        "study, which is on the page and in the JSON, is the input's own file or folder name. Letters that the "
+        "pages' font lacks (it has Latin, Greek, Cyrillic, Armenian and Georgian ones) become question marks, and a "
+        "line says so; of a name in several alphabets the first is shown.",
+    ]
 
 
 def _schema_rows(part: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:

@@ -48,7 +48,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class SourceInstance:
-    """One file that was read. frames, rows, cols: of its pixels. Counts are `slope` times what is stored + `intercept`."""
+    """One file that was read. frames, rows, cols: of its pixels. Counts are slope * stored + intercept."""
 
     sop_class_uid: str
     sop_instance_uid: str

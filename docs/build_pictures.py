@@ -1,0 +1,34 @@
+"""Draw docs/images/report.png, the page of a simulated scan: python docs/build_pictures.py. Needs poppler's pdftoppm.
+
+Run by hand after a change of the page; the phantom and the model that ships make the same picture every time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+IMAGES = Path(__file__).parent / "images"
+_DOTS_AN_INCH = 96
+
+
+def main() -> None:
+    """Simulate, segment, and draw the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for command in (
+            ("bonescan", "simulate", "-o", "cohort", "--count", "1", "--seed", "2", "--header", "ge"),
+            ("bonescan", "segment", "cohort", "-o", "result", "--format", "pdf"),
+        ):
+            subprocess.run(command, cwd=work, check=True)
+        (page,) = work.glob("result/*/report.pdf")
+        subprocess.run(["pdftoppm", "-r", str(_DOTS_AN_INCH), "-png", "-singlefile", page, work / "page"], check=True)
+        with Image.open(work / "page.png") as drawn:
+            drawn.save(IMAGES / "report.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
