@@ -20,6 +20,7 @@ HOMES = {
     "onnxruntime": ("predict.py",),
     "pynetdicom": ("node/",),
     "dbos": ("node/",),
+    "requests": ("node/",),
 }
 
 

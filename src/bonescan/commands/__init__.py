@@ -10,6 +10,7 @@ from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
 from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
 from bonescan.commands.export import Export
+from bonescan.commands.fetch import Fetch
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
@@ -39,6 +40,7 @@ COMMANDS: dict[str, type[Command]] = {
     "experiment list": ExperimentList,
     "experiment run": ExperimentRun,
     "experiment table": ExperimentTable,
+    "fetch": Fetch,
     "node run": NodeRun,
     "node status": NodeStatus,
     "node retry": NodeRetry,

@@ -134,7 +134,7 @@ class NodeCheck(Command):
         silent = 0
         for peer in config.dicom:
             try:
-                echo(peer, config.ae_title)
+                echo(peer, config)
                 console.out(f"destination {peer.name}: answers")
             except DeliveryError as error:
                 silent += 1

@@ -27,6 +27,23 @@ class RetryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Our certificate and whom we trust, for associations over TLS (PS3.15 B.9)."""
+
+    listen: bool = False
+    """Take associations over TLS alone."""
+
+    certificate: str = ""
+    """PEM file of our certificate, and of those between it and its authority."""
+
+    key: str = ""
+    """PEM file of its key, without a passphrase."""
+
+    ca_file: str = ""
+    """PEM file of the authorities that we trust; empty = the system's, and senders need no certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node. An unknown key is an error."""
 
@@ -72,6 +89,9 @@ class NodeConfig:
     retry: RetryConfig = field(default_factory=RetryConfig)
     """How deliveries are tried again."""
 
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    """Certificates for TLS."""
+
     dicom: tuple[DicomPeer, ...] = ()
     """Destinations that take C-STORE."""
 
@@ -91,6 +111,8 @@ class NodeConfig:
         for key in ("quiet_seconds", "associations", "object_megabytes"):
             if not getattr(self, key) > 0:
                 raise OptionError(f"{key} is {getattr(self, key)}: state a number above 0")
+        if self.tls.listen and not (self.tls.certificate and self.tls.key):
+            raise OptionError("tls.listen needs tls.certificate and tls.key: state both")
         retry = self.retry
         if not (0 < retry.first_seconds <= retry.most_seconds and retry.attempts >= 1):
             raise OptionError("retry needs 0 < first_seconds <= most_seconds and at least one of attempts")

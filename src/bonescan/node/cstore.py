@@ -6,27 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pynetdicom import AE
+from pynetdicom.association import Association
 
 from bonescan.dicom.sop import sop_class_of
+from bonescan.node.config import NodeConfig
 from bonescan.node.delivery import DeliveryError
 from bonescan.node.destinations import DicomPeer
 from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
+from bonescan.node.tls import client_context
 
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _DUPLICATE = 0x0111
 _SUCCESS_OR_WARNING = (0x0000, 0xB)
 
 
-def send(peer: DicomPeer, paths: Sequence[Path], own_title: str) -> None:
+def send(peer: DicomPeer, paths: Sequence[Path], config: NodeConfig) -> None:
     """Send files that we wrote, in one association; what the peer has already is no failure.
 
     Raises DeliveryError: retryable where the peer cannot be reached, is busy or full.
     """
     quiet_pynetdicom()
-    entity = _entity(peer, own_title)
+    entity = _entity(peer, config)
     for uid in sorted({sop_class_of(path) for path in paths}):
         entity.add_requested_context(uid, _EXPLICIT_LITTLE)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    association = _associate(entity, peer, config)
     if not association.is_established:
         refused = association.is_rejected
         raise DeliveryError(
@@ -49,12 +52,12 @@ def send(peer: DicomPeer, paths: Sequence[Path], own_title: str) -> None:
             association.release()
 
 
-def echo(peer: DicomPeer, own_title: str) -> None:
+def echo(peer: DicomPeer, config: NodeConfig) -> None:
     """Ask a peer whether it is there. Raises DeliveryError."""
     quiet_pynetdicom()
-    entity = _entity(peer, own_title)
+    entity = _entity(peer, config)
     entity.add_requested_context(VERIFICATION)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    association = _associate(entity, peer, config)
     if not association.is_established:
         raise DeliveryError(f"the destination {peer.name} cannot be reached, or refuses us", retryable=True)
     try:
@@ -65,8 +68,13 @@ def echo(peer: DicomPeer, own_title: str) -> None:
         raise DeliveryError(f"the destination {peer.name} does not answer an echo", retryable=True)
 
 
-def _entity(peer: DicomPeer, own_title: str) -> AE:
-    entity = AE(ae_title=peer.calling_ae_title or own_title)
+def _associate(entity: AE, peer: DicomPeer, config: NodeConfig) -> Association:
+    tls = (client_context(config.tls), peer.host) if peer.tls else None
+    return entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls)
+
+
+def _entity(peer: DicomPeer, config: NodeConfig) -> AE:
+    entity = AE(ae_title=peer.calling_ae_title or config.ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = (
         peer.timeout_seconds
     )

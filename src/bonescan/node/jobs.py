@@ -192,9 +192,12 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
         if isinstance(peer, DicomPeer):
             from bonescan.node.cstore import send
 
-            send(peer, paths, now.config.ae_title)
+            send(peer, paths, now.config)
         else:
-            raise DeliveryError("this version sends by C-STORE alone", retryable=False)
+            from bonescan.node.dicomweb import WebArchive
+
+            with WebArchive(peer) as archive:
+                archive.store(paths)
     except DeliveryError as error:
         log.warning("delivery to %s: %s", destination, error)
         return {"state": "again" if error.retryable else "failed", "error": str(error)}

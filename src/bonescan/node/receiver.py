@@ -15,6 +15,7 @@ from pynetdicom.events import Event
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig
 from bonescan.node.storage import Storage
+from bonescan.node.tls import server_context
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
@@ -69,7 +70,10 @@ class Receiver:
             entity.add_supported_context(uid, list(TRANSFER_SYNTAXES))
         try:
             self._server = entity.start_server(
-                (config.host, config.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+                (config.host, config.port),
+                block=False,
+                ssl_context=server_context(config.tls),
+                evt_handlers=[(evt.EVT_C_STORE, self._store)],
             )
         except OSError as error:
             raise OptionError(

@@ -1,0 +1,223 @@
+"""DICOMweb (PS3.18): find and fetch by QIDO-RS and WADO-RS, send by STOW-RS.
+
+What an archive answers is a stranger's: it is bounded in size, written as bytes, and parsed in the limited child alone.
+No redirect is followed, no proxy of the environment used, and no message holds an answer's text or a query.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from bonescan.errors import InputError, OptionError
+from bonescan.node.delivery import DeliveryError
+from bonescan.node.destinations import WebPeer
+
+MAX_ANSWER_BYTES = 16 * 2**20
+MAX_OBJECT_BYTES = 64 * 2**20
+_CHUNK = 2**18
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_DUPLICATE = 0x0111
+_LATER = (408, 425, 429, 500, 502, 503, 504)
+_PAGE = 100
+
+
+class WebArchive:
+    """A session with one archive; use it in a `with`."""
+
+    def __init__(self, peer: WebPeer) -> None:
+        self._peer = peer
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if peer.ca_file:
+            self._session.verify = peer.ca_file
+        if peer.client_certificate:
+            self._session.cert = (
+                (peer.client_certificate, peer.client_key) if peer.client_key else peer.client_certificate
+            )
+        self._session.headers.update(_authorisation(self._session, peer))
+
+    def __enter__(self) -> WebArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def store(self, paths: Sequence[Path]) -> None:
+        """Send files that we wrote by STOW-RS; what is there already is no failure. Raises DeliveryError."""
+        boundary = f"bonescan-{secrets.token_hex(16)}"
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = b"".join(head + path.read_bytes() + b"\r\n" for path in paths) + f"--{boundary}--\r\n".encode()
+        answer = self._ask(
+            "POST",
+            "/studies",
+            {
+                "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+                "Accept": "application/dicom+json",
+            },
+            body,
+        )
+        content = _bounded(answer, MAX_ANSWER_BYTES)
+        if answer.status_code in (200, 202, 409):
+            _judge_store(content, answer.status_code, self._peer.name)
+            return
+        raise self._failure(answer.status_code)
+
+    def find(self, path: str, query: Mapping[str, str], most: int) -> Iterator[dict[str, Any]]:
+        """Yield what QIDO-RS finds, page by page, up to `most`. Raises DeliveryError."""
+        found = 0
+        while found < most:
+            page = {**query, "limit": str(min(_PAGE, most - found)), "offset": str(found)}
+            answer = self._ask("GET", path, {"Accept": "application/dicom+json"}, params=page)
+            content = _bounded(answer, MAX_ANSWER_BYTES)
+            if answer.status_code == 204:
+                return
+            if answer.status_code != 200:
+                raise self._failure(answer.status_code)
+            entries = _entries(content, self._peer.name)
+            yield from entries[: most - found]
+            found += len(entries)
+            if len(entries) < int(page["limit"]):
+                return
+
+    def fetch(self, study: str, series: str, instance: str) -> bytes:
+        """Return the bytes of one object by WADO-RS. Raises DeliveryError."""
+        path = f"/studies/{checked_uid(study)}/series/{checked_uid(series)}/instances/{checked_uid(instance)}"
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        answer = self._ask("GET", path, {"Accept": accept})
+        if answer.status_code != 200:
+            answer.close()
+            raise self._failure(answer.status_code)
+        content = _bounded(answer, MAX_OBJECT_BYTES)
+        return _only_part(content, answer.headers.get("Content-Type", ""), self._peer.name)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        try:
+            return self._session.request(
+                method,
+                self._peer.url.rstrip("/") + path,
+                headers=dict(headers),
+                data=body,
+                params=dict(params or {}),
+                timeout=self._peer.timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.exceptions.SSLError:
+            raise DeliveryError(
+                f"the certificate of {self._peer.name} is not trusted: set ca_file", retryable=False
+            ) from None
+        except (requests.RequestException, OSError):
+            raise DeliveryError(f"the archive {self._peer.name} cannot be reached", retryable=True) from None
+
+    def _failure(self, status: int) -> DeliveryError:
+        if status in (401, 403):
+            return DeliveryError(f"the archive {self._peer.name} does not let us in (HTTP {status})", retryable=False)
+        if 300 <= status < 400:
+            return DeliveryError(
+                f"the archive {self._peer.name} redirects elsewhere (HTTP {status}): state its own URL", retryable=False
+            )
+        return DeliveryError(f"the archive {self._peer.name} refuses (HTTP {status})", retryable=status in _LATER)
+
+
+def checked_uid(uid: str) -> str:
+    """Return a UID that has the form of one; InputError for any other, as it becomes part of a URL."""
+    if len(uid) > 64 or not _UID.fullmatch(uid):
+        raise InputError("what the archive or the caller gave as a UID is none")
+    return uid
+
+
+def _authorisation(session: requests.Session, peer: WebPeer) -> dict[str, str]:
+    """Return the header for a token, or set name and password. The secret comes from the environment alone."""
+    if peer.auth == "none":
+        return {}
+    secret = os.environ.get(peer.secret_env, "")
+    if not secret:
+        raise OptionError(f"the environment variable {peer.secret_env} is not set, so {peer.name} would not let us in")
+    if peer.auth == "bearer":
+        return {"Authorization": f"Bearer {secret}"}
+    name, _, password = secret.partition(":")
+    session.auth = (name, password)
+    return {}
+
+
+def _bounded(answer: requests.Response, most: int) -> bytes:
+    """Return an answer's body. Raises DeliveryError where it is larger than it may be, or breaks off."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in answer.iter_content(_CHUNK):
+            size += len(part)
+            if size > most:
+                raise DeliveryError(f"the archive answered with more than {most >> 20} MB", retryable=False)
+            parts.append(part)
+    except (requests.RequestException, OSError):
+        raise DeliveryError("the archive's answer broke off", retryable=True) from None
+    finally:
+        answer.close()
+    stated = answer.headers.get("Content-Length")
+    if stated is not None and stated.isdecimal() and "Content-Encoding" not in answer.headers and int(stated) != size:
+        raise DeliveryError("the archive's answer broke off", retryable=True)
+    return b"".join(parts)
+
+
+def _entries(content: bytes, name: str) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise DeliveryError(f"the archive {name} does not answer as DICOMweb does: check its URL", retryable=False)
+    return found
+
+
+def value_of(entry: Mapping[str, Any], tag: str) -> str:
+    """Return the first value of an element of DICOM JSON as text; "" where there is none."""
+    element = entry.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return str(values[0]) if isinstance(values, list) and values and isinstance(values[0], str | int) else ""
+
+
+def _judge_store(content: bytes, status: int, name: str) -> None:
+    """Raise DeliveryError unless all objects are there now (PS3.18 10.5.3)."""
+    try:
+        said = json.loads(content) if content.strip() else {}
+    except (ValueError, RecursionError):
+        said = {}
+    said = said[0] if isinstance(said, list) and said else said
+    failed = said.get("00081198", {}).get("Value", []) if isinstance(said, dict) else []
+    reasons = [int(value_of(one, "00081197") or 0) for one in failed if isinstance(one, dict)]
+    bad = [reason for reason in reasons if reason != _DUPLICATE]
+    if bad or (status == 409 and not reasons):
+        busy = all(reason >> 8 == 0xA7 for reason in bad) and bool(bad)
+        raise DeliveryError(f"the archive {name} did not take {len(bad) or 'any'} object(s)", retryable=busy)
+
+
+def _only_part(content: bytes, kind: str, name: str) -> bytes:
+    """Return the one part of a multipart/related answer (RFC 2387)."""
+    found = re.search(r'boundary="?([^";,]{1,70})"?', kind)
+    broken = DeliveryError(f"the archive {name} does not answer as WADO-RS does", retryable=False)
+    if "multipart/related" not in kind or found is None:
+        raise broken
+    mark = b"--" + found.group(1).encode("latin-1", "replace")
+    parts = content.split(mark)
+    if len(parts) != 3 or not parts[2].startswith(b"--"):
+        raise broken
+    _, blank, body = parts[1].partition(b"\r\n\r\n")
+    if not blank or not body.endswith(b"\r\n"):
+        raise broken
+    return body[:-2]
