@@ -224,3 +224,10 @@ def test_files_that_contradict_themselves_are_refused(result, tmp_path, change):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         read_lesions(tmp_path / "lesions.json")
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
+    with (tmp_path / "lesions.json").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(InputError, match="more than 64 MB"):
+        read_lesions(tmp_path / "lesions.json")

@@ -34,6 +34,7 @@ _READ = (SCHEMA, "urn:bonescan:lesions:1")
 NO_SPACING = "the input states no pixel spacing"
 """The reason given where the study holds none."""
 _MOST_PIXELS = 4096 * 4096
+_MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,8 @@ def read_lesions(path: Path) -> LesionsFile:
     Raises InputError when the file is missing, damaged or of another format.
     """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path.name} has more than {_MOST_BYTES >> 20} MB, which no result has")
         document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
