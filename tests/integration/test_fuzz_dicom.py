@@ -40,8 +40,7 @@ def test_five_thousand_damaged_files(benchmark):
     assert tally.outcomes["refused"] > 1000
     assert tally.outcomes.total() == 5000
     assert set(report["by_mutation"]) == set(benchmark.MUTATIONS)
-    assert report["peak_memory_of_child_mb"] < 300
-    assert report["peak_memory_mb"] + report["peak_memory_of_child_mb"] < 1024
+    assert 50 < report["peak_memory_of_child_mb"] < 300
 
 
 def test_mutations_are_the_same_for_the_same_seed(benchmark, original):

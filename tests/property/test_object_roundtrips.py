@@ -21,7 +21,13 @@ CASES = list(itertools.product(HeaderStyle, [False, True], SPACINGS, [tuple(View
 
 
 def pixels_of(curve, shape):
-    return curve.mask if curve.mask is not None else mask_of(curve.contour, shape)
+    if curve.mask is None:
+        return mask_of(curve.contour, shape)
+    assert curve.shape == shape
+    framed = np.zeros(shape, dtype=bool)
+    (row, col), (rows, cols) = curve.origin, curve.mask.shape
+    framed[row : row + rows, col : col + cols] = curve.mask
+    return framed
 
 
 @pytest.mark.parametrize("kind", ["sr", "seg"])
