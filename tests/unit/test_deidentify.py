@@ -180,3 +180,28 @@ def test_a_link_in_the_output_is_not_followed(cli, tmp_path):
     assert run.returncode == 2
     assert "symbolic link" in run.stderr
     assert not list((tmp_path / "elsewhere").rglob("*.dcm"))
+
+
+def test_bits_above_the_stored_ones_are_refused(tmp_path):
+    """An old overlay lies there, and could spell a name."""
+    (path,) = scan_of(tmp_path / "in")
+    dataset = pydicom.dcmread(path)
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    pixels = np.frombuffer(dataset.PixelData, dtype="<u2").copy()
+    pixels[100:200] |= 1 << 12
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="do not fit into the 12 bits"):
+        deidentified(path.read_bytes(), Deidentification(KEY))
+
+
+def test_a_number_of_a_series_that_is_a_date_goes_and_a_missing_uid_is_refused(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesNumber = 19501231
+    dataset.save_as(path)
+    assert b"19501231" not in deidentified(path.read_bytes(), Deidentification(KEY)).content
+    dataset.StudyInstanceUID = ""
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="lacks a UID"):
+        deidentified(path.read_bytes(), Deidentification(KEY))

@@ -227,13 +227,13 @@ def test_signed_pixels_are_clipped_with_a_warning(changed, study):
 
 
 def test_twelve_bits_stored_signed():
-    from bonescan.dicom.pixels import Layout, _sign_extended
+    from bonescan.dicom.pixels import Layout, sign_extended
 
     layout = Layout(frames=1, rows=1, cols=4, bits=16, stored=12, signed=True)
     raw = np.array([[0x0005, 0x0FFF, 0xFFFE, 0x0800]], np.uint16)
-    assert _sign_extended(raw, layout).tolist() == [[5, -1, -2, -2048]]
+    assert sign_extended(raw, layout).tolist() == [[5, -1, -2, -2048]]
     with pytest.raises(InputError, match="12 bits"):
-        _sign_extended(np.array([[0x7005]], np.uint16), layout)
+        sign_extended(np.array([[0x7005]], np.uint16), layout)
 
 
 def test_rescaled_counts(changed, study):

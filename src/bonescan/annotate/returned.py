@@ -75,7 +75,13 @@ def _may_hold_curves(path: Path) -> bool:
 
 def read_source(path: Path) -> LabelSource:
     """Read what a file of curves is. Raises InputError where it is none."""
-    reader = next((name[len(_READER_FOLDER) :] for name in path.parts if name.startswith(_READER_FOLDER)), None) or None
+    reader = (
+        next(
+            (name[len(_READER_FOLDER) :] for name in reversed(path.parent.parts) if name.startswith(_READER_FOLDER)),
+            None,
+        )
+        or None
+    )
     if path.suffix.lower() == ".json":
         return LabelSource(path, "coco" if is_coco(load_json(path)) else "labelme", None, reader)
     from bonescan.sandbox import read_curves

@@ -25,7 +25,7 @@ from scipy import ndimage
 from bonescan.dicom import keep_list as keep
 from bonescan.dicom.accept import NM_IMAGE_STORAGE, refuse_unsuitable, refuse_unsuitable_layout
 from bonescan.dicom.elements import guarded, integers, items, numbers, parse, text, texts, value
-from bonescan.dicom.pixels import Layout, layout_of, raw_frames
+from bonescan.dicom.pixels import Layout, layout_of, raw_frames, sign_extended
 from bonescan.dicom.views import view_in_meaning, view_in_text
 from bonescan.errors import InputError
 from bonescan.study import View
@@ -33,6 +33,8 @@ from bonescan.study import View
 METHOD = "bonescan keep-list by PS3.15 Annex E"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _MOST_DAYS = 3650
+_MOST_ORDER = 100_000
+"""A larger number of a series or an image may be a date or an ID, not an order."""
 _VIEW_CODES = {View.ANTERIOR: ("SCT", "399321004"), View.POSTERIOR: ("SCT", "399001007")}
 _VIEW_WORDS = {View.ANTERIOR: "WB ANT", View.POSTERIOR: "WB POST"}
 _SCHEMES = {"SNM3": "SRT", "99SDM": "SRT", "SNOMED-CT": "SCT"}
@@ -75,6 +77,10 @@ def deidentified(content: bytes, how: Deidentification) -> Deidentified:
         layout = layout_of(source)
         refuse_unsuitable_layout(source, layout)
         frames = raw_frames(source, layout)
+        for frame in frames:
+            sign_extended(frame, layout)  # refuses bits above the stored ones: an old overlay could spell a name there
+        if not all(text(source, keyword) for keyword in keep.UIDS):
+            raise InputError("the file lacks a UID, so that its image could take another's place; export it again")
         remarks = _burned_in(source, frames, layout, how)
         names = _Pseudonyms(source, how.key)
         dataset = _new(names)
@@ -167,6 +173,8 @@ def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str) -> None:
             integers(source, keyword) if vr in ("US", "IS", "SS", "UL") else numbers(source, keyword)
         )
     except InputError:
+        return
+    if keyword in ("SeriesNumber", "InstanceNumber") and any(abs(one) >= _MOST_ORDER for one in stated):
         return
     if vr in ("DS", "IS"):
         written: list[Any] = [f"{one:.10g}" for one in stated]

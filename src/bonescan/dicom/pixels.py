@@ -81,7 +81,7 @@ def stored_frames(dataset: Dataset, wanted: Sequence[int]) -> list[NDArray[Any]]
     """
     layout = layout_of(dataset)
     frames = raw_frames(dataset, layout)
-    return [_rescaled(dataset, _sign_extended(frames[index], layout)) for index in wanted]
+    return [_rescaled(dataset, sign_extended(frames[index], layout)) for index in wanted]
 
 
 def raw_frames(dataset: Dataset, layout: Layout) -> NDArray[Any]:
@@ -132,7 +132,7 @@ def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
     return np.frombuffer(bits, dtype=_dtype(layout, "<")).reshape(layout.frames, layout.rows, layout.cols)
 
 
-def _sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def sign_extended(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Return the values that the lowest `stored` bits hold; the bits above must be empty or repeat the sign."""
     if layout.stored == layout.bits:
         return raw.view(f"{raw.dtype.byteorder}i{raw.dtype.itemsize}") if layout.signed else raw
