@@ -205,3 +205,19 @@ def test_a_number_of_a_series_that_is_a_date_goes_and_a_missing_uid_is_refused(t
     dataset.save_as(path)
     with pytest.raises(InputError, match="lacks a UID"):
         deidentified(path.read_bytes(), Deidentification(KEY))
+
+
+def test_a_view_code_that_contradicts_its_meaning_is_refused_and_words_are_whole(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    dataset = pydicom.dcmread(path)
+    dataset.Manufacturer = "Siemens, Germany"
+    dataset.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = "99mTc-HMDP"
+    dataset.save_as(path)
+    (tmp_path / "out.dcm").write_bytes(deidentified(path.read_bytes(), Deidentification(KEY)).content)
+    done = pydicom.dcmread(tmp_path / "out.dcm")
+    assert done.Manufacturer == "SIEMENS"
+    assert done.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical == "HMDP"
+    dataset.DetectorInformationSequence[0].ViewCodeSequence[0].CodeMeaning = "POSTERIOR"
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="says one side"):
+        deidentified(path.read_bytes(), Deidentification(KEY))

@@ -9,6 +9,7 @@ import base64
 import datetime
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -36,6 +37,12 @@ _MOST_DAYS = 3650
 _MOST_ORDER = 100_000
 """A larger number of a series or an image may be a date or an ID, not an order."""
 _VIEW_CODES = {View.ANTERIOR: ("SCT", "399321004"), View.POSTERIOR: ("SCT", "399001007")}
+_VIEWS_BY_CODE = {
+    ("SCT", "399321004"): View.ANTERIOR,
+    ("SCT", "399001007"): View.POSTERIOR,
+    ("SRT", "G-5215"): View.ANTERIOR,
+    ("SRT", "G-5216"): View.POSTERIOR,
+}
 _VIEW_WORDS = {View.ANTERIOR: "WB ANT", View.POSTERIOR: "WB POST"}
 _SCHEMES = {"SNM3": "SRT", "99SDM": "SRT", "SNOMED-CT": "SCT"}
 _LEAST_TEXT_PX = 40
@@ -150,7 +157,7 @@ def _keep_into(dataset: Dataset, source: Dataset) -> None:
         if codes:
             setattr(dataset, keyword, codes)
     tracer = text(source, "Radiopharmaceutical").upper()
-    word = next((word for word in keep.TRACERS if word in tracer), None)
+    word = next((word for word in keep.TRACERS if word in re.findall("[A-Z]+", tracer)), None)
     if word is not None:
         dataset.Radiopharmaceutical = word
 
@@ -188,6 +195,8 @@ def _known_codes(source: Dataset, keyword: str) -> Iterator[Dataset]:
         scheme = text(code, "CodingSchemeDesignator").upper()
         known = _SCHEMES.get(scheme, scheme), text(code, "CodeValue").upper()
         view = view_in_meaning(text(code, "CodeMeaning")) if keyword == "ViewCodeSequence" else None
+        if view is not None and _VIEWS_BY_CODE.get(known, view) is not view:
+            raise InputError("a view code says one side and its meaning the other; the views would be a guess")
         if known not in keep.KNOWN_CODES and view is not None:
             known = _VIEW_CODES[view]
         if known in keep.KNOWN_CODES:
@@ -219,7 +228,7 @@ def _identity(dataset: FileDataset, source: Dataset, names: _Pseudonyms) -> None
     dataset.file_meta.MediaStorageSOPClassUID = UID(dataset.SOPClassUID)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     maker = text(source, "Manufacturer").upper()
-    dataset.Manufacturer = next((word for word in keep.VENDORS if word in maker), "")
+    dataset.Manufacturer = next((word for word in keep.VENDORS if word in re.findall("[A-Z]+", maker)), "")
     dataset.PatientName = dataset.PatientID = names.patient
     if "PatientOrientationCodeSequence" in dataset:
         dataset.pop("PatientPosition", None)  # one of the two says it (PS3.3 C.7.3.1)
