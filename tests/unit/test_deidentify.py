@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
 from tests.drawn import dicom_errors
-from tests.marked import MARK, forms, marked
+from tests.marked import MARK, forms, marked, put
 
 from bonescan import sandbox
 from bonescan.dicom.deidentify import Deidentification, deidentified, looks_burned_in
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
-from bonescan.errors import InputError
+from bonescan.errors import InputError, OutputError, ViewError
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import Scan, Spacing, Study, View
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)
+QUIET = "QXZW"
+RETIRED = "1.2.840.10008.5.1.4.1.1.5"
 
 
 def scan_of(folder, header=None, views=tuple(View), patient="A"):
@@ -34,6 +40,15 @@ def scan_of(folder, header=None, views=tuple(View), patient="A"):
         dataset.PatientID = patient
         dataset.save_as(path)
     return paths
+
+
+def written_of(path, **elements):
+    """The de-identified data set of a scan whose header has these elements besides."""
+    dataset = pydicom.dcmread(path)
+    for keyword, value in elements.items():
+        put(dataset, keyword, value)
+    dataset.save_as(path)
+    return pydicom.dcmread(BytesIO(deidentified(path.read_bytes(), Deidentification(KEY)).content))
 
 
 def test_no_marker_is_left_at_any_depth(tmp_path):
@@ -207,17 +222,223 @@ def test_a_number_of_a_series_that_is_a_date_goes_and_a_missing_uid_is_refused(t
         deidentified(path.read_bytes(), Deidentification(KEY))
 
 
-def test_a_view_code_that_contradicts_its_meaning_is_refused_and_words_are_whole(tmp_path):
+def test_words_of_makers_and_tracers_are_whole_and_another_tracer_does_not_become_bone(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    done = written_of(path, Manufacturer="Siemens, Germany")
+    assert done.Manufacturer == "SIEMENS"
+    dataset = pydicom.dcmread(path)
+    for stated, kept in (("99mTc-HMDP", "HMDP"), ("MIBI after MDP", "MIBI")):
+        dataset.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = stated
+        dataset.save_as(path)
+        done = written_of(path)
+        assert done.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical == kept
+
+
+def test_a_view_code_that_contradicts_its_meaning_tells_no_view(tmp_path):
     (path,) = scan_of(tmp_path / "in")
     dataset = pydicom.dcmread(path)
-    dataset.Manufacturer = "Siemens, Germany"
-    dataset.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = "99mTc-HMDP"
-    dataset.save_as(path)
-    (tmp_path / "out.dcm").write_bytes(deidentified(path.read_bytes(), Deidentification(KEY)).content)
-    done = pydicom.dcmread(tmp_path / "out.dcm")
-    assert done.Manufacturer == "SIEMENS"
-    assert done.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical == "HMDP"
     dataset.DetectorInformationSequence[0].ViewCodeSequence[0].CodeMeaning = "POSTERIOR"
     dataset.save_as(path)
-    with pytest.raises(InputError, match="says one side"):
+    done = deidentified(path.read_bytes(), Deidentification(KEY))
+    (tmp_path / "out.dcm").write_bytes(done.content)
+    assert any("--views" in remark for remark in done.remarks)
+    with pytest.raises(ViewError, match="does not say which side"):
+        read_study([tmp_path / "out.dcm"])
+    assert read_study([tmp_path / "out.dcm"], ReadOptions(tuple(View))).scans
+
+
+def test_an_unknown_item_of_the_images_view_codes_takes_all_with_it(tmp_path):
+    """Else the second item would speak for the first frame."""
+    (path,) = scan_of(tmp_path / "in", Header(HeaderStyle.NO_VIEWS))
+    known, unknown = Dataset(), Dataset()
+    known.CodeValue, known.CodingSchemeDesignator, known.CodeMeaning = "399001007", "SCT", "Posterior"
+    unknown.CodeValue, unknown.CodingSchemeDesignator, unknown.CodeMeaning = "X", "99A", QUIET
+    for codes in ([unknown, known], [unknown, known, known]):
+        done = written_of(path, ViewCodeSequence=codes)
+        assert "ViewCodeSequence" not in done
+    done = written_of(path, ViewCodeSequence=[known, known])
+    assert len(done.ViewCodeSequence) == 2
+
+
+def test_unknown_values_leave_their_place_empty(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    done = written_of(path, ImageType=[QUIET, "ORIGINAL", "WHOLE BODY", "EMISSION"], PatientOrientation=["HL", "F"])
+    assert list(done.ImageType) == ["", "ORIGINAL", "WHOLE BODY", "EMISSION"]
+    assert list(done.PatientOrientation) == ["", "F"]
+
+
+def test_measures_are_as_exact_as_they_were_stated(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    spacing, slope = ["2.397605895996", "2.3976058959961"], "0.0123456789012"
+    done = written_of(path, PixelSpacing=spacing, RescaleSlope=slope, RescaleIntercept="0")
+    assert [float(one) for one in done.PixelSpacing] == [float(one) for one in spacing]
+    assert float(done.RescaleSlope) == float(slope)
+
+
+def test_what_the_reader_refuses_is_refused(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    with pytest.raises(InputError, match="slope"):
+        written_of(path, RescaleSlope="-1")
+    dataset = pydicom.dcmread(path)
+    dataset.RescaleSlope = "1"
+    tag = pydicom.tag.Tag("PixelSpacing")
+    dataset[tag] = pydicom.DataElement(tag, "LO", ["2.0", QUIET])
+    dataset.save_as(path)
+    with pytest.raises(InputError, match="PixelSpacing is damaged"):
         deidentified(path.read_bytes(), Deidentification(KEY))
+
+
+def test_a_number_that_is_a_date_goes(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    done = written_of(path, CountsAccumulated=19501231, ScanLength=1950, ScanVelocity=["1"] * 9)
+    assert "CountsAccumulated" not in done
+    assert "ScanVelocity" not in done
+    assert done.ScanLength == 1950
+
+
+def test_the_retired_class_is_read_as_before(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    done = written_of(path, SOPClassUID=RETIRED)
+    assert done.SOPClassUID == done.file_meta.MediaStorageSOPClassUID == RETIRED
+    (tmp_path / "out.dcm").write_bytes(deidentified(path.read_bytes(), Deidentification(KEY)).content)
+    assert list(read_study([tmp_path / "out.dcm"]).scans) == list(View)
+
+
+def test_what_was_deidentified_here_is_refused(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    once = deidentified(path.read_bytes(), Deidentification(KEY)).content
+    with pytest.raises(InputError, match="was de-identified by this program before"):
+        deidentified(once, Deidentification(KEY))
+
+
+@pytest.mark.parametrize("stated", ["yes", ["NO", "YES"]])
+def test_text_in_the_pixels_is_refused_however_it_is_said(stated, tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    with pytest.raises(InputError, match="--accept-burned-in"):
+        written_of(path, BurnedInAnnotation=stated)
+
+
+def person(path, **elements):
+    """The pseudonym, the days and the remarks of a scan of another study with these elements."""
+    dataset = pydicom.dcmread(path)
+    dataset.PatientBirthDate, dataset.StudyDate = "", "20200101"
+    for keyword, value in elements.items():
+        put(dataset, keyword, value)
+    file = BytesIO()
+    dataset.save_as(file)
+    done = deidentified(file.getvalue(), Deidentification(KEY))
+    return (done.patient, pydicom.dcmread(BytesIO(done.content)).StudyDate), done.remarks
+
+
+def test_a_patient_with_an_id_has_one_pseudonym_however_else_the_header_is_filled_in(tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    first, notes = person(path, PatientID="h 4711 ", PatientName="DOE^JOHN")
+    assert notes == ()
+    for other in (
+        {"IssuerOfPatientID": "X"},
+        {"PatientName": "Doe, J."},
+        {"PatientBirthDate": "19501231"},
+        {"StudyInstanceUID": "1.2.3"},
+    ):
+        assert person(path, PatientID="H4711", **other)[0] == first
+    assert person(path, PatientID="H4712", PatientName="DOE^JOHN")[0] != first
+
+
+NO_IDS = ["", "0", "0000", "UNKNOWN", "None", "ANONYMOUS", "N/A", "no id", "-", "xxx", "123456789", "9999", "^"]
+
+
+@pytest.mark.parametrize("nobody", NO_IDS)
+def test_a_placeholder_of_an_id_makes_no_patient_of_two(nobody, tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    born = {"PatientID": nobody, "PatientBirthDate": "19501231"}
+    john, notes = person(path, PatientName="DOE^JOHN", **born)
+    assert len(notes) == 1
+    assert "name and date of birth" in notes[0]
+    for spelled in ("Doe^John^^Dr", "doe^john^A", "DOE  JOHN", "Doe, John", "John^DOE", "Dóe^John=X"):
+        assert person(path, PatientName=spelled, StudyInstanceUID="1.2.3", **born)[0] == john
+    others = [
+        person(path, PatientName="ROE^JANE", **born)[0],
+        person(path, PatientName="DOE^JOHN", PatientID=nobody, PatientBirthDate="19510101")[0],
+    ]
+    for lacking in (
+        {"PatientName": "DOE^JOHN"},
+        {"PatientName": "DOE^JOHN", "PatientBirthDate": "19000101"},
+        {"PatientName": "UNKNOWN^PATIENT", "PatientBirthDate": "19501231"},
+        {},
+    ):
+        one, notes = person(path, **{"PatientID": nobody, "PatientName": "", **lacking})
+        two, _ = person(path, **{"PatientID": nobody, "PatientName": "", "StudyInstanceUID": "1.2.3", **lacking})
+        assert "its study counts as a patient of its own" in notes[0]
+        assert one != two
+        others.append(two)
+    assert john not in others
+
+
+@pytest.mark.parametrize("real", ["A", "1", "11", "00123", "ANON001", "X1", "NA-17"])
+def test_short_ids_and_numbered_ones_are_ids(real, tmp_path):
+    (path,) = scan_of(tmp_path / "in")
+    assert person(path, PatientID=real)[1] == ()
+
+
+def test_what_an_earlier_run_wrote_below_the_input_is_not_read_again(cli, tmp_path):
+    scan_of(tmp_path / "in")
+    for _ in range(2):
+        run = cli("deidentify", "in", "-o", "in/out", "--key-file", "key", "--json", cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert len(json.loads(run.stdout)["files"]) == 1
+    assert len(list((tmp_path / "in" / "out").rglob("*.dcm"))) == 1
+    elsewhere = cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
+    assert elsewhere.returncode == 1
+    assert "de-identified by this program before" in elsewhere.stderr
+    for inside in ("in", "in/out", "in/scan.dcm"):
+        run = cli("deidentify", inside, "-o", "in/out" if inside == "in/out" else "in", cwd=tmp_path)
+        assert run.returncode == 2
+        assert "lies in the output folder" in run.stderr
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "out")
+    assert cli("deidentify", "link", "-o", "in/out", cwd=tmp_path).returncode == 2
+
+
+def test_a_key_among_the_scans_is_refused(cli, tmp_path):
+    scan_of(tmp_path / "in")
+    run = cli("deidentify", "in", "-o", "out", "--key-file", "out/key", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "keep it elsewhere" in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_with_other_content_stays(cli, tmp_path):
+    scan_of(tmp_path / "in")
+    arguments = ("deidentify", "in", "-o", "out", "--key-file", "key")
+    assert cli(*arguments, cwd=tmp_path).returncode == 0
+    (written,) = (tmp_path / "out").rglob("*.dcm")
+    before = written.stat()
+    assert cli(*arguments, cwd=tmp_path).returncode == 0
+    assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    for other in (b"mine", written.read_bytes()[:-1] + b"\7"):
+        written.write_bytes(other)
+        run = cli(*arguments, cwd=tmp_path)
+        assert run.returncode == 2
+        assert "holds something else" in run.stderr
+        assert written.read_bytes() == other
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [written.name]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_writing_leaves_a_whole_file_or_none(links, tmp_path, monkeypatch):
+    from bonescan.commands import deidentify as command
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "p" / "s" / "i.dcm"
+    command._write(b"one", target)
+    command._write(b"one", target)
+    with pytest.raises(OutputError, match="holds something else"):
+        command._write(b"two", target)
+    assert target.read_bytes() == b"one"
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OutputError, match="cannot be written"):
+        command._write(b"three", target.with_name("j.dcm"))
+    assert [path.name for path in target.parent.iterdir()] == ["i.dcm"]

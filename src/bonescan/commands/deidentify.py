@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,11 @@ class Deidentify(Command):
 
     def run(self, console: Console) -> int:
         """Write every scan that can be de-identified; the others are named."""
-        files = _dicom_files(self.inputs)
+        if self.key_file is not None and self.key_file.resolve().is_relative_to(self.out.resolve()):
+            raise OptionError(
+                f"the key file {self.key_file} would lie among the scans in {self.out}: keep it elsewhere"
+            )
+        files = _dicom_files(self.inputs, self.out)
         if not files:
             raise InputError("the inputs hold no DICOM file: give files, or a folder that holds some")
         key = secrets.token_bytes(_KEY_BYTES) if self.key_file is None else _key(self.key_file)
@@ -85,29 +91,45 @@ class Deidentify(Command):
         return {"patient": scan.patient, "written": str(target), "remarks": list(scan.remarks)}
 
 
-def _dicom_files(inputs: Sequence[Path]) -> list[Path]:
-    """Return the files that were named, and those in folders that are DICOM by their marker."""
+def _dicom_files(inputs: Sequence[Path], out: Path) -> list[Path]:
+    """Return the files that were named, and those in folders that are DICOM by their marker.
+
+    What an earlier run wrote to the output folder is left out. Raises OptionError for an input that lies there.
+    """
     from bonescan.dicom.elements import looks_like_dicom
 
+    written = out.resolve()
     found: list[Path] = []
     for given in inputs:
+        if given.resolve().is_relative_to(written):
+            raise OptionError(f"the input {given} lies in the output folder {out}: choose another output folder")
         if not given.is_dir():
             found.append(given)
             continue
         for folder, names, files in os.walk(given):
-            names[:] = sorted(name for name in names if not name.startswith("."))
-            here = [Path(folder) / name for name in sorted(files) if name.upper() != "DICOMDIR"]
-            found += [one for one in here if one.is_file() and looks_like_dicom(one)]
+            here = Path(folder)
+            names[:] = sorted(
+                name for name in names if not name.startswith(".") and not _same_folder(here / name, written)
+            )
+            paths = [here / name for name in sorted(files) if name.upper() != "DICOMDIR"]
+            found += [
+                one
+                for one in paths
+                if one.is_file() and not one.resolve().is_relative_to(written) and looks_like_dicom(one)
+            ]
     return list(dict.fromkeys(found))
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one folder, also where the file system knows no capitals."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _key(file: Path) -> bytes:
     """Read the secret, or make one that its owner alone can read."""
     try:
-        if not file.exists():
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as made:
-                made.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        with suppress(FileExistsError):  # made before, or by another process just now
+            _put(f"{secrets.token_hex(_KEY_BYTES)}\n".encode("ascii"), file, mode=0o600)
         stated = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
@@ -118,15 +140,48 @@ def _key(file: Path) -> bytes:
 
 
 def _write(content: bytes, target: Path) -> None:
-    """Write a file, whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    """Write a file, whole or not at all; one that is there stays, and is an error where it holds something else."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if any(folder.is_symlink() for folder in (target.parent, target.parent.parent, target)):
             raise OutputError(f"{target} leads elsewhere by a symbolic link: choose another folder")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        _put(content, target)
+    except FileExistsError:
+        if not _holds(target, content):
+            raise OutputError(
+                f"{target} exists and holds something else, which stays: move it or choose another folder"
+            ) from None
     except OSError as error:
         raise OutputError(f"{target} cannot be written ({error.strerror}): choose another folder") from None
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    with suppress(OSError):
+        return target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content
+    return False
+
+
+def _put(content: bytes, target: Path, mode: int = 0o666) -> None:
+    """Bring a new file to the disk, at once. Raises OSError, FileExistsError where there is one of that name."""
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(partial, target)  # unlike a rename, it never replaces a file that another process put there
+        except FileExistsError:
+            raise
+        except OSError:
+            partial.rename(target)  # a file system without hard links
     finally:
-        temporary.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,14 +1,7 @@
-"""De-identify a bone scan: PS3.15's basic profile as a keep-list, with keyed pseudonyms and moved dates.
-
-Whoever has the key can compute a patient's pseudonym from the patient's ID again; whoever has not, cannot.
-"""
+"""De-identify a bone scan: PS3.15's basic profile as a keep-list, with keyed pseudonyms and moved dates."""
 
 from __future__ import annotations
 
-import base64
-import datetime
-import hashlib
-import hmac
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.tag import Tag
@@ -24,26 +18,26 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from scipy import ndimage
 
 from bonescan.dicom import keep_list as keep
-from bonescan.dicom.accept import NM_IMAGE_STORAGE, refuse_unsuitable, refuse_unsuitable_layout
-from bonescan.dicom.elements import guarded, integers, items, numbers, parse, text, texts, value
-from bonescan.dicom.pixels import Layout, layout_of, raw_frames, sign_extended
-from bonescan.dicom.views import view_in_meaning, view_in_text
+from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
+from bonescan.dicom.elements import damaged, guarded, integers, items, numbers, parse, text, texts, value
+from bonescan.dicom.pixels import Layout, layout_of, raw_frames, rescale, sign_extended
+from bonescan.dicom.pseudonyms import Pseudonyms, is_date
+from bonescan.dicom.views import Frame, evidence, view_in_meaning, view_in_text
 from bonescan.errors import InputError
 from bonescan.study import View
 
 METHOD = "bonescan keep-list by PS3.15 Annex E"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
-_MOST_DAYS = 3650
 _MOST_ORDER = 100_000
 """A larger number of a series or an image may be a date or an ID, not an order."""
+_MOST_VALUES = 6
+"""No number that is kept has more, but those with a value a frame."""
+_MOST_INTEGER = 2**31
+_MOST_DECIMAL_LETTERS = 16
+_MEASURES = ("PixelSpacing", "RescaleSlope", "RescaleIntercept")
 _VIEW_CODES = {View.ANTERIOR: ("SCT", "399321004"), View.POSTERIOR: ("SCT", "399001007")}
-_VIEWS_BY_CODE = {
-    ("SCT", "399321004"): View.ANTERIOR,
-    ("SCT", "399001007"): View.POSTERIOR,
-    ("SRT", "G-5215"): View.ANTERIOR,
-    ("SRT", "G-5216"): View.POSTERIOR,
-}
 _VIEW_WORDS = {View.ANTERIOR: "WB ANT", View.POSTERIOR: "WB POST"}
+_VIEW_TEXTS = ("ViewPosition", "ImageID", "SeriesDescription")
 _SCHEMES = {"SNM3": "SRT", "99SDM": "SRT", "SNOMED-CT": "SCT"}
 _LEAST_TEXT_PX = 40
 _SPIKE, _NEIGHBOURS = 5, 3
@@ -76,10 +70,14 @@ class Deidentified:
 def deidentified(content: bytes, how: Deidentification) -> Deidentified:
     """Return a scan without identity.
 
-    Raises InputError where the file is no planar bone scan that could be read, or says that text is burned into it.
+    Its views are those that the source tells, or it tells none, and a remark says so.
+    Raises InputError where the file is no planar bone scan that could be read, says that text is burned into it, or was
+    de-identified here before.
     """
     with guarded():
         source = parse(content)
+        if METHOD in texts(source, "DeidentificationMethod"):
+            raise InputError("the file was de-identified by this program before; give the original, or leave it out")
         refuse_unsuitable(source)
         layout = layout_of(source)
         refuse_unsuitable_layout(source, layout)
@@ -88,51 +86,25 @@ def deidentified(content: bytes, how: Deidentification) -> Deidentified:
             sign_extended(frame, layout)  # refuses bits above the stored ones: an old overlay could spell a name there
         if not all(text(source, keyword) for keyword in keep.UIDS):
             raise InputError("the file lacks a UID, so that its image could take another's place; export it again")
-        remarks = _burned_in(source, frames, layout, how)
-        names = _Pseudonyms(source, how.key)
-        dataset = _new(names)
+        notes = _burned_in(source, frames, layout, how)
+        names = Pseudonyms(source, how.key)
+        notes += [names.remark] if names.remark else []
+        dataset = _new()
         _keep_into(dataset, source)
+        _keep_parallel(dataset, source, layout.frames)
         _views_of_texts(dataset, source, layout.frames)
+        notes += _only_views_that_were_told(dataset, source, layout.frames)
         _identity(dataset, source, names)
         _pixels(dataset, frames, layout)
+        _refuse_other_measures(dataset, source)
+        known = set(remarks(dataset, layout))
+        notes += [note for note in remarks(source, layout) if note not in known]
         file = BytesIO()
         dataset.save_as(file, enforce_file_format=True)
-        return Deidentified(names.patient, names.study, names.image, file.getvalue(), tuple(remarks))
+        return Deidentified(names.patient, names.study, names.image, file.getvalue(), tuple(notes))
 
 
-class _Pseudonyms:
-    """What stands for a patient, a study and an image, under a key."""
-
-    def __init__(self, source: Dataset, key: bytes) -> None:
-        self._key = key
-        stated = [text(source, keyword) for keyword in ("PatientID", "IssuerOfPatientID")]
-        if not stated[0]:
-            # Without an ID, as a phantom or an emergency: by what there is, and else a patient for each study.
-            stated = [text(source, keyword) for keyword in ("PatientName", "PatientBirthDate")]
-        person = "|".join(stated) if any(stated) else text(source, "StudyInstanceUID")
-        letters = base64.b32encode(self._digest("patient", person)).decode()
-        self.patient = f"BS-{letters[:10]}"
-        self.days = 1 + int.from_bytes(self._digest("days", person)[:8], "big") % _MOST_DAYS
-        self.study = f"study-{self._digest('study', text(source, 'StudyInstanceUID')).hex()[:12]}"
-        self.image = f"image-{self._digest('image', text(source, 'SOPInstanceUID')).hex()[:12]}"
-
-    def uid(self, original: str) -> UID:
-        """Return the UID (PS3.5 B.2) that takes another's place."""
-        return UID(f"2.25.{int.from_bytes(self._digest('uid', original)[:16], 'big') >> 1}")
-
-    def moved(self, date: str) -> str:
-        """Return a date moved back by the patient's days; "" for what is no date."""
-        try:
-            day = datetime.datetime.strptime(date, "%Y%m%d").date()
-            return (day - datetime.timedelta(days=self.days)).strftime("%Y%m%d")
-        except (ValueError, OverflowError):
-            return ""
-
-    def _digest(self, what: str, of: str) -> bytes:
-        return hmac.new(self._key, f"{what}\0{of}".encode(), hashlib.sha256).digest()
-
-
-def _new(names: _Pseudonyms) -> FileDataset:
+def _new() -> FileDataset:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = _IMPLEMENTATION
@@ -146,8 +118,8 @@ def _keep_into(dataset: Dataset, source: Dataset) -> None:
         if keyword in source:
             _keep_numbers(dataset, source, keyword)
     for keyword, known in keep.KNOWN_TEXTS.items():
-        kept = [one for one in texts(source, keyword) if one in known]
-        if kept:
+        kept = [one if one in known else "" for one in texts(source, keyword)]  # what a value says depends on its place
+        if any(kept):
             setattr(dataset, keyword, kept if len(kept) > 1 else kept[0])
     for keyword in sorted(keep.SEQUENCES):
         if keyword in source:
@@ -168,47 +140,56 @@ def _kept_item(item: Dataset) -> Dataset:
     return kept
 
 
-def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str) -> None:
-    """Keep numbers as numbers; what is none is left out, and an empty element stays empty."""
+def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str, most: int = _MOST_VALUES) -> None:
+    """Keep numbers as numbers; what is none, or may be a date, is left out, and an empty element stays empty."""
     if value(source, keyword) is None:
         setattr(dataset, keyword, None)
         return
-    tag = Tag(keyword)
-    vr = str(source[tag].VR)
+    vr = dictionary_VR(keyword)
     try:
-        stated: tuple[float, ...] = (
-            integers(source, keyword) if vr in ("US", "IS", "SS", "UL") else numbers(source, keyword)
-        )
+        stated = numbers(source, keyword) if vr == "DS" else integers(source, keyword)
     except InputError:
         return
-    if keyword in ("SeriesNumber", "InstanceNumber") and any(abs(one) >= _MOST_ORDER for one in stated):
+    largest = _MOST_ORDER if keyword in ("SeriesNumber", "InstanceNumber") else _MOST_INTEGER
+    if len(stated) > most or any(abs(one) >= largest or is_date(f"{abs(one):.0f}") for one in stated):
         return
-    if vr in ("DS", "IS"):
-        written: list[Any] = [f"{one:.10g}" for one in stated]
-    else:
-        written = list(stated)
-    dataset[tag] = DataElement(tag, vr, written if len(written) > 1 else written[0])
+    written = [_decimal(one) if vr == "DS" else int(one) for one in stated]
+    setattr(dataset, keyword, written if len(written) > 1 else written[0])
+
+
+def _decimal(number: float) -> str:
+    """Return a number as a decimal string (PS3.5 6.2, DS), as exactly as its 16 characters can say it."""
+    rounded = (f"{number:.{digits}g}" for digits in range(1, 18))
+    return min((one for one in rounded if len(one) <= _MOST_DECIMAL_LETTERS), key=lambda one: abs(float(one) - number))
 
 
 def _known_codes(source: Dataset, keyword: str) -> Iterator[Dataset]:
     for code in items(source, keyword):
         scheme = text(code, "CodingSchemeDesignator").upper()
-        known = _SCHEMES.get(scheme, scheme), text(code, "CodeValue").upper()
-        view = view_in_meaning(text(code, "CodeMeaning")) if keyword == "ViewCodeSequence" else None
-        if view is not None and _VIEWS_BY_CODE.get(known, view) is not view:
-            raise InputError("a view code says one side and its meaning the other; the views would be a guess")
-        if known not in keep.KNOWN_CODES and view is not None:
-            known = _VIEW_CODES[view]
-        if known in keep.KNOWN_CODES:
+        stated = _SCHEMES.get(scheme, scheme), text(code, "CodeValue").upper()
+        if keyword == "ViewCodeSequence" and stated not in keep.VIEW_CODES:
+            view = view_in_meaning(text(code, "CodeMeaning"))
+            stated = ("", "") if view is None else _VIEW_CODES[view]
+        if stated in keep.KNOWN_CODES:
             item = Dataset()
-            item.CodingSchemeDesignator, item.CodeValue = known
-            item.CodeMeaning = keep.KNOWN_CODES[known]
+            item.CodingSchemeDesignator, item.CodeValue = stated
+            item.CodeMeaning = keep.KNOWN_CODES[stated]
             yield item
+
+
+def _keep_parallel(dataset: Dataset, source: Dataset, frames: int) -> None:
+    """Keep what has one value or one item a frame whole or not at all: one that goes would move others to its frame."""
+    for keyword in keep.VECTORS:
+        if keyword in source and len(texts(source, keyword)) == frames:
+            _keep_numbers(dataset, source, keyword, most=frames)
+    told = len(dataset.get("ViewCodeSequence", ()))
+    if not told == len(items(source, "ViewCodeSequence")) == frames:
+        dataset.pop("ViewCodeSequence", None)
 
 
 def _views_of_texts(dataset: Dataset, source: Dataset, frames: int) -> None:
     """Where free text tells the views, keep that and no other word of it."""
-    for keyword in ("ViewPosition", "ImageID", "SeriesDescription"):
+    for keyword in _VIEW_TEXTS:
         stated = texts(source, keyword)
         told = [view_in_text(one) for one in stated] if len(stated) == frames else []
         words = [_VIEW_WORDS[view] if view is not None else "" for view in told]
@@ -216,7 +197,45 @@ def _views_of_texts(dataset: Dataset, source: Dataset, frames: int) -> None:
             setattr(dataset, keyword, words if len(words) > 1 else words[0])
 
 
-def _identity(dataset: FileDataset, source: Dataset, names: _Pseudonyms) -> None:
+def _only_views_that_were_told(dataset: Dataset, source: Dataset, frames: int) -> list[str]:
+    """Leave no statement on the views where together they would tell other ones than the source; returns remarks.
+
+    A source that contradicts itself must not become certain because one of the two statements was left out.
+    """
+    before, after = (_told(one, frames) for one in (source, dataset))
+    if any(now and now != then for then, now in zip(before, after, strict=True)):
+        for keyword in ("ViewCodeSequence", "PatientOrientation", *_VIEW_TEXTS):
+            dataset.pop(keyword, None)
+        for detector in dataset.get("DetectorInformationSequence", ()):
+            detector.pop("ViewCodeSequence", None)
+            detector.pop("StartAngle", None)
+            detector.ImageOrientationPatient = None
+        after = _told(dataset, frames)
+    if after == before:
+        return []
+    return [
+        "not all that the header says of the views could be kept, as it contradicts itself or is in unknown words: "
+        "whoever reads the scan may have to state them with --views"
+    ]
+
+
+def _told(dataset: Dataset, frames: int) -> list[frozenset[View]]:
+    """Return the views that the header states of each frame. Raises InputError where it is damaged."""
+    return [
+        frozenset(statement.view for statement in evidence(Frame(dataset, index, frames))) for index in range(frames)
+    ]
+
+
+def _refuse_other_measures(dataset: Dataset, source: Dataset) -> None:
+    """Raise InputError where counts or millimetres would no more be those of the source."""
+    rescale(source)  # refuses a slope that no reader takes
+    for keyword in _MEASURES:
+        before, after = numbers(source, keyword), numbers(dataset, keyword)
+        if len(before) != len(after) or not np.allclose(before, after, rtol=1e-12, atol=0.0):
+            raise damaged(keyword)
+
+
+def _identity(dataset: FileDataset, source: Dataset, names: Pseudonyms) -> None:
     dataset.SpecificCharacterSet = "ISO_IR 100"
     for keyword in keep.EMPTY:
         setattr(dataset, keyword, "")
@@ -224,12 +243,12 @@ def _identity(dataset: FileDataset, source: Dataset, names: _Pseudonyms) -> None
         setattr(dataset, keyword, names.moved(text(source, keyword)))
     for keyword in keep.UIDS:
         setattr(dataset, keyword, names.uid(text(source, keyword)))
-    dataset.SOPClassUID = dataset.get("SOPClassUID", NM_IMAGE_STORAGE)
     dataset.file_meta.MediaStorageSOPClassUID = UID(dataset.SOPClassUID)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     maker = text(source, "Manufacturer").upper()
     dataset.Manufacturer = next((word for word in keep.VENDORS if word in re.findall("[A-Z]+", maker)), "")
     dataset.PatientName = dataset.PatientID = names.patient
+    dataset.PhotometricInterpretation = "MONOCHROME2"  # a palette, which may hold anything, is not kept
     if "PatientOrientationCodeSequence" in dataset:
         dataset.pop("PatientPosition", None)  # one of the two says it (PS3.3 C.7.3.1)
     dataset.PatientIdentityRemoved = "YES"
@@ -248,7 +267,8 @@ def _pixels(dataset: FileDataset, frames: NDArray[Any], layout: Layout) -> None:
     """Write the stored values, uncompressed: a code stream may carry comments."""
     if layout.frames > 1 or "NumberOfFrames" in dataset:
         dataset.NumberOfFrames = layout.frames
-        dataset.FrameIncrementPointer = [Tag("EnergyWindowVector"), Tag("DetectorVector")]
+        vectors = [Tag(keyword) for keyword in keep.VECTORS if keyword in dataset]
+        dataset.FrameIncrementPointer = vectors if len(vectors) != 1 else vectors[0]
     stored = frames.astype(frames.dtype.newbyteorder("<"), copy=False).tobytes()
     tag = Tag("PixelData")
     content = stored + b"\0" * (len(stored) % 2)
@@ -257,7 +277,8 @@ def _pixels(dataset: FileDataset, frames: NDArray[Any], layout: Layout) -> None:
 
 def _burned_in(source: Dataset, frames: NDArray[Any], layout: Layout, how: Deidentification) -> list[str]:
     """Refuse an image that says that it holds text, and remark on one that looks as if it did."""
-    says_so = text(source, "BurnedInAnnotation") == "YES" or text(source, "SOPClassUID") != NM_IMAGE_STORAGE
+    stated = {one.upper() for one in texts(source, "BurnedInAnnotation")}
+    says_so = "YES" in stated or text(source, "SOPClassUID") in keep.CAPTURES
     if says_so and not how.accept_burned_in:
         raise InputError(
             "the image is a screen capture, or says that text is burned into its pixels, which no header rule removes; "

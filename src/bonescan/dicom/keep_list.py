@@ -21,10 +21,8 @@ NUMBERS = frozenset(
         "RescaleSlope",
         "RescaleIntercept",
         "LossyImageCompressionRatio",
-        # Which frame is of which detector and energy (C.8.4.8), and how long and how many (C.8.4.9).
-        "EnergyWindowVector",
+        # How many energies and detectors (C.8.4.8), and how long and how many counts (C.8.4.9).
         "NumberOfEnergyWindows",
-        "DetectorVector",
         "NumberOfDetectors",
         "CountsAccumulated",
         "ActualFrameDuration",
@@ -47,6 +45,9 @@ NUMBERS = frozenset(
     }
 )
 
+VECTORS = ("EnergyWindowVector", "DetectorVector")
+"""Which frame is of which energy and detector (C.8.4.8): at the root alone, one value a frame."""
+
 SEQUENCES = frozenset(
     {
         "EnergyWindowInformationSequence",
@@ -66,11 +67,14 @@ CODE_SEQUENCES = frozenset(
     }
 )
 
-KNOWN_CODES = {
+VIEW_CODES = {
     ("SCT", "399321004"): "Anterior projection",
     ("SCT", "399001007"): "Posterior projection",
     ("SRT", "G-5215"): "Anterior",
     ("SRT", "G-5216"): "Posterior",
+}
+
+KNOWN_CODES = VIEW_CODES | {
     ("SCT", "72454006"): "Technetium Tc^99m^",
     ("SRT", "C-163A8"): "Technetium Tc^99m^",
     ("SCT", "96390006"): "Technetium Tc^99m^ medronate",
@@ -84,11 +88,13 @@ KNOWN_CODES = {
 }
 """(scheme, value) -> the meaning that is written; another code is left out, and one of a view becomes one of these."""
 
+CAPTURES = frozenset({"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"})
+"""SOP classes of secondary capture."""
+
 KNOWN_TEXTS: dict[str, frozenset[str]] = {
     "Modality": frozenset({"NM"}),
-    "SOPClassUID": frozenset(
-        {"1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"}
-    ),
+    # NM images, the retired class too, which is read like the other but has no IOD to be turned into.
+    "SOPClassUID": CAPTURES | {"1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5"},
     "ImageType": frozenset(
         {
             "ORIGINAL",
@@ -103,15 +109,15 @@ KNOWN_TEXTS: dict[str, frozenset[str]] = {
             "MIN",
         }
     ),
-    "PhotometricInterpretation": frozenset({"MONOCHROME2", "PALETTE COLOR"}),
     "LossyImageCompression": frozenset({"00", "01"}),
     "WholeBodyTechnique": frozenset({"1PS", "2PS", "PCN", "MSP"}),
     "CollimatorType": frozenset({"PARA", "PINH", "FANB", "CONE", "SLNT", "ASTG", "DIVG", "NONE", "UNKN"}),
     "PatientPosition": frozenset({"HFS", "HFP", "FFS", "FFP", "HFDR", "HFDL", "FFDR", "FFDL"}),
     "PatientOrientation": frozenset({"L", "R", "A", "P", "H", "F"}),
     "BodyPartExamined": frozenset({"WHOLEBODY"}),
+    "BurnedInAnnotation": frozenset({"YES", "NO"}),
 }
-"""A value that is not of its set is left out; of several, only that one."""
+"""A value that is not of its set is left out; of several, it is left empty, so that the others keep their places."""
 
 VENDORS = (
     "GE",
@@ -128,8 +134,11 @@ VENDORS = (
 )
 """Manufacturer is kept as one of these words."""
 
-TRACERS = ("MDP", "HDP", "HMDP", "DPD", "HEDP", "MEDRONATE", "OXIDRONATE")
-"""Radiopharmaceutical is kept as one of these words."""
+TRACERS = (
+    *("MIBI", "SESTAMIBI", "TETROFOSMIN", "PERTECHNETATE", "MIBG", "IOBENGUANE", "MAA", "DMSA", "DTPA"),
+    *("MDP", "HDP", "HMDP", "DPD", "HEDP", "MEDRONATE", "OXIDRONATE"),
+)
+"""Radiopharmaceutical is kept as the first of these words: those of other scans precede, which must not become bone."""
 
 DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 """Moved back by days that follow from the key and the patient; times go."""
