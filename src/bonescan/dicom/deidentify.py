@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.tag import Tag
@@ -20,7 +20,7 @@ from scipy import ndimage
 from bonescan.dicom import keep_list as keep
 from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
 from bonescan.dicom.elements import damaged, guarded, integers, items, numbers, parse, text, texts, value
-from bonescan.dicom.pixels import Layout, layout_of, raw_frames, rescale, sign_extended
+from bonescan.dicom.pixels import MAX_FRAMES, Layout, layout_of, raw_frames, rescale, sign_extended
 from bonescan.dicom.pseudonyms import Pseudonyms, is_date
 from bonescan.dicom.views import Frame, evidence, view_in_meaning, view_in_text
 from bonescan.errors import InputError
@@ -28,11 +28,11 @@ from bonescan.study import View
 
 METHOD = "bonescan keep-list by PS3.15 Annex E"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
-_MOST_ORDER = 100_000
+_MOST_ORDER = 99_999
 """A larger number of a series or an image may be a date or an ID, not an order."""
-_MOST_VALUES = 6
-"""No number that is kept has more, but those with a value a frame."""
-_MOST_INTEGER = 2**31
+_MOST_SMALL = MAX_FRAMES
+"""Of what counts windows, detectors or frames. The two bytes of a larger one may be letters."""
+_MOST_INTEGER = 2**31 - 1
 _MOST_DECIMAL_LETTERS = 16
 _MEASURES = ("PixelSpacing", "RescaleSlope", "RescaleIntercept")
 _VIEW_CODES = {View.ANTERIOR: ("SCT", "399321004"), View.POSTERIOR: ("SCT", "399001007")}
@@ -140,8 +140,11 @@ def _kept_item(item: Dataset) -> Dataset:
     return kept
 
 
-def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str, most: int = _MOST_VALUES) -> None:
-    """Keep numbers as numbers; what is none, or may be a date, is left out, and an empty element stays empty."""
+def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str, frames: int = 1) -> None:
+    """Keep numbers as numbers; what is none, or may be a date or letters, is left out, and what is empty stays empty.
+
+    frames: how many values an element may have that has one a frame.
+    """
     if value(source, keyword) is None:
         setattr(dataset, keyword, None)
         return
@@ -150,11 +153,17 @@ def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str, most: int = _
         stated = numbers(source, keyword) if vr == "DS" else integers(source, keyword)
     except InputError:
         return
-    largest = _MOST_ORDER if keyword in ("SeriesNumber", "InstanceNumber") else _MOST_INTEGER
-    if len(stated) > most or any(abs(one) >= largest or is_date(f"{abs(one):.0f}") for one in stated):
+    most = frames if keyword in keep.VECTORS else int(dictionary_VM(keyword).split("-")[0])
+    if len(stated) > most or any(abs(one) > _largest(keyword) or is_date(f"{abs(one):.0f}") for one in stated):
         return
     written = [_decimal(one) if vr == "DS" else int(one) for one in stated]
     setattr(dataset, keyword, written if len(written) > 1 else written[0])
+
+
+def _largest(keyword: str) -> int:
+    if keyword in ("SeriesNumber", "InstanceNumber"):
+        return _MOST_ORDER
+    return _MOST_SMALL if keyword in ("NumberOfEnergyWindows", "NumberOfDetectors", *keep.VECTORS) else _MOST_INTEGER
 
 
 def _decimal(number: float) -> str:
@@ -181,7 +190,7 @@ def _keep_parallel(dataset: Dataset, source: Dataset, frames: int) -> None:
     """Keep what has one value or one item a frame whole or not at all: one that goes would move others to its frame."""
     for keyword in keep.VECTORS:
         if keyword in source and len(texts(source, keyword)) == frames:
-            _keep_numbers(dataset, source, keyword, most=frames)
+            _keep_numbers(dataset, source, keyword, frames)
     told = len(dataset.get("ViewCodeSequence", ()))
     if not told == len(items(source, "ViewCodeSequence")) == frames:
         dataset.pop("ViewCodeSequence", None)
