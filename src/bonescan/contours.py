@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bonescan.study import Mask
 
+_MOST_CROSSINGS = 2**16
+"""Of edges and rows in memory at once."""
+
 
 def contour_of(mask: Mask) -> NDArray[np.float64]:
     """Trace the half-level curve around `mask`, clockwise as displayed, from its first pixel's upper side.
@@ -72,10 +75,34 @@ def mask_of(contour: ArrayLike, shape: tuple[int, int]) -> Mask:
     return np.logical_xor.accumulate(mask[:, :cols], axis=1)
 
 
+def reaches_beyond(contour: NDArray[np.float64], shape: tuple[int, int]) -> bool:
+    """Tell whether a curve, (n, 2) of (row, col), may enclose pixel centres beyond a frame of (rows, cols)."""
+    return bool((contour < -1.0).any() or (contour > np.array(shape, dtype=np.float64)).any())
+
+
 def _toggle_right_of(mask: Mask, start: NDArray[np.float64], end: NDArray[np.float64]) -> None:
     """Toggle, in every row that an edge crosses, the first column at or right of the crossing."""
     first = np.clip(np.ceil(np.minimum(start[:, 0], end[:, 0])), 0, len(mask)).astype(np.int64)
     stop = np.clip(np.ceil(np.maximum(start[:, 0], end[:, 0])), 0, len(mask)).astype(np.int64)
+    until = np.cumsum(stop - first)
+    # By blocks of edges: thousands of long ones cross each row thousands of times.
+    begin = 0
+    while begin < len(start):
+        most = (until[begin - 1] if begin else 0) + _MOST_CROSSINGS
+        after = max(int(np.searchsorted(until, most, side="right")), begin + 1)
+        block = slice(begin, after)
+        _toggle_block(mask, start[block], end[block], first[block], stop[block])
+        begin = after
+
+
+def _toggle_block(
+    mask: Mask,
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    first: NDArray[np.int64],
+    stop: NDArray[np.int64],
+) -> None:
+    """The same for edges whose rows, from `first` to before `stop`, are few enough to be listed at once."""
     crossed = stop - first
     edge = np.repeat(np.arange(len(start)), crossed)
     row = np.arange(crossed.sum()) - np.repeat(np.cumsum(crossed) - crossed, crossed) + first[edge]

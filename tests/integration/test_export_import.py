@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -195,12 +196,13 @@ def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others
         ('{"shapes": 3}', "no list of shapes"),
         ('{"images": [], "annotations": [{"image_id": 1}]}', "does not list"),
         ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 1e9, "width": 4}],'
-         ' "annotations": [{"image_id": 1, "segmentation": []}]}', "no scan has that size"),
-        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
+         ' "annotations": [{"image_id": 1, "segmentation": []}]}', "draw on the frame as acquired"),
+        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 1024, "width": 256}],'
          ' "annotations": [{"image_id": 1, "segmentation": [], "bbox": [1, 1, 2, 2]}]}', "box alone"),
-        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 9, "width": 4}],'
-         ' "annotations": [{"image_id": 1, "segmentation": {"size": [9, 4], "counts": [9999999999]}}]}', "do not fill"),
-        ('{"images": [{"id": 1, "file_name": "x.png", "height": 9, "width": 4}],'
+        ('{"images": [{"id": 1, "file_name": "anterior.png", "height": 1024, "width": 256}],'
+         ' "annotations": [{"image_id": 1, "segmentation": {"size": [1024, 256], "counts": [9999999999]}}]}',
+         "do not fill"),
+        ('{"images": [{"id": 1, "file_name": "x.png", "height": 1024, "width": 256}],'
          ' "annotations": [{"image_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3]]}]}', "not that of a view"),
     ],
     ids=lambda value: value[:24],
@@ -213,3 +215,157 @@ def test_hostile_json_is_one_sentence(cli, place, text, why, tmp_path):
     assert "Traceback" not in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "o").exists()
+
+
+@pytest.fixture(scope="module")
+def other(cli, tmp_path_factory):
+    """A study of somebody else, with label files."""
+    folder = tmp_path_factory.mktemp("other")
+    assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 5, "--header", "siemens", cwd=folder).returncode == 0
+    run = cli("segment", "scans", "-o", "results", "--format", "json,labelme,coco", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    return next((folder / "results").iterdir())
+
+
+def unstamped(source, target):
+    """A label file as another tool writes it, which says nothing of the pixels."""
+    document = json.loads(source.read_text())
+    document.pop("bonescan", None)
+    document.get("info", {}).pop("bonescan", None)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(document))
+    return target
+
+
+def moved(path):
+    """Somebody moves the first lesion's vertices."""
+    document = json.loads(path.read_text())
+    for point in document["shapes"][0]["points"]:
+        point[0] += 3.0
+    path.write_text(json.dumps(document, indent=2))
+
+
+@pytest.mark.parametrize("name", ["anterior.json", "coco.json"])
+def test_label_files_of_another_patient_are_not_taken_for_the_only_scans(cli, place, other, name, tmp_path):
+    run = cli("import", other / name, "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, cwd=place)
+    assert run.returncode == 2
+    assert "belongs to none of the scans" in run.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_label_file_finds_its_scan_among_several_whatever_it_is_called(cli, place, other, exported, tmp_path):
+    shutil.copy(exported / "coco.json", tmp_path / "mine.json")
+    scans = [place / "scans", other.parents[1] / "scans"]
+    run = cli("import", tmp_path / "mine.json", "--scan", *scans, "-o", tmp_path / "o", "--reader", READER)
+    assert run.returncode == 0, run.stderr
+    for came, went in zip(labels(next((tmp_path / "o").iterdir())), labels(exported), strict=True):
+        np.testing.assert_array_equal(came, went)
+
+
+def test_the_anterior_file_under_the_posterior_name_is_refused(cli, place, exported, tmp_path):
+    document = json.loads((exported / "anterior.json").read_text()) | {"imagePath": ""}
+    (tmp_path / "posterior.json").write_text(json.dumps(document))
+    run = cli("import", tmp_path, "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, cwd=place)
+    assert run.returncode == 2
+    assert "the other view than its name says" in run.stderr
+
+
+def test_other_tools_files_below_a_folder_need_the_studys_name(cli, place, exported, other, tmp_path):
+    """Whose they are is said by their folder alone; with one scan, too."""
+    unstamped(exported / "anterior.json", tmp_path / "drawn" / exported.name / "anterior.json")
+    unstamped(other / "anterior.json", tmp_path / "drawn" / "somebody" / "anterior.json")
+    run = cli("import", tmp_path / "drawn", "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, cwd=place)
+    assert run.returncode == 1
+    assert "somebody" in run.stderr
+    assert "belongs to none of the scans" in run.stderr
+    np.testing.assert_array_equal(labels(tmp_path / "o" / exported.name)[0], labels(exported)[0])
+
+
+def test_files_of_two_folders_or_of_one_view_are_not_merged(cli, place, exported, tmp_path):
+    one = unstamped(exported / "anterior.json", tmp_path / "a" / "anterior.json")
+    two = unstamped(exported / "anterior.json", tmp_path / "a" / "anterior-2.json")
+    far = unstamped(exported / "posterior.json", tmp_path / "b" / "posterior.json")
+    for files, why in (((one, two), "both of the anterior view"), ((one, far), "in 2 folders")):
+        run = cli("import", *files, "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, cwd=place)
+        assert run.returncode == 2
+        assert why in run.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_folder_that_holds_the_corrected_curves_is_not_replaced(cli, place, exported, tmp_path):
+    own = tmp_path / exported.name
+    shutil.copytree(exported, own)
+    moved(own / "anterior.json")
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    run = cli("import", own / "anterior.json", "--scan", "scans", "-o", tmp_path, "--reader", READER, cwd=place)
+    assert run.returncode == 2
+    assert "choose another output folder" in run.stderr
+    run = cli("export", own, "--source", "scans", "--format", "labelme", cwd=place)
+    assert run.returncode == 2
+    assert "was changed since it was written" in run.stderr
+    run = cli("segment", "scans", "-o", tmp_path, cwd=place)
+    assert run.returncode != 0
+    assert "was changed since it was written" in run.stderr
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+    assert cli("export", own, "--source", "scans", "--format", "coco", cwd=place).returncode == 0
+
+
+def test_what_an_import_has_to_change_is_counted(cli, place, exported, tmp_path):
+    """A ring around a lesion, a curve out of the frame, and a lesion under a smaller one."""
+
+    def square(left, top, side):
+        return [[left, top], [left + side, top], [left + side, top + side], [left, top + side]]
+
+    shapes = [
+        {"label": "a", "points": square(100, 100, 20), "shape_type": "polygon"},
+        {"label": "ring", "points": [*square(10, 10, 9), [10, 10], *square(13, 13, 3), [13, 13], [10, 10]]},
+        {"label": "inner", "points": square(14, 14, 1)},
+        {"label": "out", "points": square(250, 1000, 30)},
+        {"label": "under", "points": square(40, 40, 4)},
+        {"label": "over", "points": square(40, 40, 4)},
+    ]
+    document = {"shapes": shapes, "imageHeight": 1024, "imageWidth": 256}
+    (tmp_path / "anterior.json").write_text(json.dumps(document))
+    run = cli(
+        "import", tmp_path / "anterior.json", "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, "--json",
+        cwd=place,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    (done,) = json.loads(run.stdout)["studies"]
+    said = " | ".join(done["warnings"])
+    assert "1 of the curves reached beyond the frame" in said
+    assert "16 pixels lay in two of the curves" in said
+    assert "1 lesions lay wholly under smaller ones and are gone" in said
+    assert "3 pixels of rings around other lesions were removed" in said
+    assert done["lesions"] == 5
+
+
+def test_pipes_and_links_among_label_files_are_passed_over(cli, place, exported, other, tmp_path):
+    folder = tmp_path / exported.name
+    folder.mkdir()
+    os.mkfifo(folder / "a.json")
+    os.mkfifo(folder / "b.dcm")
+    (folder / "c.json").symlink_to(other / "anterior.json")
+    shutil.copy(exported / "anterior.json", folder)
+    run = cli("import", folder, "--scan", "scans", "-o", tmp_path / "o", "--reader", READER, cwd=place)
+    assert run.returncode == 0, run.stderr
+    run = cli("import", folder / "a.json", "--scan", "scans", "-o", tmp_path / "p", "--reader", READER, cwd=place)
+    assert run.returncode == 2
+    assert "is no file" in run.stderr
+
+
+def test_export_into_the_folder_above_a_result_adds_to_it(cli, place, result, tmp_path):
+    own = tmp_path / result.name
+    shutil.copytree(result, own)
+    run = cli("export", ".", "--source", place / "scans", "--format", "coco", "-o", "..", cwd=own)
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in own.iterdir()} == {path.name for path in result.iterdir()} | {"coco.json"}
+
+
+def test_two_results_of_one_name_do_not_overwrite_each_other(cli, place, result, tmp_path):
+    for folder in ("a", "b"):
+        shutil.copytree(result, tmp_path / folder / result.name)
+    folders = tmp_path / "a", tmp_path / "b"
+    run = cli("export", *folders, "--source", "scans", "--format", "coco", "-o", tmp_path / "o", cwd=place)
+    assert run.returncode == 1
+    assert "is a result of the same name" in run.stderr

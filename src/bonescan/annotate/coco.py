@@ -7,7 +7,7 @@ and start with the background.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.annotate.strangers_json import load_json
-from bonescan.contours import mask_of
+from bonescan.annotate import stamp as stamps
+from bonescan.annotate.stamp import Stamp
+from bonescan.contours import mask_of, reaches_beyond
 from bonescan.errors import LabelError
 from bonescan.study import Lesion, Mask, Result, View
 
@@ -25,33 +26,45 @@ CATEGORY = "bone metastasis"
 
 _HALF_PIXEL = 0.5
 _MOST_ANNOTATIONS = 5000
-_LARGEST_SIDE = 16384
 _LARGEST_COORDINATE = 1e6
+_MOST_RUN_BITS = 40
 _BASE = 48
 """COCO's compressed run lengths are base-32 digits as printable letters from this one on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoLesion:
-    """One annotation. mask: boolean, of the image's shape. score: 0..1, or None."""
+    """One annotation. mask: boolean, of the image's shape. score: 0..1, or None.
+
+    clipped: whether its outline reaches beyond the image, so that a part of it is cut off.
+    """
 
     view: View
     mask: Mask
     score: float | None
+    clipped: bool
 
 
 def write_coco(result: Result, path: Path) -> None:
-    """Write the lesions of a result to `path`; images are named anterior.png and posterior.png. Raises OSError."""
+    """Write the lesions of a result to `path`; images are named anterior.png and posterior.png. Raises OSError.
+
+    The stamp lies in `info`.
+    """
     views = [view for view in View if view in result.study.scans]
     rows, cols = result.study.shape
+    annotations = [_annotation(lesion, views.index(lesion.view) + 1) for lesion in result.lesions]
+    stamp = Stamp(stamps.counts_digests(result.study), _annotations_digest(annotations))
     document = {
-        "info": {"description": "Lesions of a whole-body bone scan. Research use only - not for diagnosis"},
+        "info": {
+            "description": "Lesions of a whole-body bone scan. Research use only - not for diagnosis",
+            stamps.KEY: stamp.document(),
+        },
         "images": [
             {"id": number, "file_name": f"{view}.png", "height": rows, "width": cols}
             for number, view in enumerate(views, start=1)
         ],
         "categories": [{"id": 1, "name": CATEGORY}],
-        "annotations": [_annotation(lesion, views.index(lesion.view) + 1) for lesion in result.lesions],
+        "annotations": annotations,
     }
     path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -76,23 +89,42 @@ def is_coco(document: Any) -> bool:
     return isinstance(document, dict) and "annotations" in document and "images" in document
 
 
-def read_coco(path: Path) -> tuple[CocoLesion, ...]:
-    """Read the lesions of a COCO file whose images are named after the views.
+def coco_stamp(document: Mapping[str, Any]) -> Stamp | None:
+    """Return the stamp of a COCO document of ours, else None."""
+    info = document.get("info")
+    return stamps.read_stamp(info.get(stamps.KEY)) if isinstance(info, dict) else None
 
-    Raises LabelError where the file is none, or an annotation cannot be used.
-    """
-    document = load_json(path)
-    if not is_coco(document):
-        raise LabelError(f"{path.name} has no images and annotations, so it is no COCO file: export it again")
+
+def is_coco_edited(document: Mapping[str, Any]) -> bool:
+    """Tell whether the annotations are others than those that the stamp was made of, or there is no stamp."""
+    stamp = coco_stamp(document)
     try:
-        return tuple(_read(document, path.name))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return stamp is None or stamp.drawn != _annotations_digest(document["annotations"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return True
+
+
+def _annotations_digest(annotations: Sequence[Mapping[str, Any]]) -> str:
+    return stamps.drawn_digest([[one["image_id"], one["segmentation"]] for one in annotations])
+
+
+def lesions_of(document: Any, name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:
+    """Yield the lesions of a COCO document whose images are named after the views.
+
+    name: what messages call it. shape: (rows, cols) of the scan's frame, which every image must have.
+    Raises LabelError where the document is none, or an image or annotation cannot be used.
+    """
+    if not is_coco(document):
+        raise LabelError(f"{name} has no images and annotations, so it is no COCO file: export it again")
+    try:
+        yield from _read(document, name, shape)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise LabelError(
-            f"{path.name} is damaged ({type(error).__name__} in an image or annotation): export it again"
+            f"{name} is damaged ({type(error).__name__} in an image or annotation): export it again"
         ) from None
 
 
-def _read(document: Mapping[str, Any], name: str) -> Iterator[CocoLesion]:
+def _read(document: Mapping[str, Any], name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:
     images = {image["id"]: image for image in document["images"]}
     annotations = document["annotations"]
     if len(annotations) > _MOST_ANNOTATIONS:
@@ -102,14 +134,21 @@ def _read(document: Mapping[str, Any], name: str) -> Iterator[CocoLesion]:
         image = images.get(annotation["image_id"])
         if image is None:
             raise LabelError(f"{where} is of an image that the file does not list: export it again")
-        shape = int(image["height"]), int(image["width"])
-        if not all(0 < side <= _LARGEST_SIDE for side in shape):
-            raise LabelError(f"{where} is of an image of {shape[0]} x {shape[1]} pixels: no scan has that size")
+        stated = int(image["height"]), int(image["width"])
+        if stated != shape:
+            # Before anything is drawn: a file may state any size.
+            raise LabelError(
+                f"{where} is of an image of {stated[0]} x {stated[1]} pixels, and the scan has {shape[0]} x "
+                f"{shape[1]}: draw on the frame as acquired"
+            )
         score = annotation.get("score")
+        segmentation = annotation.get("segmentation")
         yield CocoLesion(
             _view(str(image["file_name"]), where),
-            _mask(annotation.get("segmentation"), shape, where),
+            _mask(segmentation, shape, where),
             float(score) if isinstance(score, int | float) and 0 <= score <= 1 else None,
+            isinstance(segmentation, list)
+            and any(reaches_beyond(_polygon(points, where), shape) for points in segmentation),
         )
 
 
@@ -126,7 +165,7 @@ def _mask(segmentation: Any, shape: tuple[int, int], where: str) -> Mask:
     if isinstance(segmentation, dict):
         mask = _run_lengths(segmentation, shape, where)
     elif isinstance(segmentation, list) and segmentation:
-        mask = np.logical_or.reduce([_polygon(points, shape, where) for points in segmentation])
+        mask = np.logical_or.reduce([mask_of(_polygon(points, where), shape) for points in segmentation])
     else:
         raise LabelError(f"{where} has a box alone: outline the lesion with a polygon or a mask")
     if not mask.any():
@@ -134,11 +173,12 @@ def _mask(segmentation: Any, shape: tuple[int, int], where: str) -> Mask:
     return mask
 
 
-def _polygon(points: Any, shape: tuple[int, int], where: str) -> Mask:
+def _polygon(points: Any, where: str) -> NDArray[np.float64]:
+    """Return (n, 2) of (row, col)."""
     flat = np.asarray(points, dtype=np.float64)
     if flat.ndim != 1 or flat.size < 6 or flat.size % 2 or not (np.abs(flat) <= _LARGEST_COORDINATE).all():
         raise LabelError(f"a polygon of {where} is no list of at least three points: redraw it")
-    return mask_of(flat.reshape(-1, 2)[:, ::-1] - _HALF_PIXEL, shape)
+    return flat.reshape(-1, 2)[:, ::-1] - _HALF_PIXEL
 
 
 def _run_lengths(coded: Mapping[str, Any], shape: tuple[int, int], where: str) -> Mask:
@@ -161,6 +201,8 @@ def _decompressed(text: str) -> list[int]:
         digit = ord(letter) - _BASE
         value |= (digit & 0x1F) << shift
         shift += 5
+        if shift > _MOST_RUN_BITS:
+            raise ValueError("a run longer than any image")
         if digit & 0x20:
             continue
         if digit & 0x10:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bonescan.annotate import stamp as stamps
+from bonescan.annotate.stamp import Stamp
 from bonescan.annotate.strangers_json import load_json
 from bonescan.contours import contour_of, mask_of
 from bonescan.errors import LabelError, OutputError
-from bonescan.study import LabelImage, Mask, read_only
+from bonescan.study import LabelImage, Mask, View, read_only
 
 VERSION = "5.5.0"
 """The version of LabelMe whose format is written."""
@@ -70,6 +72,7 @@ class LabelFile:
     """What one reader drew on one view; without shapes: read, and no lesion.
 
     shape: (rows, cols) of the frame, None where the file does not state it. image_name: the labelled picture.
+    stamp: of a file that was written with a result; it stays as it was when the shapes are changed.
     """
 
     shapes: tuple[LabelShape, ...]
@@ -77,6 +80,21 @@ class LabelFile:
     image_name: str = ""
     flags: Mapping[str, Any] = field(default_factory=dict)
     version: str = VERSION
+    stamp: Stamp | None = None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the shapes are others than those that the stamp was made of, or there is no stamp."""
+        return self.stamp is None or self.stamp.drawn != _shapes_digest(self.shapes)
+
+
+def stamped(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
+    """Return the file with a stamp of its shapes. counts: the digest of the counts that they lie on."""
+    return replace(labels, stamp=Stamp(counts, _shapes_digest(labels.shapes)))
+
+
+def _shapes_digest(shapes: Iterable[LabelShape]) -> str:
+    return stamps.drawn_digest([[shape.label, shape.group_id, shape.contour.tolist()] for shape in shapes])
 
 
 def read_labelme(path: Path) -> LabelFile:
@@ -85,7 +103,11 @@ def read_labelme(path: Path) -> LabelFile:
     Raises LabelError for a file that cannot be read, is too large or no LabelMe file, or holds a shape that encloses
     nothing.
     """
-    document = load_json(path)
+    return labelme_of(load_json(path), path)
+
+
+def labelme_of(document: Any, path: Path) -> LabelFile:
+    """Return what a JSON document holds, as `read_labelme`. path: what messages call it."""
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         raise LabelError(f"{path.name} has no list of shapes, so it is no LabelMe file: save it again with LabelMe")
     shapes = tuple(
@@ -97,13 +119,14 @@ def read_labelme(path: Path) -> LabelFile:
         image_name=_text(document.get("imagePath")),
         flags=_mapping(document.get("flags")),
         version=_text(document.get("version")),
+        stamp=stamps.read_stamp(document.get(stamps.KEY)),
     )
 
 
 def write_labelme(path: Path, labels: LabelFile) -> None:
     """Write a LabelMe file, whole or not at all. Raises OutputError when it cannot be written."""
     rows, cols = labels.shape if labels.shape is not None else (None, None)
-    document = {
+    document: dict[str, Any] = {
         "version": labels.version or VERSION,
         "flags": dict(labels.flags),
         "shapes": [_shape_document(shape) for shape in labels.shapes],
@@ -112,6 +135,8 @@ def write_labelme(path: Path, labels: LabelFile) -> None:
         "imageHeight": rows,
         "imageWidth": cols,
     }
+    if labels.stamp is not None:
+        document[stamps.KEY] = labels.stamp.document()
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -132,7 +157,7 @@ def label_image(
     Where lesions overlap, the smaller one is seen. A curve between the pixel centres takes the pixel next to
     its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
     """
-    shape = _frame_shape(labels, shape)
+    shape = frame_of(labels, shape)
     masks = [
         np.logical_or.reduce([_mask_of_shape(drawn, shape) for drawn in pieces])
         for pieces in shapes_by_lesion(labels, wanted)
@@ -250,7 +275,8 @@ def _shape_document(shape: LabelShape) -> dict[str, Any]:
     }
 
 
-def _frame_shape(labels: LabelFile, shape: tuple[int, int] | None) -> tuple[int, int]:
+def frame_of(labels: LabelFile, shape: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the frame that both agree on; where one is None, the other. Raises LabelError where they do not."""
     if shape is None and labels.shape is None:
         raise LabelError("the label file states no image size: add imageHeight and imageWidth")
     if shape is not None and labels.shape is not None and shape != labels.shape:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bonescan.annotate.coco import is_coco, read_coco
-from bonescan.annotate.labelme import label_image, read_labelme, shapes_by_lesion
-from bonescan.annotate.strangers_json import load_json
-from bonescan.contours import mask_of
+from bonescan.annotate.stamp import counts_digests
+from bonescan.contours import mask_of, reaches_beyond
 from bonescan.drawn import DrawnLesion
 from bonescan.errors import InputError, LabelError
 from bonescan.study import Mask, Study, View
 
 if TYPE_CHECKING:
+    from bonescan.annotate.stamp import Stamp
     from bonescan.dicom.header import SourceHeader
     from bonescan.dicom.objects.curves import Curve, Curves
 
 _READER_FOLDER = "reader-"
 _DICOM_ENDINGS = (".dcm", ".dicom", "")
+_LONGEST = 5_000_000.0
+"""Rows that the curves of one file go up and down together: a curve along every pixel of a large frame has a fifth."""
+_MOST_MASK_PIXELS = 2**29
+"""A thousand lesions on frames of half a million pixels, a byte each."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A file that may hold curves. below: it was found in a folder below the one that was given (or its reader's)."""
+
+    path: Path
+    below: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +42,15 @@ class LabelSource:
     """One file of curves. curves: of an SR or SEG; None for LabelMe and COCO files, which are read with their scan.
 
     reader: whom the file, or the folder `reader-<name>` above it, names; None: nobody.
+    stamp: of a LabelMe or COCO file of ours. below: as in `LabelFile`.
     """
 
     path: Path
     kind: str
     curves: Curves | None
     reader: str | None
+    stamp: Stamp | None = None
+    below: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,21 +62,26 @@ class Returned:
     objects: tuple[str, ...]
 
 
-def label_files(paths: Sequence[Path]) -> list[Path]:
+def label_files(paths: Sequence[Path]) -> list[LabelFile]:
     """Return the files of curves among files and folders (searched recursively): DICOM and JSON."""
-    found: list[Path] = []
+    found: dict[Path, LabelFile] = {}
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            found.setdefault(path, LabelFile(path))
             continue
         for folder, names, files in os.walk(path):
             names[:] = sorted(name for name in names if not name.startswith("."))
-            found += [Path(folder) / name for name in sorted(files) if _may_hold_curves(Path(folder) / name)]
-    return list(dict.fromkeys(found))
+            between = Path(folder).relative_to(path).parts
+            below = any(not name.startswith(_READER_FOLDER) for name in between)
+            for file in (Path(folder) / name for name in sorted(files)):
+                if _may_hold_curves(file):
+                    found.setdefault(file, LabelFile(file, below))
+    return list(found.values())
 
 
 def _may_hold_curves(path: Path) -> bool:
-    if path.name.startswith(".") or path.name == "lesions.json":
+    # Links may lead out of the folder, and what is no file may never end.
+    if path.name.startswith(".") or path.name == "lesions.json" or path.is_symlink() or not path.is_file():
         return False
     if path.suffix.lower() == ".json":
         return True
@@ -73,40 +92,52 @@ def _may_hold_curves(path: Path) -> bool:
     return looks_like_dicom(path)
 
 
-def read_source(path: Path) -> LabelSource:
+def read_source(file: LabelFile) -> LabelSource:
     """Read what a file of curves is. Raises InputError where it is none."""
-    reader = (
-        next(
-            (name[len(_READER_FOLDER) :] for name in reversed(path.parent.parts) if name.startswith(_READER_FOLDER)),
-            None,
-        )
-        or None
-    )
-    if path.suffix.lower() == ".json":
-        return LabelSource(path, "coco" if is_coco(load_json(path)) else "labelme", None, reader)
-    from bonescan.sandbox import read_curves
+    from bonescan.sandbox import label_about, read_curves
 
+    path = file.path
+    reader = _reader_of(path)
+    if path.suffix.lower() == ".json":
+        about = label_about(path)
+        return LabelSource(path, about.kind, None, reader, about.stamp, file.below)
     curves = read_curves(path)
     return LabelSource(path, curves.kind, curves, curves.reader or reader)
 
 
-def belongs(source: LabelSource, key: str, header: SourceHeader | None, *, alone: bool) -> bool:
+def _reader_of(path: Path) -> str | None:
+    """The name in the nearest folder `reader-<name>` above a file."""
+    named = (name for name in reversed(path.absolute().parent.parts) if name.startswith(_READER_FOLDER))
+    return next(named, "")[len(_READER_FOLDER) :] or None
+
+
+def needs_counts(sources: Iterable[LabelSource]) -> bool:
+    """Tell whether `belongs` asks for the scan's counts."""
+    return any(source.stamp is not None for source in sources)
+
+
+def belongs(source: LabelSource, key: str, header: SourceHeader | None, study: Study | None, *, alone: bool) -> bool:
     """Tell whether curves were drawn on a scan.
 
-    SR and SEG by the instances that they refer to; LabelMe and COCO by a folder of the study's name, or where the scan
-    is `alone`.
+    SR and SEG by the instances that they refer to; a LabelMe or COCO file of ours by the counts that it was drawn on.
+    Another one by a folder of the study's name; or, where the scan is `alone`, because it was given itself.
+    study: None where the scan could not be read.
     """
-    if source.curves is None:
-        return alone or key in source.path.absolute().parts
-    own = set() if header is None else {instance.sop_instance_uid for instance in header.instances}
-    referred = set(source.curves.sources) | {curve.sop_instance_uid for curve in source.curves.curves}
-    return bool(own & referred)
+    if source.curves is not None:
+        own = set() if header is None else {instance.sop_instance_uid for instance in header.instances}
+        referred = set(source.curves.sources) | {curve.sop_instance_uid for curve in source.curves.curves}
+        return bool(own & referred)
+    if source.stamp is not None:
+        counts = {} if study is None else counts_digests(study)
+        return all(counts.get(view) == digest for view, digest in source.stamp.counts.items())
+    return (alone and not source.below) or key in source.path.absolute().parent.parts
 
 
 def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader | None) -> Returned:
     """Return what was drawn on one scan.
 
-    Raises LabelError where the files are of different kinds or readers, InputError where a curve is on no view of it.
+    Raises LabelError where the files are of different kinds or readers, lie in several folders or are of one view;
+    InputError where a curve is on no view of the scan.
     """
     kinds = {source.kind for source in sources}
     if len(kinds) > 1 or (len(sources) > 1 and kinds != {"labelme"}):
@@ -116,14 +147,26 @@ def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader 
     readers = {source.reader for source in sources}
     if len(readers) > 1:
         raise LabelError(f"the curves of the scan {study.key} are by {len(readers)} readers; give those of one")
+    folders = {source.path.absolute().parent for source in sources}
+    if len(folders) > 1:
+        raise LabelError(
+            f"the scan {study.key} has curves in {len(folders)} folders; give those of one, or put each study's "
+            "files into a folder of its name"
+        )
     drawn: list[DrawnLesion] = []
+    views: dict[View, str] = {}
     for source in sources:
         if source.curves is not None and header is not None:
             drawn += _from_dicom(source.curves, study, header)
-        elif source.kind == "coco":
-            drawn += [DrawnLesion(one.view, _fits(one.mask, study), one.score) for one in read_coco(source.path)]
-        else:
-            drawn += _from_labelme(source.path, study)
+            continue
+        own = _from_label_file(source.path, study)
+        for view in {lesion.view for lesion in own}:
+            if view in views:
+                raise LabelError(
+                    f"{views[view]} and {source.path.name} are both of the {view} view of {study.key}; give one"
+                )
+            views[view] = source.path.name
+        drawn += own
     missing = next((lesion.view for lesion in drawn if lesion.view not in study.scans), None)
     if missing is not None:
         raise LabelError(f"there are curves on the {missing} view, which the scan {study.key} does not have")
@@ -132,6 +175,10 @@ def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader 
 
 
 def _from_dicom(curves: Curves, study: Study, header: SourceHeader) -> list[DrawnLesion]:
+    contours = (curve.contour for curve in curves.curves if curve.contour is not None)
+    if sum(float(np.abs(np.diff(contour[:, 0])).sum()) for contour in contours) > _LONGEST:
+        raise LabelError("the curves of the report are longer than any lesions' are; redraw them")
+    _refuse_too_many(len(curves.curves), study)
     places = {
         (header.instances[frame.file].sop_instance_uid, frame.frame): view for view, frame in study.frames.items()
     }
@@ -144,44 +191,41 @@ def _from_curve(curve: Curve, study: Study, places: Mapping[tuple[str, int], Vie
     if view is None:
         raise InputError(f"{named} is drawn on frame {curve.frame} of an image that is no view of the scan {study.key}")
     if curve.mask is not None:
-        mask = _framed(curve, curve.mask, study)
+        if curve.shape != study.shape:
+            raise LabelError(
+                f"a mask of {curve.shape[0]} x {curve.shape[1]} pixels does not fit the scan {study.key} of "
+                f"{study.shape[0]} x {study.shape[1]}: draw on the frame as acquired"
+            )
+        mask = _framed(curve.mask, curve.origin, study.shape)
     else:
         assert curve.contour is not None
         mask = mask_of(curve.contour, study.shape)
     if not mask.any():
         raise InputError(f"{named} holds no pixel of the {view} view; redraw or remove it")
-    return DrawnLesion(view, mask, curve.probability, curve.region)
+    clipped = curve.contour is not None and reaches_beyond(curve.contour, study.shape)
+    return DrawnLesion(view, mask, curve.probability, curve.region, clipped)
 
 
-def _framed(curve: Curve, mask: Mask, study: Study) -> Mask:
+def _from_label_file(path: Path, study: Study) -> list[DrawnLesion]:
+    from bonescan.sandbox import drawn_masks
+
+    masks = drawn_masks(path, study.shape)
+    _refuse_too_many(len(masks), study)
+    return [
+        DrawnLesion(one.view, _framed(one.mask, one.origin, study.shape), one.probability, None, one.clipped)
+        for one in masks
+    ]
+
+
+def _refuse_too_many(lesions: int, study: Study) -> None:
+    rows, cols = study.shape
+    if lesions * rows * cols > _MOST_MASK_PIXELS:
+        raise LabelError(f"there are {lesions} lesions for the scan {study.key}, which no scan of its size has")
+
+
+def _framed(mask: Mask, origin: tuple[int, int], shape: tuple[int, int]) -> Mask:
     """The mask in its whole frame."""
-    _check_shape(curve.shape, study)
-    framed = np.zeros(study.shape, dtype=np.bool_)
-    (row, col), (rows, cols) = curve.origin, mask.shape
+    framed = np.zeros(shape, dtype=np.bool_)
+    (row, col), (rows, cols) = origin, mask.shape
     framed[row : row + rows, col : col + cols] = mask
     return framed
-
-
-def _fits(mask: Mask, study: Study) -> Mask:
-    _check_shape(mask.shape, study)
-    return mask
-
-
-def _check_shape(shape: tuple[int, ...], study: Study) -> None:
-    if shape != study.shape:
-        raise LabelError(
-            f"a mask of {shape[0]} x {shape[1]} pixels does not fit the scan {study.key} of "
-            f"{study.shape[0]} x {study.shape[1]}: draw on the frame as acquired"
-        )
-
-
-def _from_labelme(path: Path, study: Study) -> list[DrawnLesion]:
-    labels = read_labelme(path)
-    said = f"{path.stem} {Path(labels.image_name).stem}".lower()
-    views = [view for view in View if view.value in said]
-    if len(views) != 1:
-        raise LabelError(f"{path.name} does not say which view it is of: name it anterior.json or posterior.json")
-    picture = label_image(labels, study.shape)
-    numbers = range(1, len(shapes_by_lesion(labels)) + 1)
-    masks = [np.asarray(picture == number) for number in numbers]
-    return [DrawnLesion(views[0], mask) for mask in masks if mask.any()]

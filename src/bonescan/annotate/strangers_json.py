@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bonescan.errors import LabelError
 
-MAX_BYTES = 32 * 2**20
-"""A hundred lesions of a thousand vertices each, indented, are 5 MB."""
+MAX_BYTES = 8 * 2**20
+"""A hundred lesions of a thousand vertices each, indented, are 5 MB; parsed, these bytes take at most 200 MB."""
 
 
 def load_json(path: Path) -> Any:
     """Return the document of a JSON file. Raises LabelError where it cannot be read, is too large, or is no JSON."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LabelError(
-                f"the label file {path.name} has more than {MAX_BYTES // 2**20} MB, which no curves need: "
-                "remove image data from it"
-            )
-        content = path.read_bytes()
+        # Opened without waiting: a pipe of that name has no writer, and what it is can be asked of the handle alone.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise LabelError(f"{path.name} is no file: give the label file itself")
+            content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise LabelError(f"the label file {path.name} cannot be read ({reason}): check the path") from error
+    if len(content) > MAX_BYTES:
+        raise LabelError(
+            f"the label file {path.name} has more than {MAX_BYTES // 2**20} MB, which no curves need: "
+            "remove image data from it"
+        )
     try:
         return json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from bonescan.commands.base import (
 )
 from bonescan.commands.console import Console
 from bonescan.commands.segment import FORMATS, formats
+from bonescan.errors import OptionError
 
 if TYPE_CHECKING:
     from bonescan.dicom.header import Origin
@@ -71,9 +72,10 @@ class Export(Command):
         sources = sources_by_digest(self.source)
         done: list[dict[str, Any]] = []
         failures: list[dict[str, Any]] = []
+        written: dict[Path, Path] = {}
         for folder in folders:
             try:
-                done.append(self._one(folder, sources))
+                done.append(self._one(folder, sources, written))
             except Exception as error:
                 failures.append({"result": str(folder), "error": console.explain(error)})
                 if not self.json:
@@ -85,7 +87,8 @@ class Export(Command):
             console.out_json({"research_use_only": True, "results": done, "failures": failures})
         return DONE if not failures else SOME_FAILED if done else NOTHING_DONE
 
-    def _one(self, folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
+    def _one(self, folder: Path, sources: dict[str, Path], written: dict[Path, Path]) -> dict[str, Any]:
+        """Export one result. written: the folders that were written, and the result that each is of."""
         from bonescan.report.folder import FORMATS as WRITERS
         from bonescan.report.folder import extend_result, refuse_without_header, write_result
         from bonescan.report.stored import rebuilt, stored
@@ -93,10 +96,18 @@ class Export(Command):
         result, files = rebuilt(stored(folder), sources)
         refuse_without_header(self.format, files.kind == "dicom", self.identify)
         origin = self._origin(files)
-        if self.out is None:
+        target = (folder if self.out is None else self.out / result.study.key).resolve()
+        if target in written:
+            raise OptionError(
+                f"{written[target]} is a result of the same name and was written to {target}: give each an output "
+                "folder of its own"
+            )
+        if target == folder.resolve():
             target = extend_result(result, folder, self.format, origin)
         else:
+            assert self.out is not None
             target = write_result(result, self.out, tuple(dict.fromkeys(("json", *self.format))), origin)
+        written[target.resolve()] = folder
         wanted = {name for one in self.format for name in WRITERS[one].files}
         files_written = sorted(entry.name for entry in target.iterdir() if entry.name in wanted)
         return {"study": result.study.key, "folder": str(target), "files": files_written}

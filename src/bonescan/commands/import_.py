@@ -14,10 +14,10 @@ from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
 from bonescan.errors import BonescanError, OptionError
 
 if TYPE_CHECKING:
-    from bonescan.annotate.returned import LabelSource, Returned
+    from bonescan.annotate.returned import LabelFile, LabelSource, Returned
     from bonescan.dicom.header import Origin, SourceHeader
     from bonescan.pipeline import Model
-    from bonescan.reading import StudyFiles
+    from bonescan.reading import ReadOptions, StudyFiles
     from bonescan.study import Result, Study
 
 
@@ -93,18 +93,23 @@ class _Work:
 
     def do(self) -> None:
         """Read the curves, find each its scan, and write a result for every scan that has some."""
-        from bonescan.annotate.returned import belongs, label_files
+        from bonescan.annotate.returned import belongs, label_files, needs_counts
         from bonescan.reading import discover
 
         sources = [source for file in label_files(self.command.labels) if (source := self._source(file))]
         scans = discover(self.command.scan)
         unused = list(sources)
+        unread: dict[str, str] = {}
         for files in scans:
             header = self._header(files)
-            own = [one for one in sources if belongs(one, files.key, header, alone=len(scans) == 1)]
+            study = self._counts(files, unread) if needs_counts(sources) else None
+            own = [one for one in sources if belongs(one, files.key, header, study, alone=len(scans) == 1)]
             unused = [source for source in unused if source not in own]
             if own:
                 self._try(files, own, header)
+        if needs_counts(unused):
+            for name, sentence in unread.items():
+                self._fail(name, sentence)
         for source in unused:
             self._fail(str(source.path), "it belongs to none of the scans: give the scan that it was drawn on")
         if not self.done and not self.failures:
@@ -112,14 +117,30 @@ class _Work:
                 ", ".join(map(str, self.command.labels)), "there is no file of curves: give SR, SEG or JSON files"
             )
 
-    def _source(self, file: Path) -> LabelSource | None:
+    def _source(self, file: LabelFile) -> LabelSource | None:
         from bonescan.annotate.returned import read_source
 
         try:
             return read_source(file)
         except Exception as error:
-            self._fail(str(file), self.console.explain(error))
+            self._fail(str(file.path), self.console.explain(error))
             return None
+
+    def _counts(self, files: StudyFiles, unread: dict[str, str]) -> Study | None:
+        """The scan, to be told by its counts; where it cannot be read, None and a line in `unread`."""
+        from bonescan.reading import read_files
+
+        try:
+            return read_files(files, self._stated())
+        except BonescanError as error:
+            unread[files.key] = self.console.explain(error)
+            return None
+
+    def _stated(self) -> ReadOptions | None:
+        from bonescan.reading import ReadOptions
+        from bonescan.study import View
+
+        return None if self.command.views is None else ReadOptions(tuple(View(view) for view in self.command.views))
 
     def _header(self, files: StudyFiles) -> SourceHeader | None:
         """The header of a scan; None where it has none, which says why when it is read."""
@@ -141,14 +162,13 @@ class _Work:
     def _finish(self, files: StudyFiles, sources: list[LabelSource], header: SourceHeader | None) -> None:
         from bonescan.annotate.returned import returned
         from bonescan.dicom.header import Made, Origin
-        from bonescan.reading import ReadOptions, read_files
+        from bonescan.reading import read_files
         from bonescan.report.folder import refuse_without_header, write_result
         from bonescan.report.table import table_text
-        from bonescan.study import View
 
         refuse_without_header(self.command.format, header is not None, self.command.identify)
-        stated = None if self.command.views is None else ReadOptions(tuple(View(view) for view in self.command.views))
-        study = read_files(files, stated)
+        study = read_files(files, self._stated())
+        self._refuse_own_folder(sources, study)
         origin = None if header is None else Origin(header, Made(datetime.datetime.now(), self.command.identify))
         result = self._result(study, returned(sources, study, header), origin)
         folder = write_result(result, self.command.out, self.command.format, origin)
@@ -165,6 +185,15 @@ class _Work:
             self.console.out(f"{table_text(result)}Written to {folder}")
             for warning in result.warnings:
                 self.console.note(f"warning: {study.key}: {warning}")
+
+    def _refuse_own_folder(self, sources: list[LabelSource], study: Study) -> None:
+        """A result replaces its folder: not the one that holds the very curves."""
+        target = (self.command.out / study.key).resolve()
+        if any(target in source.path.resolve().parents for source in sources):
+            raise OptionError(
+                f"the curves of {study.key} lie in {target}, which the result would replace: choose another output "
+                "folder with -o"
+            )
 
     def _result(self, study: Study, found: Returned, origin: Origin | None) -> Result:
         """The result, in the name of who drew; in nobody's where the model's own curves came back as they went."""

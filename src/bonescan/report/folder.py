@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bonescan.annotate.coco import write_coco
-from bonescan.annotate.labelme import from_label_image, write_labelme
+from bonescan.annotate.labelme import from_label_image, stamped, write_labelme
+from bonescan.annotate.stamp import counts_digest
 from bonescan.dicom.header import Origin
-from bonescan.errors import OptionError, OutputError
+from bonescan.errors import InputError, OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
@@ -57,8 +58,9 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
 
 def _write_labelme(result: Result, folder: Path) -> None:
     """One file for each view that was acquired; without shapes: read, and no lesion."""
-    for view in result.study.scans:
-        write_labelme(folder / f"{view}.json", from_label_image(result.labels(view), f"{view}.png"))
+    for view, scan in result.study.scans.items():
+        labels = from_label_image(result.labels(view), f"{view}.png")
+        write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}))
 
 
 FORMATS: dict[str, Format] = {
@@ -79,6 +81,8 @@ FORMATS: dict[str, Format] = {
 """A segmentation of no lesion does not exist in DICOM: then "seg" writes nothing. "pdf" writes the page, and its object
 in DICOM where the source is one."""
 DEFAULT_FORMATS = ("json", "labels", "png")
+_EDITABLE = ("labelme", "coco")
+"""What people change in place."""
 
 
 def write_result(
@@ -98,6 +102,7 @@ def write_result(
     partial = out / f".{target.name}.{mark}.partial"
     try:
         _refuse_what_is_not_ours(target)
+        _refuse_edited(target, _names(FORMATS))
         partial.mkdir(parents=True)
         for writer in writers:
             writer.write(result, partial, origin)
@@ -121,10 +126,12 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
     """
     writers = [_format(name) for name in dict.fromkeys(formats)]
     refuse_without_header(formats, origin is not None)
+    folder = folder.resolve()
     mark = secrets.token_hex(4)
     partial = folder.with_name(f".{folder.name}.{mark}.partial")
     try:
         _refuse_what_is_not_ours(folder)
+        _refuse_edited(folder, {name for writer in writers for name in writer.files})
         shutil.copytree(folder, partial)
         for writer in writers:
             for name in writer.files:
@@ -174,13 +181,36 @@ def _refuse_what_is_not_ours(target: Path) -> None:
         return
     if target.is_symlink() or not target.is_dir():
         raise OutputError(f"{target} exists and is no folder of a result: move it or choose another output folder")
-    ours = {name for known in FORMATS.values() for name in known.files}
+    ours = _names(FORMATS)
     strange = sorted(entry.name for entry in target.iterdir() if entry.name not in ours or not entry.is_file())
     if strange:
         raise OutputError(
             f"{target} exists and holds {len(strange)} file(s) that no result has: move them or choose another"
             " output folder"
         )
+
+
+def _names(formats: Iterable[str]) -> set[str]:
+    return {name for known in formats for name in FORMATS[known].files}
+
+
+def _refuse_edited(target: Path, replaced: Collection[str]) -> None:
+    """Never replace curves that somebody has changed since they were written here."""
+    for name in sorted(_names(_EDITABLE) & set(replaced)):
+        if not (target / name).is_file():
+            continue
+        # Imported on use: few folders hold such files, and reading one starts a process.
+        from bonescan.sandbox import label_about
+
+        try:
+            edited = label_about(target / name).edited
+        except InputError:
+            edited = True
+        if edited:
+            raise OutputError(
+                f"{target / name} was changed since it was written, and would be lost: move it, or choose another "
+                "output folder"
+            )
 
 
 def _bring_to_disk(folder: Path) -> None:
@@ -197,10 +227,12 @@ def _put_in_place(partial: Path, target: Path, old: Path) -> None:
     if not target.exists():
         partial.rename(target)
         return
-    target.rename(old)
     try:
+        target.rename(old)
         partial.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:
+        # Also where it was interrupted between the two; where it was after them, the new one stands.
+        if old.exists() and not target.exists():
+            old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)

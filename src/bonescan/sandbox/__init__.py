@@ -16,13 +16,25 @@ from bonescan.sandbox import wire
 from bonescan.sandbox.parent import ask
 
 if TYPE_CHECKING:
+    from bonescan.annotate.drawings import DrawnMask, LabelAbout
     from bonescan.dicom.header import SourceHeader
     from bonescan.dicom.objects.curves import Curves
     from bonescan.dicom.options import ReadOptions
     from bonescan.dicom.outline import Outline
     from bonescan.study import Study
 
-__all__ = ["ask", "deidentified", "outline", "read_curves", "read_dicom", "read_header", "read_npz", "read_png"]
+__all__ = [
+    "ask",
+    "deidentified",
+    "drawn_masks",
+    "label_about",
+    "outline",
+    "read_curves",
+    "read_dicom",
+    "read_header",
+    "read_npz",
+    "read_png",
+]
 
 
 def outline(path: Path) -> Outline:
@@ -49,6 +61,16 @@ def read_header(paths: Sequence[Path]) -> SourceHeader:
 def read_curves(path: Path) -> Curves:
     """Run `bonescan.dicom.objects.read_objects.read_curves`. Raises InputError."""
     return wire.curves(ask("curves", [path]))
+
+
+def label_about(path: Path) -> LabelAbout:
+    """Run `bonescan.annotate.drawings.label_about`. Raises InputError."""
+    return wire.label_about(ask("label_about", [path]))
+
+
+def drawn_masks(path: Path, shape: tuple[int, int]) -> tuple[DrawnMask, ...]:
+    """Run `bonescan.annotate.drawings.drawn_masks`. Raises InputError."""
+    return wire.drawn_masks(ask("drawn_masks", [path], shape=list(shape)), shape)
 
 
 def deidentified(path: Path, key: bytes, *, accept_burned_in: bool) -> wire.NamelessScan:

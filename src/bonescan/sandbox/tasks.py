@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bonescan.annotate.drawings import drawn_masks, label_about
 from bonescan.dicom.deidentify import Deidentification, deidentified
 from bonescan.dicom.elements import load
 from bonescan.dicom.objects.read_objects import read_curves
@@ -95,6 +96,27 @@ def _curves(paths: Sequence[Path]) -> Message:
     return Message(document, tuple(array for array in arrays if array is not None))
 
 
+def _label_about(paths: Sequence[Path]) -> Message:
+    about = label_about(paths[0])
+    stamp = None if about.stamp is None else about.stamp.document()
+    return Message({"kind": about.kind, "stamp": stamp, "edited": about.edited})
+
+
+def _drawn_masks(paths: Sequence[Path], shape: Sequence[int]) -> Message:
+    rows, cols = shape
+    masks = drawn_masks(paths[0], (rows, cols))
+    said = [
+        {
+            "view": one.view.value,
+            "origin": one.origin,
+            "probability": one.probability,
+            "clipped": one.clipped,
+        }
+        for one in masks
+    ]
+    return Message({"masks": said}, tuple(one.mask for one in masks))
+
+
 def _png(paths: Sequence[Path], key: str) -> Message:
     return _study_message(read_png(paths, key))
 
@@ -114,6 +136,8 @@ TASKS: dict[str, Callable[..., Message]] = {
     "study": _study,
     "header": _header,
     "curves": _curves,
+    "label_about": _label_about,
+    "drawn_masks": _drawn_masks,
     "png": _png,
     "npz": _npz,
     "deidentify": _deidentify,

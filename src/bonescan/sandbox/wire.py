@@ -16,6 +16,7 @@ from bonescan.sandbox.frames import Message
 from bonescan.study import Region, Scan, SourceFrame, Spacing, Study, View
 
 if TYPE_CHECKING:
+    from bonescan.annotate.drawings import DrawnMask, LabelAbout
     from bonescan.dicom.header import SourceHeader
     from bonescan.dicom.objects.curves import Curve, Curves
     from bonescan.dicom.outline import Outline
@@ -215,3 +216,40 @@ def _curve(said: Mapping[str, Any], array: Any) -> Curve:
         probability=probability,
         region=None if said["region"] is None else Region(said["region"]),
     )
+
+
+@_checked
+def label_about(message: Message) -> LabelAbout:
+    """What a label file says of itself."""
+    from bonescan.annotate.drawings import LabelAbout
+    from bonescan.annotate.stamp import read_stamp
+
+    said = message.document
+    if said["kind"] not in ("labelme", "coco") or not isinstance(said["edited"], bool):
+        raise ValueError("no label file")
+    return LabelAbout(said["kind"], read_stamp(said["stamp"]), said["edited"])
+
+
+@_checked
+def drawn_masks(message: Message, shape: tuple[int, int]) -> tuple[DrawnMask, ...]:
+    """The masks of a label file, within a frame of (rows, cols)."""
+    said = message.document["masks"]
+    if not isinstance(said, list):
+        raise ValueError("no list")
+    return tuple(_drawn_mask(one, array, shape) for one, array in zip(said, message.arrays, strict=True))
+
+
+def _drawn_mask(said: Mapping[str, Any], array: Any, shape: tuple[int, int]) -> DrawnMask:
+    from bonescan.annotate.drawings import DrawnMask
+
+    row, col = (_number(place, 0, _MOST_SIDE) for place in said["origin"])
+    if array.ndim != 2 or array.dtype != np.bool_ or not array.any():
+        raise ValueError("no mask")
+    if row + array.shape[0] > shape[0] or col + array.shape[1] > shape[1]:
+        raise ValueError("the mask leaves its frame")
+    probability = said["probability"]
+    if probability is not None and not 0.0 <= _finite(probability) <= 1.0:
+        raise ValueError("no probability")
+    if not isinstance(said["clipped"], bool):
+        raise ValueError("no truth value")
+    return DrawnMask(View(said["view"]), (row, col), array, probability, said["clipped"])
