@@ -270,13 +270,33 @@ def test_one_child_reads_many_files_and_errors_keep_their_class(scan):
     assert parent._child.process.pid == child
 
 
-def test_a_killed_child_costs_one_file_and_the_next_is_read_by_another(scan):
+def test_a_child_that_dies_while_idle_costs_no_file(scan):
     read_study(scan)
     first = parent._child.process
     first.kill()
     first.wait()
+    assert read_study(scan).shape == (512, 128)
+    assert parent._child.process.pid != first.pid
+
+
+def test_a_child_that_dies_as_it_is_asked_is_replaced_once(scan, monkeypatch):
+    read_study(scan)
+    first = parent._child.process
+    first.kill()
+    first.wait()
+    monkeypatch.setattr(first, "poll", lambda: None)  # it still seemed to live
+    assert read_study(scan).shape == (512, 128)
+
+
+def test_a_child_that_dies_over_a_file_costs_that_file_and_the_next_is_read_by_another(scan):
+    read_study(scan)
+    first = parent._child.process
+    os.kill(first.pid, signal.SIGSTOP)
+    timer = threading.Timer(0.3, first.kill)
+    timer.start()
     with pytest.raises(InputError, match="crashes the library"):
         read_study(scan)
+    timer.join()
     assert read_study(scan).shape == (512, 128)
 
 
@@ -327,6 +347,29 @@ def test_a_fork_has_a_child_of_its_own(scan):
     assert (shape, process.exitcode) == ((512, 128), 0)
     assert pid != parent._child.process.pid
     assert read_study(scan).shape == (512, 128)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_waits_for_the_child_does_not_hang(scan):
+    read_study(scan)
+    os.kill(parent._child.process.pid, signal.SIGSTOP)
+    shapes = []
+    waiting = threading.Thread(target=lambda: shapes.append(read_study(scan).shape))
+    waiting.start()
+    while not parent._lock.locked():
+        time.sleep(0.01)
+    time.sleep(0.1)  # until it waits within the pipe
+    forked = os.fork()
+    if forked == 0:
+        signal.alarm(25)
+        correct = read_study(scan).shape == (512, 128)
+        parent.end()
+        os._exit(0 if correct else 1)
+    _, status = os.waitpid(forked, 0)
+    os.kill(parent._child.process.pid, signal.SIGCONT)
+    waiting.join()
+    assert (os.waitstatus_to_exitcode(status), shapes) == (0, [(512, 128)])
 
 
 def test_threads_share_the_child(scan):
@@ -390,6 +433,8 @@ def test_a_message_comes_as_it_went():
         {"views": ["anterior"]},
         {"views": ["sideways", "anterior"]},
         {"key": 3},
+        {"key": "other"},
+        {"sources": ["else.dcm"]},
         {"spacing": [0.0, 1.0]},
         {"spacing": "wide"},
         {"warnings": ["x" * 10_000]},
@@ -399,9 +444,9 @@ def test_a_message_comes_as_it_went():
 )
 def test_a_childs_answer_is_not_trusted(scan, change):
     answer = parent.ask("study", [scan], key="x", options={"views": None, "frames": None})
-    assert wire.study(answer).shape == (512, 128)
+    assert wire.study(answer, "x", {scan.name}).shape == (512, 128)
     with pytest.raises(InputError, match="no usable answer"):
-        wire.study(frames.Message({**answer.document, **change}, answer.arrays))
+        wire.study(frames.Message({**answer.document, **change}, answer.arrays), "x", {scan.name})
 
 
 def test_a_child_cannot_raise_what_it_likes():

@@ -50,7 +50,7 @@ def outline(path: Path) -> Outline:
 
 def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:
     """Run `bonescan.dicom.read.read_dicom`. Raises InputError or ViewError."""
-    return wire.study(ask("study", paths, key=key, options=asdict(options)))
+    return wire.study(ask("study", paths, key=key, options=asdict(options)), key, _names(paths))
 
 
 def read_header(paths: Sequence[Path]) -> SourceHeader:
@@ -80,9 +80,13 @@ def deidentified(path: Path, key: bytes, *, accept_burned_in: bool) -> wire.Name
 
 def read_png(paths: Sequence[Path], key: str) -> Study:
     """Run `bonescan.reading.rasters.read_png`. Raises InputError."""
-    return wire.study(ask("png", paths, key=key))
+    return wire.study(ask("png", paths, key=key), key, _names(paths))
 
 
 def read_npz(path: Path, key: str) -> Study:
     """Run `bonescan.reading.rasters.read_npz`. Raises InputError."""
-    return wire.study(ask("npz", [path], key=key))
+    return wire.study(ask("npz", [path], key=key), key, _names([path]))
+
+
+def _names(paths: Sequence[Path]) -> set[str]:
+    return {path.name for path in paths}

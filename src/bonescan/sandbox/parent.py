@@ -46,7 +46,6 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": searched},
         )
-        self.owner = os.getpid()
         self.requests = 0
 
     def ask(self, request: Message) -> Message:
@@ -65,17 +64,26 @@ class _Child:
 
     def end(self) -> None:
         """End the process and close its pipes."""
-        if self.owner == os.getpid():
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
 
+    def let_go(self) -> None:
+        """After a fork: leave the process to the parent. Closing streams could wait for a thread that is not here."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None and not stream.closed:
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
 
 _lock = threading.Lock()
 _child: _Child | None = None
+_not_ours: list[_Child] = []
+"""Kept, so that nothing closes or waits for what belongs to the process that this one was forked from."""
 
 
 def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
@@ -87,24 +95,30 @@ def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
     absolute = [os.fsencode(Path(path).absolute()).hex() for path in paths]
     request = Message({"task": task, "paths": absolute, "arguments": arguments})
     with _lock:
-        child = _running()
-        try:
-            answer = child.ask(request)
-        except BaseException as error:
-            # Also after an interruption: what the child still answers is no answer to the next request.
-            child.end()
-            _child = None
-            if isinstance(error, ProtocolError | OSError):
-                raise _limits_broken() from None
-            raise
+        while True:
+            child = _running()
+            has_served = child.requests > 0
+            try:
+                answer = child.ask(request)
+                break
+            except BaseException as error:
+                # Also after an interruption: what the child still answers is no answer to the next request.
+                child.end()
+                _child = None
+                # It died before it took the request: that is not this file's doing. A fresh child is asked once.
+                if isinstance(error, BrokenPipeError) and has_served:
+                    continue
+                if isinstance(error, ProtocolError | OSError):
+                    raise _limits_broken() from None
+                raise
     return _done(answer)
 
 
 def _running() -> _Child:
-    """The child of this process; a fork must not talk to its parent's."""
+    """The child of this process, alive: the system may have ended it since it was last asked."""
     global _child  # noqa: PLW0603
     child = _child
-    if child is not None and (child.owner != os.getpid() or child.requests >= _REQUESTS_A_CHILD):
+    if child is not None and (child.requests >= _REQUESTS_A_CHILD or child.process.poll() is not None):
         child.end()
         child = None
     if child is None:
@@ -141,9 +155,13 @@ def end() -> None:
 
 
 def _after_fork() -> None:
-    """A lock that another thread held at the time of a fork would never open in the new process."""
-    global _lock  # noqa: PLW0603
+    """A fork has no child yet, and must not talk to its parent's; a lock that another thread held would never open."""
+    global _lock, _child  # noqa: PLW0603
     _lock = threading.Lock()
+    if _child is not None:
+        _child.let_go()
+        _not_ours.append(_child)
+        _child = None
 
 
 atexit.register(end)

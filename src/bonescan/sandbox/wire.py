@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -37,7 +37,7 @@ def _checked(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
         try:
             return make(*args, **kwargs)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError):
             raise InputError("the process that reads files gave no usable answer; the file is damaged") from None
 
     return guarded
@@ -89,16 +89,18 @@ def outline(message: Message) -> Outline:
 
 
 @_checked
-def study(message: Message) -> Study:
-    """A study with its counts."""
+def study(message: Message, key: str, names: Collection[str]) -> Study:
+    """A study with its counts. key, names: the study's and its files', as they were asked for."""
     said = message.document
+    if said["key"] != key or not set(_texts(said["sources"])) <= set(names):
+        raise ValueError("an answer to another question")
     views = [View(view) for view in _texts(said["views"])]
     scans = {view: Scan(view, array) for view, array in zip(views, message.arrays, strict=True)}
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in message.arrays):
         raise ValueError("no counts")
     stated = said["spacing"]
     return Study(
-        key=_text(said["key"]),
+        key=key,
         scans=scans,
         spacing=None if stated is None else _spacing(stated),
         spacing_note=_maybe(said["spacing_note"]),
