@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -18,10 +21,12 @@ import pytest
 from tests.drawn import needs
 from tests.integration.test_node import Place, free_port, scan, until
 
+from bonescan.dicom.sop import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.delivery import DeliveryError
 from bonescan.node.destinations import WebPeer
-from bonescan.node.dicomweb import WebArchive
+from bonescan.node.dicomweb import WebArchive, value_of
+from bonescan.node.fetch import fetch_study
 
 PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc")
 
@@ -229,25 +234,132 @@ def test_an_object_comes_out_of_its_envelope(bad):
 @pytest.mark.parametrize(
     ("status", "reasons", "fails", "retryable"),
     [
-        (200, [], False, None),
+        (200, [0], False, None),
         (202, [0x0111], False, None),
         (409, [0x0111], False, None),
+        (409, [0xB00E], False, None),
         (409, [0xA700], True, True),
         (409, [0xA900, 0x0111], True, False),
-        (409, [], True, False),
+        (202, [0, 0xA700], True, True),
+        (200, [0, None], True, False),
+        (409, [None], True, False),
     ],
 )
 def test_an_answer_to_a_store_is_understood(bad, tmp_path, status, reasons, fails, retryable):
-    said = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [one]}} for one in reasons]}}
-    bad.answer = (status, {}, [json.dumps(said if reasons else {}).encode()])
-    (tmp_path / "one.dcm").write_bytes(b"x")
+    """reasons: of each object that is sent: 0 = it is there, None = nothing is said of it."""
+    paths = []
+    said = {tag: {"vr": "SQ", "Value": []} for tag in ("00081198", "00081199")}
+    for number, reason in enumerate(reasons):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths.append(scan(folder))
+        item = {"00081155": {"vr": "UI", "Value": [sop_instance_of(paths[-1])]}}
+        if reason:
+            said["00081198"]["Value"].append({**item, "00081197": {"vr": "US", "Value": [reason]}})
+        elif reason == 0:
+            said["00081199"]["Value"].append(item)
+    bad.answer = (status, {}, [json.dumps(said).encode()])
     with WebArchive(at(bad)) as archive:
         if not fails:
-            archive.store([tmp_path / "one.dcm"])
+            archive.store(paths)
             return
         with pytest.raises(DeliveryError) as failure:
-            archive.store([tmp_path / "one.dcm"])
+            archive.store(paths)
         assert failure.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>Please sign in</html>", b"[]", b"3", b'{"00081199": []}', b'{"00081199": {"Value": null}}',
+     b'{"00081199": {"Value": [3]}, "00081198": {"Value": {"a": 1}}}', b"[" * 100_000],
+    ids=lambda value: value[:20].decode(),
+)  # fmt: skip
+def test_success_without_a_word_on_the_objects_is_none(bad, tmp_path, body):
+    bad.answer = (200, {}, [body])
+    with WebArchive(at(bad)) as archive, pytest.raises(DeliveryError) as failure:
+        archive.store([scan(tmp_path)])
+    assert not failure.value.retryable
+
+
+def test_a_compressed_answer_is_not_unpacked(bad):
+    bad.answer = (200, {"Content-Encoding": "gzip"}, [gzip.compress(bytes(2**28))])
+    with WebArchive(at(bad)) as archive, pytest.raises(DeliveryError, match="compresses"):
+        list(archive.find("/studies", {}, 10))
+
+
+def test_an_answer_that_trickles_is_given_up(bad, monkeypatch):
+    def trickle():
+        while True:
+            time.sleep(0.1)
+            yield b" "
+
+    monkeypatch.setattr("bonescan.node.dicomweb._MOST_SECONDS", 0.5)
+    monkeypatch.setattr("bonescan.node.dicomweb._CHUNK", 1)
+    bad.answer = (200, {}, trickle())
+    with WebArchive(at(bad)) as archive, pytest.raises(DeliveryError, match="too long"):
+        list(archive.find("/studies", {}, 10))
+
+
+class Paged(Bad):
+    """Finds 250 studies; gives 30 of them at most a page, or all whatever the page."""
+
+    def do_GET(self):
+        asked = {name: int(value) for name, value in urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query)}
+        studies = [{"0020000D": {"Value": [f"1.2.{number}"]}} for number in range(250)]
+        if self.server.pages:
+            studies = studies[asked["offset"] :][: min(30, asked["limit"])]
+        self.server.answer = (200, {}, [json.dumps(studies).encode()])
+        super().do_GET()
+
+
+@pytest.mark.parametrize("pages", [True, False])
+def test_an_archive_with_pages_of_its_own_is_read_to_the_end(bad, pages):
+    bad.RequestHandlerClass, bad.pages = Paged, pages
+    with WebArchive(at(bad)) as archive:
+        found = [value_of(one, "0020000D") for one in archive.find("/studies", {}, 1000)]
+    assert found == [f"1.2.{number}" for number in range(250)]
+
+
+def test_an_image_of_another_study_is_not_kept(bad, tmp_path):
+    content = scan(tmp_path, StudyInstanceUID="1.2.3.99").read_bytes()
+    envelope = [b"--B\r\n\r\n" + content + b"\r\n--B--"]
+
+    class Archive(Bad):
+        def do_GET(self):
+            entry = {tag: {"Value": ["1.2.4"]} for tag in ("0020000E", "00080018")}
+            found = (200, {}, [json.dumps([entry] if "offset=0" in self.path else []).encode()])
+            self.server.answer = found if "?" in self.path else (200, MULTIPART, envelope)
+            super().do_GET()
+
+    bad.RequestHandlerClass = Archive
+    with WebArchive(at(bad)) as archive:
+        with pytest.raises(InputError, match="another study"):
+            list(fetch_study(archive, "1.2.3.4", tmp_path / "out"))
+        assert not list((tmp_path / "out").rglob("*.*"))
+        assert len(list(fetch_study(archive, "1.2.3.99", tmp_path / "out"))) == 1
+
+
+def test_node_check_asks_archives_as_well(bad, cli, tmp_path):
+    (tmp_path / "node.toml").write_text(
+        f'storage = "{tmp_path / "s"}"\n[[web]]\nname = "web"\nurl = "http://127.0.0.1:{bad.server_port}/x"\n'
+    )
+    bad.answer = (200, {}, [b"[]"])
+    run = cli("node", "check", tmp_path / "node.toml")
+    assert (run.returncode, "destination web: answers" in run.stdout) == (0, True), run.stderr
+    bad.answer = (200, {}, [b"<html>"])
+    run = cli("node", "check", tmp_path / "node.toml")
+    assert run.returncode == 1
+    assert "does not answer as DICOMweb does" in run.stderr
+
+
+def make_certificate(folder, name):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
+    extension = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*command, *files, *extension], check=True, capture_output=True)
 
 
 def test_nobody_there_is_tried_again_later():
@@ -266,14 +378,8 @@ def test_a_password_in_a_url_is_refused():
 
 def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
     """A node that listens over TLS, asked by `node check` of others with and without a certificate."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     for name in ("ours", "stranger"):
-        files = ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.pem")]
-        extension = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        subprocess.run([*command, *files, *extension], check=True, capture_output=True)
+        make_certificate(tmp_path, name)
     port = free_port()
     (tmp_path / "node.toml").write_text(
         f'storage = "{tmp_path / "storage"}"\nport = {port}\n[tls]\nlisten = true\n'
@@ -299,3 +405,26 @@ def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
         node.terminate()
         node.wait(timeout=30)
         time.sleep(0)
+
+
+def test_a_caller_that_never_begins_tls_keeps_no_other_waiting(cli, tmp_path):
+    make_certificate(tmp_path, "ours")
+    port = free_port()
+    table = (
+        f'[tls]\ncertificate = "{tmp_path}/ours.pem"\nkey = "{tmp_path}/ours.key"\nca_file = "{tmp_path}/ours.pem"\n'
+    )
+    (tmp_path / "node.toml").write_text(f'storage = "{tmp_path / "storage"}"\nport = {port}\n{table}listen = true\n')
+    (tmp_path / "caller.toml").write_text(
+        f'storage = "{tmp_path / "s"}"\n{table}[[dicom]]\nname = "a"\nhost = "127.0.0.1"\nport = {port}\n'
+        'ae_title = "BONESCAN"\ntls = true\ntimeout_seconds = 10.0\n'
+    )
+    log = (tmp_path / "log").open("wb")
+    node = subprocess.Popen([sys.executable, "-m", "bonescan", "node", "run", tmp_path / "node.toml"], stderr=log)
+    log.close()
+    try:
+        until(lambda: b"listening" in (tmp_path / "log").read_bytes())
+        with socket.create_connection(("127.0.0.1", port)):
+            assert cli("node", "check", tmp_path / "caller.toml").returncode == 0
+    finally:
+        node.terminate()
+        node.wait(timeout=30)

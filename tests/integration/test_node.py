@@ -171,6 +171,34 @@ def test_a_peer_that_is_down_gets_its_results_when_it_comes(place, cli, tmp_path
     assert list(place.inbox.iterdir())
 
 
+def test_a_node_that_waits_to_try_again_stops_when_it_is_told(place, cli, tmp_path):
+    text = place.config.read_text().replace(
+        "first_seconds = 0.3\nmost_seconds = 1.0", "first_seconds = 600.0\nmost_seconds = 600.0"
+    )
+    place.config.write_text(text)
+    node = place.start()
+    assert store(pydicom.dcmread(scan(tmp_path)), place.port) == 0
+    until(lambda: place.status(cli)["tried_again"])
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=30) == 0
+    # Nobody has to wait either: somebody who knows that the archive is there again says so.
+    place.start()
+    place.start_storescp()
+    assert place.status(cli)["deliveries"]["waiting"] == 1
+    assert cli("node", "retry", place.config).stdout.startswith("1 job(s)")
+    until(lambda: place.status(cli)["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
+
+
+def test_a_delivery_is_given_up_after_so_many_tries_and_taken_up_again(place, cli, tmp_path):
+    place.config.write_text(place.config.read_text().replace("[retry]", "[retry]\nattempts = 2"))
+    place.start()
+    assert store(pydicom.dcmread(scan(tmp_path)), place.port) == 0
+    until(lambda: place.status(cli)["deliveries"]["failed"] == 1)
+    place.start_storescp()
+    assert cli("node", "retry", place.config).stdout.startswith("1 job(s)")
+    until(lambda: place.status(cli)["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
+
+
 def test_what_is_no_scan_fails_with_a_sentence_that_the_status_shows(place, cli, tmp_path):
     node = place.start()
     source = pydicom.dcmread(scan(tmp_path, ImageType=["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]))

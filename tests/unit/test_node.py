@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig, read_node_config
 from bonescan.node.destinations import DicomPeer
+from bonescan.node.jobs import first_try_of, next_try_of
+from bonescan.node.run import Node
+from bonescan.node.status import Job, _latest
 from bonescan.node.storage import Storage
 
 UID = "1.2.840.1.2.3"
@@ -94,12 +98,112 @@ def test_an_object_is_whole_or_not_there_and_a_second_one_of_its_name_changes_no
     name = storage.instance_name(UID)
     storage.accept(b"first", name)
     (spooled,) = storage.spooled()
-    assert storage.sort(spooled, "study-1")
+    assert storage.sort(spooled, "study-1") == "new"
     storage.accept(b"second", name)
     (spooled,) = storage.spooled()
-    assert not storage.sort(spooled, "study-1")
+    assert storage.sort(spooled, "study-1") == "other"
+    storage.accept(b"first", name)
+    (spooled,) = storage.spooled()
+    assert storage.sort(spooled, "study-1") == "same"
     assert [path.read_bytes() for path in storage.objects("study-1")] == [b"first"]
     assert list(storage.spooled()) == []
+
+
+def test_of_two_objects_with_one_name_in_the_spool_the_first_stays(storage):
+    name = storage.instance_name(UID)
+    storage.accept(b"first", name)
+    storage.accept(b"second", name)
+    assert [path.read_bytes() for path in storage.spool.iterdir()] == [b"first"]
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """A node whose jobs are only noted, with the clock in its hands."""
+    one = Node(NodeConfig(str(tmp_path / "storage"), quiet_seconds=60.0))
+    one.storage.open()
+    one.submitted, one.clock, one.steady = [], 1_000_000.0, 0.0
+    monkeypatch.setattr("bonescan.node.jobs.submit", lambda study, _digest: one.submitted.append(study))
+    monkeypatch.setattr("bonescan.node.run.time.time", lambda: one.clock)
+    monkeypatch.setattr("bonescan.node.run.time.monotonic", lambda: one.steady)
+    yield one
+    one.storage.close()
+
+
+def received(node, number, at):
+    name = node.storage.instance_name(f"{UID}.{number}")
+    node.storage.accept(b"x", name)
+    path = node.storage.spool / name
+    os.utime(path, (at, at))
+    return path
+
+
+def sorted_at(node, path, study, at):
+    node.storage.sort(path, study)
+    os.utime(node.storage.studies / study, (at, at))
+
+
+def test_a_study_is_submitted_once_when_it_is_quiet_and_again_when_something_comes_late(node):
+    sorted_at(node, received(node, 1, node.clock), "study-1", node.clock)
+    for wait, submitted in ((59, 0), (2, 1), (100, 1)):
+        node.clock += wait
+        node.submit_quiet_studies()
+        assert len(node.submitted) == submitted
+    sorted_at(node, received(node, 2, node.clock), "study-1", node.clock)
+    node.clock += 61
+    node.submit_quiet_studies()
+    assert node.submitted == ["study-1"] * 2
+
+
+def test_a_study_is_not_complete_while_what_came_with_it_waits_to_be_sorted(node):
+    sorted_at(node, received(node, 1, node.clock), "study-1", node.clock)
+    second = received(node, 2, node.clock + 5)
+    node.clock += 1000
+    node.submit_quiet_studies()
+    assert node.submitted == []
+    sorted_at(node, second, "study-1", node.clock)
+    node.submit_quiet_studies()
+    assert node.submitted == []
+    node.clock += 61
+    node.submit_quiet_studies()
+    assert node.submitted == ["study-1"]
+
+
+def test_a_clock_that_was_set_back_keeps_no_study_waiting(node):
+    sorted_at(node, received(node, 1, node.clock), "study-1", node.clock)
+    node.clock -= 10_000
+    node.submit_quiet_studies()
+    node.steady += 61
+    node.submit_quiet_studies()
+    assert node.submitted == ["study-1"]
+
+
+def test_a_disk_that_fails_for_a_while_does_not_end_the_node(node, monkeypatch, caplog):
+    def fails():
+        calls.append(1)
+        if len(calls) < 3:
+            raise OSError(28, "No space left on device")
+        node.stop()
+
+    calls = []
+    for name in ("start", "stop"):
+        monkeypatch.setattr(f"bonescan.node.jobs.{name}", lambda *_: None)
+        monkeypatch.setattr(f"bonescan.node.run.Receiver.{name}", lambda *_: None)
+    monkeypatch.setattr("bonescan.node.run._AFTER_FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr(node, "sort", fails)
+    node.storage.close()
+    node.run()
+    assert len(calls) == 3
+    assert "No space left on device" in caplog.text
+
+
+def test_the_jobs_of_a_study_that_was_tried_again_are_told_apart():
+    names = ["study-a-1", "study-a-1-again-1", "study-a-1-again-1-pacs", "study-a-1-again-1-pacs-again-2"]
+    jobs = [Job(name, "study", "done", "", ()) for name in names]
+    assert [job.name for job in _latest(jobs)] == [names[1], names[3]]
+    assert first_try_of(names[3]) == (names[2], 2)
+    assert first_try_of("study-a-1-x-again-y") == ("study-a-1-x-again-y", 0)
+    assert next_try_of(names[0]) == names[1]
+    assert next_try_of(names[3]) == "study-a-1-again-1-pacs-again-3"
 
 
 def test_what_a_crash_left_half_written_is_gone_and_the_rest_stays(storage):

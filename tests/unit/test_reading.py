@@ -390,6 +390,28 @@ def test_what_cannot_be_reached_is_an_error_of_its_own_and_stops_no_other(tmp_pa
     assert "neither a file nor a folder" in errors[1]
 
 
+def test_links_that_lead_out_of_a_folder_and_what_is_no_file_are_passed_over(tmp_path):
+    for name in ("elsewhere", "given/inner"):
+        (tmp_path / name).mkdir(parents=True)
+    given = tmp_path / "given"
+    write_nm(a_study("other"), tmp_path / "elsewhere" / "other.dcm")
+    write_nm(a_study("scan"), given / "inner" / "scan.dcm")
+    (given / "out.dcm").symlink_to(tmp_path / "elsewhere" / "other.dcm")
+    (given / "up.dcm").symlink_to("../elsewhere/other.dcm")
+    (given / "folder").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(given / "pipe.dcm")
+    (given / "loop.dcm").symlink_to("loop.dcm")
+    assert [files.paths for files in discover([given])] == [(given / "inner" / "scan.dcm",)]
+    # A link within the folder, and one that was named, are as good as a file.
+    (given / "in.dcm").symlink_to("inner/scan.dcm")
+    assert len(discover([given])) == 2
+    (study,) = dict(read_studies([given / "out.dcm"])).values()
+    assert isinstance(study, Study)
+    # So is a folder that is a link itself.
+    (tmp_path / "link").symlink_to(given)
+    assert len(discover([tmp_path / "link"])) == 2
+
+
 def test_a_folder_that_cannot_be_opened_is_named_and_not_left_out(tmp_path, monkeypatch):
     for patient in ("p1", "p2"):
         (tmp_path / patient).mkdir()

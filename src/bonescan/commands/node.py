@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bonescan.commands.base import DONE, SOME_FAILED, Command, add_json, path, training_extra
 from bonescan.commands.console import Console
+from bonescan.errors import OptionError
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +92,7 @@ class NodeStatus(Command):
 
 @dataclass(frozen=True, slots=True)
 class NodeRetry(Command):
-    """Put what failed into the queue again, for a node that runs now or later."""
+    """Put what failed into the queue again, and what waits for its next try to the front."""
 
     config: Path
 
@@ -104,8 +105,8 @@ class NodeRetry(Command):
         """Do so."""
         with training_extra("node"):
             from bonescan.node.config import read_node_config
-            from bonescan.node.status import retry_failed
-        console.out(f"{retry_failed(read_node_config(self.config))} job(s) put into the queue again")
+            from bonescan.node.status import retry_now
+        console.out(f"{retry_now(read_node_config(self.config))} job(s) put into the queue again")
         return DONE
 
 
@@ -128,15 +129,24 @@ class NodeCheck(Command):
             from bonescan.node.config import read_node_config
             from bonescan.node.cstore import echo
             from bonescan.node.delivery import DeliveryError
+            from bonescan.node.destinations import DicomPeer
+            from bonescan.node.dicomweb import WebArchive
+            from bonescan.node.tls import client_context, server_context
         config = read_node_config(self.config)
         console.out(f"configuration: {config.ae_title} on {config.host}:{config.port}, storage {config.storage}")
         console.out(f"model: {load_model(config.model).name.name}")
+        server_context(config.tls)
+        client_context(config.tls)
         silent = 0
-        for peer in config.dicom:
+        for peer in config.destinations:
             try:
-                echo(peer, config)
+                if isinstance(peer, DicomPeer):
+                    echo(peer, config)
+                else:
+                    with WebArchive(peer) as archive:
+                        archive.check()
                 console.out(f"destination {peer.name}: answers")
-            except DeliveryError as error:
+            except (DeliveryError, OptionError) as error:
                 silent += 1
                 console.error(str(error))
         return SOME_FAILED if silent else DONE

@@ -10,12 +10,14 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from bonescan.dicom.sop import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.delivery import DeliveryError
 from bonescan.node.destinations import WebPeer
@@ -24,7 +26,10 @@ MAX_ANSWER_BYTES = 16 * 2**20
 MAX_OBJECT_BYTES = 64 * 2**20
 _CHUNK = 2**18
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_DUPLICATE = 0x0111
+_THERE_ALREADY = (0x0111, 0xB00E)
+"""Failure reasons (0008,1197): duplicate SOP instance (PS3.7 C.5.2), and what Azure's service says for it."""
+_MOST_SECONDS = 600.0
+"""The longest that one answer may take to come whole."""
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 _PAGE = 100
 
@@ -36,6 +41,8 @@ class WebArchive:
         self._peer = peer
         self._session = requests.Session()
         self._session.trust_env = False
+        # What is not compressed cannot swell as it is unpacked.
+        self._session.headers["Accept-Encoding"] = "identity"
         if peer.ca_file:
             self._session.verify = peer.ca_file
         if peer.client_certificate:
@@ -66,13 +73,14 @@ class WebArchive:
         )
         content = _bounded(answer, MAX_ANSWER_BYTES)
         if answer.status_code in (200, 202, 409):
-            _judge_store(content, answer.status_code, self._peer.name)
+            _judge_store(content, [sop_instance_of(path) for path in paths], self._peer.name)
             return
         raise self._failure(answer.status_code)
 
     def find(self, path: str, query: Mapping[str, str], most: int) -> Iterator[dict[str, Any]]:
         """Yield what QIDO-RS finds, page by page, up to `most`. Raises DeliveryError."""
         found = 0
+        last: list[dict[str, Any]] = []
         while found < most:
             page = {**query, "limit": str(min(_PAGE, most - found)), "offset": str(found)}
             answer = self._ask("GET", path, {"Accept": "application/dicom+json"}, params=page)
@@ -82,10 +90,17 @@ class WebArchive:
             if answer.status_code != 200:
                 raise self._failure(answer.status_code)
             entries = _entries(content, self._peer.name)
+            # A short page need not be the last: archives have limits of their own. The same again is the end, too.
+            if not entries or entries == last:
+                return
             yield from entries[: most - found]
             found += len(entries)
-            if len(entries) < int(page["limit"]):
-                return
+            last = entries
+
+    def check(self) -> None:
+        """Ask for one study, to see that the archive answers. Raises DeliveryError."""
+        for _ in self.find("/studies", {}, 1):
+            pass
 
     def fetch(self, study: str, series: str, instance: str) -> bytes:
         """Return the bytes of one object by WADO-RS. Raises DeliveryError."""
@@ -159,18 +174,24 @@ def _bounded(answer: requests.Response, most: int) -> bytes:
     """Return an answer's body. Raises DeliveryError where it is larger than it may be, or breaks off."""
     parts: list[bytes] = []
     size = 0
+    end = time.monotonic() + _MOST_SECONDS
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        answer.close()
+        raise DeliveryError("the archive compresses its answer, which was not asked for", retryable=False)
     try:
         for part in answer.iter_content(_CHUNK):
             size += len(part)
             if size > most:
                 raise DeliveryError(f"the archive answered with more than {most >> 20} MB", retryable=False)
             parts.append(part)
+            if time.monotonic() > end:
+                raise DeliveryError("the archive's answer takes too long", retryable=True)
     except (requests.RequestException, OSError):
         raise DeliveryError("the archive's answer broke off", retryable=True) from None
     finally:
         answer.close()
     stated = answer.headers.get("Content-Length")
-    if stated is not None and stated.isdecimal() and "Content-Encoding" not in answer.headers and int(stated) != size:
+    if stated is not None and stated.isdecimal() and int(stated) != size:
         raise DeliveryError("the archive's answer broke off", retryable=True)
     return b"".join(parts)
 
@@ -192,19 +213,35 @@ def value_of(entry: Mapping[str, Any], tag: str) -> str:
     return str(values[0]) if isinstance(values, list) and values and isinstance(values[0], str | int) else ""
 
 
-def _judge_store(content: bytes, status: int, name: str) -> None:
-    """Raise DeliveryError unless all objects are there now (PS3.18 10.5.3)."""
+def _judge_store(content: bytes, sent: Sequence[str], name: str) -> None:
+    """Raise DeliveryError unless the answer says of each instance that it is there now (PS3.18 10.5.3).
+
+    The status alone does not say so: a proxy in between answers 200 with a page of its own.
+    """
     try:
-        said = json.loads(content) if content.strip() else {}
+        said = json.loads(content)
     except (ValueError, RecursionError):
-        said = {}
+        said = None
     said = said[0] if isinstance(said, list) and said else said
-    failed = said.get("00081198", {}).get("Value", []) if isinstance(said, dict) else []
-    reasons = [int(value_of(one, "00081197") or 0) for one in failed if isinstance(one, dict)]
-    bad = [reason for reason in reasons if reason != _DUPLICATE]
-    if bad or (status == 409 and not reasons):
-        busy = all(reason >> 8 == 0xA7 for reason in bad) and bool(bad)
-        raise DeliveryError(f"the archive {name} did not take {len(bad) or 'any'} object(s)", retryable=busy)
+    if not isinstance(said, dict):
+        raise DeliveryError(f"the archive {name} does not answer as STOW-RS does: check its URL", retryable=False)
+    there = {value_of(one, "00081155") for one in _items(said, "00081199")}
+    reasons = {value_of(one, "00081155"): value_of(one, "00081197") for one in _items(said, "00081198")}
+    bad = [
+        int(reason) if reason.isdecimal() else 0
+        for uid, reason in ((uid, reasons.get(uid, "")) for uid in sent if uid not in there)
+        if not (reason.isdecimal() and int(reason) in _THERE_ALREADY)
+    ]
+    if bad:
+        busy = all(reason >> 8 == 0xA7 for reason in bad)
+        raise DeliveryError(f"the archive {name} did not take {len(bad)} object(s)", retryable=busy)
+
+
+def _items(said: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
+    """Return the items of a sequence of DICOM JSON; [] where there is none."""
+    element = said.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
 
 
 def _only_part(content: bytes, kind: str, name: str) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bonescan.dicom.elements import MAX_FILE_BYTES
 from bonescan.errors import InputError, OutputError
 from bonescan.node.dicomweb import WebArchive, checked_uid, value_of
+from bonescan.sandbox import outline
 
 _STUDY, _SERIES, _INSTANCE, _CLASS, _DESCRIPTION = "0020000D", "0020000E", "00080018", "00080016", "0008103E"
 _IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5")
@@ -69,7 +70,7 @@ def fetch_study(archive: WebArchive, study: str, out: Path) -> Iterator[Fetched]
             content = archive.fetch(study, uid, instance)
             if content[128:132] != b"DICM" or len(content) > MAX_FILE_BYTES:
                 raise InputError("the archive sent something that is no DICOM file of a bearable size")
-            _write(content, path)
+            _write(content, path, study)
             yield Fetched(path.parent.name, path, new=True)
 
 
@@ -77,11 +78,14 @@ def _name(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:16]
 
 
-def _write(content: bytes, path: Path) -> None:
+def _write(content: bytes, path: Path, study: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
+        # "" is what cannot be read, which reading it will say.
+        if outline(temporary).study_uid not in ("", study):
+            raise InputError("the archive sent an image of another study than it was asked for")
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another folder") from None

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos._serialization import DBOSPortableJSON
 
 from bonescan.errors import BonescanError, InputError
 from bonescan.node.config import NodeConfig
 from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import DicomPeer
+from bonescan.node.destinations import Destination, DicomPeer
 from bonescan.node.storage import Storage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bonescan.pipeline import Model
     from bonescan.reading import StudyFiles
 
@@ -29,8 +32,10 @@ APPLICATION_VERSION = "1"
 """Of the workflows' order of steps: a job that began under one is not gone on with under another."""
 STUDY, DELIVERY = "study", "delivery"
 STUDIES = "studies"
-LAST_ERROR = "last_error"
 _DELIVERIES_AT_ONCE = 4
+_MOST_DOUBLINGS = 60
+_TRY = re.compile(r"(.+)-again-(\d+)")
+"""A job that was tried again: the name of the first one, and which try. A study's is part of its deliveries' names."""
 
 log = logging.getLogger("bonescan.node")
 
@@ -43,7 +48,7 @@ class Found(TypedDict):
 
 
 class Delivered(TypedDict):
-    """What became of a delivery: "sent" or "failed", and why."""
+    """What became of one try of a delivery: "sent", "failed" or "again" (later, by the next job), and why."""
 
     state: str
     error: str
@@ -107,6 +112,18 @@ def queue_of(destination: str) -> str:
     return f"to-{destination}"
 
 
+def first_try_of(job: str) -> tuple[str, int]:
+    """Return the name of the first try of a job, and how often it was tried again."""
+    again = _TRY.fullmatch(job)
+    return (again[1], int(again[2])) if again else (job, 0)
+
+
+def next_try_of(job: str) -> str:
+    """Return the name of the job that tries again what `job` did."""
+    first, number = first_try_of(job)
+    return f"{first}-again-{number + 1}"
+
+
 @DBOS.workflow(name=STUDY)
 def study_job(study: str, digest: str) -> Found:
     """Segment a study, and put the deliveries of its results into their queues."""
@@ -120,19 +137,23 @@ def study_job(study: str, digest: str) -> Found:
 
 
 @DBOS.workflow(name=DELIVERY)
-def delivery_job(folders: list[str], destination: str) -> Delivered:
-    """Hand results to a destination, again and again with longer waits, until it has them or somebody must look."""
+def delivery_job(folders: list[str], destination: str, tries: int = 0, _last_error: str = "") -> Delivered:
+    """Try once to hand results to a destination; where it may succeed later, leave that to a job of its own.
+
+    A job that slept until then would hold a place in the queue, and a node that is told to stop. tries: how many there
+    were before. _last_error: of the last of them, for `status` to tell.
+    """
     retry = _now().config.retry
-    wait = retry.first_seconds
-    outcome: Delivered = {"state": "failed", "error": "it was never tried"}
-    for _ in range(retry.attempts):
-        outcome = deliver_step(folders, destination)
-        if outcome["state"] != "again":
-            return outcome
-        DBOS.set_event(LAST_ERROR, outcome["error"])
-        DBOS.sleep(wait)
-        wait = min(2.0 * wait, retry.most_seconds)
-    return {"state": "failed", "error": outcome["error"]}
+    outcome = deliver_step(folders, destination)
+    if outcome["state"] != "again":
+        return outcome
+    tries += 1
+    if tries >= retry.attempts:
+        return {"state": "failed", "error": outcome["error"]}
+    wait = min(retry.first_seconds * 2.0 ** min(tries - 1, _MOST_DOUBLINGS), retry.most_seconds)
+    with SetWorkflowID(next_try_of(DBOS.workflow_id or "")), SetEnqueueOptions(delay_seconds=wait):
+        DBOS.enqueue_workflow(queue_of(destination), delivery_job, folders, destination, tries, outcome["error"])
+    return outcome
 
 
 @DBOS.step(name="segment")
@@ -189,15 +210,7 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
     if not paths:
         return {"state": "sent", "error": ""}
     try:
-        if isinstance(peer, DicomPeer):
-            from bonescan.node.cstore import send
-
-            send(peer, paths, now.config)
-        else:
-            from bonescan.node.dicomweb import WebArchive
-
-            with WebArchive(peer) as archive:
-                archive.store(paths)
+        _transfer(peer, paths, now.config)
     except DeliveryError as error:
         log.warning("delivery to %s: %s", destination, error)
         return {"state": "again" if error.retryable else "failed", "error": str(error)}
@@ -205,6 +218,18 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
         return {"state": "again", "error": f"an unexpected {type(error).__name__}"}
     log.info("delivered %d object(s) to %s", len(paths), destination)
     return {"state": "sent", "error": ""}
+
+
+def _transfer(peer: Destination, paths: list[Path], config: NodeConfig) -> None:
+    if isinstance(peer, DicomPeer):
+        from bonescan.node.cstore import send
+
+        send(peer, paths, config)
+    else:
+        from bonescan.node.dicomweb import WebArchive
+
+        with WebArchive(peer) as archive:
+            archive.store(paths)
 
 
 def _now() -> _Running:

@@ -14,6 +14,7 @@ from pynetdicom.events import Event
 
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig
+from bonescan.node.inflow import READ_SECONDS, Inflow
 from bonescan.node.storage import Storage
 from bonescan.node.tls import server_context
 
@@ -37,6 +38,11 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.90",
 )
 """Native, run lengths, JPEG, JPEG-LS and JPEG 2000 without loss; never the deflated one."""
+
+REQUEST_SECONDS = 10.0
+"""The longest wait for a connection's request for an association: until then it counts as one, even where it broke."""
+_CONNECTIONS_AN_ASSOCIATION = 4
+"""So many connections may be open for each association that is allowed: those beyond it wait for their refusal."""
 
 log = logging.getLogger("bonescan.node")
 
@@ -65,6 +71,7 @@ class Receiver:
         entity.require_called_aet = True
         entity.require_calling_aet = list(config.calling_ae_titles)
         entity.maximum_associations = config.associations
+        entity.acse_timeout = REQUEST_SECONDS
         entity.add_supported_context(VERIFICATION)
         for uid in STORAGE_CLASSES:
             entity.add_supported_context(uid, list(TRANSFER_SYNTAXES))
@@ -73,8 +80,9 @@ class Receiver:
                 (config.host, config.port),
                 block=False,
                 ssl_context=server_context(config.tls),
-                evt_handlers=[(evt.EVT_C_STORE, self._store)],
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound), (evt.EVT_C_STORE, self._store)],
             )
+            self._server.verify_request = self._has_room
         except OSError as error:
             raise OptionError(
                 f"{config.host}:{config.port} cannot be listened on ({error.strerror}): state another host or port"
@@ -85,6 +93,22 @@ class Receiver:
         if self._server is not None:
             self._server.shutdown()
             self._server = None
+
+    def _has_room(self, _request: object, _address: object) -> bool:
+        """Tell whether one more connection is borne: each costs threads until its request for an association."""
+        has_room = len(self._server.active_associations) < _CONNECTIONS_AN_ASSOCIATION * self._config.associations
+        if not has_room:
+            log.warning("closed a connection: there are too many")
+        return has_room
+
+    def _bound(self, event: Event) -> None:
+        """Bound what a new connection may send, before a byte of it is read."""
+        association = event.assoc
+        connection: Any = association.dul.socket
+        connection.socket.settimeout(READ_SECONDS)
+        inflow = Inflow(connection, self._config.object_megabytes * 2**20)
+        connection.recv = inflow.recv
+        association.bind(evt.EVT_DIMSE_RECV, inflow.message_ended)
 
     def _store(self, event: Event) -> int:
         """Answer one C-STORE request."""

@@ -15,6 +15,7 @@ from bonescan.node.receiver import Receiver
 from bonescan.node.storage import Storage
 
 _LOOK_SECONDS = 0.5
+_AFTER_FAILURE_SECONDS = 10.0
 
 log = logging.getLogger("bonescan.node")
 
@@ -27,7 +28,8 @@ class Node:
         self.storage = Storage(Path(config.storage))
         self._receiver = Receiver(config, self.storage)
         self._stop = threading.Event()
-        self._submitted: dict[str, str] = {}
+        self._submitted: dict[str, float] = {}
+        self._first_seen: dict[str, tuple[float, float]] = {}
 
     def run(self) -> None:
         """Work until `stop` is called. Raises OptionError and OutputError where it cannot begin."""
@@ -38,8 +40,13 @@ class Node:
                 self._receiver.start()
                 log.info("listening on %s:%d as %s", self.config.host, self.config.port, self.config.ae_title)
                 while not self._stop.is_set():
-                    self.sort()
-                    self.submit_quiet_studies()
+                    try:
+                        self.sort()
+                        self.submit_quiet_studies()
+                    except OSError as error:
+                        # A full disk: what came stays where it is, and senders hear so, until there is room.
+                        log.error("the storage cannot be worked on: %s", error.strerror)
+                        self._stop.wait(_AFTER_FAILURE_SECONDS)
                     self._stop.wait(_LOOK_SECONDS)
                 log.info("stopping")
             finally:
@@ -59,22 +66,43 @@ class Node:
         for path in self.storage.spooled():
             uid = outline(path).study_uid
             study = self.storage.study_name(uid or f"unreadable {path.name}")
-            if self.storage.sort(path, study):
+            sorted_as = self.storage.sort(path, study)
+            if sorted_as == "new":
                 log.info("%s: received an object", study)
-            else:
+            elif sorted_as == "same":
                 log.info("%s: received an object again, and kept the first", study)
+            else:
+                log.warning("%s: received an object again with other content, and kept the first", study)
             if self._stop.is_set():
                 return
 
     def submit_quiet_studies(self) -> None:
         """Start the job of every study to which nothing was added for a while."""
+        now = time.time()
+        # What waits to be sorted may belong to any study: until it came, all that came before it is sorted.
+        waiting = self.storage.oldest_spooled()
+        sorted_until = now if waiting is None else min(now, waiting)
         for study in self.storage.study_names():
             changed = self.storage.last_change(study)
-            if self._submitted.get(study) == str(changed) or time.time() - changed < self.config.quiet_seconds:
+            if self._submitted.get(study) == changed:
+                continue
+            if self._quiet(study, changed, now, sorted_until) < self.config.quiet_seconds:
                 continue
             if self.storage.objects(study):
                 jobs.submit(study, self.storage.content_digest(study))
-            self._submitted[study] = str(changed)
+            self._submitted[study] = changed
+            self._first_seen.pop(study, None)
+
+    def _quiet(self, study: str, changed: float, now: float, sorted_until: float) -> float:
+        """Return for how many seconds nothing was added to a study."""
+        if changed <= now:
+            return sorted_until - changed
+        # The system's clock was set back.
+        monotonic = time.monotonic()
+        seen = self._first_seen.get(study)
+        if seen is None or seen[0] != changed:
+            seen = self._first_seen[study] = (changed, monotonic)
+        return monotonic - seen[1]
 
 
 def run(config: NodeConfig) -> None:

@@ -11,10 +11,19 @@ from dbos._serialization import DBOSPortableJSON
 
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig
-from bonescan.node.jobs import APPLICATION_VERSION, DELIVERY, LAST_ERROR, STUDIES, STUDY, queue_of
+from bonescan.node.jobs import (
+    APPLICATION_VERSION,
+    DELIVERY,
+    STUDIES,
+    STUDY,
+    first_try_of,
+    next_try_of,
+    queue_of,
+)
 
 _WAITING = ("ENQUEUED", "DELAYED")
-_AGAIN = "-again-"
+_LAST_ERROR = 3
+"""The argument of a delivery that says why the try before failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
         "deliveries": _counted(latest, DELIVERY),
         "failures": [{"job": job.name, "error": job.error} for job in latest if job.state == "failed"],
         "tried_again": [
-            {"job": job.name, "error": job.error} for job in latest if job.state == "running" and job.error
+            {"job": job.name, "error": job.error} for job in latest if job.state in ("waiting", "running") and job.error
         ],
     }
 
@@ -53,47 +62,49 @@ def read_jobs(config: NodeConfig) -> list[Job]:
     """Return all jobs, the oldest first."""
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:
-        return [_job(client, one) for one in client.list_workflows(name=[STUDY, DELIVERY])]
+        return [_job(one) for one in client.list_workflows(name=[STUDY, DELIVERY])]
     finally:
         client.destroy()
 
 
-def retry_failed(config: NodeConfig) -> int:
-    """Put the jobs that failed into their queues again; returns how many."""
-    failed = [job for job in _latest(read_jobs(config)) if job.state == "failed"]
+def retry_now(config: NodeConfig) -> int:
+    """Put the jobs that failed into their queues again, and let none wait for its next try; returns how many."""
+    jobs = _latest(read_jobs(config))
+    failed = [job for job in jobs if job.state == "failed"]
+    later = [job for job in jobs if job.state == "waiting" and job.error]
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:
         for job in failed:
-            base, _, number = job.name.partition(_AGAIN)
             client.enqueue(
                 {
                     "workflow_name": job.kind,
                     "queue_name": STUDIES if job.kind == STUDY else queue_of(job.arguments[1]),
-                    "workflow_id": f"{base}{_AGAIN}{int(number or 0) + 1}",
+                    "workflow_id": next_try_of(job.name),
                     "app_version": APPLICATION_VERSION,
                 },
-                *job.arguments,
+                *job.arguments[:2],
             )
+        for job in later:
+            client.set_workflow_delay(job.name, delay_seconds=0)
     finally:
         client.destroy()
-    return len(failed)
+    return len(failed) + len(later)
 
 
-def _job(client: DBOSClient, one: Any) -> Job:
+def _job(one: Any) -> Job:
     output = one.output if isinstance(one.output, dict) else {}
     errors = output.get("errors", [])
     error = output.get("error", "") or (errors[0] if errors else "")
-    if one.status in _WAITING:
-        state = "waiting"
-    elif one.status == "PENDING":
-        state, error = "running", client.get_event(one.workflow_id, LAST_ERROR, timeout_seconds=0) or ""
-    elif (
-        one.status == "SUCCESS" and output.get("state", "sent") == "sent" and (output.get("folders", [1]) or not errors)
-    ):
+    arguments = tuple((one.input or {}).get("args", ()))
+    if one.status in (*_WAITING, "PENDING"):
+        state = "running" if one.status == "PENDING" else "waiting"
+        error = arguments[_LAST_ERROR] if len(arguments) > _LAST_ERROR else ""
+    elif one.status == "SUCCESS" and output.get("state", "sent") == "sent" and not errors:
         state = "done"
+    elif one.status == "SUCCESS" and output.get("state") == "again":
+        state = "waiting"  # its next try is about to be queued
     else:
         state, error = "failed", error or f"the job ended as {one.status}"
-    arguments = tuple((one.input or {}).get("args", ()))
     return Job(one.workflow_id, one.name, state, error, arguments)
 
 
@@ -101,7 +112,7 @@ def _latest(jobs: list[Job]) -> list[Job]:
     """Of a job that was tried again, the last try."""
     by_base: dict[str, Job] = {}
     for job in jobs:
-        by_base[job.name.partition(_AGAIN)[0]] = job
+        by_base[first_try_of(job.name)[0]] = job
     return list(by_base.values())
 
 

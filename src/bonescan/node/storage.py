@@ -15,14 +15,17 @@ An object is acknowledged when its bytes and its name are on the disk.
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import hashlib
 import hmac
 import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from bonescan.errors import OptionError, OutputError
 
@@ -39,6 +42,7 @@ class Storage:
         self.spool, self.studies, self.results = (folder / name for name in ("spool", "studies", "results"))
         self._key = b""
         self._lock: int | None = None
+        self._naming = threading.Lock()
 
     def open(self) -> None:
         """Make the folder or take it over: one process at a time; what was half written is removed.
@@ -84,7 +88,7 @@ class Storage:
         return f"study-{self._digest('study', uid)[:16]}"
 
     def accept(self, content: bytes, name: str) -> None:
-        """Bring an object to the disk for good. Raises OSError; then nothing of it is there."""
+        """Bring an object to the disk for good; of two with one name the first stays. Raises OSError."""
         # Two senders of one object do not write one file.
         partial = self.spool / f"{name}.{secrets.token_hex(4)}{_PARTIAL}"
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -93,7 +97,11 @@ class Storage:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.rename(self.spool / name)
+            with self._naming:
+                if (self.spool / name).exists():
+                    partial.unlink()
+                else:
+                    partial.rename(self.spool / name)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
@@ -104,19 +112,27 @@ class Storage:
         entries = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.spool) if _is_object(entry)]
         yield from (Path(path) for _, path in sorted(entries))
 
-    def sort(self, path: Path, study: str) -> bool:
-        """Move an object from the spool to its study; False for one that is there already: the first one stays."""
+    def oldest_spooled(self) -> float | None:
+        """Return when the oldest object that waits to be sorted came, as seconds of the system's clock."""
+        return min((entry.stat().st_mtime for entry in os.scandir(self.spool) if _is_object(entry)), default=None)
+
+    def sort(self, path: Path, study: str) -> Literal["new", "same", "other"]:
+        """Move an object from the spool to its study. Of two with one name the first stays: "same" or "other" content.
+
+        Raises OSError; then it stays in the spool.
+        """
         folder = self.studies / study
         if not folder.exists():
             folder.mkdir(mode=0o700)
             _bring_to_disk(self.studies)
         target = folder / path.name
         if target.exists():
+            same = filecmp.cmp(path, target, shallow=False)
             path.unlink()
-            return False
+            return "same" if same else "other"
         path.rename(target)
         _bring_to_disk(folder)
-        return True
+        return "new"
 
     def objects(self, study: str) -> list[Path]:
         """Return the objects of a study, sorted."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from typing import Any
 
 from bonescan.errors import OptionError
 from bonescan.node.config import TlsConfig
+
+
+class _ServerContext(ssl.SSLContext):
+    """Leaves the handshake to the first read: a caller that never begins it must not keep the listener from others."""
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **options: Any) -> ssl.SSLSocket:
+        """Wrap a socket that was accepted; no byte is exchanged yet."""
+        return super().wrap_socket(sock, *args, **{**options, "do_handshake_on_connect": False})
 
 
 def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
     """Return what the receiver listens with; None without TLS. Raises OptionError where a file cannot be used."""
     if not tls.listen:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, tls)
     if tls.ca_file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,9 +197,11 @@ def _in_folder(root: Path) -> list[_Found]:
     dicom: list[Path] = []
     pictures: dict[Path, tuple[Path, ...]] = {}
     closed: list[OSError] = []
+    inside = root.resolve()
     for folder, names, files in os.walk(root, onerror=closed.append):
         names[:] = sorted(name for name in names if not name.startswith("."))
         here = [Path(folder) / name for name in sorted(files) if not name.startswith(".")]
+        here = [path for path in here if _belongs(path, inside)]
         pngs = tuple(path for path in here if path.name.lower() in ("anterior.png", "posterior.png"))
         if pngs:
             pictures[Path(folder)] = pngs
@@ -221,6 +224,20 @@ def _in_folder(root: Path) -> list[_Found]:
         for folder, studies in sorted(by_folder.items())
         for kind, paths in sorted(studies, key=lambda study: study[1])
     ]
+
+
+def _belongs(path: Path, inside: Path) -> bool:
+    """Tell whether what was met in a folder is looked at: a file, or a link to one that does not lead out of it.
+
+    A folder may come from a stranger; what its links name elsewhere was not given.
+    """
+    try:
+        kind = path.lstat().st_mode
+        if not stat.S_ISLNK(kind):
+            return stat.S_ISREG(kind)
+        return path.resolve().is_relative_to(inside) and path.is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 def _in_folder_found(root: Path, folder: Path, kind: Kind, paths: tuple[Path, ...], *, alone: bool) -> _Found:

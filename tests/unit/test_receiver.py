@@ -1,0 +1,169 @@
+"""The receiver within this process: what strangers send is bounded before it is read, and others go on."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import struct
+import threading
+import time
+from io import BytesIO
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config
+from pynetdicom.dimse_primitives import C_STORE
+from tests.integration.test_node import free_port, scan, store
+
+from bonescan.node import inflow, receiver
+from bonescan.node.config import NodeConfig
+from bonescan.node.receiver import VERIFICATION, Receiver
+from bonescan.node.storage import Storage
+
+# pynetdicom leaves the sockets of connections that broke to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture
+def listening(tmp_path, monkeypatch):
+    """A receiver that takes objects of up to a megabyte, two associations at once; its port."""
+    monkeypatch.setattr(receiver, "REQUEST_SECONDS", 1.0)
+    storage = Storage(tmp_path / "storage")
+    storage.open()
+    port = free_port()
+    config = NodeConfig(str(tmp_path / "storage"), port=port, object_megabytes=1, associations=2, free_megabytes=1)
+    one = Receiver(config, storage)
+    one.start()
+    yield port
+    one.stop()
+    storage.close()
+    end = time.monotonic() + 10
+    while any("AcceptorThread" in thread.name for thread in threading.enumerate()) and time.monotonic() < end:
+        time.sleep(0.05)
+    gc.collect()
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def closed(connection):
+    """Whether the other side ends the connection."""
+    try:
+        while connection.recv(1024):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def echoes(port):
+    entity = AE()
+    entity.add_requested_context(VERIFICATION)
+    association = entity.associate("127.0.0.1", port, ae_title="BONESCAN")
+    if not association.is_established:
+        return False
+    answer = association.send_c_echo()
+    association.release()
+    return answer.get("Status") == 0
+
+
+@pytest.mark.parametrize("kind", [1, 4])
+def test_a_pdu_that_states_four_gigabytes_ends_its_connection_unread(listening, kind):
+    with connect(listening) as stranger:
+        stranger.sendall(struct.pack(">BBL", kind, 0, 0xFFFFFFFF) + bytes(1000))
+        assert closed(stranger)
+    assert echoes(listening)
+
+
+def test_a_pdu_that_does_not_come_ends_its_connection(listening, monkeypatch):
+    monkeypatch.setattr(receiver, "READ_SECONDS", 0.5)
+    with connect(listening) as stranger:
+        stranger.sendall(struct.pack(">BBL", 1, 0, 200) + b"half")
+        assert closed(stranger)
+    assert echoes(listening)
+
+
+def test_a_pdu_that_comes_byte_by_byte_ends_its_connection(listening, monkeypatch):
+    monkeypatch.setattr(inflow, "READ_SECONDS", 0.5)
+    with connect(listening) as stranger:
+        stranger.sendall(struct.pack(">BBL", 1, 0, 2000))
+        begun = time.monotonic()
+        with pytest.raises(OSError):  # which one, the system chooses
+            while time.monotonic() - begun < 20:
+                stranger.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_an_object_far_too_large_ends_its_association_before_it_has_come(listening, tmp_path):
+    large = scan_of(tmp_path, 20)
+    assert store(large, listening) is None
+    assert store(scan_of(tmp_path, 2), listening) == receiver.CANNOT_UNDERSTAND
+    assert list((tmp_path / "storage" / "spool").iterdir()) == []
+    assert store(scan_of(tmp_path, 0), listening) == 0
+
+
+def test_many_objects_in_one_association_are_no_large_object(listening, tmp_path):
+    quantity = 12
+    dataset = scan_of(tmp_path, 0.7)
+    entity = AE()
+    entity.add_requested_context(dataset.SOPClassUID)
+    association = entity.associate("127.0.0.1", listening, ae_title="BONESCAN")
+    for number in range(quantity):
+        dataset.SOPInstanceUID = f"1.2.3.{number}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        assert association.send_c_store(dataset).Status == 0
+    association.release()
+    assert len(list((tmp_path / "storage" / "spool").iterdir())) == quantity
+
+
+def scan_of(folder, megabytes) -> Dataset:
+    dataset = pydicom.dcmread(scan(folder))
+    dataset.add_new(0x00091001, "OB", bytes(int(megabytes * 2**20)))
+    return dataset
+
+
+def test_requests_without_waiting_for_an_answer_end_their_association(listening, tmp_path, monkeypatch):
+    monkeypatch.setattr(Storage, "accept", lambda *_: time.sleep(2))
+    dataset = scan_of(tmp_path, 0)
+    entity = AE()
+    entity.add_requested_context(dataset.SOPClassUID)
+    association = entity.associate("127.0.0.1", listening, ae_title="BONESCAN")
+    assert association.is_established
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    (context,) = association.accepted_contexts
+    for _ in range(30):
+        request.DataSet = BytesIO(bytes(1000))
+        association.dimse.send_msg(request, context.context_id)
+    for _ in range(100):
+        if not association.is_established:
+            break
+        time.sleep(0.1)
+    assert not association.is_established
+
+
+def test_more_connections_than_anybody_needs_are_closed_and_the_rest_served_later(listening):
+    strangers = [connect(listening) for _ in range(12)]
+    try:
+        time.sleep(0.5)
+        ended = 0
+        for stranger in strangers:
+            stranger.settimeout(0.3)
+            ended += closed(stranger)
+        assert ended >= len(strangers) - 2 * receiver._CONNECTIONS_AN_ASSOCIATION
+    finally:
+        for stranger in strangers:
+            stranger.close()
+    end = time.monotonic() + 30
+    while not echoes(listening):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_the_library_logs_nothing_of_what_it_is_sent(listening):
+    assert (_config.LOG_REQUEST_IDENTIFIERS, _config.LOG_HANDLER_LEVEL) == (False, "none")
