@@ -252,7 +252,7 @@ def test_an_answer_to_a_store_is_understood(bad, tmp_path, status, reasons, fail
     for number, reason in enumerate(reasons):
         folder = tmp_path / str(number)
         folder.mkdir()
-        paths.append(scan(folder))
+        paths.append(scan(folder, SOPInstanceUID=f"1.2.3.{number}"))
         item = {"00081155": {"vr": "UI", "Value": [sop_instance_of(paths[-1])]}}
         if reason:
             said["00081198"]["Value"].append({**item, "00081197": {"vr": "US", "Value": [reason]}})

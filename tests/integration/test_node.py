@@ -109,6 +109,7 @@ def scan(folder, **elements):
     dataset = pydicom.dcmread(path)
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(path)
     return path
 
@@ -172,10 +173,8 @@ def test_a_peer_that_is_down_gets_its_results_when_it_comes(place, cli, tmp_path
 
 
 def test_a_node_that_waits_to_try_again_stops_when_it_is_told(place, cli, tmp_path):
-    text = place.config.read_text().replace(
-        "first_seconds = 0.3\nmost_seconds = 1.0", "first_seconds = 600.0\nmost_seconds = 600.0"
-    )
-    place.config.write_text(text)
+    text = place.config.read_text()
+    place.config.write_text(re.sub(r"(first|most)_seconds = .*", r"\1_seconds = 600.0", text))
     node = place.start()
     assert store(pydicom.dcmread(scan(tmp_path)), place.port) == 0
     until(lambda: place.status(cli)["tried_again"])
