@@ -188,6 +188,26 @@ def test_a_node_that_waits_to_try_again_stops_when_it_is_told(place, cli, tmp_pa
     until(lambda: place.status(cli)["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
 
 
+def test_what_is_old_is_deleted_and_sent_again_is_new(place, cli, tmp_path):
+    place.start_storescp()
+    node = place.start()
+    source = pydicom.dcmread(scan(tmp_path))
+    assert store(source, place.port) == 0
+    until(lambda: place.status(cli)["deliveries"]["done"] == 1)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=30) == 0
+    (study,) = (tmp_path / "storage" / "studies").iterdir()
+    os.utime(study, (time.time() - 3 * 86_400,) * 2)
+    place.configure(keep_days=2)
+    place.start()
+    until(lambda: place.status(cli)["studies"] == 0)
+    status = place.status(cli)
+    assert (status["objects"], status["results"], status["deliveries"]["done"]) == (0, 0, 0)
+    assert "deleted after 2 day(s)" in (tmp_path / "log").read_text()
+    assert store(source, place.port) == 0
+    until(lambda: place.status(cli)["deliveries"]["done"] == 1)
+
+
 def test_a_delivery_is_given_up_after_so_many_tries_and_taken_up_again(place, cli, tmp_path):
     place.config.write_text(place.config.read_text().replace("[retry]", "[retry]\nattempts = 2"))
     place.start()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from bonescan.errors import OptionError
+from bonescan.node import retention
 from bonescan.node.config import NodeConfig, read_node_config
 from bonescan.node.destinations import DicomPeer
 from bonescan.node.jobs import first_try_of, next_try_of
 from bonescan.node.run import Node
-from bonescan.node.status import Job, _latest
+from bonescan.node.status import Job, latest_tries
 from bonescan.node.storage import Storage
 
 UID = "1.2.840.1.2.3"
@@ -51,6 +54,7 @@ def test_a_configuration_is_read_with_its_destinations(tmp_path):
         ("", "lacks 'storage'"),
         ('storage = ""', "storage is empty"),
         ('storage = "s"\nport = 70000', "port is 70000"),
+        ('storage = "s"\nkeep_days = -1', "keep_days is -1"),
         ('storage = "s"\nquite_seconds = 3.0', "did you mean 'quiet_seconds'"),
         ('storage = "s"\nae_title = "MUCH TOO LONG A TITLE"', "AE title"),
         ('storage = "s"\nformats = ["json", "srr"]', "no output format 'srr'"),
@@ -189,6 +193,7 @@ def test_a_disk_that_fails_for_a_while_does_not_end_the_node(node, monkeypatch, 
         monkeypatch.setattr(f"bonescan.node.jobs.{name}", lambda *_: None)
         monkeypatch.setattr(f"bonescan.node.run.Receiver.{name}", lambda *_: None)
     monkeypatch.setattr("bonescan.node.run._AFTER_FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("bonescan.node.run.delete_old", lambda *_: [])
     monkeypatch.setattr(node, "sort", fails)
     node.storage.close()
     node.run()
@@ -199,7 +204,7 @@ def test_a_disk_that_fails_for_a_while_does_not_end_the_node(node, monkeypatch, 
 def test_the_jobs_of_a_study_that_was_tried_again_are_told_apart():
     names = ["study-a-1", "study-a-1-again-1", "study-a-1-again-1-pacs", "study-a-1-again-1-pacs-again-2"]
     jobs = [Job(name, "study", "done", "", ()) for name in names]
-    assert [job.name for job in _latest(jobs)] == [names[1], names[3]]
+    assert [job.name for job in latest_tries(jobs)] == [names[1], names[3]]
     assert first_try_of(names[3]) == (names[2], 2)
     assert first_try_of("study-a-1-x-again-y") == ("study-a-1-x-again-y", 0)
     assert next_try_of(names[0]) == names[1]
@@ -231,6 +236,55 @@ def test_a_full_disk_leaves_nothing(storage, monkeypatch):
         storage.accept(b"content", storage.instance_name(UID))
     monkeypatch.undo()
     assert list(storage.spool.iterdir()) == []
+
+
+STUDY_DONE = Job("study-1-aa", "study", "done", "", ())
+NOT_A_SCAN = Job("study-1-aa", "study", "failed", "no scan", ())
+
+
+@pytest.mark.parametrize(
+    ("age", "jobs", "deleted"),
+    [
+        (31, [STUDY_DONE], True),
+        (29, [STUDY_DONE], False),
+        (31, [], False),
+        (31, [NOT_A_SCAN], True),
+        (31, [STUDY_DONE, Job("study-1-aa-pacs", "delivery", "waiting", "", ())], False),
+        (31, [STUDY_DONE, Job("study-1-aa-pacs", "delivery", "failed", "full", ())], False),
+        (31, [STUDY_DONE, Job("study-1-aa-pacs", "delivery", "waiting", "", ()),
+              Job("study-1-aa-pacs-again-1", "delivery", "done", "", ())], True),
+        (31, [Job("study-11-aa", "study", "done", "", ())], False),
+    ],
+)  # fmt: skip
+def test_what_is_old_and_done_is_deleted_and_nothing_else(storage, monkeypatch, age, jobs, deleted):
+    gone = []
+    monkeypatch.setattr(retention, "read_jobs", lambda _config: jobs)
+    monkeypatch.setattr(retention, "DBOSClient", lambda **_: SimpleNamespace(
+        delete_workflows=gone.extend, destroy=lambda: None))  # fmt: skip
+    for study in ("study-1", "study-11"):
+        (storage.studies / study).mkdir()
+        (storage.studies / study / "x.dcm").touch()
+        (storage.results / f"{study}-aa").mkdir()
+    os.utime(storage.studies / "study-1", (time.time() - age * 86_400,) * 2)
+    for keep_days, expected in ((0, []), (30, ["study-1"] if deleted else [])):
+        config = NodeConfig(str(storage.folder), keep_days=keep_days)
+        assert retention.delete_old(config, storage) == expected
+    assert gone == ([job.name for job in jobs] if deleted else [])
+    left = ["study-11"] if deleted else ["study-1", "study-11"]
+    assert sorted(path.name for path in storage.studies.iterdir()) == left
+    assert sorted(path.name for path in storage.results.iterdir()) == [f"{name}-aa" for name in left]
+
+
+def test_what_a_crash_left_half_deleted_is_deleted(storage, monkeypatch):
+    monkeypatch.setattr(retention, "read_jobs", lambda _config: [])
+    monkeypatch.setattr(retention, "DBOSClient", lambda **_: SimpleNamespace(
+        delete_workflows=lambda _names: None, destroy=lambda: None))  # fmt: skip
+    (storage.studies / "study-1").mkdir()
+    (storage.results / "study-1-aa").mkdir()
+    storage.retire("study-1")
+    assert (storage.study_names(), storage.retired()) == ([], ["study-1"])
+    retention.delete_old(NodeConfig(str(storage.folder)), storage)
+    assert list(storage.studies.iterdir()) == list(storage.results.iterdir()) == []
 
 
 def test_a_configuration_needs_no_network_library():

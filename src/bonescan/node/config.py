@@ -83,6 +83,10 @@ class NodeConfig:
     free_megabytes: int = 1024
     """With less free on the disk, objects are refused as out of resources."""
 
+    keep_days: int = 0
+    """A study to which nothing was added for so long is deleted with its results and jobs, once all are delivered; 0 =
+    nothing is ever deleted."""
+
     database: str = ""
     """URL of a PostgreSQL database for the queue, where several machines share it; empty = SQLite in the storage."""
 
@@ -111,6 +115,8 @@ class NodeConfig:
         for key in ("quiet_seconds", "associations", "object_megabytes"):
             if not getattr(self, key) > 0:
                 raise OptionError(f"{key} is {getattr(self, key)}: state a number above 0")
+        if self.keep_days < 0:
+            raise OptionError(f"keep_days is {self.keep_days}: state a number of days, or 0 to keep everything")
         if self.tls.listen and not (self.tls.certificate and self.tls.key):
             raise OptionError("tls.listen needs tls.certificate and tls.key: state both")
         retry = self.retry

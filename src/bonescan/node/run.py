@@ -12,10 +12,12 @@ from pathlib import Path
 from bonescan.node import jobs
 from bonescan.node.config import NodeConfig
 from bonescan.node.receiver import Receiver
+from bonescan.node.retention import delete_old
 from bonescan.node.storage import Storage
 
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
+_SECONDS_BETWEEN_CLEANINGS = 3600.0
 
 log = logging.getLogger("bonescan.node")
 
@@ -29,6 +31,7 @@ class Node:
         self._receiver = Receiver(config, self.storage)
         self._stop = threading.Event()
         self._submitted: dict[str, float] = {}
+        self._next_cleaning = 0.0
         self._first_seen: dict[str, tuple[float, float]] = {}
 
     def run(self) -> None:
@@ -43,6 +46,7 @@ class Node:
                     try:
                         self.sort()
                         self.submit_quiet_studies()
+                        self.delete_old_studies()
                     except OSError as error:
                         # A full disk: what came stays where it is, and senders hear so, until there is room.
                         log.error("the storage cannot be worked on: %s", error.strerror)
@@ -92,6 +96,14 @@ class Node:
                 jobs.submit(study, self.storage.content_digest(study))
             self._submitted[study] = changed
             self._first_seen.pop(study, None)
+
+    def delete_old_studies(self) -> None:
+        """Delete what need not be kept, at the start and once an hour."""
+        if time.monotonic() < self._next_cleaning:
+            return
+        self._next_cleaning = time.monotonic() + _SECONDS_BETWEEN_CLEANINGS
+        for study in delete_old(self.config, self.storage):
+            self._submitted.pop(study, None)
 
     def _quiet(self, study: str, changed: float, now: float, sorted_until: float) -> float:
         """Return for how many seconds nothing was added to a study."""

@@ -42,12 +42,12 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     folder = Path(config.storage)
     if not (folder / "studies").is_dir():
         raise OptionError(f"no node has run in {folder}: start it with bonescan node run")
-    jobs = read_jobs(config)
-    latest = _latest(jobs)
+    latest = latest_tries(read_jobs(config))
+    studies = [path for path in (folder / "studies").iterdir() if not path.name.startswith(".")]
     return {
         "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
-        "objects": len(list((folder / "studies").glob("*/*.dcm"))),
-        "studies": len([path for path in (folder / "studies").iterdir() if path.is_dir()]),
+        "objects": sum(len(list(study.glob("*.dcm"))) for study in studies),
+        "studies": len(studies),
         "results": len([path for path in (folder / "results").iterdir() if not path.name.startswith(".")]),
         "segmentations": _counted(latest, STUDY),
         "deliveries": _counted(latest, DELIVERY),
@@ -69,7 +69,7 @@ def read_jobs(config: NodeConfig) -> list[Job]:
 
 def retry_now(config: NodeConfig) -> int:
     """Put the jobs that failed into their queues again, and let none wait for its next try; returns how many."""
-    jobs = _latest(read_jobs(config))
+    jobs = latest_tries(read_jobs(config))
     failed = [job for job in jobs if job.state == "failed"]
     later = [job for job in jobs if job.state == "waiting" and job.error]
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
@@ -108,7 +108,7 @@ def _job(one: Any) -> Job:
     return Job(one.workflow_id, one.name, state, error, arguments)
 
 
-def _latest(jobs: list[Job]) -> list[Job]:
+def latest_tries(jobs: list[Job]) -> list[Job]:
     """Of a job that was tried again, the last try."""
     by_base: dict[str, Job] = {}
     for job in jobs:

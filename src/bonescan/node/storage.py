@@ -32,6 +32,7 @@ from bonescan.errors import OptionError, OutputError
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOST_UID_LETTERS = 64
 _PARTIAL = ".partial"
+_RETIRED = ".retired-"
 
 
 class Storage:
@@ -140,7 +141,7 @@ class Storage:
 
     def study_names(self) -> list[str]:
         """Return the names of all studies, sorted."""
-        return sorted(path.name for path in self.studies.iterdir() if path.is_dir())
+        return sorted(path.name for path in self.studies.iterdir() if path.is_dir() and not path.name.startswith("."))
 
     def last_change(self, study: str) -> float:
         """Return when something was last added to a study, as seconds of the system's clock."""
@@ -149,6 +150,21 @@ class Storage:
     def content_digest(self, study: str) -> str:
         """Return the hash of which objects a study has."""
         return hashlib.sha256("\n".join(path.name for path in self.objects(study)).encode()).hexdigest()[:12]
+
+    def retire(self, study: str) -> None:
+        """Take a study out of sight at once, for `remove_retired`. Raises OSError; then it is as it was."""
+        (self.studies / study).rename(self.studies / f"{_RETIRED}{study}")
+        _bring_to_disk(self.studies)
+
+    def retired(self) -> list[str]:
+        """Return the names of the studies that are out of sight and not yet deleted."""
+        return sorted(path.name.removeprefix(_RETIRED) for path in self.studies.glob(f"{_RETIRED}*"))
+
+    def remove_retired(self, study: str) -> None:
+        """Delete a retired study and its results, its objects last. Raises OSError; then it can be done again."""
+        for path in self.results.glob(f"{study}-*"):
+            shutil.rmtree(path)
+        shutil.rmtree(self.studies / f"{_RETIRED}{study}")
 
     def _digest(self, what: str, of: str) -> str:
         return hmac.new(self._key, f"{what}\0{of}".encode(), hashlib.sha256).hexdigest()
