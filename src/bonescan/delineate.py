@@ -17,11 +17,11 @@ from scipy import ndimage
 from bonescan.contours import contour_of, mask_of
 from bonescan.errors import OptionError
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Mask, Region, View, read_only
+from bonescan.study import BONE_REGIONS, REGIONS, TRACER_REGIONS, FloatImage, Mask, Region, View, read_only
 
 __all__ = ["Outline", "Thresholds", "contour_of", "delineate", "mask_of"]
 
-EXCLUDED_REGIONS = (Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER)
+EXCLUDED_REGIONS = TRACER_REGIONS
 """Tracer that is not in bone."""
 
 _MOST_SMOOTHING_PX = 20.0

@@ -41,6 +41,8 @@ MIDLINE_BAND_PX = 4.0
 
 _MIDLINE_REGIONS = (
     Region.SKULL,
+    Region.FACE,
+    Region.MANDIBLE,
     Region.CERVICAL_SPINE,
     Region.THORACIC_SPINE,
     Region.LUMBAR_SPINE,

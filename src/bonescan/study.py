@@ -36,7 +36,11 @@ class Side(StrEnum):
 
 
 class Region(StrEnum):
-    """What a pixel mainly shows, in the order of the values of a region map (0 = BACKGROUND)."""
+    """What a pixel mainly shows, in the order of the values of a region map (0 = BACKGROUND).
+
+    New regions are appended, so that region maps of older models keep their meaning. PELVIS and ARM are what models
+    of the first format say; newer ones tell the bones of the pelvis and the parts of the arm apart.
+    """
 
     BACKGROUND = "background"
     SKULL = "skull"
@@ -55,13 +59,33 @@ class Region(StrEnum):
     KIDNEY = "kidney"
     BLADDER = "bladder"
     OTHER_TRACER = "other tracer"
+    FACE = "face"
+    MANDIBLE = "mandible"
+    HUMERUS = "humerus"
+    FOREARM = "forearm"
+    HAND = "hand"
+    ILIUM = "ilium"
+    ISCHIUM = "ischium"
+    PUBIS = "pubis"
+    FOOT = "foot"
 
 
 REGIONS: tuple[Region, ...] = tuple(Region)
 """Index in this tuple = value in a region map (uint8)."""
 
-BONE_REGIONS: tuple[Region, ...] = REGIONS[1:14]
+TRACER_REGIONS: tuple[Region, ...] = (Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER)
+"""Tracer outside the bones."""
+
+BONE_REGIONS: tuple[Region, ...] = tuple(
+    region for region in REGIONS if region is not Region.BACKGROUND and region not in TRACER_REGIONS
+)
 """The regions that are skeleton."""
+
+COARSE_REGIONS: tuple[Region, ...] = (Region.PELVIS, Region.ARM)
+"""Bone regions that only models of the first format tell; newer ones tell their parts."""
+
+FIRST_FORMAT_REGIONS = 17
+"""How many of `REGIONS` a network knows whose bundle does not say."""
 
 
 @dataclass(frozen=True, slots=True)

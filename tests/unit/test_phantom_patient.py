@@ -40,7 +40,7 @@ def with_one_lesion(monkeypatch, make_projection):
 
     def one(anatomy, number, base, rng):
         projection, factor = make_projection(anatomy, base)
-        return [Metastasis("humerus", Region.ARM, Side.LEFT, 12.0, 4.0, projection, factor)]
+        return [Metastasis("humerus", Region.HUMERUS, Side.LEFT, 12.0, 4.0, projection, factor)]
 
     monkeypatch.setattr(patient, "sample_number", lambda rng: (1, False))
     monkeypatch.setattr(patient, "make_metastases", one)
@@ -110,7 +110,7 @@ def test_a_lesion_on_the_patients_left_is_on_the_right_of_the_anterior_frame_onl
         assert hottest == pytest.approx((rows, col), abs=3)
         assert phantom.lesions[view][hottest] == 1
         assert ndimage.center_of_mass(phantom.lesions[view] == 1) == pytest.approx((rows, col), abs=2)
-        assert REGIONS[phantom.regions[view][hottest]] is Region.ARM
+        assert REGIONS[phantom.regions[view][hottest]] is Region.HUMERUS
     assert phantom.table[0].visible == (View.ANTERIOR, View.POSTERIOR)
 
 
@@ -250,10 +250,10 @@ def test_metastases_sit_where_they_sit_in_lung_cancer(anatomy, metastases):
     shares = {
         0.37: (Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE),
         0.30: (Region.RIBS, Region.STERNUM),
-        0.19: (Region.PELVIS, Region.SACRUM),
-        0.08: (Region.FEMUR, Region.ARM, Region.LOWER_LEG),
+        0.19: (Region.ILIUM, Region.ISCHIUM, Region.PUBIS, Region.SACRUM),
+        0.08: (Region.FEMUR, Region.HUMERUS, Region.LOWER_LEG),
         0.065: (Region.SCAPULA, Region.CLAVICLE),
-        0.03: (Region.SKULL,),
+        0.03: (Region.SKULL, Region.FACE, Region.MANDIBLE),
     }
     for share, group in shares.items():
         assert np.mean([region in group for region in regions]) == pytest.approx(share, abs=0.06), group

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bonescan.models.views import VIEWS
-from bonescan.study import REGIONS
+from bonescan.study import FIRST_FORMAT_REGIONS, REGIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,12 @@ class UNetConfig:
     lesion_prior: float = 0.005
     """Probability of lesion that the untrained network states everywhere."""
 
+    regions: int = len(REGIONS)
+    """How many of `REGIONS` the region head knows, from the first on."""
+
     def __post_init__(self) -> None:
+        if not FIRST_FORMAT_REGIONS <= self.regions <= len(REGIONS):
+            raise ValueError(f"a network knows {FIRST_FORMAT_REGIONS} to {len(REGIONS)} regions, not {self.regions}")
         if len(self.decoder_widths) != len(self.widths) - 1:
             raise ValueError("the decoder has one level fewer than the encoder")
 
@@ -75,7 +80,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(
             _Block(deep + skip, width) for deep, skip, width in zip(below, widths[:-1], decoder, strict=True)
         )
-        self.region_head = nn.Conv2d(decoder[0], VIEWS * len(REGIONS), 1)
+        self.region_head = nn.Conv2d(decoder[0], VIEWS * config.regions, 1)
         self.unfold = nn.Conv2d(decoder[0], 4 * config.full_width, 1)
         self.refine = nn.Sequential(
             nn.Conv2d(config.full_width + VIEWS, config.full_width, 3, padding=1, bias=False),
@@ -112,7 +117,7 @@ class UNet(nn.Module):
         for level, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = level(torch.cat([features, skip], dim=1))
-        region = self.region_head(features).reshape(-1, VIEWS, len(REGIONS), rows // 2, cols // 2)
+        region = self.region_head(features).reshape(-1, VIEWS, self.config.regions, rows // 2, cols // 2)
         full = functional.pixel_shuffle(self.unfold(features), 2)
         lesion = self.lesion_head(self.refine(torch.cat([full, counts], dim=1)))
         return lesion, region

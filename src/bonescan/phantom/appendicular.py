@@ -51,7 +51,9 @@ def scapulae() -> Iterator[Bone]:
 
 def arms() -> Iterator[Bone]:
     """Humerus, radius, ulna and hand of both sides."""
-    upper, fore, hand = (Maker(Region.ARM, s) for s in (Segment.UPPER_ARM, Segment.FOREARM, Segment.HAND))
+    upper = Maker(Region.HUMERUS, Segment.UPPER_ARM)
+    fore = Maker(Region.FOREARM, Segment.FOREARM)
+    hand = Maker(Region.HAND, Segment.HAND)
     x, y, z = SHOULDER
     head = Cloud.joined([ellipsoid((x, y, z), (22, 22, 23)), ellipsoid((x + 14, y + 2, z + 2), (12, 14, 18))])
     yield from upper.pair("humeral head", Tissue.LONG_BONE_END, head, bone="humerus")
@@ -90,7 +92,9 @@ def arms() -> Iterator[Bone]:
 
 def pelvis() -> Iterator[Bone]:
     """Iliac wings, sacroiliac joints, acetabula, pubic rami and ischia of both sides."""
-    make = Maker(Region.PELVIS, Segment.TRUNK)
+    make = Maker(Region.ILIUM, Segment.TRUNK)
+    ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
+    pubis = Maker(Region.PUBIS, Segment.TRUNK)
     crest = curve([(42, -82, 716), (62, -78, 674), (98, -50, 654), (126, -4, 664), (132, 34, 690), (122, 56, 712)])
     low = curve([(50, -66, 752), (62, -50, 752), (76, -30, 750), (92, -4, 744), (104, 18, 740), (112, 40, 738)])
     middle = (crest + low) / 2 + np.array([6.0, -3.0, 0.0])
@@ -114,10 +118,10 @@ def pelvis() -> Iterator[Bone]:
     )
     upper = tube(curve([(74, 26, 770), (48, 46, 778), (14, 50, 788)]), TubeSection((10, 8, 11)))
     lower = tube(curve([(10, 48, 800), (30, 24, 822), (54, -18, 838)]), TubeSection((9, 6, 8)))
-    yield from make.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, lower]), bone="pubis")
+    yield from pubis.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, lower]), bone="pubis")
     ischium = tube(curve([(78, -22, 778), (70, -34, 808), (60, -34, 836)]), TubeSection((17, 14, 15)))
-    yield from make.pair("ischium", Tissue.ISCHIUM, ischium, bone="ischium")
-    yield make.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 796), (6, 10, 18)), bone="pubis")
+    yield from ischia.pair("ischium", Tissue.ISCHIUM, ischium, bone="ischium")
+    yield pubis.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 796), (6, 10, 18)), bone="pubis")
 
 
 def legs() -> Iterator[Bone]:
@@ -174,7 +178,7 @@ def _lower_legs() -> Iterator[Bone]:
 
 
 def _feet() -> Iterator[Bone]:
-    make = Maker(Region.LOWER_LEG, Segment.FOOT)
+    make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
     hind = Cloud.joined(
         [ellipsoid((ax, ay + 8, az + 14), (18, 26, 13)), ellipsoid((ax, ay - 26, az + 30), (16, 30, 18))]

@@ -173,6 +173,7 @@ def sternum() -> Iterator[Bone]:
 def skull() -> Iterator[Bone]:
     """Vault, base, face and mandible."""
     make = Maker(Region.SKULL, Segment.HEAD)
+    face = Maker(Region.FACE, Segment.HEAD)
     vault = ellipsoid((0, -8, 85), (77, 94, 85), hollow=0.9)
     above = vault.points[:, 2] < 128 + 0.22 * (vault.points[:, 1] - 60)
     # Thinner towards the temples, so that the vault fades into the base instead of ending in a rim.
@@ -190,15 +191,15 @@ def skull() -> Iterator[Bone]:
     )
     yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
     yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((54, -24, 140), (11, 15, 18)), bone="skull")
-    yield make.bone("maxilla", Tissue.FACE, ellipsoid((0, 60, 154), (34, 22, 24), hollow=0.4), bone="face")
+    yield face.bone("maxilla", Tissue.FACE, ellipsoid((0, 60, 154), (34, 22, 24), hollow=0.4), bone="face")
     nose = Cloud.joined([ellipsoid((0, 58, 130), (17, 28, 24)), ellipsoid((0, 78, 112), (10, 8, 14))])
-    yield make.bone("nasal cavity", Tissue.FACE, nose, bone="face")
+    yield face.bone("nasal cavity", Tissue.FACE, nose, bone="face")
     rim_angles = np.linspace(0, 2 * np.pi, 40)
     ring = np.stack([34 + 20 * np.cos(rim_angles), 72 - 4 * np.cos(rim_angles), 108 + 18 * np.sin(rim_angles)], axis=1)
-    yield from make.pair("orbit", Tissue.FACE, tube(ring, TubeSection(4.5)), bone="face")
+    yield from face.pair("orbit", Tissue.FACE, tube(ring, TubeSection(4.5)), bone="face")
     cheek = tube(curve([(40, 66, 132), (58, 50, 134), (66, 15, 130)]), TubeSection((8, 7, 3.5)))
-    yield from make.pair("zygoma", Tissue.FACE, cheek, bone="face")
-    yield from make.pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
+    yield from face.pair("zygoma", Tissue.FACE, cheek, bone="face")
+    yield from Maker(Region.MANDIBLE, Segment.HEAD).pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
 
 
 def _half_mandible() -> Cloud:

@@ -20,13 +20,13 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.37, (Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.CERVICAL_SPINE)),
     (0.25, (Region.RIBS,)),
     (0.055, (Region.STERNUM,)),
-    (0.145, (Region.PELVIS,)),
+    (0.145, (Region.ILIUM, Region.ISCHIUM, Region.PUBIS)),
     (0.045, (Region.SACRUM,)),
     (0.055, (Region.FEMUR,)),
-    (0.025, (Region.ARM,)),
+    (0.025, (Region.HUMERUS,)),
     (0.045, (Region.SCAPULA,)),
     (0.02, (Region.CLAVICLE,)),
-    (0.035, (Region.SKULL,)),
+    (0.035, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.005, (Region.LOWER_LEG,)),
 )
 _NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END}
@@ -88,7 +88,7 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     cloud = bone.cloud
     weights = cloud.weights.copy()
     if bone.tissue is Tissue.SHAFT:  # metastases of long bones sit near the trunk
-        joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.ARM else "hip joint", bone.side)]
+        joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.HUMERUS else "hip joint", bone.side)]
         away = np.linalg.norm(cloud.points - joint, axis=1)
         weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
     centre = cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]

@@ -19,7 +19,7 @@ from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import BONE_REGIONS, LabelImage, Mask, Region, Side, View
+from bonescan.study import REGIONS, TRACER_REGIONS, LabelImage, Mask, Region, Side, View
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
@@ -34,7 +34,7 @@ FAINT_CONTRAST, FAINT_SIGMAS = 0.1, 2.0
 MOST_HIDDEN = 0.5
 """Share of an outline that may lie on tracer outside bone."""
 
-_FIRST_ORGAN = len(BONE_REGIONS) + 1
+_IS_TRACER = np.array([region in TRACER_REGIONS for region in REGIONS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint |
         np.where(inside, excess, np.float32(0)),
         contrast=float(excess[place] / max(float(under[place]), 1e-6)),
         sigmas=counts / noise if noise > 0 else 0.0,
-        hidden=bool((backdrop.regions[view][rows, cols][inside] >= _FIRST_ORGAN).mean() > MOST_HIDDEN),
+        hidden=bool(_IS_TRACER[backdrop.regions[view][rows, cols][inside]].mean() > MOST_HIDDEN),
     )
 
 

@@ -42,8 +42,8 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
 
 _AXIAL = {
-    Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.PELVIS, Region.RIBS,
-    Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
+    Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
+    Region.PUBIS, Region.RIBS, Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
 }  # fmt: skip
 
 
@@ -104,17 +104,21 @@ class Change:
     chance: float
     factor: tuple[float, float]
     tissue: Tissue | None = None
-    region: Region | None = None
+    regions: tuple[Region, ...] = ()
     side: Side | None = None
 
     def concerns(self, bone: Bone) -> bool:
-        """Whether a bone is of this kind; what is None does not matter."""
-        wanted = ((self.tissue, bone.tissue), (self.region, bone.region), (self.side, bone.side))
+        """Whether a bone is of this kind; what is None or empty does not matter."""
+        wanted = ((self.tissue, bone.tissue), (self.side, bone.side))
+        if self.regions and bone.region not in self.regions:
+            return False
         return all(want is None or want is have for want, have in wanted)
 
 
+ARM = (Region.HUMERUS, Region.FOREARM, Region.HAND)
+
 CHANGES: tuple[Change, ...] = (
-    Change(0.10, (1.3, 2.4), region=Region.SKULL),
+    Change(0.10, (1.3, 2.4), regions=(Region.SKULL, Region.FACE)),
     Change(0.06, (1.4, 3.0), tissue=Tissue.MANDIBLE),
     Change(0.10, (1.2, 1.8), tissue=Tissue.STERNUM),
     Change(0.12, (2.0, 5.0), tissue=Tissue.CARTILAGE),
@@ -122,7 +126,7 @@ CHANGES: tuple[Change, ...] = (
     Change(0.08, (1.3, 2.2), tissue=Tissue.SHAFT),
     Change(0.08, (1.4, 3.0), tissue=Tissue.SMALL_BONES),
     Change(0.08, (1.2, 1.7), tissue=Tissue.ILIUM),
-    Change(0.04, (1.3, 2.2), region=Region.ARM, side=Side.LEFT),
-    Change(0.06, (1.3, 2.2), region=Region.ARM, side=Side.RIGHT),
-    Change(0.04, (0.4, 0.7), region=Region.LUMBAR_SPINE),
+    Change(0.04, (1.3, 2.2), regions=ARM, side=Side.LEFT),
+    Change(0.06, (1.3, 2.2), regions=ARM, side=Side.RIGHT),
+    Change(0.04, (0.4, 0.7), regions=(Region.LUMBAR_SPINE,)),
 )

@@ -23,9 +23,18 @@ SITES: dict[Region, Code] = {
     Region.STERNUM: Code("56873002", "SCT", "Sternum"),
     Region.CLAVICLE: Code("51299004", "SCT", "Clavicle"),
     Region.SCAPULA: Code("79601000", "SCT", "Scapula"),
-    Region.ARM: Code("85050009", "SCT", "Humerus"),
+    Region.ARM: Code("53120007", "SCT", "Upper limb"),
     Region.FEMUR: Code("71341001", "SCT", "Femur"),
     Region.LOWER_LEG: Code("12611008", "SCT", "Tibia"),
+    Region.FACE: Code("91397008", "SCT", "Facial bones"),
+    Region.MANDIBLE: Code("91609006", "SCT", "Mandible"),
+    Region.HUMERUS: Code("85050009", "SCT", "Humerus"),
+    Region.FOREARM: Code("14975008", "SCT", "Forearm"),
+    Region.HAND: Code("85562004", "SCT", "Hand"),
+    Region.ILIUM: Code("22356005", "SCT", "Ilium"),
+    Region.ISCHIUM: Code("85710004", "SCT", "Ischium"),
+    Region.PUBIS: Code("16884005", "SCT", "Pubis"),
+    Region.FOOT: Code("56459004", "SCT", "Foot"),
 }
 """Where most of a lesion lies; nothing is coded where no bone was found."""
 
