@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,32 @@ from bonescan.bundle import GRAPH, Bundle
 from bonescan.errors import BundleError
 from bonescan.prediction import Prediction
 from bonescan.prepare import Prepared
-from bonescan.study import REGIONS, FloatImage
+from bonescan.study import LEVELS, REGIONS, FloatImage
 
 MOST_THREADS = 8
 """More threads than this gain nothing on one scan."""
 
+OUTPUTS = {
+    "lesion": "tensor(float)",
+    "region": "tensor(uint8)",
+    "benign": "tensor(float)",
+    "level": "tensor(uint8)",
+}
+"""What a graph may return, by name, and of which type."""
+_ALWAYS = ("lesion", "region")
+_LIMITS = {"region": len(REGIONS), "level": len(LEVELS)}
+
 _ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkMaps:
+    """What a graph returns of one pair of views, each (2, H, W): see `Prediction`."""
+
+    lesion: FloatImage
+    region: NDArray[np.uint8]
+    benign: FloatImage | None = None
+    level: NDArray[np.uint8] | None = None
 
 
 class Predictor:
@@ -31,33 +52,45 @@ class Predictor:
         self._name = bundle.name
         self._session = _open_session(bundle, threads or _usable_cores())
         inputs = [(value.name, value.type) for value in self._session.get_inputs()]
-        outputs = [(value.name, value.type) for value in self._session.get_outputs()]
-        expected = [("lesion", "tensor(float)"), ("region", "tensor(uint8)")]
-        if inputs != [("counts", "tensor(float)")] or outputs != expected:
+        outputs = {value.name: value.type for value in self._session.get_outputs()}
+        known = all(OUTPUTS.get(name) == kind for name, kind in outputs.items())
+        if inputs != [("counts", "tensor(float)")] or not known or not outputs.keys() >= set(_ALWAYS):
             raise BundleError(f"the graph of {bundle.name} does not map counts to lesion and region: export it again")
+        self._outputs = [name for name in OUTPUTS if name in outputs]
 
     def predict(self, prepared: Prepared) -> Prediction:
         """The maps of one study in its own frames."""
-        lesion, region = self.predict_pair(prepared.network_input)
-        return Prediction(prepared.to_frames(lesion), prepared.to_frames(region))
+        maps = self.predict_maps(prepared.network_input)
+        return Prediction(
+            lesion=prepared.to_frames(maps.lesion),
+            region=prepared.to_frames(maps.region),
+            benign=None if maps.benign is None else prepared.to_frames(maps.benign),
+            level=None if maps.level is None else prepared.to_frames(maps.level),
+        )
 
     def predict_pair(self, counts: FloatImage) -> tuple[FloatImage, NDArray[np.uint8]]:
-        """Lesion probability and region map, each (2, H, W), of normalised counts of that shape.
+        """Lesion probability and region map alone, of what `predict_maps` gives."""
+        maps = self.predict_maps(counts)
+        return maps.lesion, maps.region
+
+    def predict_maps(self, counts: FloatImage) -> NetworkMaps:
+        """All maps that the graph has, each (2, H, W), of normalised counts of that shape.
 
         H and W are multiples of 32. Raises BundleError when the network returns nonsense.
         """
         try:
-            lesion, region = self._session.run(["lesion", "region"], {"counts": counts[None]})
+            results = self._session.run(self._outputs, {"counts": counts[None]})
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this
             reason = str(error).splitlines()[0]
             raise BundleError(f"the model {self._name} failed on counts of shape {counts.shape}: {reason}") from None
-        lesion, region = lesion[0], region[0]
-        if lesion.shape != counts.shape or region.shape != counts.shape:
+        maps = {name: result[0] for name, result in zip(self._outputs, results, strict=True)}
+        if any(image.shape != counts.shape for image in maps.values()):
             raise BundleError(f"the model {self._name} returns maps of another shape than its input: use another model")
-        # NaN fails this comparison, too.
-        if not (lesion.min() >= 0.0 and lesion.max() <= 1.0) or region.max() >= len(REGIONS):
-            raise BundleError(f"the model {self._name} returns values out of range: use another model")
-        return lesion, region
+        for name, image in maps.items():
+            # NaN fails this comparison, too.
+            if not (image.min() >= 0 and image.max() <= _LIMITS.get(name, 2) - 1):
+                raise BundleError(f"the model {self._name} returns values out of range: use another model")
+        return NetworkMaps(**maps)
 
 
 def _open_session(bundle: Bundle, threads: int) -> Any:

@@ -8,6 +8,7 @@ the cost of a U-Net that is wide at full resolution.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bonescan.models.answer import Answer
 from bonescan.models.views import VIEWS
-from bonescan.study import FIRST_FORMAT_REGIONS, REGIONS
+from bonescan.study import FIRST_FORMAT_REGIONS, LEVELS, REGIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,15 @@ class UNetConfig:
 
     regions: int = len(REGIONS)
     """How many of `REGIONS` the region head knows, from the first on."""
+
+    benign: bool = False
+    """Whether benign uptake is a class of its own, which competes with lesion for each pixel."""
+
+    benign_prior: float = 0.01
+    """Probability of benign uptake that the untrained network states everywhere."""
+
+    levels: bool = False
+    """Whether there is a head for `LEVELS`: which vertebra or rib a pixel mainly shows."""
 
     def __post_init__(self) -> None:
         if not FIRST_FORMAT_REGIONS <= self.regions <= len(REGIONS):
@@ -65,6 +76,7 @@ class _Block(nn.Sequential):
 class UNet(nn.Module):
     """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W) and region logits (N, 2, R, H/2, W/2).
 
+    Where the configuration names benign uptake or levels, an `Answer` with all four, None for what it does not name.
     H and W must be multiples of `multiple`. Channel 0 is the anterior view, 1 the mirrored posterior one.
     """
 
@@ -88,6 +100,8 @@ class UNet(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.lesion_head = nn.Conv2d(config.full_width, VIEWS, 3, padding=1)
+        self.benign_head = nn.Conv2d(config.full_width, VIEWS, 3, padding=1) if config.benign else None
+        self.level_head = nn.Conv2d(decoder[0], VIEWS * len(LEVELS), 1) if config.levels else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -97,14 +111,15 @@ class UNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         # A head that starts at the lesions' share of pixels does not spend its first steps unlearning 0.5.
-        nn.init.normal_(self.lesion_head.weight, std=0.01)
-        assert self.lesion_head.bias is not None
-        prior = torch.tensor(self.config.lesion_prior)
-        nn.init.constant_(self.lesion_head.bias, float(torch.log(prior / (1 - prior))))
-        nn.init.normal_(self.region_head.weight, std=0.05)
+        neither = 1.0 - self.config.lesion_prior - (self.config.benign_prior if self.config.benign else 0.0)
+        _start_at(self.lesion_head, self.config.lesion_prior / neither)
+        if self.benign_head is not None:
+            _start_at(self.benign_head, self.config.benign_prior / neither)
+        for head in filter(None, (self.region_head, self.level_head)):
+            nn.init.normal_(head.weight, std=0.05)
 
-    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (lesion logits, region logits); ValueError for a size that the levels do not divide."""
+    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor] | Answer:
+        """Return the logits; ValueError for a size that the levels do not divide."""
         rows, cols = counts.shape[-2:]
         if rows % self.multiple or cols % self.multiple:
             raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
@@ -118,9 +133,32 @@ class UNet(nn.Module):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = level(torch.cat([features, skip], dim=1))
         region = self.region_head(features).reshape(-1, VIEWS, self.config.regions, rows // 2, cols // 2)
-        full = functional.pixel_shuffle(self.unfold(features), 2)
-        lesion = self.lesion_head(self.refine(torch.cat([full, counts], dim=1)))
-        return lesion, region
+        full = self.refine(torch.cat([functional.pixel_shuffle(self.unfold(features), 2), counts], dim=1))
+        lesion: Tensor = self.lesion_head(full)
+        benign: Tensor | None = None
+        level: Tensor | None = None
+        if self.benign_head is not None:
+            lesion, benign = compete(lesion, self.benign_head(full))
+        if self.level_head is not None:
+            level = self.level_head(features).reshape(-1, VIEWS, len(LEVELS), rows // 2, cols // 2)
+        return (lesion, region) if benign is None and level is None else Answer(lesion, region, benign, level)
+
+
+def compete(lesion: Tensor, benign: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of two classes against a third one of score 0 -> logits of their shares in the softmax of all three.
+
+    The sigmoid of each logit is the softmax of its class, so that what holds for a network with one class
+    (its loss, its threshold, its graph) holds for this one as it is.
+    """
+    lesion, benign = lesion.float(), benign.float()
+    return lesion - functional.softplus(benign), benign - functional.softplus(lesion)
+
+
+def _start_at(head: nn.Conv2d, odds: float) -> None:
+    """Let a head state these odds everywhere, nearly."""
+    nn.init.normal_(head.weight, std=0.01)
+    assert head.bias is not None
+    nn.init.constant_(head.bias, math.log(odds))
 
 
 def build_unet(config: UNetConfig) -> UNet:

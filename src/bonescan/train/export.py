@@ -6,6 +6,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch.nn import functional
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
 from bonescan.delineate import Thresholds
+from bonescan.models import answer_of
+from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.card import make_card
 from bonescan.train.checkpoint import load_checkpoint
 from bonescan.train.config import TrainConfig
@@ -28,7 +31,7 @@ SOURCES = "sources.json"
 
 
 class Deployed(nn.Module):
-    """A network with its answers made final: (N, 2, H, W) -> probability float32, region number uint8."""
+    """A network with its answers made final: (N, 2, H, W) -> probabilities float32, region and level number uint8."""
 
     def __init__(self, network: nn.Module, *, regions: bool = True) -> None:
         """regions: whether the network has learned them; false = its region head, if any, is not asked."""
@@ -36,13 +39,40 @@ class Deployed(nn.Module):
         self.network = network
         self.regions = regions
 
-    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (lesion, region), both of the input's shape."""
-        lesion, region = self.network(counts)
-        if region is None or not self.regions:  # 0 = unknown
-            return torch.sigmoid(lesion), torch.zeros_like(counts, dtype=torch.uint8)
-        numbers = region.argmax(dim=2).float()
-        return torch.sigmoid(lesion), functional.interpolate(numbers, scale_factor=2.0, mode="nearest").to(torch.uint8)
+    def forward(self, counts: Tensor) -> tuple[Tensor, ...]:
+        """Return (lesion, region) and, where the network knows them, benign and level; all of the input's shape."""
+        answer = answer_of(self.network(counts))
+        region, level = torch.zeros_like(counts, dtype=torch.uint8), None
+        if answer.region is not None and self.regions:
+            numbers = answer.region.argmax(dim=2)
+            region = _enlarge(numbers)
+            level = None if answer.level is None else _enlarge(levels_within(answer.level, numbers))
+        final: tuple[Tensor, ...] = (torch.sigmoid(answer.lesion), region)
+        final += () if answer.benign is None else (torch.sigmoid(answer.benign),)
+        return final if level is None else (*final, level)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` returns."""
+        config = getattr(self.network, "config", None)
+        benign, levels = getattr(config, "benign", False), getattr(config, "levels", False) and self.regions
+        return ("lesion", "region", *(("benign",) if benign else ()), *(("level",) if levels else ()))
+
+
+def _enlarge(numbers: Tensor) -> Tensor:
+    return functional.interpolate(numbers.float(), scale_factor=2.0, mode="nearest").to(torch.uint8)
+
+
+def levels_within(logits: Tensor, regions: Tensor) -> Tensor:
+    """The likeliest level among those of each pixel's region: (N, 2, L, h, w) and (N, 2, h, w) -> (N, 2, h, w).
+
+    0 where the region is neither spine nor ribs: there the level head has learned nothing.
+    """
+    numbers = torch.zeros_like(regions)
+    for region, (first, last) in LEVELS_OF_REGION.items():
+        within = logits[:, :, first : last + 1].argmax(dim=2) + first
+        numbers = torch.where(regions == REGIONS.index(region), within, numbers)
+    return numbers
 
 
 def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
@@ -64,7 +94,7 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     description = {
         "name": config.name,
-        "network": {"name": config.network, "config": dict(config.network_config)},
+        "network": {"name": config.network, "config": network_values(network)},
         "normalisation": config.normalisation.to_dict(),
         "thresholds": thresholds.to_dict(),
         "region": "thorax" if config.images.folder else "whole-body",
@@ -83,6 +113,12 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
     return write_bundle(out, description, {GRAPH: graph, WEIGHTS: save(weights), CARD: card.encode("utf-8")})
 
 
+def network_values(network: nn.Module) -> dict[str, Any]:
+    """All fields of a network's configuration as JSON values: what a bundle states must not hang on later defaults."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(network.config)))  # type: ignore[call-overload]
+    return values
+
+
 def _sources(config: TrainConfig) -> dict[str, str]:
     path = config.folder / SOURCES
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
@@ -97,16 +133,17 @@ def _portable(config: TrainConfig) -> dict[str, Any]:
 
 def to_onnx(network: nn.Module, *, regions: bool = True) -> bytes:
     """The deployed graph with free batch, rows and columns. regions: whether the network has learned them."""
-    names = ("counts", "lesion", "region")
+    deployed = Deployed(network, regions=regions).eval()
+    names = ("counts", *deployed.outputs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The tracing exporter is the older one, and the one that keeps this graph's dynamic shapes simplest.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Deployed(network, regions=regions).eval(),
+            deployed,
             (torch.zeros(1, 2, 64, 64),),
             Path(folder) / GRAPH,
             input_names=["counts"],
-            output_names=["lesion", "region"],
+            output_names=list(deployed.outputs),
             opset_version=OPSET,
             dynamic_axes={name: {0: "studies", 2: "rows", 3: "cols"} for name in names},
             dynamo=False,

@@ -32,7 +32,7 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     network.eval()
     batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
     with autocast(network, config):
-        lesion, region = network(batch)
+        lesion, region = network(batch)[:2]
     probability = torch.sigmoid(lesion.float())[0].numpy()
     regions = np.zeros(padded.shape, dtype=np.uint8)
     if region is not None:

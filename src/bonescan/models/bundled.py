@@ -1,0 +1,46 @@
+"""The torch network of a bundle, with its weights: to learn on from, or to look into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from bonescan.bundle import WEIGHTS, Bundle
+from bonescan.configuration import config_from_dict
+from bonescan.errors import BundleError, OptionError
+from bonescan.models.registry import MODELS
+from bonescan.study import FIRST_FORMAT_REGIONS
+
+FIRST_FORMAT: dict[str, dict[str, Any]] = {
+    "unet": {"regions": FIRST_FORMAT_REGIONS, "benign": False, "levels": False},
+}
+"""What a network's configuration means where a bundle does not state it: bundles of the first format do not."""
+
+
+def stated_config(network: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a bundle's network, with what the first format left out. network: {"name", "config"}."""
+    return FIRST_FORMAT.get(str(network.get("name")), {}) | dict(network.get("config", {}))
+
+
+def from_bundle(bundle: Bundle) -> nn.Module:
+    """The network of a bundle with its weights, ready to predict (`eval`), on the processor.
+
+    Raises BundleError when this bonescan does not know the network, or the weights are not those of it.
+    """
+    name = str(bundle.network.get("name"))
+    if name not in MODELS:
+        raise BundleError(
+            f"the bundle {bundle.name} has a network {name!r} that this bonescan does not know: update it"
+        )
+    kind, build = MODELS[name]
+    try:
+        network = build(config_from_dict(kind, stated_config(bundle.network)))
+        network.load_state_dict(load(bundle.read(WEIGHTS)))
+    except (OptionError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"the weights of {bundle.name} do not fit its network ({reason}): get it again") from None
+    return network.eval()

@@ -1,0 +1,172 @@
+"""Benign uptake as a class that competes, levels of spine and ribs, and bundles of both formats."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save  # noqa: E402
+
+from bonescan.bundle import Bundle, list_bundles, load_bundle, write_bundle  # noqa: E402
+from bonescan.delineate import Thresholds  # noqa: E402
+from bonescan.errors import BundleError  # noqa: E402
+from bonescan.models import Answer, UNetConfig, answer_of, build_unet, from_bundle  # noqa: E402
+from bonescan.models.unet import UNet, compete  # noqa: E402
+from bonescan.predict import Predictor  # noqa: E402
+from bonescan.prepare import Normalisation, prepare  # noqa: E402
+from bonescan.study import LEVELS, REGIONS, Region, Scan, Study, View  # noqa: E402
+from bonescan.train.export import levels_within, network_values, to_onnx  # noqa: E402
+
+TINY = {"widths": (8, 8, 8, 8, 8), "decoder_widths": (8, 8, 8, 8), "full_width": 4}
+
+
+def unet(seed: int = 0, **fields: object) -> UNet:
+    torch.manual_seed(seed)
+    network = build_unet(UNetConfig(**TINY, **fields))
+    with torch.no_grad():
+        for _ in range(3):  # running statistics of their own
+            network(torch.rand(2, 2, 64, 64) * 3)
+        for head in (network.lesion_head, network.benign_head, network.region_head, network.level_head):
+            if head is not None:
+                torch.nn.init.normal_(head.weight, std=2.0)
+    return network.eval()
+
+
+def bundle_of(network: UNet, folder, config: dict | None = None) -> Bundle:
+    description = {
+        "name": "made",
+        "network": {"name": "unet", "config": network_values(network) if config is None else config},
+        "normalisation": Normalisation().to_dict(),
+        "thresholds": Thresholds().to_dict(),
+    }
+    weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
+    return write_bundle(
+        folder / "made", description, {"model.onnx": to_onnx(network), "model.safetensors": weights, "card.md": b""}
+    )
+
+
+def test_lesion_and_benign_share_one_softmax():
+    lesion, benign = torch.tensor([2.0, -3.0, 60.0]), torch.tensor([1.0, 4.0, -60.0])
+    softmax = torch.softmax(torch.stack([lesion, benign, torch.zeros(3)]), dim=0)
+    one, other = compete(lesion, benign)
+    torch.testing.assert_close(torch.sigmoid(one), softmax[0])
+    torch.testing.assert_close(torch.sigmoid(other), softmax[1])
+
+
+def test_more_benign_is_less_lesion():
+    lesion = torch.full((3,), 1.5)
+    probability = torch.sigmoid(compete(lesion, torch.tensor([-5.0, 0.0, 5.0]))[0])
+    assert (probability.diff() < 0).all()
+    assert probability[2] < 0.05
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("benign", "levels"), [(True, True), (True, False), (False, True)])
+def test_what_is_configured_is_returned(benign, levels):
+    answer = unet(benign=benign, levels=levels)(torch.rand(1, 2, 64, 96))
+    assert isinstance(answer, Answer)
+    assert answer.lesion.shape == (1, 2, 64, 96)
+    assert answer.region.shape == (1, 2, len(REGIONS), 32, 48)
+    assert (answer.benign is not None) == benign
+    assert (answer.level is not None) == levels
+    if benign:
+        assert answer.benign.shape == answer.lesion.shape
+    if levels:
+        assert answer.level.shape == (1, 2, len(LEVELS), 32, 48)
+
+
+@torch.no_grad()
+def test_without_them_the_answer_is_what_it_was():
+    outputs = unet()(torch.rand(1, 2, 64, 64))
+    assert len(outputs) == 2
+    assert answer_of(outputs).benign is None
+
+
+@torch.no_grad()
+def test_the_untrained_network_states_both_priors():
+    torch.manual_seed(0)
+    answer = build_unet(UNetConfig(benign=True)).eval()(torch.zeros(1, 2, 64, 64))
+    assert torch.sigmoid(answer.lesion).mean().item() == pytest.approx(UNetConfig().lesion_prior, rel=0.2)
+    assert torch.sigmoid(answer.benign).mean().item() == pytest.approx(UNetConfig().benign_prior, rel=0.2)
+
+
+def test_levels_are_those_of_the_region():
+    logits = torch.zeros(1, 1, len(LEVELS), 1, 5)
+    logits[:, :, LEVELS.index("rib 4")] = 2.0
+    logits[:, :, LEVELS.index("T9")] = 1.0
+    logits[:, :, LEVELS.index("C3")] = 0.5
+    names = (Region.RIBS, Region.THORACIC_SPINE, Region.CERVICAL_SPINE, Region.FEMUR, Region.BACKGROUND)
+    regions = torch.tensor([[[[REGIONS.index(name) for name in names]]]])
+    numbers = levels_within(logits, regions)[0, 0, 0].tolist()
+    assert [LEVELS[number] for number in numbers] == ["rib 4", "T9", "C3", "", ""]
+
+
+@torch.no_grad()
+def test_a_bundle_gives_all_maps_and_its_network_back(tmp_path):
+    network = unet(benign=True, levels=True)
+    bundle = bundle_of(network, tmp_path)
+    image = np.random.default_rng(0).random((2, 64, 96), dtype=np.float32) * 3
+    maps = Predictor(bundle, threads=1).predict_maps(image)
+    answer = network(torch.from_numpy(image)[None])
+    np.testing.assert_allclose(maps.lesion, torch.sigmoid(answer.lesion)[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(maps.benign, torch.sigmoid(answer.benign)[0].numpy(), atol=1e-4)
+    assert (maps.lesion + maps.benign).max() <= 1.0 + 1e-5
+    regions = answer.region.argmax(dim=2)
+    expected = levels_within(answer.level, regions)[0].numpy().repeat(2, axis=1).repeat(2, axis=2)
+    assert len(np.unique(expected)) > 2
+    assert (maps.level == expected).mean() > 0.999
+    again = from_bundle(bundle)
+    assert not again.training
+    assert torch.equal(again(torch.from_numpy(image)[None]).benign, answer.benign)
+
+
+def test_a_prediction_has_the_maps_in_the_frames(tmp_path):
+    bundle = bundle_of(unet(benign=True, levels=True), tmp_path)
+    counts = np.random.default_rng(1).poisson(5.0, (100, 60))
+    study = Study("s", {View.POSTERIOR: Scan(View.POSTERIOR, counts)})
+    prepared = prepare(study)
+    prediction = Predictor(bundle, threads=1).predict(prepared)
+    assert prediction.benign.keys() == prediction.level.keys() == {View.POSTERIOR}
+    maps = Predictor(bundle, threads=1).predict_maps(prepared.network_input)
+    np.testing.assert_array_equal(prediction.benign[View.POSTERIOR], maps.benign[1, :100, :60][:, ::-1])
+    np.testing.assert_array_equal(prediction.level[View.POSTERIOR], maps.level[1, :100, :60][:, ::-1])
+
+
+@torch.no_grad()
+def test_a_bundle_of_the_first_format_is_read_as_what_it_was(tmp_path):
+    network = unet(regions=17)
+    stated = {key: list(value) if isinstance(value, tuple) else value for key, value in TINY.items()}
+    bundle = bundle_of(network, tmp_path, stated)
+    maps = Predictor(bundle, threads=1).predict_maps(np.ones((2, 64, 64), dtype=np.float32))
+    assert maps.benign is None
+    assert maps.level is None
+    again = from_bundle(bundle)
+    assert again.config.regions == 17
+    image = torch.rand(1, 2, 64, 64)
+    assert torch.equal(again(image)[0], network(image)[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", list_bundles())
+def test_shipped_bundles_give_their_network_and_their_weights(name):
+    bundle = load_bundle(name)
+    image = np.random.default_rng(2).random((2, 64, 64), dtype=np.float32) * 2
+    lesion, _ = Predictor(bundle, threads=1).predict_pair(image)
+    answer = answer_of(from_bundle(bundle)(torch.from_numpy(image)[None]))
+    np.testing.assert_allclose(lesion, torch.sigmoid(answer.lesion)[0].numpy(), atol=1e-4)
+
+
+def test_a_network_that_is_not_known_or_does_not_fit_is_refused(tmp_path):
+    bundle = bundle_of(unet(), tmp_path)
+    with pytest.raises(BundleError, match="'vnet' that this bonescan does not know"):
+        from_bundle(_with_network(bundle, tmp_path / "a", {"name": "vnet", "config": {}}))
+    with pytest.raises(BundleError, match="do not fit its network"):
+        from_bundle(_with_network(bundle, tmp_path / "b", {"name": "unet", "config": {}}))
+
+
+def _with_network(bundle: Bundle, folder, network: dict) -> Bundle:
+    description = json.loads((bundle.folder / "bundle.json").read_text()) | {"network": network}
+    del description["files"], description["format"], description["version"]
+    return write_bundle(folder, description, {name: bundle.read(name) for name in bundle.raw["files"]})
