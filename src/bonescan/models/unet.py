@@ -125,13 +125,13 @@ class UNet(nn.Module):
             raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
         features = functional.pixel_unshuffle(counts, 2)
         skips: list[Tensor] = []
-        for level in self.encoder:
-            features = level(features)
+        for stage in self.encoder:
+            features = stage(features)
             skips.append(features)
         features = self.dropout(skips.pop())
-        for level, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
+        for stage, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
-            features = level(torch.cat([features, skip], dim=1))
+            features = stage(torch.cat([features, skip], dim=1))
         region = self.region_head(features).reshape(-1, VIEWS, self.config.regions, rows // 2, cols // 2)
         full = self.refine(torch.cat([functional.pixel_shuffle(self.unfold(features), 2), counts], dim=1))
         lesion: Tensor = self.lesion_head(full)
