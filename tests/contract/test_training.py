@@ -11,11 +11,16 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from bonescan.errors import OptionError  # noqa: E402
-from bonescan.train.cases import Split  # noqa: E402
+from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
+from bonescan.train.cases import FAINT, Case, Split  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402
+from bonescan.train.precision import device_of  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
+from bonescan.train.supply import CaseList, Growth, Loaded, spread  # noqa: E402
+
+QUIET = AugmentConfig(focus=0, warp=0, thin=0, blur=0, background=0, cold=0, hot=0, view_dropout=0, cut=0, shift_px=0)
 
 
 @pytest.fixture
@@ -73,6 +78,102 @@ def test_a_resumed_run_is_the_same_bit_for_bit(config, split, tmp_path):
     assert one.keys() == two.keys()
     assert any(key.startswith("optimiser/") for key in one)
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+class Anatomies:
+    """A source of one anatomy that notes when it is read."""
+
+    def __init__(self, number, cases, read):
+        self.number, self.cases, self.read = number, cases, read
+
+    def __len__(self):
+        return len(self.cases)
+
+    @property
+    def groups(self):
+        return frozenset(case.facts.group for case in self.cases)
+
+    def load(self):
+        self.read.append(self.number)
+        return self.cases
+
+
+def growing(make_case, steps, read):
+    sources = [Anatomies(number, [make_case(2 * number), make_case(2 * number + 1)], read) for number in range(6)]
+    training = CaseList(sources)
+    return Split(training, [make_case(90)], Growth(training, first=2, steps=steps))
+
+
+def test_which_anatomies_are_in_use_follows_from_the_step_alone(make_case):
+    read = []
+    split = growing(make_case, 8, read)
+    assert [len(split.training_at(step)) for step in (0, 1, 2, 4, 7, 8, 100)] == [4, 4, 6, 8, 10, 12, 12]
+    assert read == []
+    assert split.training_at(2)[5].facts.key == "case-5"
+    assert split.training_at(8)[4].facts.key == "case-4"
+    assert read == [2]
+
+
+def test_a_growing_run_is_resumed_bit_for_bit_and_reads_no_anatomy_early(config, make_case, tmp_path):
+    read = []
+    whole = totals_of(config, growing(make_case, 6, read))
+    other = replace(config, runs=str(tmp_path / "others"))
+    early = []
+    # The second step is under way and the third one's batch is being made: two anatomies more at the very most.
+    first = totals_of(other, growing(make_case, 6, early), stop_after=2)
+    assert set(early) <= {0, 1, 2, 3}
+    second = totals_of(other, growing(make_case, 6, []))
+    assert whole == first | second
+    assert set(read) > {0, 1, 2, 3}
+    one, two = (load_file(run.folder / CHECKPOINT) for run in (config, other))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_looks_while_training_are_at_many_anatomies(make_case):
+    cases = CaseList([Loaded([make_case(10 * number + place) for place in range(3)]) for number in range(14)])
+    keys = [case.facts.key for case in spread(cases, 14)]
+    assert keys == [f"case-{10 * number}" for number in range(12)] + ["case-1", "case-11"]
+    assert len(spread(cases, 100)) == 36
+    assert spread(cases[:5], 2) == cases[:2]
+
+
+def test_more_processes_are_no_other_run(config, split):
+    totals_of(replace(config, steps=1), split)
+    faster = replace(config, steps=1, phantoms=replace(config.phantoms, processes=7))
+    assert totals_of(faster, split) == {}
+    with pytest.raises(OptionError, match="was started with another phantoms"):
+        train(replace(faster, phantoms=replace(config.phantoms, anatomies=3)), split)
+
+
+def test_a_device_that_is_not_there_is_refused(config):
+    assert device_of(replace(config, device="cpu")).type == "cpu"
+    assert device_of(config).type in ("cpu", "cuda", "mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(OptionError, match="no device 'cuda'"):
+            start(replace(config, device="cuda"))
+
+
+def test_benign_findings_and_levels_are_what_phantoms_know_and_lesions_come_first(config, make_case):
+    case = make_case(1)
+    lesions = np.array(case.lesions)
+    benign = np.roll(lesions > 0, 1, axis=1).astype(np.uint8)
+    rows, cols = np.nonzero(lesions[0])
+    lesions[0, rows[:2], cols[:2]] = FAINT
+    phantom = Case(case.image.astype(np.float16), lesions, case.regions, case.facts, benign, case.regions * 4)
+    plain = replace(config, crop_rows=(64,), crop_weights=(1.0,), augment=QUIET)
+    batch = training_batch([phantom], plain, 0)
+    overlap = (batch.lesion > 0) & (batch.benign > 0)
+    assert batch.benign.sum() > 0
+    assert not overlap.any()
+    assert torch.equal(batch.benign_weight == 0, batch.weight == 0)
+    assert set(batch.level.unique().tolist()) == {-1, 12}
+    assert torch.equal(batch.level > 0, batch.region > 0)
+    tried = [training_batch([phantom, case], plain, step) for step in range(20)]
+    both = next(one for one in tried if one.benign is not None and not one.benign_weight[:, :, :2].all())
+    known = both.benign_weight.amax(dim=(1, 2, 3)) > 0
+    assert 0 < known.sum() < len(known)
+    assert torch.equal((both.level > 0).any(dim=3).any(dim=2).any(dim=1), known)
+    assert training_batch([case], plain, 0).benign is None
 
 
 def test_a_finished_run_has_nothing_left_to_do(config, split):

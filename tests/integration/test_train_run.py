@@ -1,6 +1,8 @@
 """From a TOML file to a bundle that segments: simulate (a stand-in), train tiny, fit, export, load, use."""
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +15,8 @@ from bonescan.bundle import load_bundle
 from bonescan.errors import OptionError
 from bonescan.pipeline import Model, segment
 from bonescan.predict import Predictor
-from bonescan.prepare import mirror
-from bonescan.study import Scan, Study, View
+from bonescan.prepare import mirror, prepare
+from bonescan.study import LEVELS, Scan, Study, View
 from bonescan.train import export_run, run_from_toml
 
 CONFIG = """
@@ -58,8 +60,17 @@ def workplace(tmp_path, monkeypatch, make_case):
         turned = [(planes[0], mirror(planes[1])) for planes in (case.counts, case.lesions, case.regions)]
         counts, lesions, regions = (dict(zip(View, pair, strict=True)) for pair in turned)
         study = Study("s", {view: Scan(view, image) for view, image in counts.items()})
-        faint = {view: np.zeros_like(image, dtype=bool) for view, image in lesions.items()}
-        return SimpleNamespace(key="p", study=study, lesions=lesions, faint=faint, regions=regions)
+        nothing = {view: np.zeros_like(image) for view, image in lesions.items()}
+        return SimpleNamespace(
+            key=f"p-{anatomy}-{seed}",
+            study=study,
+            expected={view: image.astype(np.float32) for view, image in counts.items()},
+            lesions=lesions,
+            faint=nothing,
+            regions=regions,
+            benign={view: np.roll(image, 5, axis=0) for view, image in lesions.items()},
+            levels={view: (image > 0) * np.uint8(LEVELS.index("T8")) for view, image in regions.items()},
+        )
 
     monkeypatch.setattr(phantom, "make_anatomy", lambda seed: seed)
     monkeypatch.setattr(phantom, "make_patient", make_patient)
@@ -84,6 +95,47 @@ def test_a_run_ends_in_a_bundle_that_segments(workplace, tmp_path):
     truth = sum(int((lesions > 0).sum()) for lesions in patient.lesions.values())
     found = sum(int(((result.labels(view) > 0) & (patient.lesions[view] > 0)).sum()) for view in patient.study.scans)
     assert found > 0.5 * truth
+
+
+def test_a_run_that_time_cuts_short_is_exported_as_it_is_and_goes_on(workplace, tmp_path):
+    stages = []
+    toml = tmp_path / "tiny.toml"
+    folder = run_from_toml(toml, ["max_minutes=1e-9"], lambda progress: stages.append(progress.stage))
+    assert "calibrate" not in stages
+    assert not (folder / "bundle").exists()
+    early = export_run(folder, tmp_path / "early", lambda progress: stages.append(progress.stage))
+    assert "calibrate" in stages
+    assert early.raw["training"]["steps"] == 1
+    assert early.raw["figures"]["patients"] == 3
+    run_from_toml(toml, ["max_minutes=1e-9"])
+    again = export_run(folder, tmp_path / "again")
+    assert again.raw["training"]["steps"] == 2
+    assert again.raw["figures"] != early.raw["figures"] or again.sha256 != early.sha256
+    assert load_bundle(run_from_toml(toml) / "bundle").raw["training"]["steps"] == 60
+
+
+def test_a_cut_run_whose_validation_patients_are_not_there_yet_says_that_nothing_was_measured(workplace, tmp_path):
+    folder = run_from_toml(tmp_path / "tiny.toml", ["max_minutes=1e-9"])
+    for shard in Path("runs/phantoms").glob("*/anatomy-1500000"):
+        shutil.rmtree(shard)
+    assert export_run(folder, tmp_path / "out").raw["figures"] == {}
+
+
+def test_benign_uptake_and_levels_go_all_the_way(workplace, tmp_path):
+    heads = ["network_config.benign=true", "network_config.levels=true"]
+    folder = run_from_toml(tmp_path / "tiny.toml", heads)
+    bundle = load_bundle(folder / "bundle")
+    assert bundle.network["config"]["benign"] is True
+    patient = workplace(5, 3)
+    prediction = Predictor(bundle, threads=1).predict(prepare(patient.study, normalisation=bundle.normalisation))
+    benign = np.concatenate([(patient.benign[view] > 0) & (patient.lesions[view] == 0) for view in View])
+    said = np.concatenate([prediction.benign[view] for view in View])
+    assert said[benign].mean() > 2 * said[~benign].mean()
+    levels = np.concatenate([prediction.level[view] for view in View])
+    bone = np.concatenate([(prediction.region[view] == 3) & (patient.regions[view] > 0) for view in View])
+    assert (levels[bone] == LEVELS.index("T8")).mean() > 0.8
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert log[0].keys() >= {"dice", "pixel", "benign", "region", "level", "cases"}
 
 
 def test_the_same_run_gives_the_same_bundle(workplace, tmp_path):
@@ -121,7 +173,7 @@ def test_what_is_no_finished_run_is_refused(tmp_path):
     with pytest.raises(OptionError, match=r"there is no config\.json"):
         export_run(tmp_path, tmp_path / "out")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(OptionError, match=r"there is no calibration\.json"):
+    with pytest.raises(OptionError, match=r"there is no checkpoint\.safetensors"):
         export_run(tmp_path, tmp_path / "out")
 
 

@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.prepare import Normalisation
+from bonescan.prepare import Normalisation, denormalise
 from bonescan.study import REGIONS, Region
 from bonescan.train.augment.apply import apply, thin
-from bonescan.train.augment.geometry import crop_case, crop_top, cut_window
+from bonescan.train.augment.geometry import crop_case, crop_top, cut_window, focus_row
 from bonescan.train.augment.parameters import AugmentConfig, Parameters, sample
-from bonescan.train.cases import Case, find_facts
+from bonescan.train.cases import FAINT, Case, CaseFacts, drawn, find_facts
 
 SIZE = (64, 64)
 
@@ -26,6 +26,11 @@ def marked_case(row=40, col=20, shape=(96, 64)) -> Case:
     return Case(counts, lesions, lesions * 3, find_facts("spot", "spot", counts, lesions, Normalisation()))
 
 
+def expecting(case: Case) -> Case:
+    """The same case as a phantom's: what is expected, not what was counted."""
+    return replace(case, image=case.image.astype(np.float16), benign=case.lesions.copy(), levels=case.lesions * 9)
+
+
 WARPS = [
     Parameters(),
     Parameters(flip=True),
@@ -37,9 +42,10 @@ WARPS = [
 ]
 
 
+@pytest.mark.parametrize("case", [marked_case(), expecting(marked_case())])
 @pytest.mark.parametrize("parameters", WARPS)
-def test_a_hot_spot_stays_under_its_mask(parameters):
-    counts, lesions, regions = crop_case(marked_case(), SIZE, replace(parameters, focus=0.0))
+def test_a_hot_spot_stays_under_its_mask(parameters, case):
+    counts, lesions, regions = crop_case(case, SIZE, replace(parameters, focus=0.0))[:3]
     assert lesions[0].any()
     for view in range(2):
         hot = counts[view] > 100
@@ -64,7 +70,7 @@ def test_a_flip_exchanges_left_and_right():
 def test_rotation_turns_the_way_it_says():
     # A spot right of the middle: turned by +10 degrees, the crop shows it lower or higher by sin(10) of its distance.
     case = marked_case(row=48, col=52)
-    _, lesions, _ = crop_case(case, (96, 64), Parameters(warp=True, angle_deg=10.0))
+    lesions = crop_case(case, (96, 64), Parameters(warp=True, angle_deg=10.0)).lesions
     rows, cols = np.nonzero(lesions[0])
     # out = R^T (in - middle): row = cos * 0.5 + sin * 20.5, col = -sin * 0.5 + cos * 20.5.
     assert rows.mean() == pytest.approx(47.5 + 0.5 * np.cos(np.pi / 18) + 20.5 * np.sin(np.pi / 18), abs=0.6)
@@ -107,11 +113,13 @@ def test_dose_is_taken_out_by_the_reference(make_case):
 
 
 def test_a_missing_view_is_empty_and_asks_nothing(make_case):
-    drawn = apply(make_case(0, shape=(64, 64)), SIZE, Parameters(missing=1), Normalisation())
-    assert not drawn.image[1].any()
-    assert drawn.image[0].any()
-    assert drawn.labelled == (True, False)
-    assert drawn.region_views == (True, False)
+    sample = apply(make_case(0, shape=(64, 64)), SIZE, Parameters(missing=1), Normalisation())
+    assert not sample.image[1].any()
+    assert sample.image[0].any()
+    assert sample.labelled == (True, False)
+    assert sample.region_views == (True, False)
+    known = apply(expecting(marked_case()), SIZE, Parameters(missing=0), Normalisation())
+    assert known.benign_views == known.level_views == (False, True)
 
 
 def test_hot_spots_keep_off_the_skeleton_and_are_no_lesion(make_case):
@@ -128,19 +136,130 @@ def test_hot_spots_keep_off_the_skeleton_and_are_no_lesion(make_case):
 
 def test_a_covered_lesion_is_not_asked_for():
     case = marked_case(row=40, col=20)
-    covered = apply(case, (96, 64), Parameters(cold=(0, 0.3, 0.2, 0.2, 0.2)), Normalisation())
-    assert not covered.lesions[0].any()
-    assert covered.lesions[1].any()
+    covered = apply(case, (96, 64), Parameters(cold=(0, 0.3, 0.2, 0.4, 0.2)), Normalisation())
+    assert set(np.unique(covered.lesions[0])) == {0, FAINT}
+    assert drawn(covered.lesions[1]).any()
+
+
+def test_a_lesion_that_is_covered_in_part_is_asked_for_where_it_shows():
+    case = marked_case(row=40, col=20)
+    plain = apply(case, (96, 64), Parameters(), Normalisation()).lesions[0]
+    middle = round(np.nonzero(plain)[0].mean())
+    lesions = apply(case, (96, 64), Parameters(cold=(0, (middle + 1) / 96, 0.2, 0.2, 0.2)), Normalisation()).lesions[0]
+    np.testing.assert_array_equal(lesions[: middle + 1], plain[: middle + 1])
+    assert plain[middle + 1 :].any()
+    np.testing.assert_array_equal(lesions[middle + 1 :], plain[middle + 1 :] * FAINT)
+
+
+FLAT = 40.0
+
+
+def flat_case(expected: bool = True, counts: float = FLAT) -> Case:
+    """A picture without structure: all that varies is noise."""
+    shape = (2, 192, 160)
+    image = np.full(shape, counts, dtype=np.float16)
+    if not expected:
+        image = np.random.default_rng(3).poisson(image.astype(np.float32)).astype(np.uint16)
+    nothing = np.zeros(shape, dtype=np.uint8)
+    facts = CaseFacts("flat", "flat", (counts,) * 3, (0, 192), (), has_regions=False)
+    return Case(image, nothing, nothing, facts)
+
+
+def dispersion(case: Case, parameters: Parameters) -> float:
+    """Variance over mean of the counts of a sample's middle, taken back from what the network sees."""
+    image = apply(case, (128, 128), parameters, Normalisation()).image
+    counts = denormalise(image, FLAT * parameters.dose, Normalisation())[:, 24:-24, 24:-24]
+    assert np.abs(counts - np.rint(counts)).max() < 0.01
+    return float(counts.var() / counts.mean())
+
+
+BENT = tuple(np.random.default_rng(1).normal(0, 4, 30).tolist())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        Parameters(),
+        Parameters(warp=True, angle_deg=7.0, scale_rows=1.1, scale_cols=0.93, bend=BENT),
+        Parameters(warp=True, angle_deg=7.0, dose=0.3),
+        Parameters(warp=True, angle_deg=-4.0, blur_px=1.2, gains=(1.3, 0.8)),
+        Parameters(warp=True, angle_deg=-4.0, blur_px=1.2, dose=0.5, flip=True),
+    ],
+)
+def test_the_noise_of_a_phantom_is_that_of_counting_whatever_happens_to_it(parameters):
+    per_view = [dispersion(flat_case(), replace(parameters, noise_seed=seed)) for seed in range(6)]
+    expected = np.mean(per_view)
+    if parameters.gains != (1.0, 1.0):  # two levels of counts: each view by itself
+        image = apply(flat_case(), (128, 128), parameters, Normalisation()).image
+        counts = denormalise(image, FLAT, Normalisation())[:, 24:-24, 24:-24]
+        expected = np.mean(counts.var(axis=(1, 2)) / counts.mean(axis=(1, 2)))
+    assert expected == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("dose", [1.0, 0.4])
+def test_the_noise_of_counts_survives_a_warp(dose):
+    parameters = Parameters(warp=True, angle_deg=7.0, scale_rows=0.95, scale_cols=0.93, bend=BENT, dose=dose)
+    assert dispersion(flat_case(expected=False), parameters) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_scanner_that_smooths_counts_stores_whole_ones_with_less_noise():
+    assert dispersion(flat_case(), Parameters(smoothed_px=0.7)) < 0.5
+
+
+def test_expected_counts_are_added_before_counting():
+    parameters = Parameters(background=(0.5, 0.5, 0.5, 50.0))
+    image = apply(flat_case(), (128, 128), parameters, Normalisation()).image
+    counts = denormalise(image, FLAT, Normalisation())
+    assert counts.mean() == pytest.approx(1.5 * FLAT, rel=0.01)
+    assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_benign_findings_and_levels_move_with_the_picture_and_only_phantoms_know_them():
+    parameters = Parameters(warp=True, angle_deg=10.0, flip=True, focus=0.0)
+    known, unknown = (
+        apply(case, SIZE, parameters, Normalisation()) for case in (expecting(marked_case()), marked_case())
+    )
+    np.testing.assert_array_equal(known.benign, known.lesions)
+    np.testing.assert_array_equal(known.levels, known.lesions * 9)
+    assert known.benign_views == known.level_views == (True, True)
+    assert unknown.benign_views == unknown.level_views == (False, False)
+    assert not unknown.benign.any()
+
+
+def test_crops_are_laid_around_lesions_and_benign_findings_alike():
+    case = marked_case(row=30)
+    both = replace(case, facts=replace(case.facts, lesion_rows=(30, 31), benign_rows=(70, 80)))
+    assert [focus_row(both, focus) for focus in (0.0, 0.2, 0.3, 0.5, 0.7, 0.8, 0.99)] == [30, 30, 31, 70, 70, 80, 80]
+    assert focus_row(case, 0.9) == 30
+    benign = replace(case, facts=replace(case.facts, lesion_rows=(), benign_rows=(70, 80)))
+    assert [focus_row(benign, focus) for focus in (0.1, 0.6)] == [70, 80]
+    assert focus_row(both, None) is None
+    top = crop_top(both, 32, Parameters(focus=0.8, position=0.5))
+    assert top + 3 <= 80 <= top + 32 - 3
+
+
+def test_hot_spots_keep_away_from_arms():
+    shape = (96, 64)
+    regions = np.zeros((2, *shape), dtype=np.uint8)
+    image = np.full((2, *shape), 5, dtype=np.float16)
+    facts = CaseFacts("arm", "arm", (5.0,) * 3, (0, 96), ())
+    hot = Parameters(hot=((0, (0.5, 0.5, 1.5, 1.5, 20.0)),))
+    spots = []
+    for region in (Region.HUMERUS, Region.FEMUR):
+        regions[0, 48, 12] = REGIONS.index(region)  # 20 columns from the middle: clear of the spot
+        sample = apply(Case(image, np.zeros_like(regions), regions, facts), shape, hot, Normalisation())
+        spots.append(REGIONS.index(Region.OTHER_TRACER) in sample.regions)
+    assert spots == [False, True]
 
 
 def test_cut_ends_hold_nothing():
-    drawn = apply(marked_case(row=40), (96, 64), Parameters(cut=(0.0, 0.3)), Normalisation())
-    assert not drawn.image[:, 29:].any()
-    assert not drawn.lesions.any()
+    sample = apply(marked_case(row=40), (96, 64), Parameters(cut=(0.0, 0.3)), Normalisation())
+    assert not sample.image[:, 29:].any()
+    assert not sample.lesions.any()
 
 
 def test_the_same_draw_gives_the_same_sample(make_case):
-    case = make_case(3, shape=(96, 64))
+    case = expecting(make_case(3, shape=(96, 64)))
     for seed in range(20):
         parameters = sample(AugmentConfig(), np.random.default_rng(seed))
         assert parameters == sample(AugmentConfig(), np.random.default_rng(seed))
@@ -152,9 +271,12 @@ def test_the_same_draw_gives_the_same_sample(make_case):
 
 
 def test_applying_leaves_the_case_alone(make_case):
-    case = make_case(4, shape=(96, 64))
-    before = [array.copy() for array in (case.counts, case.lesions, case.regions)]
-    for seed in range(20):
-        apply(case, SIZE, sample(AugmentConfig(), np.random.default_rng(seed)), Normalisation())
-    for one, other in zip(before, (case.counts, case.lesions, case.regions), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for case in (make_case(4, shape=(96, 64)), expecting(make_case(4, shape=(96, 64)))):
+        arrays = [
+            array for array in (case.image, case.lesions, case.regions, case.benign, case.levels) if array is not None
+        ]
+        before = [array.copy() for array in arrays]
+        for seed in range(20):
+            apply(case, SIZE, sample(AugmentConfig(), np.random.default_rng(seed)), Normalisation())
+        for one, other in zip(before, arrays, strict=True):
+            np.testing.assert_array_equal(one, other)

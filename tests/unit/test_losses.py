@@ -1,11 +1,13 @@
 """Losses against values computed by hand, and against what they are for."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from bonescan.models.unet import compete  # noqa: E402
 from bonescan.train.config import LossConfig  # noqa: E402
 from bonescan.train.losses import dice_loss, pixel_loss, region_loss, supervised_loss  # noqa: E402
 from bonescan.train.stream import Batch, lesion_weights  # noqa: E402
@@ -94,3 +96,49 @@ def test_small_lesions_weigh_more_a_pixel():
     assert weights[5, 5] == pytest.approx(0.6)
     assert weights[15, 0] == pytest.approx(4.0)
     assert weights[19, 19] == 1.0
+
+
+def test_benign_uptake_and_levels_cost_what_they_weigh():
+    batch, config = empty_batch(), LossConfig()
+    benign = torch.zeros(2, 2, 32, 32)
+    benign[0, 0, :4, :4] = 1.0
+    level = torch.full((2, 2, 8, 8), -1)
+    level[0, 0, 0, 0] = 9
+    known = replace(batch, benign=benign, benign_weight=torch.ones_like(benign), level=level)
+    quiet = torch.full((2, 2, 32, 32), -8.0)
+    said, levels = torch.where(benign > 0, 8.0, -8.0), torch.zeros(2, 2, 37, 16, 16)
+    without = supervised_loss(quiet, None, batch, config, quiet, levels)
+    assert "benign" not in without
+    assert "level" not in without
+    missed = supervised_loss(quiet, None, known, config, quiet, levels)
+    found = supervised_loss(quiet, None, known, config, said, levels)
+    assert missed["benign"] > 10 * found["benign"]
+    assert missed["level"].item() == pytest.approx(math.log(37), rel=1e-4)
+    parts = config.dice * missed["dice"] + config.pixel * missed["pixel"]
+    expected = parts + config.benign * missed["benign"] + config.level * missed["level"]
+    assert missed["total"].item() == pytest.approx(expected.item())
+
+
+def test_a_benign_finding_that_is_called_lesion_costs_more_than_one_that_is_left_alone():
+    lesion_score = torch.full((2, 2, 32, 32), -8.0)
+    target = torch.zeros_like(lesion_score)
+    target[0, 0, :4, :4] = 1.0
+    batch = replace(empty_batch(), benign=target, benign_weight=torch.ones_like(target))
+    score = torch.where(target > 0, 4.0, -8.0)
+
+    def loss(lesion: torch.Tensor, benign: torch.Tensor) -> float:
+        one, other = compete(lesion, benign)
+        return supervised_loss(one, None, batch, LossConfig(), other)["total"].item()
+
+    assert loss(lesion_score, score) < loss(lesion_score, lesion_score) < loss(score, lesion_score)
+
+
+def test_saying_benign_lowers_the_loss_of_a_doubtful_lesion():
+    """What competes: where nothing is a lesion, a higher benign score alone makes the lesion loss fall."""
+    lesion = torch.full((2, 2, 32, 32), 1.0)
+    low, high = (compete(lesion, torch.full_like(lesion, score))[0] for score in (-4.0, 4.0))
+    batch = empty_batch()
+    assert (
+        supervised_loss(high, None, batch, LossConfig())["pixel"]
+        < supervised_loss(low, None, batch, LossConfig())["pixel"]
+    )

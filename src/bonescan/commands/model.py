@@ -105,7 +105,7 @@ class ModelVerify(Command):
 
 @dataclass(frozen=True, slots=True)
 class ModelExport(Command):
-    """Make a model of a training run, with the thresholds that were fitted for it."""
+    """Make a model of a training run, with thresholds fitted on its validation patients."""
 
     run_folder: Path
     out: Path
@@ -114,7 +114,7 @@ class ModelExport(Command):
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
-        parser.add_argument("run_folder", type=path, metavar="RUN", help="the folder of a training run that has ended")
+        parser.add_argument("run_folder", type=path, metavar="RUN", help="the folder of a training run")
         add_out(parser, "the bundle's folder to write")
         add_json(parser)
 
@@ -123,7 +123,13 @@ class ModelExport(Command):
         with training_extra():
             from bonescan.train import export_run
 
-        _say_checked(console, export_run(self.run_folder, self.out), self.json)
+        with console.progress("export") as progress:
+            bundle = export_run(
+                self.run_folder,
+                self.out,
+                lambda report: progress(report.done, report.total, report.detail, report.stage),
+            )
+        _say_checked(console, bundle, self.json)
         return DONE
 
 

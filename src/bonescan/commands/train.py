@@ -34,6 +34,10 @@ class Train(Command):
                 self.overrides,
                 lambda report: progress(report.done, report.total, report.detail, report.stage),
             )
-        console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
+        if (folder / "bundle").is_dir():
+            console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
+        else:
+            console.out("The time is over: the same command goes on where the training stopped.")
+            console.out(f"A model of what it has learned so far: bonescan model export {folder} -o OUT")
         console.out(RESEARCH_USE_ONLY)
         return DONE

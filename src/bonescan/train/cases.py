@@ -1,7 +1,8 @@
-"""Labelled patients as the network learns from them: integer counts and masks, both views, posterior mirrored."""
+"""Labelled patients as the network learns from them: counts, or expected counts, and masks; posterior mirrored."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,25 +13,55 @@ from scipy import ndimage
 
 from bonescan.prepare import Normalisation, body_mask, mirror, skeletal_reference
 from bonescan.study import Study, View
+from bonescan.train.supply import Growth, groups_of
 
 FAINT = 255
 """Among lesion numbers, which are kept in a byte: a lesion that does not stand out, neither lesion nor background."""
 MOST_LESIONS = FAINT - 1
+MOST_COUNTS = 65_504
+"""The largest count that is kept, which float16 holds as well: only bladders and injections are hotter.
+
+Between 0.0001 and this, float16 is right to one in 2,000; the noise of 4 million counts is no less.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One patient's scan with its truth; arrays may be memory-mapped.
 
-    counts: (2, rows, cols) uint16, anterior and mirrored posterior; zeros where a view is absent.
+    image: (2, rows, cols), anterior and mirrored posterior; zeros where a view is absent. The uint16 counts of a scan,
+    or the float16 expected counts of a simulated one: counts are then drawn when they are asked for, as the last step
+    of what happens to the picture, so that their noise is that of a scan.
     lesions: (2, rows, cols) uint8, lesion numbers, 0 = none, FAINT = no truth.
     regions: (2, rows, cols) uint8 into `REGIONS`. facts: what is precomputed of them.
+    benign: (2, rows, cols) uint8, 1 on benign findings that stand out. levels: the same shape, uint8 into `LEVELS`.
+    Both None where they are not known.
     """
 
-    counts: NDArray[np.uint16]
+    image: NDArray[np.uint16] | NDArray[np.float16]
     lesions: NDArray[np.uint8]
     regions: NDArray[np.uint8]
     facts: CaseFacts
+    benign: NDArray[np.uint8] | None = None
+    levels: NDArray[np.uint8] | None = None
+
+    @property
+    def expected(self) -> bool:
+        """Whether `image` holds expected counts."""
+        return self.image.dtype == np.float16
+
+    @property
+    def counts(self) -> NDArray[np.uint16]:
+        """The counts (2, rows, cols) uint16: those of the scan, or one Poisson draw that the case's key decides."""
+        return draw_counts(self.image, self.facts.key)
+
+
+def draw_counts(image: NDArray[np.uint16] | NDArray[np.float16], key: str) -> NDArray[np.uint16]:
+    """Counts as they are, or one Poisson draw of expected counts, always the same one for a key."""
+    if image.dtype != np.float16:
+        return np.asarray(image, dtype=np.uint16)
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]))
+    return np.minimum(rng.poisson(image.astype(np.float32)), MOST_COUNTS).astype(np.uint16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +71,7 @@ class CaseFacts:
     group: patient or anatomy: what must not be in training and validation at once.
     references: skeletal reference of both views, of the anterior alone, of the posterior alone.
     body_rows: first row of the patient and one after the last.
-    lesion_rows: middle row of each lesion, in either view.
+    lesion_rows, benign_rows: middle row of each lesion, and of each benign finding, in either view.
     labelled: which views have lesion truth. has_regions: whether the region maps are truth.
     """
 
@@ -51,6 +82,7 @@ class CaseFacts:
     lesion_rows: tuple[int, ...]
     labelled: tuple[bool, bool] = (True, True)
     has_regions: bool = True
+    benign_rows: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CaseFacts:
@@ -63,15 +95,20 @@ class CaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Training and validation cases; no group is in both."""
+    """Training and validation cases; no group is in both. growth: where training takes in more cases as it goes on."""
 
     training: Sequence[Case]
     validation: Sequence[Case]
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
-        shared = {case.facts.group for case in self.training} & {case.facts.group for case in self.validation}
+        shared = groups_of(self.training) & groups_of(self.validation)
         if shared:
             raise ValueError(f"{len(shared)} patients are in training and validation at once")
+
+    def training_at(self, step: int) -> Sequence[Case]:
+        """The cases that are learned from at a step: a function of the step alone, whatever there is by then."""
+        return self.training if self.growth is None else self.growth.at(step)
 
 
 def pair_counts(study: Study) -> NDArray[np.uint16]:
@@ -81,6 +118,16 @@ def pair_counts(study: Study) -> NDArray[np.uint16]:
         if view in study.scans:
             counts = np.clip(np.rint(study.counts(view)), 0, np.iinfo(np.uint16).max)
             pair[channel] = counts if view is View.ANTERIOR else mirror(counts)
+    return pair
+
+
+def pair_expected(expected: Mapping[View, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.float16]:
+    """Expected counts per view, as acquired, as (2, rows, cols) float16; an absent view is zero."""
+    pair = np.zeros((2, *shape), dtype=np.float16)
+    for channel, view in enumerate(View):
+        if view in expected:
+            image = np.clip(expected[view], 0, MOST_COUNTS)
+            pair[channel] = image if view is View.ANTERIOR else mirror(image)
     return pair
 
 
@@ -125,8 +172,9 @@ def find_facts(
     counts: NDArray[np.uint16],
     lesions: NDArray[np.uint8],
     normalisation: Normalisation,
+    benign: NDArray[np.uint8] | None = None,
 ) -> CaseFacts:
-    """Precompute what training asks of every case at every step."""
+    """Precompute what training asks of every case at every step. benign: numbers of benign findings."""
     references = (
         skeletal_reference(counts, normalisation),
         skeletal_reference(counts[:1], normalisation),
@@ -134,7 +182,12 @@ def find_facts(
     )
     rows = np.flatnonzero(body_mask(counts.sum(axis=0, dtype=np.float32), normalisation).any(axis=1))
     body_rows = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, counts.shape[1])
+    found = () if benign is None else _middles(benign)
+    return CaseFacts(key, group, references, body_rows, _middles(lesions), benign_rows=found)
+
+
+def _middles(numbers: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Middle row of each numbered thing of (2, rows, cols), in either view."""
     # A number that no pixel has leaves a None among the boxes.
-    boxes = [box for view in lesions for box in filter(None, ndimage.find_objects(view, max_label=MOST_LESIONS))]
-    middles = [(box[0].start + box[0].stop) // 2 for box in boxes]
-    return CaseFacts(key, group, references, body_rows, tuple(middles))
+    boxes = [box for view in numbers for box in filter(None, ndimage.find_objects(view, max_label=MOST_LESIONS))]
+    return tuple((box[0].start + box[0].stop) // 2 for box in boxes)

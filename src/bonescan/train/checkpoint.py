@@ -33,7 +33,9 @@ def save_checkpoint(path: Path, state: TrainState, steps_done: int) -> None:
             tensors[f"optimiser/{name}/{key}"] = value
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # Own, plainly laid-out copies: convolution weights are channels-last while training.
-    contiguous = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    contiguous = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
+    }
     save_file(contiguous, temporary, metadata={"format": "bonescan-checkpoint-1", "steps_done": str(steps_done)})
     with temporary.open("rb") as written:
         os.fsync(written.fileno())

@@ -38,7 +38,14 @@ class PhantomConfig:
     """Folder that keeps the simulated patients between runs."""
 
     processes: int = 2
-    """Processes that simulate."""
+    """Processes that simulate before the training begins; beside it, one of low priority does."""
+
+    first_anatomies: int = 0
+    """Training anatomies that the training begins with, while the others are simulated beside it; 0 = all of them."""
+
+    all_after: float = 0.5
+    """Share of the steps after which all anatomies are learned from, where the training begins with fewer: the others
+    are taken in evenly until then, at the same step in every run; a step waits for those that are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,12 @@ class LossConfig:
     region: float = 0.2
     """Weight of the cross-entropy of the region map."""
 
+    benign: float = 0.3
+    """Weight of benign uptake's Dice and cross-entropy, where the network knows it."""
+
+    level: float = 0.1
+    """Weight of the cross-entropy of the level map, on pixels of the spine and the ribs."""
+
     region_background: float = 0.3
     """Weight of background pixels in it, against 1 for all others."""
 
@@ -215,6 +228,9 @@ class TrainConfig:
     bf16: bool = True
     """Compute in bfloat16 where that is safe (not in `lin2022`); weights and losses stay in float32."""
 
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network is computed; auto = on a graphics processor where torch finds one."""
+
     threads: int = 2
     """Threads of torch; results are the same again only with the same number."""
 
@@ -225,7 +241,7 @@ class TrainConfig:
     """Steps between validations."""
 
     validation_cases: int = 24
-    """Most patients looked at in one validation while training."""
+    """Most patients looked at in one validation while training; thresholds are fitted on all."""
 
     log_every: int = 20
     """Steps between progress lines."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,14 @@ from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoi
 from bonescan.train.config import TrainConfig
 from bonescan.train.ema import Ema
 from bonescan.train.methods import METHODS, Parts
-from bonescan.train.precision import autocast
+from bonescan.train.precision import autocast, device_of, place_of
 from bonescan.train.progress import Progress, Report, silent
-from bonescan.train.stream import training_batch
+from bonescan.train.stream import Batch, training_batch
+from bonescan.train.supply import spread
 from bonescan.train.validate import quick_figures
 
 CHECKPOINT = "checkpoint.safetensors"
+_FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration")
 
 
 def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
@@ -45,9 +50,9 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     began = time.monotonic()
-    with log:
-        for step in range(first, config.steps):
-            losses = train_step(config, state, split, step)
+    with log, closing(batches(config, split, first)) as prepared:
+        for step, batch in prepared:
+            losses = train_step(config, state, split, step, batch)
             done = step + 1
             seconds = time.monotonic() - began
             out_of_time = 0 < config.max_minutes * 60 <= seconds
@@ -56,9 +61,10 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
                 figures = {name: float(value) for name, value in losses.items()}
                 left = seconds / (done - first) * (config.steps - done)
                 report(Progress("train", done, config.steps, left, figures))
-                log.write(json.dumps({"step": done, "seconds": round(seconds, 1), **figures}) + "\n")
+                said = {"step": done, "seconds": round(seconds, 1), "cases": len(split.training_at(step)), **figures}
+                log.write(json.dumps(said) + "\n")
             if split.validation and (done % config.validate_every == 0 or last):
-                figures = quick_figures(state.ema.network, split.validation[: config.validation_cases], config)
+                figures = quick_figures(state.ema.network, spread(split.validation, config.validation_cases), config)
                 report(Progress("validate", done, config.steps, None, figures))
                 log.write(json.dumps({"step": done, **figures}) + "\n")
                 log.flush()
@@ -69,13 +75,36 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     return folder
 
 
-def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) -> Parts:
-    """One batch, one update of the weights and of their average; detached losses."""
-    batch = training_batch(split.training, config, step)
+def batches(config: TrainConfig, split: Split, first: int) -> Generator[tuple[int, Batch]]:
+    """The steps from `first` on with their batches; the next one is made while the network learns from this one."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = deque([maker.submit(batch_of, config, split, first)])
+        try:
+            for step in range(first, config.steps):
+                if step + 1 < config.steps:
+                    coming.append(maker.submit(batch_of, config, split, step + 1))
+                yield step, coming.popleft().result()
+        finally:
+            for task in coming:
+                task.cancel()
+
+
+def batch_of(config: TrainConfig, split: Split, step: int) -> Batch:
+    """The batch of one step; waits for cases that are to be learned from by then and are not there yet."""
+    return training_batch(split.training_at(step), config, step)
+
+
+def train_step(config: TrainConfig, state: TrainState, split: Split, step: int, batch: Batch | None = None) -> Parts:
+    """One batch, one update of the weights and of their average; detached losses.
+
+    batch: what `batch_of` gives, where that was made before.
+    """
+    device = place_of(state.network)
+    batch = (batch_of(config, split, step) if batch is None else batch).to(device)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
     set_mode(state.network, frozen=step >= config.freeze_norms_after * config.steps)
-    with torch.random.fork_rng(devices=[]):  # dropout follows from the step, too
+    with torch.random.fork_rng(devices=_own_generators(device)):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with autocast(state.network, config):
             answer = state.network(batch.image)
@@ -86,6 +115,11 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int) 
     state.optimiser.step()
     state.ema.update(state.network, step)
     return {name: part.detach() for name, part in losses.items()}
+
+
+def _own_generators(device: torch.device) -> list[torch.device]:
+    """The devices besides the processor whose random numbers a step draws from."""
+    return [device] if device.type == "cuda" else []
 
 
 def set_mode(network: nn.Module, frozen: bool) -> None:
@@ -108,8 +142,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 def start(config: TrainConfig) -> TrainState:
     """A fresh network, its average and its optimiser."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        torch.manual_seed(config.seed)  # on the processor, so that every device starts with the same weights
+        network = build_network(config).to(device_of(config))
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -149,11 +184,18 @@ def open_run(config: TrainConfig) -> Path:
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
-        # How long and how loudly may change from one sitting to the next.
-        changed = [key for key in changed if key not in ("max_minutes", "log_every", "checkpoint_every", "calibration")]
+        # How long, how loudly and how fast may change from one sitting to the next.
+        changed = [key for key in changed if key not in _FREE and not _only_speed(before.get(key), values.get(key))]
         if changed:
             raise OptionError(
                 f"the run {config.name} was started with another {changed[0]}: choose another name, or remove {folder}"
             )
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def _only_speed(before: Any, now: Any) -> bool:
+    """Whether two values are tables that differ only in how many processes simulate."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return False
+    return {**before, "processes": 0} == {**now, "processes": 0}

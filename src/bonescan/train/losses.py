@@ -13,21 +13,37 @@ _SMOOTH = 1.0
 
 
 def supervised_loss(
-    lesion_logits: Tensor, region_logits: Tensor | None, batch: Batch, config: LossConfig
+    lesion_logits: Tensor,
+    region_logits: Tensor | None,
+    batch: Batch,
+    config: LossConfig,
+    benign_logits: Tensor | None = None,
+    level_logits: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Weigh the parts together; "total" is what is minimised.
 
-    lesion_logits: (N, 2, h, w); region_logits: (N, 2, R, h/2, w/2), or None from a network that knows no regions.
+    lesion_logits, benign_logits: (N, 2, h, w), each against the rest: where the network lets both classes compete in
+    one softmax, what lowers the loss of one class lowers the other's probability. region_logits: (N, 2, R, h/2, w/2),
+    level_logits: (N, 2, L, h/2, w/2). None from a network that does not know them.
     """
     logits = lesion_logits.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
     pixel = pixel_loss(logits, batch.lesion, batch.weight, config.pixel_scale)
     total = config.dice * dice + config.pixel * pixel
     parts = {"dice": dice, "pixel": pixel}
+    if benign_logits is not None and batch.benign is not None and batch.benign_weight is not None:
+        logits = benign_logits.float()
+        benign = config.dice * dice_loss(torch.sigmoid(logits), batch.benign, batch.benign_weight)
+        benign = benign + config.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, config.pixel_scale)
+        parts["benign"] = benign
+        total = total + config.benign * benign
+    row, col = batch.phase
     if region_logits is not None:
-        row, col = batch.phase
         parts["region"] = region_loss(region_logits[..., row::2, col::2], batch.region, config.region_background)
         total = total + config.region * parts["region"]
+    if level_logits is not None and batch.level is not None:
+        parts["level"] = region_loss(level_logits[..., row::2, col::2], batch.level, 1.0)
+        total = total + config.level * parts["level"]
     return {"total": total, **parts}
 
 
@@ -49,7 +65,7 @@ def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> 
 
 
 def region_loss(logits: Tensor, target: Tensor, background_weight: float) -> Tensor:
-    """Cross-entropy over the regions (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where nothing is known."""
+    """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where all is."""
     classes = torch.ones(logits.shape[2], device=logits.device)
     classes[0] = background_weight
     flat = logits.flatten(0, 1).float()

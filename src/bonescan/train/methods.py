@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from bonescan.models.answer import answer_of
 from bonescan.models.lin2022 import add_views
 from bonescan.train.chan_vese import Images, intensity_of, label_loss, unsupervised_loss
 from bonescan.train.config import TrainConfig
@@ -16,18 +17,19 @@ from bonescan.train.stream import Batch
 Parts = Mapping[str, Tensor]
 """The parts of a loss by name; "total" is what is minimised."""
 
-Answer = tuple[Tensor, Tensor | None]
-"""What a network returns: lesion logits (N, 2, H, W), and region logits or None."""
+Outputs = tuple[Tensor | None, ...]
+"""What a network returns: see `answer_of`."""
 
 
-def supervised(answer: Answer, batch: Batch, config: TrainConfig) -> Parts:
-    """Dice, cross-entropy and, where the network knows them, regions."""
-    return supervised_loss(*answer, batch, config.loss)
+def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
+    """Dice, cross-entropy and, where the network knows them, benign uptake, regions and levels."""
+    answer = answer_of(outputs)
+    return supervised_loss(answer.lesion, answer.region, batch, config.loss, answer.benign, answer.level)
 
 
-def chan_vese(answer: Answer, batch: Batch, config: TrainConfig) -> Parts:
+def chan_vese(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
     """Eq. 6 of Lin et al. 2022: the unsupervised term over all images, the supervised one where there are labels."""
-    membership = torch.sigmoid(answer[0].float())
+    membership = torch.sigmoid(answer_of(outputs).lesion.float())
     # Eq. 8 weighs all labelled pixels alike.
     image, present, target, weight = batch.image, batch.present, batch.lesion, (batch.weight > 0).float()
     if config.aggregated:  # one image, one answer, one label for both views
@@ -44,7 +46,7 @@ def chan_vese(answer: Answer, batch: Batch, config: TrainConfig) -> Parts:
     return {"total": total, **parts}
 
 
-METHODS: dict[str, Callable[[Answer, Batch, TrainConfig], Parts]] = {
+METHODS: dict[str, Callable[[Outputs, Batch, TrainConfig], Parts]] = {
     "supervised": supervised,
     "chan-vese": chan_vese,
 }

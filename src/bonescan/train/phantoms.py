@@ -10,24 +10,44 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bonescan.errors import OptionError
 from bonescan.fingerprint import source_digest
 from bonescan.parallel import process_pool
 from bonescan.prepare import Normalisation
-from bonescan.train.cases import Case, CaseFacts, Split, find_facts, pair_counts, pair_labels, pair_truth
+from bonescan.train.cases import (
+    Case,
+    CaseFacts,
+    Split,
+    draw_counts,
+    find_facts,
+    pair_expected,
+    pair_labels,
+    pair_truth,
+)
 from bonescan.train.config import PhantomConfig
+from bonescan.train.supply import FIRST_SOURCES, CaseList
+
+if TYPE_CHECKING:
+    from bonescan.phantom.patient import Phantom
 
 SimulationProgress = Callable[[int, int], None]
 """Called with the anatomies that are done, and all of them."""
 
-_FORMAT = 2
+_FORMAT = 3
+_PLANES = ("expected", "lesions", "regions", "benign", "levels")
+_VALIDATION_SEEDS = 500_000
+_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +59,98 @@ class Shard:
     patients: int
     normalisation: Normalisation
 
-
-def phantom_split(config: PhantomConfig, normalisation: Normalisation, progress: SimulationProgress) -> Split:
-    """Simulate what the cache lacks, and return its cases; validation has its own anatomies."""
-    total = config.anatomies + config.validation_anatomies
-    shards = [_shard(config, number, normalisation) for number in range(total)]
-    simulate_shards(shards, config.processes, progress)
-    cases = [read_shard(shard) for shard in shards]
-    training = [case for shard in cases[: config.anatomies] for case in shard]
-    return Split(training, [case for shard in cases[config.anatomies :] for case in shard])
+    @property
+    def group(self) -> str:
+        """What must not be in training and validation at once."""
+        return f"anatomy-{self.anatomy_seed}"
 
 
-def simulate_shards(shards: list[Shard], processes: int, progress: SimulationProgress) -> None:
+class Simulation:
+    """A process of low priority that simulates anatomies one by one while something else goes on.
+
+    A context: what it has not begun is given up at the end. `process_pool` says what a process of it inherits.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._coming: dict[Path, Future[None]] = {}
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def begin(self, shards: Sequence[Shard]) -> None:
+        """Simulate those of the shards that are not there yet, in this order."""
+        missing = [shard for shard in shards if not shard.folder.exists()]
+        if missing:
+            pool = self._stack.enter_context(process_pool(1, niceness=_NICENESS))
+            self._coming |= {shard.folder: pool.submit(write_shard, shard) for shard in missing}
+
+    def wait_for(self, shard: Shard) -> None:
+        """Return when the shard is there; raises what its simulation raised."""
+        if not shard.folder.exists() and shard.folder in self._coming:
+            self._coming[shard.folder].result()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardSource:
+    """The cases of one shard, read when they are asked for, once they are there."""
+
+    shard: Shard
+    simulation: Simulation | None = None
+
+    def __len__(self) -> int:
+        return self.shard.patients
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The anatomy."""
+        return frozenset({self.shard.group})
+
+    def load(self) -> list[Case]:
+        """Read the cases, memory-mapped."""
+        if self.simulation is not None:
+            self.simulation.wait_for(self.shard)
+        return read_shard(self.shard)
+
+
+def phantom_split(
+    config: PhantomConfig,
+    normalisation: Normalisation,
+    progress: SimulationProgress,
+    simulation: Simulation | None = None,
+) -> Split:
+    """Simulate what the cache lacks, and return its cases; validation has its own anatomies.
+
+    With a simulation and `first_anatomies`, the others are left to it; whoever asks for a case waits for it.
+    The split's lists are `CaseList`s of one source an anatomy.
+    """
+    training, validation = training_shards(config, normalisation), validation_shards(config, normalisation)
+    now = training + validation
+    if simulation is not None and 0 < config.first_anatomies < config.anatomies:
+        now, later = in_order(training, validation, config.first_anatomies)
+        simulate_shards(now, config.processes, progress)
+        simulation.begin(later)
+    else:
+        simulate_shards(now, config.processes, progress)
+    sources = [[ShardSource(shard, simulation) for shard in part] for part in (training, validation)]
+    return Split(CaseList(sources[0]), CaseList(sources[1]))
+
+
+def in_order(training: Sequence[Shard], validation: Sequence[Shard], first: int) -> tuple[list[Shard], list[Shard]]:
+    """The shards that are simulated before the training begins, and the others in the order they are simulated in.
+
+    Of the others, validation anatomies come evenly among those for training, so that thresholds can be fitted early.
+    """
+    now = [*training[:first], *validation[:FIRST_SOURCES]]
+    parts = (training[first:], validation[FIRST_SOURCES:])
+    placed = [((number + 0.5) / len(part), shard) for part in parts for number, shard in enumerate(part)]
+    return now, [shard for _, shard in sorted(placed, key=lambda entry: entry[0])]
+
+
+def simulate_shards(shards: Sequence[Shard], processes: int, progress: SimulationProgress) -> None:
     """Simulate the shards that are not there yet, in `processes` processes."""
     missing = [shard for shard in shards if not shard.folder.exists()]
     done = len(shards) - len(missing)
@@ -73,19 +173,21 @@ def write_shard(shard: Shard) -> None:
     from bonescan import phantom
 
     anatomy = phantom.make_anatomy(shard.anatomy_seed)
-    counts, lesions, regions, facts = [], [], [], []
+    planes: dict[str, list[NDArray[Any]]] = {name: [] for name in _PLANES}
+    facts = []
     for number in range(shard.patients):
         patient = phantom.make_patient(anatomy, patient_seed(shard.anatomy_seed, number))
-        shape = patient.study.shape
-        counts.append(pair_counts(patient.study))
-        lesions.append(pair_truth(patient.lesions, patient.faint, shape))
-        regions.append(pair_labels(patient.regions, shape))
-        facts.append(
-            find_facts(patient.key, f"anatomy-{shard.anatomy_seed}", counts[-1], lesions[-1], shard.normalisation)
-        )
+        own = patient_planes(patient)
+        # References of counts, as those of a scan that comes to be read: noise raises a high percentile a little.
+        counts = draw_counts(own["expected"], patient.key)
+        found = find_facts(patient.key, shard.group, counts, own["lesions"], shard.normalisation, own["benign"])
+        own["benign"] = (own["benign"] > 0).astype(np.uint8)
+        for name, plane in own.items():
+            planes[name].append(plane)
+        facts.append(found)
     temporary = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
     temporary.mkdir(parents=True, exist_ok=True)
-    for name, arrays in (("counts", counts), ("lesions", lesions), ("regions", regions)):
+    for name, arrays in planes.items():
         np.save(temporary / f"{name}.npy", np.stack(arrays))
     (temporary / "facts.json").write_text(json.dumps([asdict(entry) for entry in facts]), encoding="utf-8")
     try:
@@ -94,14 +196,33 @@ def write_shard(shard: Shard) -> None:
         shutil.rmtree(temporary)
 
 
+def patient_planes(patient: Phantom) -> dict[str, NDArray[Any]]:
+    """What is kept of a phantom, each (2, rows, cols); benign findings by number."""
+    shape = patient.study.shape
+    return {
+        "expected": pair_expected(patient.expected, shape),
+        "lesions": pair_truth(patient.lesions, patient.faint, shape),
+        "regions": pair_labels(patient.regions, shape),
+        "benign": pair_labels(patient.benign, shape),
+        "levels": pair_labels(patient.levels, shape),
+    }
+
+
 def read_shard(shard: Shard) -> list[Case]:
     """The cases of one anatomy, memory-mapped."""
-    counts, lesions, regions = (
-        np.load(shard.folder / f"{name}.npy", mmap_mode="r") for name in ("counts", "lesions", "regions")
-    )
+    if not shard.folder.exists():
+        raise OptionError(f"the {shard.group} is not simulated yet: start the training again")
+    planes = {name: np.load(shard.folder / f"{name}.npy", mmap_mode="r") for name in _PLANES}
     entries = json.loads((shard.folder / "facts.json").read_text(encoding="utf-8"))
     return [
-        Case(counts[number], lesions[number], regions[number], CaseFacts.from_dict(entry))
+        Case(
+            image=planes["expected"][number],
+            lesions=planes["lesions"][number],
+            regions=planes["regions"][number],
+            facts=CaseFacts.from_dict(entry),
+            benign=planes["benign"][number],
+            levels=planes["levels"][number],
+        )
         for number, entry in enumerate(entries)
     ]
 
@@ -111,11 +232,20 @@ def patient_seed(anatomy_seed: int, number: int) -> int:
     return int(np.random.SeedSequence([anatomy_seed, number]).generate_state(1)[0])
 
 
-def _shard(config: PhantomConfig, number: int, normalisation: Normalisation) -> Shard:
+def training_shards(config: PhantomConfig, normalisation: Normalisation) -> list[Shard]:
+    """The anatomies that are learned from, in the order in which they are taken in."""
+    seeds = range(config.first_seed, config.first_seed + config.anatomies)
+    return [_shard(config, seed, config.patients_per_anatomy, normalisation) for seed in seeds]
 
-    validation = number >= config.anatomies
-    patients = config.validation_patients_per_anatomy if validation else config.patients_per_anatomy
-    seed = config.first_seed + (500_000 + number - config.anatomies if validation else number)
+
+def validation_shards(config: PhantomConfig, normalisation: Normalisation) -> list[Shard]:
+    """The anatomies that are validated on."""
+    first = config.first_seed + _VALIDATION_SEEDS
+    seeds = range(first, first + config.validation_anatomies)
+    return [_shard(config, seed, config.validation_patients_per_anatomy, normalisation) for seed in seeds]
+
+
+def _shard(config: PhantomConfig, seed: int, patients: int, normalisation: Normalisation) -> Shard:
     # A finished anatomy serves every configuration that asks for the same one.
     key = {
         "format": _FORMAT,

@@ -1,12 +1,28 @@
-"""Where computing in bfloat16 is safe."""
+"""Where a network is computed, and where computing in bfloat16 is safe."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
+from bonescan.errors import OptionError
 from bonescan.models.lin2022 import Lin2022
 from bonescan.train.config import TrainConfig
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """The device that a configuration names; OptionError where torch does not find it."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if config.device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[config.device]:
+        raise OptionError(f"torch finds no device {config.device!r} here: set device to auto or cpu")
+    return torch.device(config.device)
+
+
+def place_of(network: nn.Module) -> torch.device:
+    """The device that a network lies on; the processor for one without weights."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
@@ -14,4 +30,5 @@ def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
 
     The recurrent network's narrow dilated convolutions give NaN, or crash, in bfloat16 on a processor (torch 2.13).
     """
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16 and not isinstance(network, Lin2022))
+    kind = place_of(network).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=config.bf16 and not isinstance(network, Lin2022))

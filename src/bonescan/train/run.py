@@ -15,14 +15,15 @@ from bonescan.datasets import read_dataset
 from bonescan.delineate import Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
-from bonescan.train.cases import Split
+from bonescan.train.cases import Case, Split
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import TrainConfig, read_config
 from bonescan.train.export import SOURCES, averaged_network, export
 from bonescan.train.images import image_split
-from bonescan.train.loop import train
-from bonescan.train.phantoms import phantom_split, simulation_digest
+from bonescan.train.loop import CHECKPOINT, train
+from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Progress, Report, silent
+from bonescan.train.supply import CaseList, Growth, Loaded
 
 BUNDLE = "bundle"
 CALIBRATION = "calibration.json"
@@ -36,34 +37,54 @@ def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = si
 def run(config: TrainConfig, report: Report = silent) -> Path:
     """Do everything from the simulation to the bundle, or go on where it stopped; return the run's folder.
 
-    The bundle lies in the folder's `bundle`. Raises OptionError when there is nothing to learn from.
+    The bundle lies in the folder's `bundle`, once all steps are done: a run that `max_minutes` cuts short leaves its
+    checkpoint, of which `export_run` makes a bundle. Raises OptionError when there is nothing to learn from.
     """
-    split = make_split(config, report)
-    pin_sources(config)
-    folder = train(config, split, report)
-    fit_thresholds(config, split, report)
+    with Simulation() as simulation:
+        split = make_split(config, report, simulation)
+        pin_sources(config)
+        folder = train(config, split, report)
+        if averaged_network(config)[1] < config.steps:
+            return folder
+        fit_thresholds(config, split, report)
     export_run(folder, folder / BUNDLE)
     report(Progress("export", 1, 1))
     return folder
 
 
-def make_split(config: TrainConfig, report: Report = silent) -> Split:
-    """All cases that the configuration names: a data set's images, or else phantoms first and then a cohort."""
+def make_split(config: TrainConfig, report: Report = silent, simulation: Simulation | None = None) -> Split:
+    """All cases that the configuration names: a data set's images, or else a cohort and phantoms.
+
+    simulation: simulates what the training does not begin with; None = everything is simulated first.
+    """
     if config.images.folder:
         return image_split(config.images)
     # First what may be refused, then what takes minutes.
-    labelled = [cohort_split(config.cohort, config.normalisation)] if config.cohort.folder else []
-    parts = []
-    if config.phantoms.anatomies:
-        simulated = phantom_split(
-            config.phantoms, config.normalisation, lambda done, total: report(Progress("phantoms", done, total))
-        )
-        parts.append(simulated)
-    parts += labelled
-    training = [case for part in parts for case in part.training]
-    if not training:
-        raise OptionError("there is no patient to learn from: set phantoms.anatomies or cohort.folder")
-    return Split(training, [case for part in parts for case in part.validation])
+    labelled = cohort_split(config.cohort, config.normalisation) if config.cohort.folder else Split([], [])
+    if not config.phantoms.anatomies:
+        if not labelled.training:
+            raise OptionError("there is no patient to learn from: set phantoms.anatomies or cohort.folder")
+        return labelled
+    simulated = phantom_split(
+        config.phantoms,
+        config.normalisation,
+        lambda done, total: report(Progress("phantoms", done, total)),
+        simulation,
+    )
+    return joined(labelled, simulated, config)
+
+
+def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
+    """People first, then phantoms, of which more are taken in as the training goes on where it begins with fewer."""
+    assert isinstance(simulated.training, CaseList)
+    assert isinstance(simulated.validation, CaseList)
+    training = CaseList([Loaded(labelled.training), *simulated.training.sources])
+    # Phantoms first here: the looks while training are at the first ones, and those of people are in the last figures.
+    validation = CaseList([*simulated.validation.sources, Loaded(labelled.validation)])
+    first = config.phantoms.first_anatomies
+    if not first:
+        return Split(training, validation)
+    return Split(training, validation, Growth(training, 1 + first, round(config.phantoms.all_after * config.steps)))
 
 
 def pin_sources(config: TrainConfig) -> None:
@@ -88,25 +109,27 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
     Where there is no such case, thresholds are those of `Thresholds()`, and nothing is said to be measured.
     """
     torch.set_num_threads(config.threads)
-    network, _ = averaged_network(config)
+    network, steps = averaged_network(config)
     cases = [case for case in split.validation if all(case.facts.labelled)]
     thresholds, figures = Thresholds(), dict[str, float]()
     if cases:
         thresholds, fitted = calibrate(network, cases, config, report)
         figures = asdict(fitted)
-    kept = {"thresholds": thresholds.to_dict(), "figures": figures}
+    kept = {"steps": steps, "thresholds": thresholds.to_dict(), "figures": figures}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     report(Progress("calibrate", len(cases), len(cases), None, figures))
     return thresholds
 
 
-def export_run(folder: Path, out: Path) -> Bundle:
+def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     """Write the bundle of a run's folder to `out`, with the thresholds that were fitted for it.
 
-    Raises OptionError when the folder holds no run, or one whose thresholds are not fitted yet.
+    They are fitted first where that was not done for the steps that the checkpoint has learned: the run goes on, or it
+    was cut short. Then the validation cases that are there already are looked at.
+    Raises OptionError when the folder holds no run, or one that has learned nothing yet.
     """
     folder = Path(folder)
-    for file, remedy in (("config.json", "state the folder of a run"), (CALIBRATION, "let `bonescan train` end first")):
+    for file, remedy in (("config.json", "state the folder of a run"), (CHECKPOINT, "let `bonescan train` go on")):
         if not (folder / file).is_file():
             raise OptionError(f"there is no {file} in {folder}: {remedy}")
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -114,5 +137,27 @@ def export_run(folder: Path, out: Path) -> Bundle:
     config: TrainConfig = config_from_dict(TrainConfig, values | {"runs": str(folder.resolve().parent)})
     if config.folder.resolve() != folder.resolve():
         raise OptionError(f"the run in {folder} is named {config.name}: give the folder that name")
+    if not is_fitted(config):
+        fit_thresholds(config, Split([], validation_so_far(config)), report)
     kept = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     return export(config, Thresholds.from_dict(kept["thresholds"]), kept["figures"], Path(out))
+
+
+def is_fitted(config: TrainConfig) -> bool:
+    """Whether thresholds were fitted for what the checkpoint has learned."""
+    path = config.folder / CALIBRATION
+    if not path.is_file():
+        return False
+    _, steps = averaged_network(config)
+    return bool(json.loads(path.read_text(encoding="utf-8")).get("steps", steps) == steps)
+
+
+def validation_so_far(config: TrainConfig) -> list[Case]:
+    """The validation cases that can be read now; those that are not simulated yet are left out."""
+    if config.images.folder:
+        return list(image_split(config.images).validation)
+    shards = validation_shards(config.phantoms, config.normalisation) if config.phantoms.anatomies else []
+    cases = [case for shard in shards if shard.folder.exists() for case in read_shard(shard)]
+    if config.cohort.folder:
+        cases += cohort_split(config.cohort, config.normalisation).validation
+    return cases

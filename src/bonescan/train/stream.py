@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class Batch:
     (N, 2, h/4, w/4) int64, -1 where unknown: every second row and column of the region head's output, from `phase`
     (row, col; 0 or 1) on. Regions are large, and a quarter of the pixels teaches them as well in a quarter of the time.
     present: (N, 2) bool, which views there are.
+    benign, benign_weight: as lesion and weight, of benign findings; lesion wins where both lie. level: as region, -1
+    off the spine and the ribs. None where no case of the batch knows them.
     """
 
     image: Tensor
@@ -37,6 +40,19 @@ class Batch:
     region: Tensor
     phase: tuple[int, int]
     present: Tensor
+    benign: Tensor | None = None
+    benign_weight: Tensor | None = None
+    level: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        if device.type == self.image.device.type:
+            return self
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()
+        }
+        return Batch(**moved)
 
 
 def training_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
@@ -96,21 +112,51 @@ def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int
     """Stack samples and weigh their pixels."""
     lesions = np.stack([entry.lesions for entry in samples])
     labelled = np.array([entry.labelled for entry in samples])
-    known = np.array([entry.region_views for entry in samples])
     weights = np.stack([[lesion_weights(view, config) for view in entry.lesions] for entry in samples])
     weights *= labelled[:, :, None, None]
-    # The region head works at half resolution.
-    regions = np.stack([entry.regions[:, 2 * phase[0] :: 4, 2 * phase[1] :: 4] for entry in samples]).astype(np.int64)
-    regions[~known] = -1
     image = torch.from_numpy(np.stack([entry.image for entry in samples]))
+    is_lesion = drawn(lesions)
+    benign, benign_weight = _benign(samples, lesions, is_lesion)
     return Batch(
         image=image.contiguous(memory_format=torch.channels_last),
-        lesion=torch.from_numpy(drawn(lesions).astype(np.float32)),
+        lesion=torch.from_numpy(is_lesion.astype(np.float32)),
         weight=torch.from_numpy(weights),
-        region=torch.from_numpy(regions),
+        region=_classes([(entry.regions, entry.region_views) for entry in samples], phase),
         phase=phase,
         present=image.amax(dim=(2, 3)) > 0,
+        benign=benign,
+        benign_weight=benign_weight,
+        level=_levels(samples, phase),
     )
+
+
+def _benign(
+    samples: Sequence[Sample], lesions: NDArray[np.uint8], is_lesion: NDArray[np.bool_]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Targets and weights of benign uptake; faint lesions weigh nothing, as in the lesion loss."""
+    views = np.array([entry.benign_views for entry in samples])
+    if not views.any():
+        return None, None
+    planes = [np.zeros_like(entry.lesions) if entry.benign is None else entry.benign for entry in samples]
+    target = (np.stack(planes) > 0) & ~is_lesion
+    weight = (lesions != FAINT) & views[:, :, None, None]
+    return torch.from_numpy(target.astype(np.float32)), torch.from_numpy(weight.astype(np.float32))
+
+
+def _levels(samples: Sequence[Sample], phase: tuple[int, int]) -> Tensor | None:
+    if not any(any(entry.level_views) for entry in samples):
+        return None
+    planes = [np.zeros_like(entry.lesions) if entry.levels is None else entry.levels for entry in samples]
+    known = [entry.level_views for entry in samples]
+    levels = _classes(list(zip(planes, known, strict=True)), phase)
+    return torch.where(levels == 0, -1, levels)
+
+
+def _classes(planes: Sequence[tuple[NDArray[np.uint8], tuple[bool, bool]]], phase: tuple[int, int]) -> Tensor:
+    """Class numbers at every second pixel of half resolution, from `phase` on; -1 in views that are not known."""
+    numbers = np.stack([plane[:, 2 * phase[0] :: 4, 2 * phase[1] :: 4] for plane, _ in planes]).astype(np.int64)
+    numbers[~np.array([known for _, known in planes])] = -1
+    return torch.from_numpy(numbers)
 
 
 def lesion_weights(lesions: NDArray[np.uint8], config: LossConfig) -> FloatImage:

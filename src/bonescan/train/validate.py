@@ -14,7 +14,7 @@ from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
-from bonescan.train.precision import autocast
+from bonescan.train.precision import autocast, place_of
 from bonescan.train.stream import truth_of
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
@@ -30,13 +30,13 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     rows, cols = image.shape[1:]
     padded = np.pad(image, ((0, 0), (0, -rows % 32), (0, -cols % 32)))
     network.eval()
-    batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
+    batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last).to(place_of(network))
     with autocast(network, config):
         lesion, region = network(batch)[:2]
-    probability = torch.sigmoid(lesion.float())[0].numpy()
+    probability = torch.sigmoid(lesion.float())[0].cpu().numpy()
     regions = np.zeros(padded.shape, dtype=np.uint8)
     if region is not None:
-        regions = region.argmax(dim=2)[0].to(torch.uint8).numpy().repeat(2, axis=1).repeat(2, axis=2)
+        regions = region.argmax(dim=2)[0].to(torch.uint8).cpu().numpy().repeat(2, axis=1).repeat(2, axis=2)
     return probability[:, :rows, :cols], regions[:, :rows, :cols]
 
 

@@ -1,7 +1,10 @@
 """Apply one draw of augmentation to one case. Pure: the same parameters give the same sample.
 
-What belongs to counting (warp, additions, thinning) happens on counts, before the normalisation; only the
-change of tone comes after it.
+What happens before counting (warp, additions, metal, gains, blur, dose) happens to expected counts, then counts are
+drawn, and what a scanner or we do with counts comes last: its filter, the normalisation, the change of tone. The noise
+of a sample is then that of a scan whatever was done before. Where a case holds counts instead, which are noisy already,
+additions are drawn by themselves and added (exact), a lower dose is drawn binomially (exact), and a warp takes the
+nearest pixel, which keeps the noise; blur and gains then change noise and picture alike, as no scanner would.
 """
 
 from __future__ import annotations
@@ -14,67 +17,104 @@ from scipy import ndimage
 
 from bonescan.prepare import Normalisation, normalise
 from bonescan.study import REGIONS, FloatImage, Mask, Region
-from bonescan.train.augment.geometry import crop_case
+from bonescan.train.augment.geometry import Planes, crop_case
 from bonescan.train.augment.parameters import Blob, Parameters
-from bonescan.train.cases import Case, drawn
+from bonescan.train.cases import FAINT, Case, drawn
 
 _OTHER_TRACER = REGIONS.index(Region.OTHER_TRACER)
+_ARMS = [
+    REGIONS.index(region)
+    for region in (
+        Region.CLAVICLE,
+        Region.SCAPULA,
+        Region.ARM,
+        Region.HUMERUS,
+        Region.FOREARM,
+        Region.HAND,
+    )
+]
+_CLEAR_OF_ARMS_PX = 16
 _COLD_SHARE = 0.25
+_MOSTLY = 0.5
+
+ViewFlags = tuple[bool, bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """What the network sees of one case, and what it should say.
 
-    image: float32 (2, h, w), normalised. lesions, regions: uint8 (2, h, w).
-    labelled: which views' lesions count in the loss. region_views: which views' regions do.
+    image: float32 (2, h, w), normalised. lesions, regions, benign, levels: uint8 (2, h, w).
+    labelled: which views' lesions count in the loss. region_views, benign_views, level_views: which views' regions,
+    benign findings and levels do.
     """
 
     image: FloatImage
     lesions: NDArray[np.uint8]
     regions: NDArray[np.uint8]
-    labelled: tuple[bool, bool]
-    region_views: tuple[bool, bool]
+    labelled: ViewFlags
+    region_views: ViewFlags
+    benign: NDArray[np.uint8] | None = None
+    levels: NDArray[np.uint8] | None = None
+    benign_views: ViewFlags = (False, False)
+    level_views: ViewFlags = (False, False)
 
 
 def apply(case: Case, size: tuple[int, int], parameters: Parameters, normalisation: Normalisation) -> Sample:
     """Cut a crop of `size` (rows, cols) from the case and change it as drawn."""
     rng = np.random.default_rng(parameters.noise_seed)
-    facts = case.facts
-    counts, lesions, regions = crop_case(case, size, parameters)
-    reference = facts.references[0]
-    _cut_ends(counts, lesions, regions, parameters)
-    _add_background(counts, reference, parameters, rng)
-    if facts.has_regions:
-        for view, blob in parameters.hot:
-            _add_hot_spot(counts, regions, _channels(view), blob, reference, rng)
-    _cover(counts, lesions, parameters)
+    planes = crop_case(case, size, parameters)
+    _cut_ends(planes, parameters)
+    added = _additions(planes, parameters, case)
+    if added is not None:
+        np.add(planes.image, added if case.expected else rng.poisson(added), out=planes.image, casting="unsafe")
+    _cover(planes, parameters)
     for view, gain in enumerate(parameters.gains):
         if gain != 1.0:
-            counts[view] *= np.float32(gain)
+            planes.image[view] *= np.float32(gain)
     if parameters.blur_px > 0:
-        for view in counts:
-            ndimage.gaussian_filter(view, parameters.blur_px, output=view, mode="nearest", truncate=3.0)
-    if parameters.dose < 1.0:
-        counts = thin(counts, parameters.dose, rng)
-    labelled, region_views = facts.labelled, (facts.has_regions, facts.has_regions)
+        _smooth(planes.image, parameters.blur_px)
+    counts = count(planes.image, parameters.dose, case.expected, rng)
+    if parameters.smoothed_px > 0:
+        _smooth(counts, parameters.smoothed_px)
+        np.rint(counts, out=counts)
+    there = (parameters.missing != 0, parameters.missing != 1)
+    reference = case.facts.references[0]
     if parameters.missing is not None:
         counts[parameters.missing] = 0
-        there = (parameters.missing != 0, parameters.missing != 1)
-        labelled = (labelled[0] and there[0], labelled[1] and there[1])
-        region_views = (region_views[0] and there[0], region_views[1] and there[1])
-        reference = facts.references[2 - parameters.missing]
+        reference = case.facts.references[2 - parameters.missing]
     reference = max(reference * parameters.dose * parameters.reference_gain, normalisation.reference_floor)
     image = normalise(counts, normalisation, reference)
     if parameters.gamma != 1.0:
         image **= np.float32(parameters.gamma)
-    return Sample(image, lesions, regions, labelled, region_views)
+
+    def known(views: ViewFlags) -> ViewFlags:
+        return views[0] and there[0], views[1] and there[1]
+
+    return Sample(
+        image=image,
+        lesions=planes.lesions,
+        regions=planes.regions,
+        labelled=known(case.facts.labelled),
+        region_views=known((case.facts.has_regions,) * 2),
+        benign=planes.benign,
+        levels=planes.levels,
+        benign_views=known((case.benign is not None,) * 2),
+        level_views=known((case.levels is not None,) * 2),
+    )
+
+
+def count(image: FloatImage, dose: float, expected: bool, rng: np.random.Generator) -> FloatImage:
+    """Counts at a share of the dose, float32: a Poisson draw of expected counts, or a thinning of counts."""
+    if not expected:
+        return image if dose == 1.0 else thin(image, dose, rng)
+    return rng.poisson(image * np.float32(dose)).astype(np.float32)
 
 
 def thin(counts: FloatImage, dose: float, rng: np.random.Generator) -> FloatImage:
     """Keep each count with probability `dose`: exactly the picture of a lower dose.
 
-    Fractions that interpolation made are rounded up or down at random, so that the mean is kept.
+    Fractions that gains and blur made are rounded up or down at random, so that the mean is kept.
     """
     whole = np.floor(counts + rng.random(counts.shape, dtype=np.float32)).astype(np.int32)
     kept = np.zeros_like(counts)
@@ -83,71 +123,92 @@ def thin(counts: FloatImage, dose: float, rng: np.random.Generator) -> FloatImag
     return kept
 
 
+def _smooth(image: FloatImage, sigma: float) -> None:
+    for view in image:
+        ndimage.gaussian_filter(view, sigma, output=view, mode="nearest", truncate=3.0)
+
+
+def _cut_ends(planes: Planes, parameters: Parameters) -> None:
+    """The frame ends inside the patient: nothing was counted beyond, and there is nothing to find."""
+    rows = planes.image.shape[1]
+    first, last = round(parameters.cut[0] * rows), round(parameters.cut[1] * rows)
+    for plane in planes:
+        plane[:, :first] = 0
+        plane[:, last:] = 0
+
+
+def _additions(planes: Planes, parameters: Parameters, case: Case) -> FloatImage | None:
+    """Expected counts (2, rows, cols) of haze and of hot spots outside the skeleton; None where there are none."""
+    hot = parameters.hot if case.facts.has_regions else ()
+    if parameters.background is None and not hot:
+        return None
+    reference = case.facts.references[0]
+    added = np.zeros_like(planes.image)
+    if parameters.background is not None:
+        height, row, col, width = parameters.background
+        rows, cols = added.shape[1:]
+        down = np.exp(-0.5 * ((np.arange(rows) / rows - row) / width) ** 2)
+        across = np.exp(-0.5 * ((np.arange(cols) / cols - col) / width) ** 2)
+        added += (height * reference * np.outer(down, across)).astype(np.float32)
+    for view, blob in hot:
+        _add_hot_spot(added, planes.regions, _channels(view), blob, reference)
+    return added
+
+
 def _channels(view: int) -> tuple[int, ...]:
     return (0, 1) if view == 2 else (view,)
 
 
-def _cut_ends(
-    counts: FloatImage, lesions: NDArray[np.uint8], regions: NDArray[np.uint8], parameters: Parameters
-) -> None:
-    """The frame ends inside the patient: nothing was counted beyond, and there is nothing to find."""
-    rows = counts.shape[1]
-    first, last = round(parameters.cut[0] * rows), round(parameters.cut[1] * rows)
-    for array in (counts, lesions, regions):
-        array[:, :first] = 0
-        array[:, last:] = 0
-
-
-def _add_background(counts: FloatImage, reference: float, parameters: Parameters, rng: np.random.Generator) -> None:
-    """Add a broad Gaussian of counts, with their own Poisson noise."""
-    if parameters.background is None:
-        return
-    height, row, col, width = parameters.background
-    rows, cols = counts.shape[1:]
-    down = np.exp(-0.5 * ((np.arange(rows) / rows - row) / width) ** 2)
-    across = np.exp(-0.5 * ((np.arange(cols) / cols - col) / width) ** 2)
-    for view in counts:
-        view += rng.poisson(height * reference * np.outer(down, across))
-
-
 def _add_hot_spot(
-    counts: FloatImage,
-    regions: NDArray[np.uint8],
-    channels: tuple[int, ...],
-    blob: Blob,
-    reference: float,
-    rng: np.random.Generator,
+    added: FloatImage, regions: NDArray[np.uint8], channels: tuple[int, ...], blob: Blob, reference: float
 ) -> None:
-    """Add a hot spot where it lies clear of the skeleton and of the organs; otherwise leave the picture alone."""
-    rows, cols = counts.shape[1:]
+    """Add a hot spot where it lies clear of skeleton, organs and arms; otherwise leave the picture alone."""
+    rows, cols = added.shape[1:]
     row, col = blob[0] * (rows - 1), blob[1] * (cols - 1)
     reach = int(np.ceil(3 * max(blob[2], blob[3]))) + 2
-    window = (
-        slice(max(0, round(row) - reach), round(row) + reach + 1),
-        slice(max(0, round(col) - reach), round(col) + reach + 1),
-    )
+    window = _window(row, col, reach)
     if any(regions[channel][window].any() for channel in channels):
+        return
+    # A hot spot beside a shoulder or along an arm is a lesion as often: the look must decide there, not the place.
+    near = _window(row, col, reach + _CLEAR_OF_ARMS_PX)
+    if blob[4] >= 1.0 and any(np.isin(regions[channel][near], _ARMS).any() for channel in channels):
         return
     down = np.exp(-0.5 * ((np.arange(rows)[window[0]] - row) / blob[2]) ** 2)
     across = np.exp(-0.5 * ((np.arange(cols)[window[1]] - col) / blob[3]) ** 2)
     spot = np.outer(down, across)
     for channel in channels:
-        counts[channel][window] += rng.poisson(blob[4] * reference * spot)
+        added[channel][window] += (blob[4] * reference * spot).astype(np.float32)
         if blob[4] >= 1.0:
             inside: Mask = spot > 0.4
             regions[channel][window][inside] = _OTHER_TRACER
 
 
-def _cover(counts: FloatImage, lesions: NDArray[np.uint8], parameters: Parameters) -> None:
-    """Weaken a sharp-edged rectangle, as metal on the body does; a lesion under it cannot be asked for."""
+def _window(row: float, col: float, reach: int) -> tuple[slice, slice]:
+    return (
+        slice(max(0, round(row) - reach), max(0, round(row) + reach + 1)),
+        slice(max(0, round(col) - reach), max(0, round(col) + reach + 1)),
+    )
+
+
+def _cover(planes: Planes, parameters: Parameters) -> None:
+    """Weaken a sharp-edged rectangle, as metal on the body does.
+
+    What lies under it cannot be asked for, and neither can a lesion of which most is covered; the rest of a lesion that
+    is covered in part is a lesion all the same.
+    """
     if parameters.cold is None:
         return
     view, row, col, tall, wide = parameters.cold
-    rows, cols = counts.shape[1:]
+    rows, cols = planes.image.shape[1:]
     window = (
         slice(round(row * rows), round((row + tall) * rows)),
         slice(round(col * cols), round((col + wide) * cols)),
     )
-    counts[view][window] *= np.float32(_COLD_SHARE)
-    hidden = np.unique(lesions[view][window])
-    lesions[view][np.isin(lesions[view], hidden[drawn(hidden)])] = 0
+    planes.image[view][window] *= np.float32(_COLD_SHARE)
+    lesions = planes.lesions[view]
+    before = np.bincount(lesions.ravel(), minlength=FAINT + 1)
+    covered = np.bincount(lesions[window].ravel(), minlength=FAINT + 1)
+    lesions[window][drawn(lesions[window])] = FAINT
+    hidden = np.flatnonzero((covered > _MOSTLY * before) & (before > 0))
+    lesions[np.isin(lesions, hidden[hidden > 0])] = FAINT
+    planes.benign[view][window] = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,41 +20,67 @@ KNOTS = (5, 3)
 """Rows and columns of the grid of knots at which the smooth warp is drawn."""
 
 Number = TypeVar("Number", bound=np.generic)
-Planes = tuple[FloatImage, NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Planes(NamedTuple):
+    """What is cut from a case, each (2, rows, cols) and freshly allocated; image is float32, all others uint8.
+
+    benign and levels are zero where the case does not know them.
+    """
+
+    image: FloatImage
+    lesions: NDArray[np.uint8]
+    regions: NDArray[np.uint8]
+    benign: NDArray[np.uint8]
+    levels: NDArray[np.uint8]
 
 
 def crop_case(case: Case, size: tuple[int, int], parameters: Parameters) -> Planes:
-    """Counts (float32), lesions and regions (uint8) of the crop, each (2, rows, cols) and freshly allocated.
+    """Cut a crop of `size` (rows, cols). Outside the frame there is nothing: zeros.
 
-    Outside the frame there is nothing: zeros. Counts are interpolated linearly, masks take the nearest pixel.
+    Expected counts are interpolated linearly. Counts take the nearest pixel, as masks do: what is interpolated between
+    counts is smoother than any count, and its noise no longer that of counting.
     """
     top = crop_top(case, size[0], parameters)
-    left = (case.counts.shape[2] - size[1]) / 2 + parameters.shift_cols_px
+    left = (case.image.shape[2] - size[1]) / 2 + parameters.shift_cols_px
+    masks = (case.lesions, case.regions, case.benign, case.levels)
     if parameters.warp:
-        planes = _warped(case, size, (top, left), parameters)
+        places = _places(size, (top, left), parameters)
+        nearest = _Nearest.of(places, case.image.shape[1:])
+        image = _linear(case.image, places) if case.expected else nearest.take(case.image).astype(np.float32)
+        cut = [nearest.empty() if mask is None else nearest.take(mask) for mask in masks]
     else:
-        corner = (top, round(left))
-        planes = (
-            cut_window(case.counts, corner, size).astype(np.float32),
-            cut_window(case.lesions, corner, size),
-            cut_window(case.regions, corner, size),
-        )
-    if not parameters.flip:
-        return planes
-    counts, lesions, regions = planes
-    return mirror(counts), mirror(lesions), mirror(regions)
+        corner, none = (top, round(left)), np.zeros((2, *size), dtype=np.uint8)
+        image = cut_window(case.image, corner, size).astype(np.float32)
+        cut = [none.copy() if mask is None else cut_window(mask, corner, size) for mask in masks]
+    if parameters.flip:
+        image, cut = mirror(image), [mirror(plane) for plane in cut]
+    return Planes(image, *cut)
 
 
 def crop_top(case: Case, rows: int, parameters: Parameters) -> int:
     """First row of the crop, in the frame; may be negative or leave the frame at the bottom."""
-    lesions = case.facts.lesion_rows
-    if parameters.focus is not None and lesions:
-        lesion = lesions[min(int(parameters.focus * len(lesions)), len(lesions) - 1)]
-        # The lesion lies anywhere in the crop but at its very ends.
-        return round(lesion - rows * (0.1 + 0.8 * parameters.position))
+    focus = focus_row(case, parameters.focus)
+    if focus is not None:
+        # It lies anywhere in the crop but at its very ends.
+        return round(focus - rows * (0.1 + 0.8 * parameters.position))
     first, last = case.facts.body_rows
     margin = rows // 16
     return round((first - margin) + parameters.position * ((last + margin - rows) - (first - margin)))
+
+
+def focus_row(case: Case, focus: float | None) -> int | None:
+    """The row that the crop is laid around: the first half of 0..1 are the lesions, the second the benign findings.
+
+    Where a patient has only one of both, it has all of 0..1; None where there is neither, or no focus.
+    """
+    if focus is None:
+        return None
+    lesions, benign = case.facts.lesion_rows, case.facts.benign_rows
+    rows, share = lesions or benign, focus
+    if lesions and benign:
+        rows, share = (lesions, 2 * focus) if focus < 0.5 else (benign, 2 * focus - 1)
+    return rows[min(int(share * len(rows)), len(rows) - 1)] if rows else None
 
 
 def cut_window(planes: NDArray[Number], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[Number]:
@@ -69,24 +96,43 @@ def cut_window(planes: NDArray[Number], corner: tuple[int, int], size: tuple[int
     return window
 
 
-def _warped(case: Case, size: tuple[int, int], corner: tuple[float, float], parameters: Parameters) -> Planes:
-    """Resample counts and masks at the places that `_places` gives, from the rows that they can reach."""
-    places = _places(size, corner, parameters)
-    rows, cols = case.counts.shape[1:]
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """The pixel of the frame that is nearest to each pixel of the crop: its flat index, and whether there is one."""
+
+    index: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, places: Tensor, frame: tuple[int, int]) -> _Nearest:
+        row, col = torch.round(places).to(torch.int64).unbind(dim=-1)
+        inside = (row >= 0) & (row < frame[0]) & (col >= 0) & (col < frame[1])
+        return cls(torch.where(inside, row * frame[1] + col, 0).numpy(), inside.numpy())
+
+    def take(self, planes: NDArray[Number]) -> NDArray[Number]:
+        """The planes (2, rows, cols) at the nearest pixels; 0 where there is none."""
+        taken = planes.reshape(2, -1)[:, self.index]
+        taken[:, ~self.inside] = 0
+        return taken
+
+    def empty(self) -> NDArray[np.uint8]:
+        """Planes of zeros."""
+        return np.zeros((2, *self.index.shape), dtype=np.uint8)
+
+
+def _linear(image: NDArray[Any], places: Tensor) -> FloatImage:
+    """The image (2, rows, cols) at places between pixels, interpolated linearly, from the rows that they can reach."""
+    rows, cols = image.shape[1:]
     first = max(int(places[..., 0].min()) - 1, 0)
     last = min(int(places[..., 0].max()) + 3, rows)
     if last - first < 2:
-        empty = np.zeros((2, *size), dtype=np.uint8)
-        return empty.astype(np.float32), empty, empty.copy()
+        return np.zeros((2, *places.shape[:2]), dtype=np.float32)
     scale = torch.tensor([2.0 / (cols - 1), 2.0 / (last - first - 1)])
     grid = (torch.stack([places[..., 1], places[..., 0] - first], dim=-1) * scale - 1.0)[None]
-
-    def resample(array: NDArray[Number], mode: str) -> Tensor:
-        planes = torch.from_numpy(array[:, first:last].astype(np.float32))[None]
-        return functional.grid_sample(planes, grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
-
-    masks = resample(np.concatenate([case.lesions, case.regions]), "nearest").to(torch.uint8).numpy()
-    return resample(case.counts, "bilinear").numpy(), masks[:2].copy(), masks[2:].copy()
+    planes = torch.from_numpy(image[:, first:last].astype(np.float32))[None]
+    sampled = functional.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    resampled: FloatImage = sampled[0].numpy()
+    return resampled
 
 
 def _places(size: tuple[int, int], corner: tuple[float, float], parameters: Parameters) -> Tensor:

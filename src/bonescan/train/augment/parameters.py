@@ -19,7 +19,8 @@ class AugmentConfig:
     """How often and how much. Probabilities are per sample, in 0..1."""
 
     focus: float = 0.5
-    """Probability that the crop is laid around a lesion, where the patient has any."""
+    """Probability that the crop is laid around a lesion or a benign finding, as often the one as the other, where the
+    patient has any."""
 
     flip: float = 0.5
     """Probability of exchanging left and right."""
@@ -43,7 +44,7 @@ class AugmentConfig:
     """Standard deviation of the smooth warp's displacement at its knots, pixels."""
 
     thin: float = 0.5
-    """Probability of binomial thinning: exactly a lower dose."""
+    """Probability of a lower dose: less of the expected counts, or binomial thinning of counts, which is the same."""
 
     least_dose: float = 0.3
     """Smallest share of counts that thinning keeps; drawn log-uniformly up to 1. Less would drown lesions."""
@@ -53,6 +54,12 @@ class AugmentConfig:
 
     blur_px: float = 1.2
     """Largest standard deviation of the blur, pixels."""
+
+    smoothed: float = 0.1
+    """Probability that the counts are smoothed after they were counted, as some scanners do before they store them."""
+
+    smoothed_px: float = 0.9
+    """Largest standard deviation of that filter, pixels; the least is 0.5."""
 
     view_gain: float = 0.12
     """Standard deviation of the logarithm of each view's own gain."""
@@ -76,7 +83,8 @@ class AugmentConfig:
     """Probability of a cold rectangle: belt buckle, pacemaker, prosthesis."""
 
     hot: float = 0.35
-    """Probability of hot spots outside the skeleton (contamination, veins); they are no lesions."""
+    """Probability of hot spots outside the skeleton (contamination, veins); they are no lesions. They keep away from
+    the shoulders and arms, where a large hot spot is a lesion more often than not."""
 
     view_dropout: float = 0.1
     """Probability that one view is missing; its labels are ignored then."""
@@ -90,9 +98,10 @@ class Parameters:
     """One draw. Neutral defaults: applying `Parameters()` changes nothing.
 
     position: where the crop lies along the rows, 0 (top of the patient) .. 1 (bottom).
-    focus: which lesion the crop is laid around instead, 0 (first) .. 1 (last); None = none.
+    focus: which lesion (0 .. 0.5) or benign finding (0.5 .. 1) the crop is laid around instead; None = none.
     angle_deg, scale_rows, scale_cols, shift_cols_px, bend: the warp; bend is (2, 5, 3), pixels at knots.
-    dose: share of counts kept. blur_px: 0 = none. gains: of the views. reference_gain, gamma: 1 = none.
+    dose: share of counts kept. blur_px, smoothed_px: before and after counting, 0 = none. gains: of the views.
+    reference_gain, gamma: 1 = none.
     background: (height, row, col, width): a broad Gaussian, shares of the reference and of the crop.
     cold: (view, row, col, rows, cols), shares of the crop. missing: the view (0, 1) that is dropped.
     hot: (view, blob) each; view 2 = both. cut: rows kept, as shares of the crop. noise_seed: of everything that counts.
@@ -109,6 +118,7 @@ class Parameters:
     bend: tuple[float, ...] = (0.0,) * 30
     dose: float = 1.0
     blur_px: float = 0.0
+    smoothed_px: float = 0.0
     gains: tuple[float, float] = (1.0, 1.0)
     reference_gain: float = 1.0
     gamma: float = 1.0
@@ -135,6 +145,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
     size, skew = 1.0 + either(config.scale), 1.0 + either(config.anisotropy)
     dose = float(np.exp(rng.uniform(np.log(config.least_dose), 0.0)))
     blur_px, gamma = float(rng.uniform(0.3, config.blur_px)), lognormal(config.gamma)
+    smoothed_px = float(rng.uniform(0.5, config.smoothed_px))
     background = (float(rng.uniform(0, config.background_height)), *map(float, rng.uniform([0, 0, 0.3], [1, 1, 1.2])))
     cold = tuple(map(float, rng.uniform([0.1, 0.2, 0.01, 0.02], [0.9, 0.8, 0.06, 0.12])))
     blobs = tuple(_sample_blob(rng) for _ in range(int(rng.integers(1, 4))))
@@ -153,6 +164,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
         bend=tuple(map(float, rng.normal(0.0, config.bend_px, 30))),
         dose=dose if happens(config.thin) else 1.0,
         blur_px=blur_px if happens(config.blur) else 0.0,
+        smoothed_px=smoothed_px if happens(config.smoothed) else 0.0,
         gains=(lognormal(config.view_gain), lognormal(config.view_gain)),
         reference_gain=lognormal(config.reference_gain),
         gamma=gamma if happens(config.tone) else 1.0,
@@ -168,7 +180,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
 def _sample_blob(rng: np.random.Generator) -> tuple[int, Blob]:
     """A hot spot: from a faint drop to an injection site; the view it is in (2 = both)."""
     row, col = rng.uniform(0.02, 0.98, 2)
-    width = np.exp(rng.uniform(np.log(0.8), np.log(6.0)))
+    width = np.exp(rng.uniform(np.log(0.8), np.log(4.0)))
     height = np.exp(rng.uniform(np.log(0.4), np.log(25.0)))
     slimness = rng.uniform(0.4, 1.0)
     return int(rng.integers(3)), (float(row), float(col), float(width), float(width * slimness), float(height))
