@@ -215,9 +215,13 @@ _EXTRAS: tuple[tuple[float, Callable[[_Scene], Iterator[Organ]]], ...] = (
 )
 
 
-def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
-    """Metal before the camera or in the body: sharp-edged cold places, multiplied into the images in place."""
+def metal(anatomy: Anatomy, rng: Generator) -> Images:
+    """Metal before the camera or in the body: the share of counts that passes, per view; sharp-edged, 1 where none is.
+
+    It lies over all that is under it, lesions included.
+    """
     grid = anatomy.camera.grid
+    passed: Images = {view: np.ones(grid.shape, dtype=np.float32) for view in VIEWS}
     rows, cols = np.mgrid[0 : grid.shape[0], 0 : grid.shape[1]].astype(np.float32)
 
     def shade(view: View, place: Points, half: tuple[float, float], left: float) -> None:
@@ -225,7 +229,7 @@ def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
         square = rng.random() < 0.5
         r, c = np.abs(rows - row) * grid.spacing.row_mm / half[0], np.abs(cols - col) * grid.spacing.col_mm / half[1]
         inside = (np.maximum(r, c) if square else np.hypot(r, c)) < 1
-        images[view][inside] *= np.float32(left)
+        passed[view][inside] *= np.float32(left)
 
     posture = Posture(anatomy.build)
     spots = (
@@ -248,3 +252,4 @@ def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
             shade(view, place, (24, 34) if knee else (27, 27), left)
             if not knee:
                 shade(view, place + np.array([30.0 if side is Side.LEFT else -30.0, 0, 90.0]), (75, 9), left)
+    return passed
