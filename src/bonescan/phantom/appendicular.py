@@ -78,12 +78,12 @@ def arms() -> Iterator[Bone]:
     )
     yield from fore.pair("olecranon", Tissue.ELBOW, olecranon, bone="ulna")
     ulna = tube(
-        curve([(ex - 8, ey - 6, ez + 10), (ex - 11, ey, ez + 110), (wx - 14, wy, wz - 2)]),
+        curve([(ex - 8, ey - 6, ez + 10), (ex - 7, ey, ez + 110), (wx - 10, wy, wz - 2)]),
         TubeSection((9, 6.5, 5.5, 7), hollow=0.4, profile=(1.2, 1.0, 0.9, 1.3)),
     )
     yield from fore.pair("ulna", Tissue.FOREARM, ulna)
     radius = tube(
-        curve([(ex + 12, ey + 4, ez + 8), (ex + 13, ey + 6, ez + 110), (wx + 10, wy, wz - 4)]),
+        curve([(ex + 12, ey + 4, ez + 8), (ex + 9, ey + 6, ez + 110), (wx + 7, wy, wz - 4)]),
         TubeSection((9, 6.5, 6.5, 12), hollow=0.4, profile=(1.2, 0.9, 0.9, 1.5)),
     )
     yield from fore.pair("radius", Tissue.FOREARM, radius)
@@ -120,7 +120,7 @@ def _ilia() -> Iterator[Bone]:
     lateral = curve([(70, -76, 664), (70, -72, 700), (66, -64, 730), (60, -58, 756)])
     medial = curve([(62, -84, 668), (46, -84, 702), (36, -76, 730), (28, -68, 756)])
     between = (lateral + medial) / 2
-    wedge = sheet([lateral, between, medial], thickness=(12, 22, 18), density=(0.8, 1.2, 1.3))
+    wedge = sheet([lateral, between, medial], thickness=(10, 20, 16), density=(0.45, 1.0, 1.0))
     yield from make.pair("posterior ilium", Tissue.POSTERIOR_ILIUM, wedge, bone="ilium")
     joint = sheet(
         [
@@ -142,17 +142,17 @@ def _lower_pelvis() -> Iterator[Bone]:
     )
     yield from make.pair("anterior column", Tissue.ILIUM, column, bone="ilium")
     hx, hy, hz = HIP
-    socket = ellipsoid((hx - 3, hy, hz), (35, 33, 35), hollow=0.72)
+    socket = ellipsoid((hx - 3, hy, hz), (34, 32, 34), hollow=0.8)
     open_side = (socket.points - [hx, hy, hz]) @ np.array([0.72, 0.2, 0.62]) < 10
     cup = Cloud(socket.points[open_side], socket.weights[open_side])
     yield from make.pair("acetabulum", Tissue.ISCHIUM, cup, bone="acetabulum")
-    roof = ellipsoid((hx + 4, hy - 2, hz - 30), (20, 22, 9))
+    roof = ellipsoid((hx + 4, hy - 2, hz - 30), (20, 22, 8), hollow=0.5)
     yield from make.pair("acetabular roof", Tissue.ISCHIUM, roof, bone="acetabulum")
     upper = tube(curve([(78, 24, 768), (58, 40, 772), (34, 50, 780), (12, 52, 790)]), TubeSection((12, 9, 8, 10)))
     lower = tube(curve([(10, 48, 800), (28, 28, 822), (50, -12, 838)]), TubeSection((8, 5.5, 7)))
     yield from pubis.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, lower]), bone="pubis")
     body = curve([(82, -24, 768), (76, -36, 792), (68, -38, 816), (60, -32, 838)])
-    ischium = tube(body, TubeSection((17, 13, 12, 13), profile=(1.1, 1.0, 0.9, 1.1)))
+    ischium = tube(body, TubeSection((16, 13, 12, 13), profile=(1.2, 1.3, 1.2, 1.35)))
     yield from ischia.pair("ischium", Tissue.ISCHIUM, ischium, bone="ischium")
     yield pubis.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 796), (6, 10, 18)), bone="pubis")
 
@@ -247,7 +247,9 @@ _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
         "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654), "iliac crest front": (130, 20, 680),
         "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
         "sacroiliac joint": (48, -64, 728), "acetabular roof": (94, 4, 734),
-        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836),
+        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836), "ischium": (72, -36, 806), "lower acetabulum": (86, -18, 786),
+        "lower end of the sacroiliac joint": (40, -66, 752), "scapular spine": (112, -84, 272),
+        "scapular border": (114, -74, 350),
     },
     Segment.UPPER_ARM: {
         "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),

@@ -99,13 +99,13 @@ def sacrum() -> Iterator[Bone]:
     """Sacrum with its wings, and the coccyx."""
     make = Maker(Region.SACRUM, Segment.TRUNK)
     heights = [704, 722, 742, 764, 786, 800]
-    widths = [50, 52, 42, 31, 22, 13]
+    widths = [50, 50, 42, 32, 23, 14]
     depths = [-44, -56, -70, -80, -78, -72]
     edges = [
         np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
         for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
     ]
-    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(0.9, 0.8, 1.3, 0.8, 0.9))
+    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(0.8, 0.9, 1.6, 0.9, 0.8))
     yield make.bone("sacrum body", Tissue.SACRUM, plate, bone="sacrum")
     crest = tube(curve([(0, -72, 712), (0, -92, 745), (0, -95, 775)]), TubeSection((6, 7, 4)))
     yield make.bone("sacral crest", Tissue.SACRUM, crest, bone="sacrum")
@@ -183,12 +183,14 @@ def sternum() -> Iterator[Bone]:
 def skull() -> Iterator[Bone]:
     """Vault, base, face and mandible."""
     make = Maker(Region.SKULL, Segment.HEAD)
-    shell = Cloud.joined([ellipsoid((0, -8, 70), (71, 90, 69), hollow=hollow) for hollow in (0.9, 0.91, 0.92)])
+    shell = Cloud.joined(
+        [ellipsoid((0, -8, 70), (71, 90, 69), hollow=hollow) for hollow in (0.895, 0.9, 0.905, 0.91, 0.915, 0.92)]
+    )
     height = shell.points[:, 2]
     above = height < 112 + 0.2 * (shell.points[:, 1] - 30)
     # Thinner at the temples than above and behind.
     temple = 1 - 0.35 * np.exp(-(((height - 92) / 22) ** 2)) * (np.abs(shell.points[:, 0]) > 55)
-    weights = shell.weights / 3
+    weights = shell.weights / 6
     yield make.bone("vault", Tissue.VAULT, Cloud(shell.points[above], (weights * temple)[above]), bone="skull")
     occiput = ellipsoid((0, -84, 108), (30, 9, 12))
     yield make.bone("occiput", Tissue.SKULL_BASE, occiput, bone="skull")

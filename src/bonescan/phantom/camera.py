@@ -28,8 +28,9 @@ LUNG_DENSITY = 0.3
 class Optics:
     """How sharply, and through how much, the camera sees.
 
-    mu: effective attenuation per mm, scattered photons included. intrinsic, collimator (mm), slope: resolution (FWHM), at a distance d from the
-    collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from skin to collimator.
+    mu: effective attenuation per mm, scattered photons included. intrinsic, collimator (mm), slope: resolution (FWHM),
+    at a distance d from the collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from
+    skin to collimator.
     """
 
     mu: float
@@ -165,8 +166,8 @@ class Exposure:
     """How long and how well a patient was counted.
 
     counts: wanted in the hotter view, before drift and air. scatter: share of the counts in the tail. scatter_mm: its
-    spread (standard deviation). background: counts in air over those of the median body pixel. drift: relative change of
-    sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
+    spread (standard deviation). background: counts in air over those of the median body pixel. drift: relative change
+    of sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
     0 = none. length: where the scan ended, as a share of the way to the toes, 1 = at the end of the frame.
     """
 

@@ -34,37 +34,37 @@ class Finding:
 
 
 FINDINGS: tuple[Finding, ...] = (
-    Finding(("nasopharynx", "sinus", "orbit"), 0.55, (6, 18), 2.6),
-    Finding(("tooth",), 0.35, (4, 10), 4.5),
-    Finding(("jaw angle", "chin", "temporomandibular joint"), 0.4, (5, 14), 3.5),
-    Finding(("larynx",), 0.4, (7, 15), 2.2),
-    Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.8),
-    Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 3.2),
-    Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.4),
+    Finding(("nasopharynx", "sinus", "orbit"), 0.55, (6, 18), 2.4),
+    Finding(("tooth",), 0.4, (4, 10), 3.5),
+    Finding(("jaw angle", "chin", "temporomandibular joint"), 0.4, (5, 14), 2.6),
+    Finding(("larynx",), 0.4, (7, 15), 2.0),
+    Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.6),
+    Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 2.8),
+    Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.0),
     Finding(
-        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.75, (7, 20), 4.5,
+        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.8, (7, 22), 3.5,
     ),
-    Finding(("scapular tip",), 0.4, (6, 14), 2.8),
+    Finding(("scapular tip", "scapular spine", "scapular border"), 0.5, (6, 16), 2.0),
     Finding(
         ("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"),
-        0.7, (7, 30), 3.0,
+        0.7, (7, 30), 2.2,
     ),
-    Finding(("sacroiliac joint",), 0.5, (8, 24), 2.4),
-    Finding(("hip joint", "acetabular roof"), 0.4, (8, 22), 4.0),
-    Finding(("greater trochanter",), 0.35, (7, 16), 3.0),
-    Finding(("pubic bone", "ischial tuberosity", "coccyx"), 0.3, (6, 14), 2.5),
-    Finding(("deltoid tuberosity",), 0.08, (8, 14), 2.0),
-    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 6.0),
-    Finding(("wrist", "thumb base", "knuckles"), 0.55, (5, 16), 7.0),
+    Finding(("sacroiliac joint", "lower end of the sacroiliac joint"), 0.55, (7, 22), 2.0),
+    Finding(("hip joint", "acetabular roof", "lower acetabulum"), 0.55, (7, 20), 2.8),
+    Finding(("greater trochanter",), 0.35, (7, 16), 2.6),
+    Finding(("pubic bone", "ischial tuberosity", "ischium", "coccyx"), 0.5, (6, 16), 2.0),
+    Finding(("deltoid tuberosity",), 0.1, (8, 14), 2.0),
+    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 4.5),
+    Finding(("wrist", "thumb base", "knuckles"), 0.6, (5, 14), 5.0),
     Finding(
         (
             "medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau",
             "lateral tibial plateau", "tibial tuberosity",
         ),
-        0.75, (8, 24), 6.0,
+        0.8, (6, 24), 4.5,
     ),
     Finding(("shin",), 0.05, (10, 26), 3.0),
-    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.6, (6, 18), 7.0),
+    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.75, (6, 16), 6.0),
 )  # fmt: skip
 
 

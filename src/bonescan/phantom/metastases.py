@@ -130,9 +130,8 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
         return None
     cold = rng.random() < 0.03 and shape.radius_mm > 9
     contrast = float(rng.uniform(0.25, 0.6)) if cold else sample_contrast(rng)
-    whole = sum(
-        s.bone.cloud.weights.sum() for s in anatomy.structures if (s.bone.bone, s.bone.side) == (bone.bone, bone.side)
-    )
+    own = (bone.bone, bone.side)
+    whole = sum(s.bone.cloud.weights.sum() for s in anatomy.structures if (s.bone.bone, s.bone.side) == own)
     return Metastasis(
         bone.bone,
         bone.region,
@@ -152,4 +151,5 @@ def _centre(anatomy: Anatomy, bone: Bone, rng: Generator) -> Points:
         joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.HUMERUS else "hip joint", bone.side)]
         away = np.linalg.norm(bone.cloud.points - joint, axis=1)
         weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
-    return bone.cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    place: Points = bone.cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    return place
