@@ -17,6 +17,7 @@ from bonescan.phantom import appendicular, axial
 from bonescan.phantom.body import Grid, Map, make_body
 from bonescan.phantom.bones import Bone, Tissue
 from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
+from bonescan.phantom.family import STANDARD, Family
 from bonescan.phantom.posture import Build, Posture, sample_build
 from bonescan.phantom.shapes import Cloud, Points
 from bonescan.study import LEVELS, REGIONS, Side, Spacing, View
@@ -48,6 +49,7 @@ class Anatomy:
     """
 
     seed: int
+    family: Family
     build: Build
     camera: Camera
     structures: tuple[Structure, ...]
@@ -77,13 +79,13 @@ def standard_bones() -> Iterator[Bone]:
     yield from appendicular.legs()
 
 
-def make_anatomy(seed: int) -> Anatomy:
-    """Build, pose, dress and project one body. Deterministic from the seed; about a second."""
-    rng = np.random.default_rng([0xB0E, seed])
-    build = sample_build(rng)
+def make_anatomy(seed: int, family: Family = STANDARD) -> Anatomy:
+    """Build, pose, dress and project one body. Deterministic from the seed and the family; about two seconds."""
+    rng = np.random.default_rng([0xB0E, seed, *family.key])
+    build = _of_family(sample_build(rng), family)
     posture = Posture(build)
     grid = _grid(build, rng)
-    camera = Camera(sample_optics(rng), grid, make_body(posture, grid))
+    camera = Camera(sample_optics(rng, family.slope), grid, make_body(posture, grid))
     waves = _Grain.sample(rng)
     bones = [_posed(bone, posture, waves) for bone in standard_bones()]
     structures = tuple(Structure(bone, camera.project(bone.cloud)) for bone in bones)
@@ -99,7 +101,19 @@ def make_anatomy(seed: int) -> Anatomy:
     shown = {view: _shown(structures, view) for view in VIEWS}
     regions = {view: _look_up(shown[view], [REGIONS.index(bone.region) for bone in bones]) for view in VIEWS}
     levels = {view: _look_up(shown[view], [_level(bone) for bone in bones]) for view in VIEWS}
-    return Anatomy(seed, build, camera, structures, boxes, haze, places, regions, levels)
+    return Anatomy(seed, family, build, camera, structures, boxes, haze, places, regions, levels)
+
+
+def _of_family(build: Build, family: Family) -> Build:
+    return replace(
+        build,
+        height=build.height * family.height,
+        girth=build.girth * family.girth,
+        chest=build.chest * family.chest,
+        pelvis=build.pelvis * family.pelvis,
+        leg_length=build.leg_length * family.leg_length,
+        fat=build.fat + family.fat,
+    )
 
 
 def _grid(build: Build, rng: Generator) -> Grid:

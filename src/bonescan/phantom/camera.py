@@ -41,13 +41,13 @@ class Optics:
     gap_back: float
 
 
-def sample_optics(rng: Generator) -> Optics:
-    """Draw a camera and how close it came."""
+def sample_optics(rng: Generator, slope: tuple[float, float] = (0.038, 0.055)) -> Optics:
+    """Draw a camera and how close it came. slope: lowest and highest of the field of that name."""
     return Optics(
         mu=float(rng.uniform(0.009, 0.012)),
         intrinsic=float(rng.uniform(3.4, 4.4)),
         collimator=float(rng.uniform(1.5, 2.6)),
-        slope=float(rng.uniform(0.038, 0.055)),
+        slope=float(rng.uniform(*slope)),
         gap_front=float(rng.uniform(15, 80)),
         gap_back=float(rng.uniform(20, 60)),
     )
@@ -180,11 +180,13 @@ class Exposure:
     length: float = 1.0
 
 
-def sample_exposure(rng: Generator) -> Exposure:
-    """Draw how long and how well the patient was counted."""
+def sample_exposure(
+    rng: Generator, counts: tuple[float, float] = (0.4e6, 6.0e6), scatter: tuple[float, float] = (0.15, 0.30)
+) -> Exposure:
+    """Draw how long and how well the patient was counted. counts, scatter: lowest and highest of those fields."""
     return Exposure(
-        counts=float(np.exp(rng.uniform(np.log(0.4e6), np.log(6.0e6)))),
-        scatter=float(rng.uniform(0.15, 0.30)),
+        counts=float(np.exp(rng.uniform(np.log(counts[0]), np.log(counts[1])))),
+        scatter=float(rng.uniform(*scatter)),
         scatter_mm=float(rng.uniform(28, 60)),
         background=float(np.exp(rng.uniform(np.log(0.004), np.log(0.035)))),
         drift=float(rng.normal(0, 0.04)),

@@ -45,14 +45,15 @@ class Phantom:
 
 def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     """Draw one patient of an anatomy. Deterministic from the anatomy's seed and this one; a fraction of a second."""
-    rng = np.random.default_rng([0x9A7, anatomy.seed, seed])
+    family = anatomy.family
+    rng = np.random.default_rng([0x9A7, anatomy.seed, seed, *family.key])
     number, superscan = sample_number(rng)
     images = _skeleton_and_haze(anatomy, superscan, rng)
     findings = add_findings(anatomy, images, rng)
     # Contrast is to bone: under a full bladder a lesion is hidden, not hotter.
     lesions = make_metastases(anatomy, number, images, rng)
     organs = add_tracer(anatomy, images, superscan, rng)
-    exposure = sample_exposure(rng)
+    exposure = sample_exposure(rng, family.counts, family.scatter)
     backdrop = _expose(anatomy, images, lesions, organs, exposure, rng)
     truth = draw_truth(lesions, backdrop)
     benign = draw_benign(findings, backdrop)
@@ -63,7 +64,7 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
         expected[view] = as_acquired(backdrop.sensitivity * (seen + np.float32(air)), view)
         scans[view] = Scan(view, count(expected[view], exposure, rng))
     levels = {view: np.where(backdrop.sensitivity > 0, anatomy.levels[view], 0).astype(np.uint8) for view in VIEWS}
-    key = f"phantom-{anatomy.seed:06d}-{seed:04d}"
+    key = f"phantom-{anatomy.seed:06d}-{seed:04d}" + (f"-{family.name}" if family.key else "")
     study = Study(key, scans, spacing=anatomy.spacing, view_source="simulated", acquired=None, sources=())
     return Phantom(
         key,

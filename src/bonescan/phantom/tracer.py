@@ -89,7 +89,7 @@ def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
         lean = np.tan(np.radians(s * rng.normal(13, 6)))
         points = cortex.points.copy()
         points[:, 0] += (points[:, 2] - centre[2]) * lean
-        own = 1 + (strength - 1) * rng.uniform(0.6, 1.4)
+        own = 1 + (strength - 1) * rng.uniform(0.6, 1.4) * scene.anatomy.family.kidneys
         yield scene.add_ratio(Region.KIDNEY, Cloud(points, cortex.weights), own)
         if rng.random() < 0.45:
             blob = make_blob(centre + np.array([-s * 6, 0, rng.normal(0, 14)]), rng.uniform(5, 14, 3), np.eye(3), rng)

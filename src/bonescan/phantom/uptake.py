@@ -64,8 +64,11 @@ class Uptake:
 
 def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
-    tissue = {t: value * float(np.exp(rng.normal(0, 0.17))) for t, value in TISSUE_UPTAKE.items()}
-    sides = {(s, side): float(np.exp(rng.normal(0, 0.07))) for s in Segment for side in Side}
+    family = anatomy.family
+    tissue = {
+        t: value * family.uptake.get(t, 1.0) * float(np.exp(rng.normal(0, 0.17))) for t, value in TISSUE_UPTAKE.items()
+    }
+    sides = {(s, side): float(np.exp(rng.normal(0, family.sides))) for s in Segment for side in Side}
     gradient = rng.normal(0, 0.12)
     bones = np.empty(len(anatomy.structures))
     for i, structure in enumerate(anatomy.structures):
@@ -79,7 +82,9 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
         bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
     _diffuse_change(anatomy, bones, rng)
     haze = float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
-    soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
+    soft = {
+        part: value * family.soft * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()
+    }
     return Uptake(bones, soft)
 
 
