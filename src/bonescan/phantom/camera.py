@@ -30,7 +30,7 @@ class Optics:
 
     mu: effective attenuation per mm, scattered photons included. intrinsic, collimator (mm), slope: resolution (FWHM),
     at a distance d from the collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from
-    skin to collimator.
+    skin to collimator. table: share of the posterior view's counts that pass the table on which the patient lies.
     """
 
     mu: float
@@ -39,6 +39,7 @@ class Optics:
     slope: float
     gap_front: float
     gap_back: float
+    table: float = 1.0
 
 
 def sample_optics(rng: Generator, slope: tuple[float, float] = (0.038, 0.055)) -> Optics:
@@ -50,6 +51,7 @@ def sample_optics(rng: Generator, slope: tuple[float, float] = (0.038, 0.055)) -
         slope=float(rng.uniform(*slope)),
         gap_front=float(rng.uniform(15, 80)),
         gap_back=float(rng.uniform(20, 60)),
+        table=float(rng.uniform(0.76, 0.94)),
     )
 
 
@@ -113,6 +115,8 @@ class Camera:
             path = np.clip(depth - (1 - LUNG_DENSITY) * air, 0, None)
             gap = self.optics.gap_front if view is View.ANTERIOR else self.optics.gap_back
             weights = cloud.weights * np.exp(-self.optics.mu * path)
+            if view is View.POSTERIOR:
+                weights = weights * self.optics.table
             seen[view] = self._splat(rows, cols, weights, self._sigma(depth + gap))
         return seen
 
@@ -146,7 +150,7 @@ class Camera:
             ahead = np.where(inside, self.body.front - part.front, 0)
             behind = np.where(inside, part.back - self.body.back, 0)
             out[View.ANTERIOR] += (own * np.exp(-mu * ahead)).astype(np.float32)
-            out[View.POSTERIOR] += (own * np.exp(-mu * behind)).astype(np.float32)
+            out[View.POSTERIOR] += (own * np.exp(-mu * behind) * self.optics.table).astype(np.float32)
         return {view: ndimage.gaussian_filter(image, 2.2) for view, image in out.items()}
 
 

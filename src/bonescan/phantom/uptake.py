@@ -19,29 +19,30 @@ from bonescan.study import Region, Side
 TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.VAULT: 19.0,
     Tissue.SKULL_BASE: 11.5,
-    Tissue.FACE: 20.0,
-    Tissue.MANDIBLE: 15.5,
-    Tissue.VERTEBRAL_BODY: 30.0,
-    Tissue.VERTEBRAL_ARCH: 19.0,
-    Tissue.SACRUM: 16.0,
+    Tissue.FACE: 21.0,
+    Tissue.MANDIBLE: 19.0,
+    Tissue.VERTEBRAL_BODY: 34.0,
+    Tissue.VERTEBRAL_ARCH: 16.0,
+    Tissue.SACRUM: 14.5,
     Tissue.RIB: 24.0,
     Tissue.RIB_END: 12.0,
     Tissue.CARTILAGE: 1.2,
-    Tissue.STERNUM: 31.0,
+    Tissue.STERNUM: 37.0,
     Tissue.CLAVICLE: 13.0,
     Tissue.SCAPULA: 12.5,
     Tissue.SHOULDER: 12.5,
     Tissue.CERVICAL: 40.0,
-    Tissue.HUMERUS: 15.0,
+    Tissue.HUMERUS: 13.5,
     Tissue.FOREARM: 15.0,
     Tissue.ELBOW: 11.0,
     Tissue.HIP: 7.5,
     Tissue.ILIUM: 22.0,
     Tissue.POSTERIOR_ILIUM: 31.0,
     Tissue.ISCHIUM: 13.5,
+    Tissue.PUBIS: 19.0,
     Tissue.LONG_BONE_END: 5.6,
     Tissue.SHAFT: 7.8,
-    Tissue.SMALL_BONES: 8.5,
+    Tissue.SMALL_BONES: 10.0,
     Tissue.PATELLA: 5.0,
     Tissue.JOINT: 20.0,
 }
@@ -66,7 +67,8 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
     family = anatomy.family
     tissue = {
-        t: value * family.uptake.get(t, 1.0) * float(np.exp(rng.normal(0, 0.17))) for t, value in TISSUE_UPTAKE.items()
+        kind: value * family.uptake.get(kind, 1.0) * float(np.exp(rng.normal(0, 0.17)))
+        for kind, value in TISSUE_UPTAKE.items()
     }
     sides = {(s, side): float(np.exp(rng.normal(0, family.sides))) for s in Segment for side in Side}
     gradient = rng.normal(0, 0.12)
@@ -81,10 +83,8 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     if anatomy.build.young:
         bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
     _diffuse_change(anatomy, bones, rng)
-    haze = float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
-    soft = {
-        part: value * family.soft * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()
-    }
+    haze = family.soft * float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
+    soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
     return Uptake(bones, soft)
 
 
