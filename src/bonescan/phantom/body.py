@@ -160,7 +160,7 @@ def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
         [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
     )
     fat = posture.build.fat
-    across = np.array([44, 42, 35, 37, 24, 33, 25]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
+    across = np.array([46, 44, 37, 39, 26, 34, 25]) + fat * np.array([16, 17, 12, 9, 4, 2, 1])
     deep = np.array([50, 46, 38, 38, 22, 15, 10]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
     return _course(line, np.stack([across, deep], axis=1))
 

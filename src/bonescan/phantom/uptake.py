@@ -17,29 +17,37 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 15.5,
-    Tissue.SKULL_BASE: 4.0,
-    Tissue.FACE: 8.0,
-    Tissue.MANDIBLE: 8.2,
-    Tissue.VERTEBRAL_BODY: 28.0,
-    Tissue.VERTEBRAL_ARCH: 20.0,
-    Tissue.SACRUM: 9.5,
-    Tissue.RIB: 10.9,
-    Tissue.RIB_END: 11.0,
+    Tissue.VAULT: 19.0,
+    Tissue.SKULL_BASE: 11.5,
+    Tissue.FACE: 21.0,
+    Tissue.MANDIBLE: 19.0,
+    Tissue.VERTEBRAL_BODY: 34.0,
+    Tissue.VERTEBRAL_ARCH: 16.0,
+    Tissue.SACRUM: 14.5,
+    Tissue.RIB: 24.0,
+    Tissue.RIB_END: 12.0,
     Tissue.CARTILAGE: 1.2,
-    Tissue.STERNUM: 34.0,
-    Tissue.CLAVICLE: 10.0,
-    Tissue.SCAPULA: 10.5,
-    Tissue.ILIUM: 26.0,
-    Tissue.ISCHIUM: 5.5,
-    Tissue.LONG_BONE_END: 4.2,
-    Tissue.SHAFT: 5.5,
-    Tissue.SMALL_BONES: 4.5,
+    Tissue.STERNUM: 37.0,
+    Tissue.CLAVICLE: 13.0,
+    Tissue.SCAPULA: 12.5,
+    Tissue.SHOULDER: 12.5,
+    Tissue.CERVICAL: 40.0,
+    Tissue.HUMERUS: 13.5,
+    Tissue.FOREARM: 15.0,
+    Tissue.ELBOW: 11.0,
+    Tissue.HIP: 7.5,
+    Tissue.ILIUM: 22.0,
+    Tissue.POSTERIOR_ILIUM: 31.0,
+    Tissue.ISCHIUM: 13.5,
+    Tissue.PUBIS: 19.0,
+    Tissue.LONG_BONE_END: 5.6,
+    Tissue.SHAFT: 7.8,
+    Tissue.SMALL_BONES: 10.0,
     Tissue.PATELLA: 5.0,
     Tissue.JOINT: 20.0,
 }
 
-SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
+SOFT_UPTAKE: dict[str, float] = {"torso": 1.15, "head": 0.9, "arm": 1.1, "leg": 0.95}
 
 _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
@@ -57,8 +65,12 @@ class Uptake:
 
 def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
-    tissue = {t: value * float(np.exp(rng.normal(0, 0.14))) for t, value in TISSUE_UPTAKE.items()}
-    sides = {(s, side): float(np.exp(rng.normal(0, 0.07))) for s in Segment for side in Side}
+    family = anatomy.family
+    tissue = {
+        kind: value * family.uptake.get(kind, 1.0) * float(np.exp(rng.normal(0, 0.17)))
+        for kind, value in TISSUE_UPTAKE.items()
+    }
+    sides = {(s, side): float(np.exp(rng.normal(0, family.sides))) for s in Segment for side in Side}
     gradient = rng.normal(0, 0.12)
     bones = np.empty(len(anatomy.structures))
     for i, structure in enumerate(anatomy.structures):
@@ -71,7 +83,7 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     if anatomy.build.young:
         bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
     _diffuse_change(anatomy, bones, rng)
-    haze = float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
+    haze = family.soft * float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
     soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
     return Uptake(bones, soft)
 
