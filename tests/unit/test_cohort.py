@@ -183,17 +183,22 @@ def test_a_study_reads_back_with_its_views(phantom, tmp_path, style, posterior_f
     assert study.spacing == phantom.study.spacing
 
 
+TRUTH = ("lesions", "faint", "regions", "benign", "levels")
+
+
 def test_both_forms_of_the_truth_are_the_phantoms_own(phantom, tmp_path):
     folder = tmp_path / "study"
     write_patient(phantom, folder, Header())
     truth = read_truth(folder)
-    assert truth.keys() == {f"{what}_{view}" for what in ("lesions", "faint", "regions") for view in View}
+    assert truth.keys() == {f"{what}_{view}" for what in TRUTH for view in View}
     for view in View:
         assert truth[f"lesions_{view}"].dtype == np.uint16
         assert truth[f"regions_{view}"].dtype == np.uint8
         np.testing.assert_array_equal(truth[f"lesions_{view}"], phantom.lesions[view])
         np.testing.assert_array_equal(truth[f"faint_{view}"], phantom.faint[view])
         np.testing.assert_array_equal(truth[f"regions_{view}"], phantom.regions[view])
+        np.testing.assert_array_equal(truth[f"benign_{view}"], phantom.benign[view])
+        np.testing.assert_array_equal(truth[f"levels_{view}"], phantom.levels[view])
         drawn = label_image(read_labelme(folder / f"{view}.json"))
         numbers = np.unique(phantom.lesions[view])[1:]
         assert len(numbers) > 2

@@ -106,16 +106,26 @@ def test_soft_tissue_attenuates_itself_and_what_lies_behind_it():
     )
 
 
-def test_scatter_adds_its_share_as_a_broad_tail():
-    primary = np.zeros((512, 512), dtype=np.float32)
-    primary[256:264, 256:264] = 100.0
-    seen = scattered(primary, EXPOSURE, 2.4)
-    assert seen.sum() == pytest.approx(1.3 * primary.sum(), rel=0.01)
-    tail = seen - primary
-    assert tail.min() >= 0
-    assert tail.max() < 0.02 * primary.max()
+def test_scatter_moves_its_share_of_the_counts_into_a_broad_tail():
+    image = np.zeros((512, 512), dtype=np.float32)
+    image[256:264, 256:264] = 100.0
+    seen = scattered(image, EXPOSURE, 2.4)
+    assert seen.sum() == pytest.approx(image.sum(), rel=0.01)  # effective attenuation holds scattered photons already
+    tail = seen - 0.7 * image
+    assert tail.min() >= -1e-4
+    assert tail.max() < 0.02 * image.max()
     rows, _ = np.nonzero(tail > 0.5 * tail.max())
     assert 2.0 < np.ptp(rows) * 2.4 / EXPOSURE.scatter_mm < 3.2  # full width at half maximum over sigma: about 2.35
+
+
+def test_the_table_weakens_the_posterior_view_alone():
+    camera = slab_camera()
+    weak = replace(camera, optics=replace(OPTICS, table=0.8))
+    for view, share in ((View.ANTERIOR, 1.0), (View.POSTERIOR, 0.8)):
+        bare, lying = (each.project(point_at(0.0))[view].image.sum() for each in (camera, weak))
+        assert lying == pytest.approx(share * bare, rel=1e-5)
+        haze, dim = (each.haze({"part 100": 1.0})[view].sum() for each in (camera, weak))
+        assert dim == pytest.approx(share * haze, rel=1e-5)
 
 
 def test_counts_are_whole_numbers_with_poisson_noise():

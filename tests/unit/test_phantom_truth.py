@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bonescan.phantom.camera import VIEWS, Patch
+from bonescan.phantom.foci import Focus
 from bonescan.phantom.metastases import Metastasis
-from bonescan.phantom.truth import Backdrop, draw_truth
+from bonescan.phantom.truth import Backdrop, draw_benign, draw_truth
 from bonescan.study import REGIONS, Region, Side, View
 
 SHAPE = (64, 48)
@@ -25,14 +26,19 @@ def spot(row=30, col=24, factor=1.0, posterior=1.0):
         View.ANTERIOR: Patch(row - 12, col - 12, image),
         View.POSTERIOR: Patch(row - 12, col - 12, image * np.float32(posterior)),
     }
-    return Metastasis("T7", Region.THORACIC_SPINE, Side.MIDLINE, 8.0, 1 + factor, patches, factor)
+    return Metastasis("T7", Region.THORACIC_SPINE, Side.MIDLINE, 8.0, 1 + factor, Focus(patches, factor), 2.0, 10.0)
+
+
+def passed():
+    """No metal."""
+    return {view: np.ones(SHAPE, dtype=np.float32) for view in VIEWS}
 
 
 def backdrop(under=1.0, sensitivity=1000.0, organ=np.s_[0:0], region=Region.BLADDER):
     regions = np.zeros(SHAPE, dtype=np.uint8)
     regions[organ] = REGIONS.index(region)
     even = {view: np.full(SHAPE, under, dtype=np.float32) for view in VIEWS}
-    return Backdrop(even, even, np.full(SHAPE, sensitivity, dtype=np.float32), dict.fromkeys(VIEWS, regions))
+    return Backdrop(even, even, np.full(SHAPE, sensitivity, dtype=np.float32), dict.fromkeys(VIEWS, regions), passed())
 
 
 def draw(lesions, ground):
@@ -40,7 +46,7 @@ def draw(lesions, ground):
     over = {view: image.copy() for view, image in ground.under.items()}
     for lesion in lesions:
         for view in VIEWS:
-            lesion.projection[view].add_to(over[view], lesion.factor)
+            lesion.focus.projection[view].add_to(over[view], lesion.focus.factor)
     return draw_truth(lesions, replace(ground, over=over))
 
 
@@ -136,3 +142,29 @@ def test_what_a_brighter_neighbour_leaves_over_may_be_too_little_to_draw():
 def test_a_lesion_at_the_edge_of_the_frame_is_cut_and_one_beyond_is_not_drawn():
     # Half of the outline with its middle row: 19 + 7.
     assert areas([spot(row=0), spot(row=-40), spot(col=SHAPE[1] + 30)], backdrop()) == [26, 0, 0]
+
+
+def test_what_is_left_of_a_lesion_under_metal_is_judged():
+    through = passed()
+    through[View.ANTERIOR][:] = 0.001
+    truth = draw([spot(factor=0.5)], replace(backdrop(), passed=through))
+    assert truth.table[0].visible == (View.POSTERIOR,)
+    assert not truth.lesions[View.ANTERIOR].any()
+    half = passed()
+    half[View.ANTERIOR][:, :24] = 0.01
+    truth = draw([spot()], replace(backdrop(), passed=half))
+    assert not truth.lesions[View.ANTERIOR][:, :24].any()
+    assert truth.lesions[View.ANTERIOR][:, 24:].any()
+
+
+@pytest.mark.parametrize(("factor", "area"), [(0.36, AREA), (0.34, 0)])
+def test_benign_findings_are_outlined_where_they_stand_out_from_all_else(factor, area):
+    ground = backdrop()
+    focus = spot(factor=factor).focus
+    over = {view: image.copy() for view, image in ground.under.items()}
+    for view in VIEWS:
+        focus.projection[view].add_to(over[view], focus.factor)
+    pictures = draw_benign([focus], replace(ground, under=over, over=over))
+    for picture in pictures.values():
+        assert (picture == 1).sum() == area
+        assert picture.dtype == np.uint16

@@ -149,7 +149,7 @@ def _lower_pelvis() -> Iterator[Bone]:
     roof = ellipsoid((hx + 4, hy - 2, hz - 30), (20, 22, 8), hollow=0.5)
     yield from make.pair("acetabular roof", Tissue.ISCHIUM, roof, bone="acetabulum")
     upper = tube(curve([(78, 24, 768), (58, 40, 772), (34, 50, 780), (12, 52, 790)]), TubeSection((12, 9, 8, 10)))
-    lower = tube(curve([(10, 48, 800), (28, 28, 822), (50, -12, 838)]), TubeSection((8, 5.5, 7)))
+    lower = tube(curve([(10, 48, 800), (30, 20, 824), (56, -24, 838)]), TubeSection((8, 5.5, 7)))
     yield from pubis.pair("pubic rami", Tissue.PUBIS, Cloud.joined([upper, lower]), bone="pubis")
     body = curve([(82, -24, 768), (76, -36, 792), (68, -38, 816), (60, -32, 838)])
     ischium = tube(body, TubeSection((16, 13, 12, 13), profile=(1.2, 1.3, 1.2, 1.35)))

@@ -229,7 +229,7 @@ def _face() -> Iterator[Bone]:
     yield from face.pair("sphenoid wing", Tissue.FACE, wing, bone="face")
     cheek = Cloud.joined(
         [
-            tube(curve([(34, 62, 130), (52, 52, 130), (64, 16, 128)]), TubeSection((6, 6, 3))),
+            tube(curve([(28, 60, 142), (50, 52, 131), (64, 16, 128)]), TubeSection((6, 6, 3))),
             ellipsoid((50, 52, 132), (9, 9, 9)),
         ]
     )

@@ -16,8 +16,8 @@ class Family:
     """How the patients, the camera and the protocol of a department differ from the standard; neutral defaults.
 
     number: part of every seed, so that families share no patient. height, girth, chest, pelvis, leg_length: factors of
-    the build. fat: added to the build's. uptake: factors of the tissues. soft: factor of soft tissue. kidneys: factor of
-    the kidneys' excess. sides: standard deviation of the logarithm of left against right, per part of the body.
+    the build. fat: added to the build's. uptake: factors of the tissues. soft: factor of soft tissue. kidneys: factor
+    of the kidneys' excess. sides: standard deviation of the logarithm of left against right, per part of the body.
     slope: lowest and highest widening of the resolution with distance. scatter: lowest and highest share of counts in
     the tail. counts: lowest and highest counts of the hotter view.
     """

@@ -96,7 +96,7 @@ def sample_build(rng: Generator) -> Build:
         kyphosis=float(rng.normal(20, 14) if rng.random() < 0.15 else rng.normal(0, 6)),
         arms=_arms(rng, fat),
         legs={
-            side: Leg(float(rng.normal(3.5, 2.0)), float(rng.normal(14, 9)), float(rng.normal(-4, 12)))
+            side: Leg(float(rng.normal(2.4, 1.8)), float(rng.normal(14, 9)), float(rng.normal(-4, 12)))
             for side in (Side.LEFT, Side.RIGHT)
         },
         tilt=float(rng.normal(0, 1.2)),

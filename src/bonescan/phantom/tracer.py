@@ -75,7 +75,7 @@ def add_tracer(anatomy: Anatomy, images: Images, superscan: bool, rng: Generator
 
 def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
     rng = scene.rng
-    strength = 1.15 + (scene.rng.gamma(2.0, 0.4) if not superscan else rng.uniform(0.0, 0.15))
+    strength = 1.15 + rng.gamma(2.0, 0.4) if not superscan else 1 + rng.uniform(0.0, 0.15)
     for side in BOTH:
         if rng.random() < 0.04:
             continue
@@ -91,7 +91,7 @@ def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
         points[:, 0] += (points[:, 2] - centre[2]) * lean
         own = 1 + (strength - 1) * rng.uniform(0.6, 1.4) * scene.anatomy.family.kidneys
         yield scene.add_ratio(Region.KIDNEY, Cloud(points, cortex.weights), own)
-        if rng.random() < 0.45:
+        if rng.random() < (0.1 if superscan else 0.45):
             blob = make_blob(centre + np.array([-s * 6, 0, rng.normal(0, 14)]), rng.uniform(5, 14, 3), np.eye(3), rng)
             yield scene.add_ratio(Region.KIDNEY, blob.filled(), 1 + rng.gamma(1.5, 0.5))
 
