@@ -93,18 +93,6 @@ LEVELS: tuple[str, ...] = (
 )
 """Which vertebra or rib a pixel mainly shows: index in this tuple = value in a level map (uint8); "" = neither."""
 
-FIRST_FORMAT_REGIONS = 17
-"""How many of `REGIONS` a network knows whose bundle does not say."""
-
-LEVELS: tuple[str, ...] = (
-    "",
-    *(f"C{number}" for number in range(1, 8)),
-    *(f"T{number}" for number in range(1, 13)),
-    *(f"L{number}" for number in range(1, 6)),
-    *(f"rib {number}" for number in range(1, 13)),
-)
-"""Which vertebra or rib a pixel mainly shows: index in this tuple = value in a level map (uint8); 0 = neither."""
-
 LEVELS_OF_REGION: Mapping[Region, tuple[int, int]] = {
     Region.CERVICAL_SPINE: (LEVELS.index("C1"), LEVELS.index("C7")),
     Region.THORACIC_SPINE: (LEVELS.index("T1"), LEVELS.index("T12")),
@@ -112,6 +100,9 @@ LEVELS_OF_REGION: Mapping[Region, tuple[int, int]] = {
     Region.RIBS: (LEVELS.index("rib 1"), LEVELS.index("rib 12")),
 }
 """The first and the last level of each region that has levels."""
+
+FIRST_FORMAT_REGIONS = 17
+"""How many of `REGIONS` a network knows whose bundle does not say."""
 
 
 @dataclass(frozen=True, slots=True)

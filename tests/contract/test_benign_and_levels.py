@@ -78,6 +78,15 @@ def test_what_is_configured_is_returned(benign, levels):
 
 
 @torch.no_grad()
+def test_logits_at_a_phase_are_those_of_all_places():
+    network, image = unet(benign=True, levels=True), torch.rand(1, 2, 64, 96)
+    everywhere, there = network(image), network(image, phase=(1, 0))
+    torch.testing.assert_close(there.region, everywhere.region[..., 1::2, ::2])
+    torch.testing.assert_close(there.level, everywhere.level[..., 1::2, ::2])
+    torch.testing.assert_close(there.lesion, everywhere.lesion)
+
+
+@torch.no_grad()
 def test_without_them_the_answer_is_what_it_was():
     outputs = unet()(torch.rand(1, 2, 64, 64))
     assert len(outputs) == 2

@@ -50,6 +50,12 @@ def test_region_loss_of_nothing_known_is_zero():
     assert region_loss(torch.randn(1, 2, 3, 4, 4), torch.full((1, 2, 4, 4), -1), 0.3).item() == 0.0
 
 
+def test_regions_that_a_network_has_no_logit_for_are_unknown_to_it():
+    logits = torch.randn(1, 1, 2, 1, 3)
+    known = region_loss(logits, torch.tensor([[[[0, 1, -1]]]]), 0.3)
+    assert region_loss(logits, torch.tensor([[[[0, 1, 2]]]]), 0.3).item() == pytest.approx(known.item())
+
+
 def empty_batch() -> Batch:
     nothing = torch.zeros(2, 2, 32, 32)
     regions, present = torch.zeros(2, 2, 8, 8, dtype=torch.int64), torch.ones(2, 2, dtype=torch.bool)

@@ -118,8 +118,12 @@ class UNet(nn.Module):
         for head in filter(None, (self.region_head, self.level_head)):
             nn.init.normal_(head.weight, std=0.05)
 
-    def forward(self, counts: Tensor) -> tuple[Tensor, Tensor] | Answer:
-        """Return the logits; ValueError for a size that the levels do not divide."""
+    def forward(self, counts: Tensor, phase: tuple[int, int] | None = None) -> tuple[Tensor, Tensor] | Answer:
+        """Return the logits; ValueError for a size that the levels do not divide.
+
+        phase: give those of regions and levels at every second row and column alone, from this (row, col) on: their
+        many channels cost a training step more than half of the network.
+        """
         rows, cols = counts.shape[-2:]
         if rows % self.multiple or cols % self.multiple:
             raise ValueError(f"rows and columns are multiples of {self.multiple}, not {rows} and {cols}")
@@ -132,7 +136,8 @@ class UNet(nn.Module):
         for stage, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = stage(torch.cat([features, skip], dim=1))
-        region = self.region_head(features).reshape(-1, VIEWS, self.config.regions, rows // 2, cols // 2)
+        sparse = features if phase is None else features[..., phase[0] :: 2, phase[1] :: 2]
+        region = self.region_head(sparse).reshape(-1, VIEWS, self.config.regions, *sparse.shape[2:])
         full = self.refine(torch.cat([functional.pixel_shuffle(self.unfold(features), 2), counts], dim=1))
         lesion: Tensor = self.lesion_head(full)
         benign: Tensor | None = None
@@ -140,7 +145,7 @@ class UNet(nn.Module):
         if self.benign_head is not None:
             lesion, benign = compete(lesion, self.benign_head(full))
         if self.level_head is not None:
-            level = self.level_head(features).reshape(-1, VIEWS, len(LEVELS), rows // 2, cols // 2)
+            level = self.level_head(sparse).reshape(-1, VIEWS, len(LEVELS), *sparse.shape[2:])
         return (lesion, region) if benign is None and level is None else Answer(lesion, region, benign, level)
 
 

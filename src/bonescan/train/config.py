@@ -226,7 +226,8 @@ class TrainConfig:
     """Decay of the running average of the weights, which is what is validated and exported."""
 
     bf16: bool = True
-    """Compute in bfloat16 where that is safe (not in `lin2022`); weights and losses stay in float32."""
+    """Compute in bfloat16 where that is safe (not in `lin2022`) and the processor has instructions for it; weights and
+    losses stay in float32."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the network is computed; auto = on a graphics processor where torch finds one."""

@@ -22,7 +22,7 @@ from torch import nn
 
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
-from bonescan.models import MODELS
+from bonescan.models import MODELS, UNet
 from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.config import TrainConfig
@@ -107,7 +107,9 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int, 
     with torch.random.fork_rng(devices=_own_generators(device)):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with autocast(state.network, config):
-            answer = state.network(batch.image)
+            # The many channels of regions and levels where they are compared, and nowhere else.
+            where = {"phase": batch.phase} if isinstance(state.network, UNet) else {}
+            answer = state.network(batch.image, **where)
     losses = METHODS[config.method](answer, batch, config)
     state.optimiser.zero_grad(set_to_none=True)
     losses["total"].backward()  # type: ignore[no-untyped-call]

@@ -24,7 +24,8 @@ def supervised_loss(
 
     lesion_logits, benign_logits: (N, 2, h, w), each against the rest: where the network lets both classes compete in
     one softmax, what lowers the loss of one class lowers the other's probability. region_logits: (N, 2, R, h/2, w/2),
-    level_logits: (N, 2, L, h/2, w/2). None from a network that does not know them.
+    level_logits: (N, 2, L, h/2, w/2), or both at the batch's phase alone, (h/4, w/4). None from a network that does not
+    know them.
     """
     logits = lesion_logits.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
@@ -37,14 +38,19 @@ def supervised_loss(
         benign = benign + config.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, config.pixel_scale)
         parts["benign"] = benign
         total = total + config.benign * benign
-    row, col = batch.phase
     if region_logits is not None:
-        parts["region"] = region_loss(region_logits[..., row::2, col::2], batch.region, config.region_background)
+        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, config.region_background)
         total = total + config.region * parts["region"]
     if level_logits is not None and batch.level is not None:
-        parts["level"] = region_loss(level_logits[..., row::2, col::2], batch.level, 1.0)
+        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, 1.0)
         total = total + config.level * parts["level"]
     return {"total": total, **parts}
+
+
+def _at_phase(logits: Tensor, batch: Batch) -> Tensor:
+    """The logits where the batch has regions and levels."""
+    row, col = batch.phase
+    return logits if logits.shape[-2:] == batch.region.shape[-2:] else logits[..., row::2, col::2]
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -65,7 +71,11 @@ def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> 
 
 
 def region_loss(logits: Tensor, target: Tensor, background_weight: float) -> Tensor:
-    """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where all is."""
+    """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where all is.
+
+    A class that the network has no logit for (a newer region, to a network of the first format) is unknown, too.
+    """
+    target = torch.where(target < logits.shape[2], target, -1)
     classes = torch.ones(logits.shape[2], device=logits.device)
     classes[0] = background_weight
     flat = logits.flatten(0, 1).float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import nn
 
@@ -28,7 +30,14 @@ def place_of(network: nn.Module) -> torch.device:
 def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
     """The context that a network runs in: bfloat16 where the configuration wants it and the network can bear it.
 
-    The recurrent network's narrow dilated convolutions give NaN, or crash, in bfloat16 on a processor (torch 2.13).
+    The recurrent network's narrow dilated convolutions give NaN, or crash, in bfloat16 on a processor (torch 2.13). A
+    processor without instructions for bfloat16 takes some ten times as long with it as without.
     """
     kind = place_of(network).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=config.bf16 and not isinstance(network, Lin2022))
+    enabled = config.bf16 and not isinstance(network, Lin2022) and (kind != "cpu" or _processor_has_bfloat16())
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
+
+
+@cache
+def _processor_has_bfloat16() -> bool:
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
