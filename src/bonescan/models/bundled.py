@@ -13,6 +13,7 @@ from bonescan.bundle import WEIGHTS, Bundle
 from bonescan.configuration import config_from_dict
 from bonescan.errors import BundleError, OptionError
 from bonescan.models.registry import MODELS
+from bonescan.models.views import VIEWS
 from bonescan.study import FIRST_FORMAT_REGIONS
 
 FIRST_FORMAT: dict[str, dict[str, Any]] = {
@@ -44,3 +45,20 @@ def from_bundle(bundle: Bundle) -> nn.Module:
         reason = str(error).splitlines()[0]
         raise BundleError(f"the weights of {bundle.name} do not fit its network ({reason}): get it again") from None
     return network.eval()
+
+
+def take_weights(network: nn.Module, other: nn.Module) -> None:
+    """Copy the weights of another network as far as both have them.
+
+    A region head that knows more regions than the other one takes the weights of those that both know.
+    """
+    own, given = network.state_dict(), other.state_dict()
+    for name, value in given.items():
+        if name not in own:
+            continue
+        if own[name].shape == value.shape:
+            own[name].copy_(value)
+        elif name.startswith("region_head"):
+            mine, theirs = (each.reshape(VIEWS, -1, *each.shape[1:]) for each in (own[name], value))
+            known = min(mine.shape[1], theirs.shape[1])
+            mine[:, :known] = theirs[:, :known]

@@ -188,6 +188,10 @@ class TrainConfig:
     network_config: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the network's own configuration."""
 
+    begin_with: str = ""
+    """Name or folder of a bundle whose weights the training begins with, as far as the networks have them in common;
+    empty = fresh weights."""
+
     steps: int = 4000
     """Number of optimiser steps."""
 

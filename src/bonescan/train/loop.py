@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from bonescan.bundle import load_bundle
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
 from bonescan.models import MODELS, UNet
+from bonescan.models.bundled import from_bundle, take_weights
 from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.config import TrainConfig
@@ -145,7 +147,10 @@ def start(config: TrainConfig) -> TrainState:
     """A fresh network, its average and its optimiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # on the processor, so that every device starts with the same weights
-        network = build_network(config).to(device_of(config))
+        network = build_network(config)
+        if config.begin_with:
+            take_weights(network, from_bundle(load_bundle(config.begin_with)))
+        network = network.to(device_of(config))
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
