@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.delineate import Thresholds
+from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import BundleError, OptionError
 from bonescan.prepare import Normalisation, Region
 
@@ -44,6 +44,7 @@ class Bundle:
 
     sha256: of `bundle.json`, which states those of all other files; it identifies the model.
     network: {"name", "config"}. region: what the model has learned to look at. raw: all of `bundle.json`.
+    operating_points: thresholds by name, those of `balanced` being `thresholds`; older bundles have no others.
     """
 
     folder: Path
@@ -54,6 +55,14 @@ class Bundle:
     thresholds: Thresholds
     card: str
     raw: Mapping[str, Any]
+    operating_points: Mapping[str, Thresholds]
+
+    def at(self, operating_point: str) -> Thresholds:
+        """The thresholds of an operating point; OptionError for one that the bundle does not hold."""
+        if operating_point not in self.operating_points:
+            held = ", ".join(self.operating_points)
+            raise OptionError(f"the model {self.name} has no operating point {operating_point!r}: choose among {held}")
+        return self.operating_points[operating_point]
 
     @property
     def region(self) -> Region:
@@ -85,13 +94,16 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
     try:
         normalisation = Normalisation.from_dict(raw["normalisation"])
         thresholds = Thresholds.from_dict(raw["thresholds"])
+        stated = raw.get("operating_points", {})
+        points = {name: Thresholds.from_dict(stated[name]) for name in OPERATING_POINTS if name in stated}
         card = checked[CARD].decode("utf-8")
     except (OptionError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise BundleError(
             f"the bundle {folder.name} was made for another version of bonescan ({error}): export it again"
         ) from None
     digest = hashlib.sha256(content).hexdigest()
-    return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw)
+    points |= {"balanced": thresholds}
+    return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw, points)
 
 
 def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:

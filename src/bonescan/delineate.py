@@ -17,12 +17,19 @@ from scipy import ndimage
 from bonescan.contours import contour_of, mask_of
 from bonescan.errors import OptionError
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.study import BONE_REGIONS, REGIONS, TRACER_REGIONS, FloatImage, Mask, Region, View, read_only
+from bonescan.study import BONE_REGIONS, REGIONS, TRACER_REGIONS, Candidate, FloatImage, Mask, Region, View, read_only
 
 __all__ = ["Outline", "Thresholds", "contour_of", "delineate", "mask_of"]
 
 EXCLUDED_REGIONS = TRACER_REGIONS
 """Tracer that is not in bone."""
+
+OPERATING_POINTS = ("sensitive", "balanced", "specific")
+"""Names of the thresholds that a bundle may hold, from the most false positives per scan to the fewest."""
+
+LEAST_PEAK = 0.1
+"""A candidate holds at least one pixel of this probability."""
+MOST_CANDIDATES = 200
 
 _MOST_SMOOTHING_PX = 20.0
 _Boxed = tuple[tuple[slice, slice], Mask]
@@ -145,6 +152,28 @@ def delineate(prediction: Prediction, thresholds: Thresholds) -> tuple[Outline, 
         if view in prediction.lesion
         for outline in _outlines_of_view(view, prediction.lesion[view], prediction.region[view], thresholds)
     )
+
+
+def candidates_below(
+    prediction: Prediction, thresholds: Thresholds, lesions: Sequence[Outline]
+) -> tuple[Candidate, ...]:
+    """What would be outlined from a lower peak on and shares no pixel with a lesion; at most `MOST_CANDIDATES`.
+
+    Ordered by their peak, highest first. lesions: what `delineate` gives with these thresholds.
+    """
+    low = min(thresholds.low, LEAST_PEAK)
+    taken = {view: np.zeros(image.shape, dtype=np.bool_) for view, image in prediction.lesion.items()}
+    for lesion in lesions:
+        taken[lesion.view][lesion.window] |= lesion.mask
+    found = []
+    for outline in delineate(prediction, replace(thresholds, low=low, high=LEAST_PEAK)):
+        if (taken[outline.view][outline.window] & outline.mask).any():
+            continue
+        inside = prediction.lesion[outline.view][outline.window][outline.mask]
+        peak, mean = float(inside.max()), float(inside.mean(dtype=np.float64))
+        area = int(outline.mask.sum())
+        found.append(Candidate(outline.view, outline.contour, area, mean, peak, outline.region))
+    return tuple(sorted(found, key=lambda candidate: -candidate.peak)[:MOST_CANDIDATES])
 
 
 def _outlines_of_view(view: View, probability: FloatImage, regions: RegionMap, thresholds: Thresholds) -> list[Outline]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bonescan.bundle import Bundle, load_bundle
-from bonescan.delineate import delineate
+from bonescan.delineate import candidates_below, delineate
 from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import OptionError
 from bonescan.measure import measure
@@ -47,10 +47,12 @@ class Options:
         which is the whole body where its bundle does not say otherwise.
     rows: the first row and the one after the last of the thoracic window, stated by a person: it
         takes the place of the window that would be found, over all columns.
+    operating_point: of the model's bundle: how sure it must be of a lesion.
     """
 
     region: Region | None = None
     rows: tuple[int, int] | None = None
+    operating_point: str = "balanced"
 
     def region_for(self, bundle: Bundle) -> Region:
         """The region that is looked at; OptionError for one that the model has not learned."""
@@ -83,7 +85,8 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
     region = options.region_for(model.bundle)
     prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
-    outlines = delineate(prediction, model.bundle.thresholds.at_binning(prepared.binning))
+    thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
+    outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
     return Result(
         study=study,
@@ -93,6 +96,8 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
         window=prepared.window.slices,
         region=region,
         warnings=study.warnings + prepared.warnings,
+        operating_point=options.operating_point,
+        candidates=candidates_below(prediction, thresholds, outlines),
     )
 
 

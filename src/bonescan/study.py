@@ -244,6 +244,24 @@ class Lesion:
         return slice(row, row + rows), slice(col, col + cols)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """What would be a lesion at a lower threshold: outlined, never counted or measured.
+
+    contour: as of a lesion. area_px: pixels. probability: mean over the mask. peak: highest, with which it is compared.
+    """
+
+    view: View
+    contour: NDArray[np.float64]
+    area_px: int
+    probability: float
+    peak: float
+    region: Region
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contour", read_only(np.asarray(self.contour, dtype=np.float64)))
+
+
 @dataclass(frozen=True, slots=True)
 class Burden:
     """What all lesions of one view come to.
@@ -275,6 +293,8 @@ class Result:
     warnings: the study's own, then those of the later stages.
     reader: who drew or corrected the curves; None: the model alone. The model of a reader's result is the one that
     told the bones apart.
+    operating_point: at which the model decided; None where a reader did. candidates: what the model would outline at a
+    lower threshold.
     """
 
     study: Study
@@ -285,6 +305,8 @@ class Result:
     region: str = "whole-body"
     warnings: tuple[str, ...] = field(default=())
     reader: str | None = None
+    operating_point: str | None = None
+    candidates: tuple[Candidate, ...] = ()
 
     def labels(self, view: View) -> LabelImage:
         """The label picture of one view: uint16 of the frame's shape, 0 = background, else lesion id."""

@@ -46,17 +46,17 @@ def test_dsc_is_symmetric_and_bounded_and_exchanges_cpa_and_recall(pair):
 def test_matching_is_symmetric_and_agrees_with_a_plain_search(pair):
     predicted, truth = pair
     match, back = match_lesions(predicted, truth), match_lesions(truth, predicted)
-    np.testing.assert_array_equal(match.finds, back.finds.T)
+    np.testing.assert_array_equal(match.touches, back.touches.T)
     np.testing.assert_array_equal(match.true_ids, np.unique(truth[truth > 0]))
     np.testing.assert_array_equal(match.predicted_px, [np.sum(predicted == i) for i in match.predicted_ids])
-    if match.finds.size:
+    if match.touches.size:
         centres = [
             ndimage.center_of_mass(np.ones_like(picture), picture, ids)
             for picture, ids in ((predicted, match.predicted_ids), (truth, match.true_ids))
         ]
         near = cdist(*map(np.array, centres)) <= 4 + 1e-12
         overlap = [[np.any((predicted == i) & (truth == j)) for j in match.true_ids] for i in match.predicted_ids]
-        np.testing.assert_array_equal(match.finds, near | np.array(overlap))
+        np.testing.assert_array_equal(match.touches, near | np.array(overlap))
 
 
 @given(pairs(most=4))

@@ -9,7 +9,7 @@ import pytest
 
 from bonescan.bundle import list_bundles, load_bundle, write_bundle
 from bonescan.delineate import Thresholds
-from bonescan.errors import BundleError
+from bonescan.errors import BundleError, OptionError
 from bonescan.predict import Predictor
 from bonescan.prepare import Normalisation, prepare
 from bonescan.study import REGIONS, Region, Scan, Study, View
@@ -182,3 +182,15 @@ def test_a_graph_that_is_none_is_refused(folder, tmp_path):
     files = {"model.onnx": b"no graph", "model.safetensors": b"", "card.md": b""}
     with pytest.raises(BundleError, match="cannot be loaded"):
         Predictor(write_bundle(tmp_path / "made", description, files))
+
+
+def test_operating_points_are_read_and_older_bundles_have_the_balanced_one(folder):
+    path = folder / "bundle.json"
+    description = json.loads(path.read_text())
+    assert load_bundle(folder).at("balanced") == Thresholds(low=0.5, high=0.9, min_area_px=4)
+    with pytest.raises(OptionError, match="has no operating point 'sensitive': choose among balanced"):
+        load_bundle(folder).at("sensitive")
+    description["operating_points"] = {"sensitive": {"low": 0.3, "high": 0.4}, "specific": {"low": 0.3, "high": 0.99}}
+    path.write_text(json.dumps(description))
+    bundle = load_bundle(folder)
+    assert (bundle.at("sensitive").high, bundle.at("balanced").high, bundle.at("specific").high) == (0.4, 0.9, 0.99)

@@ -54,16 +54,36 @@ def test_the_lower_threshold_is_where_dice_is_best():
     assert best_low([judged()]) == 0.4
 
 
-def test_the_fit_keeps_false_lesions_to_the_limit():
+RATES = {"sensitive": 1.0, "balanced": 0.5, "specific": 0.1}
+
+
+def test_each_operating_point_keeps_false_positives_to_its_rate():
     patients = [judged((A, 5, 0.95, True), (P, 20, 0.72, True), (A, 30, 0.78, False)) for _ in range(3)]
-    strict, figures = fit(patients, most_false_positives=0.1)
-    assert strict.high > 0.78
-    assert (figures.sensitivity, figures.false_per_scan) == (pytest.approx(0.5), 0.0)
-    lax, figures = fit(patients, most_false_positives=1.0)
-    assert lax.high <= 0.72
-    assert (figures.sensitivity, figures.false_per_scan) == (1.0, 1.0)
+    points = fit(patients, RATES)
+    specific, sensitive = measure(patients, points["specific"]), measure(patients, points["sensitive"])
+    assert points["specific"].high > 0.78
+    assert (specific.sensitivity, specific.false_per_scan) == (pytest.approx(0.5), 0.0)
+    assert points["sensitive"].high <= 0.72
+    assert (sensitive.sensitivity, sensitive.false_per_scan) == (1.0, 1.0)
+    assert points["sensitive"].high <= points["balanced"].high <= points["specific"].high
+    assert len({point.low for point in points.values()}) == 1
 
 
-def test_the_fit_takes_the_fewest_false_lesions_where_none_keeps_the_limit():
-    _, figures = fit([judged((A, 5, 0.99, False), (A, 30, 0.5, False))], most_false_positives=0.1)
-    assert figures.false_per_scan == 1.0
+def test_where_no_peak_keeps_to_the_rate_nothing_is_marked():
+    patients = [judged((A, 5, 0.99, False), (A, 30, 0.5, False))]
+    assert measure(patients, fit(patients, RATES)["specific"]).false_per_scan == 0.0
+
+
+def test_equivocal_lesions_count_neither_as_right_nor_as_false():
+    patient = judged((A, 5, 0.9, True), (A, 30, 0.8, False))
+    patient.lesions[A][30:35, 10:15] = 255
+    figures = measure([patient], Thresholds(low=0.5, high=0.6))
+    assert (figures.sensitivity, figures.false_per_scan, figures.on_faint_per_scan) == (1.0, 0.0, 1.0)
+    assert figures.dice == 1.0
+
+
+def test_the_curve_says_what_is_found_at_each_rate():
+    patients = [judged((A, 5, 0.95, True), (P, 20, 0.72, True), (A, 30, 0.78, False)) for _ in range(2)]
+    curve = measure(patients, Thresholds(low=0.5, high=0.6)).curve
+    assert curve["0.1"] == curve["0.5"] == 0.5
+    assert curve["1"] == curve["4"] == 1.0

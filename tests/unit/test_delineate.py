@@ -221,3 +221,20 @@ def test_thresholds_for_a_finer_matrix_keep_their_millimetres():
     assert (fine.min_area_px, fine.split_smoothing_px, fine.max_hole_px) == (20, 3.0, 192)
     assert Thresholds().at_binning(1) == Thresholds()
     assert Thresholds(split_smoothing_px=18.0).at_binning(8).split_smoothing_px == 20.0
+
+
+def test_candidates_are_what_a_lower_threshold_would_outline():
+    from bonescan.delineate import candidates_below
+
+    probability = np.full((40, 40), 0.02, dtype=np.float32)
+    for row, height in ((5, 0.95), (15, 0.6), (25, 0.3), (33, 0.08)):
+        probability[row : row + 3, 10:14] = height
+    regions = np.zeros((40, 40), dtype=np.uint8)
+    prediction = Prediction({View.ANTERIOR: probability}, {View.ANTERIOR: regions})
+    thresholds = Thresholds(low=0.5, high=0.9)
+    lesions = delineate(prediction, thresholds)
+    assert len(lesions) == 1
+    found = candidates_below(prediction, thresholds, lesions)
+    assert [(round(one.peak, 2), one.area_px) for one in found] == [(0.6, 12), (0.3, 12)]
+    # At a threshold of its peak, a candidate is a lesion.
+    assert len(delineate(prediction, Thresholds(low=0.25, high=found[1].peak))) == 3

@@ -14,6 +14,7 @@ from bonescan.evaluate import (
     Bootstrap,
     ImageName,
     LesionCounts,
+    LesionMatch,
     PixelCounts,
     ViewTruth,
     compare_image,
@@ -77,13 +78,38 @@ def test_a_lesion_is_found_by_overlap_or_by_a_near_centroid():
     assert match_lesions(_picture((9, 8, 8, 1)), truth).counts() == LesionCounts(1, 0, 1, 0)
 
 
-def test_one_prediction_over_two_lesions_finds_both_and_is_one():
+def test_one_prediction_over_two_lesions_finds_one_of_them():
     truth = _picture((3, 2, 2, 2), (8, 2, 6, 2))
     match = match_lesions(_picture((1, 0, 0, 10)), truth)
     assert match.true_ids.tolist() == [3, 8]
     assert match.true_px.tolist() == [4, 4]
     assert match.predicted_px.tolist() == [100]
-    assert match.counts() == LesionCounts(true=2, found=2, predicted=1, correct=1)
+    assert match.counts() == LesionCounts(true=2, found=1, predicted=1, correct=1)
+    assert match.found.sum() == 1
+
+
+def test_a_further_mark_on_a_found_lesion_counts_neither_way():
+    truth = _picture((3, 2, 2, 6))
+    counts = match_lesions(_picture((1, 2, 2, 2), (2, 6, 6, 2)), truth).counts()
+    assert counts == LesionCounts(true=1, found=1, predicted=2, correct=2)
+    assert counts.false_positives == 0
+
+
+def test_as_many_lesions_are_found_as_pairs_can_be_made():
+    # The first mark touches both lesions, the second one only the left: taking the left for the first would lose one.
+    truth = _picture((1, 2, 2, 2), (2, 2, 6, 2))
+    predicted = np.zeros_like(truth)
+    predicted[2, 2:8], predicted[3, 2:4] = 1, 2
+    assert match_lesions(predicted, truth, tolerance_px=0.0).counts().found == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_matching_is_that_of_an_assignment_of_least_cost(seed):
+    from scipy.optimize import linear_sum_assignment
+
+    touches = np.random.default_rng(seed).random((6, 5)) < 0.3
+    match = LesionMatch(np.arange(1, 6), np.arange(1, 7), np.ones(5), np.ones(6), touches, np.ones(6))
+    assert match.found.sum() == touches[linear_sum_assignment(~touches)].sum()
 
 
 def test_lesion_metrics_without_lesions():

@@ -1,8 +1,10 @@
 """Lesions found and missed, counted one by one in each view.
 
-A true lesion is found when a predicted one overlaps it, or has its centroid within 4 pixels of the true
-lesion's centroid. A predicted lesion is correct when it finds any true one, else it is a false positive. One
-predicted lesion may find several true ones: the count error shows it.
+A predicted lesion touches a true one when it overlaps it, or has its centroid within 4 pixels of the true lesion's
+centroid. Each predicted lesion finds at most one of the true ones that it touches, and each true one is found by at
+most one: as many are found as such pairs can be made (a maximum matching). A predicted lesion that touches none is a
+false positive; one that touches only lesions found by others is a further mark on them, and counts neither way, as is
+usual for free-response curves (Bandos et al., Biometrics 65:247, 2009).
 
 What holds where there are no lesions: sensitivity without a true lesion and precision without a predicted one
 are undefined (None); F1 is undefined only where there is neither, and 0 where there is one of the two.
@@ -28,7 +30,7 @@ class LesionCounts:
     """Lesions of one image, or of several added up.
 
     true, found: the true ones, and those of them that are found.
-    predicted, correct: the predicted ones, and those of them that find a true one.
+    predicted, correct: the predicted ones, and those of them that touch a true one.
     """
 
     true: int = 0
@@ -71,33 +73,44 @@ class LesionCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LesionMatch:
-    """Which predicted lesion finds which true one, in one image.
+    """Which predicted lesion touches which true one, in one image.
 
     true_ids, predicted_ids: values in the label pictures, ascending. true_px, predicted_px: their areas, pixels.
-    finds: boolean (predicted, true). scores: of the predicted lesions, 0..1; 1 where none are stated.
+    touches: boolean (predicted, true). scores: of the predicted lesions, 0..1; 1 where none are stated.
     """
 
     true_ids: NDArray[np.int64]
     predicted_ids: NDArray[np.int64]
     true_px: NDArray[np.int64]
     predicted_px: NDArray[np.int64]
-    finds: Mask
+    touches: Mask
     scores: NDArray[np.float64]
 
     @property
     def found(self) -> Mask:
         """Whether each true lesion is found."""
-        return np.asarray(self.finds.any(axis=0), dtype=np.bool_)
+        return _found(self.touches)
 
     def counts(self, threshold: float = 0.0) -> LesionCounts:
         """Count lesions, with only the predicted ones whose score is at least `threshold`."""
-        kept = self.finds[self.scores >= threshold]
+        kept = self.touches[self.scores >= threshold]
         return LesionCounts(
             true=len(self.true_ids),
-            found=int(kept.any(axis=0).sum()),
+            found=int(_found(kept).sum()),
             predicted=len(kept),
             correct=int(kept.any(axis=1).sum()),
         )
+
+
+def _found(touches: Mask) -> Mask:
+    """Which true lesions are found by a maximum matching of predicted and true ones."""
+    found = np.zeros(touches.shape[1], dtype=np.bool_)
+    if touches.any():
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import maximum_bipartite_matching
+
+        found[:] = maximum_bipartite_matching(csr_array(touches), perm_type="row") >= 0
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +140,16 @@ def match_lesions(
     predicted_ids, predicted_px, predicted_centres = _regions(ours, places)
     true_ids, true_px, true_centres = _regions(theirs, places)
     apart = predicted_centres[:, None, :] - true_centres[None, :, :]
-    finds: Mask = np.hypot(apart[..., 0], apart[..., 1]) <= tolerance_px
+    touches: Mask = np.hypot(apart[..., 0], apart[..., 1]) <= tolerance_px
     both = (ours != 0) & (theirs != 0)
-    finds[np.searchsorted(predicted_ids, ours[both]), np.searchsorted(true_ids, theirs[both])] = True
+    touches[np.searchsorted(predicted_ids, ours[both]), np.searchsorted(true_ids, theirs[both])] = True
     stated = scores or {}
     return LesionMatch(
         true_ids=true_ids,
         predicted_ids=predicted_ids,
         true_px=true_px,
         predicted_px=predicted_px,
-        finds=finds,
+        touches=touches,
         scores=np.array([stated.get(int(number), 1.0) for number in predicted_ids], dtype=np.float64),
     )
 

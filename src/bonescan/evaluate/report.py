@@ -109,7 +109,7 @@ def _on_faint(match: LesionMatch, predicted: NDArray[Any], faint: NDArray[Any] |
     """The predicted lesions that find no true one and touch a faint one."""
     if faint is None:
         return np.zeros(0, dtype=np.int64)
-    alone = match.predicted_ids[~match.finds.any(axis=1)]
+    alone = match.predicted_ids[~match.touches.any(axis=1)]
     return alone[np.isin(alone, predicted[faint > 0])]
 
 
@@ -290,7 +290,7 @@ def _by_region(tables: _Tables) -> dict[str, Any]:
         false = 0
         for image in mapped:
             on_it = _lies_on(image.predicted_regions, value, len(image.match.predicted_ids))
-            false += int((on_it & ~image.match.finds.any(axis=1)).sum())
+            false += int((on_it & ~image.match.touches.any(axis=1)).sum())
         if row["true"] or false:
             section[str(region)] = {**row, "false_positives": false, "false_positives_per_scan": false / scans}
     return section

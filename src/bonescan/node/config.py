@@ -71,6 +71,9 @@ class NodeConfig:
     model: str = "phantom-unet"
     """A model that ships, or a bundle's folder."""
 
+    operating_point: str = "balanced"
+    """How sure the model must be of a lesion: sensitive, balanced or specific."""
+
     formats: tuple[str, ...] = DEFAULT_FORMATS
     """What is written of each result; the objects in DICOM among them are sent."""
 

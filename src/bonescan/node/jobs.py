@@ -180,7 +180,7 @@ def segment_step(study: str, digest: str) -> Found:
 def _segmented(files: StudyFiles, name: str) -> str:
     """Segment one scan into the folder of a name, unless that is there."""
     from bonescan.dicom.header import Made, Origin
-    from bonescan.pipeline import load_model, segment
+    from bonescan.pipeline import Options, load_model, segment
     from bonescan.reading import read_files
     from bonescan.report.folder import write_result
     from bonescan.sandbox import read_header
@@ -193,7 +193,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
     if now.model is None:
         now.model = load_model(now.config.model)
     study = replace(read_files(files), key=name)
-    result = segment(study, now.model)
+    result = segment(study, now.model, Options(operating_point=now.config.operating_point))
     origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))
     write_result(result, now.storage.results, ("json", *now.config.formats), origin)
     return name

@@ -17,6 +17,7 @@ from bonescan.contours import mask_of
 from bonescan.errors import InputError, OutputError
 from bonescan.study import (
     Burden,
+    Candidate,
     Lesion,
     Measures,
     ModelName,
@@ -93,6 +94,8 @@ def lesions_document(result: Result) -> dict[str, Any]:
         "region": {"name": result.region, "rows": [rows.start, rows.stop], "cols": [cols.start, cols.stop]},
         "views": {view.value: _view(result, view) if view in study.scans else None for view in View},
         "lesions": [_lesion(lesion) for lesion in result.lesions],
+        "operating_point": result.operating_point,
+        "candidates": [_candidate(candidate) for candidate in result.candidates],
         "warnings": list(result.warnings),
     }
 
@@ -127,6 +130,18 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
     }
 
 
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    """Not a lesion: what would be one at a threshold of `peak` or less."""
+    return {
+        "view": candidate.view.value,
+        "region": candidate.region.value,
+        "area_px": candidate.area_px,
+        "probability": candidate.probability,
+        "peak": candidate.peak,
+        "contour": candidate.contour.tolist(),
+    }
+
+
 def lesions_text(result: Result) -> str:
     """The text of `lesions.json`: one line for each view and each lesion, the same for the same result.
 
@@ -148,7 +163,7 @@ def _dump(name: str, value: Any) -> str:
 
     if name == "views":
         return "{\n" + ",\n".join(f"    {dump(view)}: {dump(record)}" for view, record in value.items()) + "\n  }"
-    if name == "lesions" and value:
+    if name in ("lesions", "candidates") and value:
         return "[\n" + ",\n".join(f"    {dump(lesion)}" for lesion in value) + "\n  ]"
     return dump(value)
 

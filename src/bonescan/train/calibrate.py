@@ -1,15 +1,20 @@
-"""Thresholds fitted on validation patients, never on test patients; they are kept in the bundle."""
+"""Thresholds fitted on validation patients, never on test patients; they are kept in the bundle.
+
+All three operating points come from one free-response curve: candidates are outlined once, from a low threshold on,
+matched by the same rules as in `evaluate`, and ranked by their highest probability.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bonescan.delineate import Outline, Thresholds, delineate
+from bonescan.delineate import OPERATING_POINTS, Thresholds, delineate
+from bonescan.evaluate import LesionCounts, LesionMatch, match_lesions
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import View
@@ -20,8 +25,10 @@ from bonescan.train.stream import truth_of
 from bonescan.train.validate import predict_case
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
-HIGHS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99)
-LEAST_AREAS = (3, 4, 6, 8, 10, 12)
+LEAST_HIGH = 0.2
+"""Candidates of a lower peak are not looked at."""
+CURVE = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""False positives per scan at which the curve is stated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +43,11 @@ class Judged:
 class Figures:
     """What some thresholds come to on validation patients.
 
-    dice: pooled over all pixels of all patients. sensitivity: share of lesions (each view's own) that an outline
-    touches. precision: share of outlines that touch a lesion. false_per_scan: the others, a scan of both views.
+    dice: pooled over all pixels of all patients. sensitivity: share of lesions (each view's own) that are found, one by
+    one outline. precision: share of outlines that touch a lesion. false_per_scan: the others, a scan of both views.
     false_per_lesion_free_scan: the same over scans without any lesion (0 where there is none).
-    on_faint_per_scan: outlines that touch nothing but a faint lesion; they count neither as right nor as false.
+    on_faint_per_scan: outlines that touch nothing but an equivocal lesion; they count neither as right nor as false.
+    curve: sensitivity at `CURVE` false positives per scan.
     """
 
     patients: int
@@ -50,37 +58,91 @@ class Figures:
     false_per_scan: float
     false_per_lesion_free_scan: float
     on_faint_per_scan: float
+    curve: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """One view's candidates against its truth.
+
+    match: of the candidates that are not on equivocal lesions alone; scores are peaks. on_faint: peaks of the others.
+    numbers: label picture of all candidates. kept: candidates in `match`, by number.
+    """
+
+    match: LesionMatch
+    on_faint: NDArray[np.float64]
+    numbers: NDArray[np.int32]
+    truth: NDArray[np.uint8]
 
 
 def calibrate(
     network: nn.Module, cases: Sequence[Case], config: TrainConfig, report: Report = silent
-) -> tuple[Thresholds, Figures]:
-    """Predict all cases and fit thresholds to them; also say what these come to."""
+) -> tuple[dict[str, Thresholds], Figures]:
+    """Predict all cases and fit the operating points to them; also say what the balanced one comes to."""
     judged = []
     precise = replace(config, bf16=False)  # as the exported graph computes
     for done, case in enumerate(cases, start=1):
         judged.append(judge(network, case, precise))
         report(Progress("calibrate", done, len(cases)))
-    return fit(judged, config.calibration.most_false_positives)
+    points = fit(judged, rates_of(config))
+    return points, measure(judged, points["balanced"])
 
 
-def fit(judged: Sequence[Judged], most_false_positives: float) -> tuple[Thresholds, Figures]:
-    """Fit thresholds and say what they come to.
+def rates_of(config: TrainConfig) -> dict[str, float]:
+    """The most false positives per scan of each operating point, as configured."""
+    rates = config.calibration
+    return {
+        "sensitive": rates.sensitive_false_positives,
+        "balanced": rates.most_false_positives,
+        "specific": rates.specific_false_positives,
+    }
 
-    The lower one is where the pooled Dice of pixels is best; upper one and least area are those with the best sum of
-    sensitivity and Dice among those that keep to the allowed number of false lesions a scan, or, where none does,
-    those with the fewest.
+
+def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thresholds]:
+    """Fit the thresholds of each operating point; rates: most false positives per scan, by name.
+
+    The lower threshold is where the pooled Dice of pixels is best; the upper one is the lowest that keeps to the rate,
+    or, where none does, the highest there is.
     """
     low = best_low(judged)
-    tried = []
-    for high in (value for value in HIGHS if value >= low):
-        for area in LEAST_AREAS:
-            thresholds = replace(Thresholds(), low=low, high=high, min_area_px=area)
-            tried.append((thresholds, measure(judged, thresholds)))
-    within = [entry for entry in tried if entry[1].false_per_scan <= most_false_positives]
-    if within:
-        return max(within, key=lambda entry: entry[1].sensitivity + entry[1].dice)
-    return min(tried, key=lambda entry: entry[1].false_per_scan)
+    base = replace(Thresholds(), low=low, high=max(low, LEAST_HIGH))
+    found = [view for entry in judged for view in _candidates(entry, base)]
+    peaks = np.unique(np.concatenate([np.array([base.high]), *(view.match.scores for view in found)]))
+    # A candidate belongs to a point when its peak reaches the threshold: the midpoint to the next lower peak.
+    highs = np.concatenate([peaks[:1], (peaks[1:] + peaks[:-1]) / 2])
+    false = np.sort(np.concatenate([_false_scores(view.match) for view in found]))
+    rate = (false.size - np.searchsorted(false, highs)) / max(1, len(judged))
+    points = {}
+    for name in OPERATING_POINTS:
+        within = highs[rate <= rates[name]]
+        high = float(within[0]) if within.size else float((peaks[-1] + 1) / 2)
+        points[name] = replace(base, high=round(max(high, low), 4))
+    return points
+
+
+def _false_scores(match: LesionMatch) -> NDArray[np.float64]:
+    return match.scores[~match.touches.any(axis=1)]
+
+
+def _candidates(entry: Judged, thresholds: Thresholds) -> list[_Candidates]:
+    """The candidates of both views, matched with the truth."""
+    outlines = delineate(entry.prediction, thresholds)
+    views = []
+    for view, truth in entry.lesions.items():
+        numbers = np.zeros(truth.shape, dtype=np.int32)
+        peaks: dict[int, float] = {}
+        for number, outline in enumerate((one for one in outlines if one.view is view), start=1):
+            numbers[outline.window][outline.mask] = number
+            peaks[number] = float(entry.prediction.lesion[view][outline.window][outline.mask].max())
+        lesions = np.where(drawn(truth), truth, 0)
+        match = match_lesions(numbers, lesions, peaks)
+        alone = match.predicted_ids[~match.touches.any(axis=1)]
+        doubtful = alone[np.isin(alone, numbers[truth == FAINT])]
+        if doubtful.size:
+            numbers[np.isin(numbers, doubtful)] = 0
+            match = match_lesions(numbers, lesions, peaks)
+        views.append(_Candidates(match, np.array([peaks[int(number)] for number in doubtful]), numbers, truth))
+    return views
 
 
 def judge(network: nn.Module, case: Case, config: TrainConfig) -> Judged:
@@ -113,44 +175,49 @@ def best_low(judged: Sequence[Judged]) -> float:
 
 
 def measure(judged: Sequence[Judged], thresholds: Thresholds) -> Figures:
-    """Pooled Dice and lesion-level figures of these thresholds."""
-    common = either = found = lesions = right = false = aside = false_on_free = free = 0
-    for entry in judged:
-        outlines, missed = delineate(entry.prediction, thresholds), 0
-        for view, truth in entry.lesions.items():
-            touched: set[int] = set()
-            for outline in (outline for outline in outlines if outline.view is view):
-                under = _under(truth, outline)
-                numbers = {int(number) for number in np.unique(under[drawn(under)])}
-                touched |= numbers
-                if numbers:
-                    right += 1
-                elif (under == FAINT).any():
-                    aside += 1
-                    continue  # none of its pixels is right or wrong
-                else:
-                    missed += 1
-                common += int(drawn(under).sum())
-                either += int((under != FAINT).sum())
-            found += len(touched)
-            lesions += len(np.unique(truth[drawn(truth)]))
-            either += int(drawn(truth).sum())
-        false += missed
-        if not any(drawn(truth).any() for truth in entry.lesions.values()):
+    """Pooled Dice, lesion-level figures of these thresholds, and the free-response curve around them."""
+    low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
+    found = [_candidates(entry, low) for entry in judged]
+    total, common, either, false_on_free, free = LesionCounts(), 0, 0, 0, 0
+    for views in found:
+        counts = sum((view.match.counts(thresholds.high) for view in views), LesionCounts())
+        total += counts
+        for view in views:
+            ours, overlap = _areas(view, thresholds.high)
+            common += overlap
+            either += ours + int(drawn(view.truth).sum())
+        if counts.true == 0:
             free += 1
-            false_on_free += missed
+            false_on_free += counts.false_positives
+    scans = max(1, len(judged))
+    on_faint = sum(int((view.on_faint >= thresholds.high).sum()) for views in found for view in views)
     return Figures(
         patients=len(judged),
-        lesions=lesions,
+        lesions=total.true,
         dice=2 * common / either if either else 1.0,
-        sensitivity=found / lesions if lesions else 1.0,
-        precision=right / (right + false) if right + false else 1.0,
-        false_per_scan=false / max(1, len(judged)),
+        sensitivity=1.0 if total.sensitivity is None else total.sensitivity,
+        precision=1.0 if total.precision is None else total.precision,
+        false_per_scan=total.false_positives / scans,
         false_per_lesion_free_scan=false_on_free / max(1, free),
-        on_faint_per_scan=aside / max(1, len(judged)),
+        on_faint_per_scan=on_faint / scans,
+        curve=_curve([view.match for views in found for view in views], scans),
     )
 
 
-def _under(truth: NDArray[np.uint8], outline: Outline) -> NDArray[np.uint8]:
-    under: NDArray[np.uint8] = truth[outline.window][outline.mask]
-    return under
+def _areas(view: _Candidates, high: float) -> tuple[int, int]:
+    """Pixels of the candidates from a peak on, and those of them on lesions; equivocal ones are left out."""
+    kept = np.isin(view.numbers, view.match.predicted_ids[view.match.scores >= high])
+    return int((kept & (view.truth != FAINT)).sum()), int((kept & drawn(view.truth)).sum())
+
+
+def _curve(matches: Sequence[LesionMatch], scans: int) -> dict[str, float]:
+    """Sensitivity at each rate of `CURVE`; 1 where there is no lesion."""
+    false = np.sort(np.concatenate([np.zeros(0), *(_false_scores(match) for match in matches)]))[::-1]
+    out = {}
+    for rate in CURVE:
+        allowed = int(rate * scans)
+        # The lowest score that lets no more false ones in.
+        threshold = float(np.nextafter(false[allowed], 2.0)) if allowed < false.size else 0.0
+        total = sum((match.counts(threshold) for match in matches), LesionCounts())
+        out[f"{rate:g}"] = round(1.0 if total.sensitivity is None else total.sensitivity, 4)
+    return out

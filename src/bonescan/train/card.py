@@ -23,7 +23,10 @@ _METHODS = {
 
 def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:
     """The card as Markdown. figures: what was measured on validation patients."""
-    measured = "\n".join(f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in figures.items())
+    names = {"curve": "sensitivity at false positives per scan"}
+    measured = "\n".join(
+        f"- {names.get(name, name).replace('_', ' ')}: {_shown(value)}" for name, value in figures.items()
+    )
     return f"""# {config.name}
 
 **Research use only. Not a medical device; not for diagnosis.**
@@ -65,4 +68,6 @@ def _teachers(config: TrainConfig) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_shown(each)} at {name}" for name, each in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -162,8 +162,14 @@ class LossConfig:
 class CalibrationConfig:
     """How thresholds are fitted on validation patients."""
 
-    most_false_positives: float = 0.3
-    """Most false lesions a scan (both views) that the fitted thresholds may leave on validation patients."""
+    most_false_positives: float = 0.5
+    """Most false positives per scan (both views) that the balanced thresholds may leave on validation patients."""
+
+    sensitive_false_positives: float = 2.0
+    """The same of the sensitive operating point."""
+
+    specific_false_positives: float = 0.1
+    """The same of the specific operating point."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,10 +82,11 @@ def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
     return state.ema.network.eval(), steps
 
 
-def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, Any], out: Path) -> Bundle:
+def export(config: TrainConfig, points: Mapping[str, Thresholds], figures: Mapping[str, Any], out: Path) -> Bundle:
     """Write the bundle of a run to the folder `out`.
 
-    figures: what was measured on validation patients; kept in the bundle and shown in its card.
+    points: the thresholds of each operating point. figures: what was measured on validation patients; kept in the
+    bundle and shown in its card.
     """
     averaged, steps = averaged_network(config)
     # A fresh copy in the ordinary memory layout: the graph should not remember how it was trained.
@@ -96,7 +97,8 @@ def export(config: TrainConfig, thresholds: Thresholds, figures: Mapping[str, An
         "name": config.name,
         "network": {"name": config.network, "config": network_values(network)},
         "normalisation": config.normalisation.to_dict(),
-        "thresholds": thresholds.to_dict(),
+        "thresholds": points["balanced"].to_dict(),
+        "operating_points": {name: point.to_dict() for name, point in points.items()},
         "region": "thorax" if config.images.folder else "whole-body",
         "training": {
             "steps": steps,

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bonescan.bundle import Bundle
 from bonescan.configuration import config_from_dict
 from bonescan.datasets import read_dataset
-from bonescan.delineate import Thresholds
+from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, Split
@@ -103,22 +104,24 @@ def pin_sources(config: TrainConfig) -> None:
     path.write_text(json.dumps(source) + "\n", encoding="utf-8")
 
 
-def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> Thresholds:
-    """Fit the run's thresholds on its validation cases and keep them beside the checkpoint.
+def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> dict[str, Thresholds]:
+    """Fit the thresholds of all operating points on the run's validation cases; keep them beside the checkpoint.
 
-    Where there is no such case, thresholds are those of `Thresholds()`, and nothing is said to be measured.
+    Where there is no such case, they are those of `Thresholds()`, and nothing is said to be measured.
     """
     torch.set_num_threads(config.threads)
     network, steps = averaged_network(config)
     cases = [case for case in split.validation if all(case.facts.labelled)]
-    thresholds, figures = Thresholds(), dict[str, float]()
+    points, figures = dict.fromkeys(OPERATING_POINTS, Thresholds()), dict[str, Any]()
     if cases:
-        thresholds, fitted = calibrate(network, cases, config, report)
+        points, fitted = calibrate(network, cases, config, report)
         figures = asdict(fitted)
-    kept = {"steps": steps, "thresholds": thresholds.to_dict(), "figures": figures}
+    thresholds = {name: point.to_dict() for name, point in points.items()}
+    kept = {"steps": steps, "operating_points": thresholds, "figures": figures}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    report(Progress("calibrate", len(cases), len(cases), None, figures))
-    return thresholds
+    numbers = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    report(Progress("calibrate", len(cases), len(cases), None, numbers))
+    return points
 
 
 def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
@@ -140,7 +143,8 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     if not is_fitted(config):
         fit_thresholds(config, Split([], validation_so_far(config)), report)
     kept = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
-    return export(config, Thresholds.from_dict(kept["thresholds"]), kept["figures"], Path(out))
+    points = {name: Thresholds.from_dict(values) for name, values in kept["operating_points"].items()}
+    return export(config, points, kept["figures"], Path(out))
 
 
 def is_fitted(config: TrainConfig) -> bool:
@@ -149,7 +153,8 @@ def is_fitted(config: TrainConfig) -> bool:
     if not path.is_file():
         return False
     _, steps = averaged_network(config)
-    return bool(json.loads(path.read_text(encoding="utf-8")).get("steps", steps) == steps)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return "operating_points" in kept and bool(kept.get("steps", steps) == steps)
 
 
 def validation_so_far(config: TrainConfig) -> list[Case]:
