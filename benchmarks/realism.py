@@ -1,55 +1,108 @@
-"""How the phantom compares with six real scans: `.venv/bin/python benchmarks/realism.py`.
+"""How the phantom compares with scans of people: `.venv/bin/python benchmarks/realism.py [PEOPLE]`.
 
-Simulates patients of unseen anatomies, compares the median of each figure with the range of the real scans, prints
-where it falls outside, and writes results/realism.json.
+Without PEOPLE: counts by height against the range of six measured scans; writes results/realism.json.
+
+With PEOPLE, a folder of scans in any form that `bonescan segment` reads (best without known disease): the same, and
+- uptake per region and view relative to the lumbar spine from behind, left against right, of people and of lesion-free
+  phantoms, all registered to one phantom's region map (SimpleITK);
+- a classifier on patches of 64 x 64 pixels, phantom against person, with all patches of a scan on one side of the
+  split; all scans are thinned to one number of counts first.
+Needs the extra `realism`. Only figures are printed and written; `--pictures FOLDER` writes the registered mean images,
+which are pictures of people: keep that folder to yourself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.realism import cells, figures
+from bonescan.reading import read_studies
+from bonescan.study import Study, View
+from realism_patches import patch_figures
+from realism_regions import mean_images, region_figures
 
 ROOT = Path(__file__).parents[1]
 FIRST_SEED = 910_000
 """Anatomies that no training run uses."""
+MOST_TRIES = 40
+"""Patients of an anatomy that are tried until one has no lesion."""
 
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=50)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", nargs="?", type=Path, help="folder of scans of people")
+    parser.add_argument("--patients", type=int, default=50, help="simulated patients (with PEOPLE: without lesions)")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--pictures", type=Path, help="folder for registered mean images; never commit it")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "realism.json")
     arguments = parser.parse_args()
-    with process_pool(2) as pool:
-        measured = np.array(list(pool.map(patient_figures, range(arguments.patients))))
+    report = {"command": "benchmarks/realism.py", "patients": arguments.patients}
+    with process_pool(arguments.processes) as pool:
+        numbers = range(arguments.patients)
+        report |= profile_report(np.array(list(pool.map(patient_figures, numbers))))
+        if arguments.people is not None:
+            report["command"] += " PEOPLE"
+            report |= people_report(arguments, list(pool.map(normal_patient, numbers)))
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def profile_report(measured: np.ndarray) -> dict[str, Any]:
+    """Compare the median of each figure with the range of the six scans; print where it falls outside."""
     medians = [float(value) for value in np.median(measured, axis=0)]
     inside = [cell.real[0] <= value <= cell.real[1] for cell, value in zip(cells(), medians, strict=True)]
     for cell, value, fits in zip(cells(), medians, inside, strict=True):
         if not fits:
             print(f"outside: {cell.name}: {value:.2f}, real scans {cell.real[0]:g} to {cell.real[1]:g}")
     print(f"{sum(inside)} of {len(inside)} cells ({np.mean(inside):.1%}) within the range of the real scans")
-    report = {
-        "command": "benchmarks/realism.py",
-        "patients": arguments.patients,
+    return {
         "cells": len(inside),
         "within": sum(inside),
         "share": round(float(np.mean(inside)), 4),
         "medians": {cell.name: round(value, 3) for cell, value in zip(cells(), medians, strict=True)},
     }
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def people_report(arguments: argparse.Namespace, phantoms: Sequence[Study]) -> dict[str, Any]:
+    """Compare regions and patches of people with those of phantoms."""
+    people = [study for _, study in read_studies([arguments.people]) if set(study.scans) == set(View)]
+    if len(people) < 2:
+        raise SystemExit(f"{arguments.people} holds {len(people)} scans with both views: give at least 2")
+    regions, registered = region_figures(people, phantoms)
+    for row in regions["rows"]:
+        if not row["within"]:
+            low, high = row["people"]
+            print(f"outside: {row['name']}: {row['phantom']:.3f}, people {low:.3f} to {high:.3f}")
+    within = sum(row["within"] for row in regions["rows"])
+    print(f"{within} of {len(regions['rows'])} region figures within the range of the people")
+    patches = patch_figures(registered)
+    print(f"patches, phantom against person: AUC {patches['auc']:.3f}; by region:")
+    for name, value in sorted(patches["by_region"].items(), key=lambda item: -item[1]):
+        print(f"  {name}: {value:.3f}")
+    if arguments.pictures is not None:
+        mean_images(registered, arguments.pictures)
+    return {"people": len(people), "regions": regions, "patches": patches}
 
 
 def patient_figures(number: int) -> list[float]:
     """The figures of one patient of an anatomy of its own."""
     return figures(make_patient(make_anatomy(FIRST_SEED + number), 0).study)
+
+
+def normal_patient(number: int) -> Study:
+    """A patient without lesions of the same anatomy."""
+    anatomy = make_anatomy(FIRST_SEED + number)
+    patients = (make_patient(anatomy, seed) for seed in range(MOST_TRIES))
+    return next(patient.study for patient in patients if not patient.table)
 
 
 if __name__ == "__main__":

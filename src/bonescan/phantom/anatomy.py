@@ -6,7 +6,7 @@ milliseconds (uptake, lesions, organs, dose), while a new anatomy costs seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from bonescan.phantom.bones import Bone, Tissue
 from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
 from bonescan.phantom.posture import Build, Posture, sample_build
 from bonescan.phantom.shapes import Cloud, Points
-from bonescan.study import REGIONS, Side, Spacing, View
+from bonescan.study import LEVELS, REGIONS, Side, Spacing, View
 
 SHAPE = (1024, 256)
 RegionMap = NDArray[np.uint8]
@@ -44,6 +44,7 @@ class Anatomy:
     haze: soft tissue at concentration 1, per part and view.
     landmarks: (name, side) -> point (3,) mm.
     regions: per view, seen from the front, uint8 values of REGIONS (bones only).
+    levels: likewise, values of LEVELS.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Anatomy:
     haze: Mapping[str, Mapping[View, Map]]
     landmarks: Mapping[tuple[str, Side], Points]
     regions: Mapping[View, RegionMap]
+    levels: Mapping[View, RegionMap]
 
     @property
     def spacing(self) -> Spacing:
@@ -94,7 +96,10 @@ def make_anatomy(seed: int) -> Anatomy:
         for part in camera.body.parts
     }
     boxes = np.array([[b.cloud.points.min(axis=0), b.cloud.points.max(axis=0)] for b in bones])
-    return Anatomy(seed, build, camera, structures, boxes, haze, places, {v: _region_map(structures, v) for v in VIEWS})
+    shown = {view: _shown(structures, view) for view in VIEWS}
+    regions = {view: _look_up(shown[view], [REGIONS.index(bone.region) for bone in bones]) for view in VIEWS}
+    levels = {view: _look_up(shown[view], [_level(bone) for bone in bones]) for view in VIEWS}
+    return Anatomy(seed, build, camera, structures, boxes, haze, places, regions, levels)
 
 
 def _grid(build: Build, rng: Generator) -> Grid:
@@ -136,11 +141,11 @@ def _posed(bone: Bone, posture: Posture, grain: _Grain) -> Bone:
     return replace(bone, cloud=Cloud(points.astype(np.float32).astype(np.float64), weights))
 
 
-def _region_map(structures: tuple[Structure, ...], view: View) -> RegionMap:
-    """Each pixel's region = that of the structure that shines most there, where it shines enough to be seen."""
+def _shown(structures: tuple[Structure, ...], view: View) -> NDArray[np.int32]:
+    """Each pixel's structure: that which shines most there, where it shines enough to be seen; -1 = none."""
     brightest = np.zeros(SHAPE, dtype=np.float32)
-    regions = np.zeros(SHAPE, dtype=np.uint8)
-    for structure in structures:
+    shown = np.full(SHAPE, -1, dtype=np.int32)
+    for number, structure in enumerate(structures):
         patch = structure.projection[view]
         rows, cols, prows, pcols = patch.window(SHAPE)
         image = patch.image[prows, pcols]
@@ -151,5 +156,14 @@ def _region_map(structures: tuple[Structure, ...], view: View) -> RegionMap:
         edge = share * np.percentile(patch.image[patch.image > 0.02 * patch.image.max()], 85)
         wins = (image > brightest[rows, cols]) & (image > edge)
         brightest[rows, cols][wins] = image[wins]
-        regions[rows, cols][wins] = REGIONS.index(structure.bone.region)
-    return regions
+        shown[rows, cols][wins] = number
+    return shown
+
+
+def _look_up(shown: NDArray[np.int32], values: Sequence[int]) -> RegionMap:
+    """The value of each pixel's structure; 0 where there is none."""
+    return np.array([*values, 0], dtype=np.uint8)[shown]
+
+
+def _level(bone: Bone) -> int:
+    return LEVELS.index(bone.bone) if bone.bone in LEVELS else 0

@@ -44,9 +44,11 @@ def scapulae() -> Iterator[Bone]:
         curve([(70, -98, 292), (112, -84, 272), (148, -50, 250), (162, -18, 246)]), TubeSection((4, 6, 8, 9), flat=0.7)
     )
     yield from make.pair("scapular spine", Tissue.SCAPULA, ridge, bone="scapula")
+    acromion = Cloud.joined([ellipsoid((152, -14, 249), (17, 14, 6)), ellipsoid((148, 2, 250), (8, 8, 6))])
+    yield from make.pair("acromion", Tissue.SHOULDER, acromion, bone="scapula")
     coracoid = tube(curve([(128, -20, 262), (130, 8, 258), (138, 20, 266)]), TubeSection((8, 6, 5)))
-    yield from make.pair("coracoid", Tissue.SCAPULA, coracoid, bone="scapula")
-    yield from make.pair("glenoid", Tissue.SCAPULA, ellipsoid((138, -20, 274), (9, 13, 18)), bone="scapula")
+    yield from make.pair("coracoid", Tissue.SHOULDER, coracoid, bone="scapula")
+    yield from make.pair("glenoid", Tissue.SHOULDER, ellipsoid((138, -20, 274), (9, 13, 18)), bone="scapula")
 
 
 def arms() -> Iterator[Bone]:
@@ -56,29 +58,38 @@ def arms() -> Iterator[Bone]:
     hand = Maker(Region.HAND, Segment.HAND)
     x, y, z = SHOULDER
     head = Cloud.joined([ellipsoid((x, y, z), (22, 22, 23)), ellipsoid((x + 14, y + 2, z + 2), (12, 14, 18))])
-    yield from upper.pair("humeral head", Tissue.LONG_BONE_END, head, bone="humerus")
+    yield from upper.pair("humeral head", Tissue.SHOULDER, head, bone="humerus")
     ex, ey, ez = ELBOW
     shaft = tube(
         curve([(x + 3, y, z + 20), (x + 7, y - 2, z + 100), (ex, ey, ez - 25)]),
         TubeSection((17, 11.5, 10.5, 12), hollow=0.45, profile=(1.3, 1, 0.9, 1)),
     )
-    yield from upper.pair("humeral shaft", Tissue.SHAFT, shaft, bone="humerus")
-    distal = tube(np.array([[ex - 28, ey, ez - 10], [ex + 26, ey, ez - 10]]), TubeSection((9, 11, 10)))
-    yield from upper.pair("humeral condyles", Tissue.LONG_BONE_END, distal, bone="humerus")
+    yield from upper.pair("humeral shaft", Tissue.HUMERUS, shaft, bone="humerus")
+    distal = Cloud.joined(
+        [
+            tube(np.array([[ex - 27, ey, ez - 10], [ex + 25, ey, ez - 10]]), TubeSection((10, 12, 11))),
+            ellipsoid((ex, ey, ez - 24), (18, 10, 16), hollow=0.4),
+        ]
+    )
+    yield from upper.pair("humeral condyles", Tissue.ELBOW, distal, bone="humerus")
     wx, wy, wz = WRIST
-    olecranon = ellipsoid((ex - 8, ey - 10, ez + 4), (10, 11, 15))
-    yield from fore.pair("olecranon", Tissue.LONG_BONE_END, olecranon, bone="ulna")
+    olecranon = Cloud.joined(
+        [ellipsoid((ex - 8, ey - 8, ez + 6), (13, 13, 17)), ellipsoid((ex + 14, ey + 4, ez + 10), (11, 11, 11))]
+    )
+    yield from fore.pair("olecranon", Tissue.ELBOW, olecranon, bone="ulna")
     ulna = tube(
-        curve([(ex - 8, ey - 6, ez + 10), (ex - 12, ey, ez + 110), (wx - 16, wy, wz - 6)]),
-        TubeSection((9, 7, 6, 7), hollow=0.4),
+        curve([(ex - 8, ey - 6, ez + 10), (ex - 7, ey, ez + 110), (wx - 10, wy, wz - 2)]),
+        TubeSection((9, 6.5, 5.5, 7), hollow=0.4, profile=(1.2, 1.0, 0.9, 1.3)),
     )
-    yield from fore.pair("ulna", Tissue.SHAFT, ulna)
+    yield from fore.pair("ulna", Tissue.FOREARM, ulna)
     radius = tube(
-        curve([(ex + 14, ey + 4, ez + 8), (ex + 17, ey + 6, ez + 110), (wx + 10, wy, wz - 8)]),
-        TubeSection((9, 7, 7, 12), hollow=0.4, profile=(1.2, 0.9, 0.9, 1.4)),
+        curve([(ex + 12, ey + 4, ez + 8), (ex + 9, ey + 6, ez + 110), (wx + 7, wy, wz - 4)]),
+        TubeSection((9, 6.5, 6.5, 12), hollow=0.4, profile=(1.2, 0.9, 0.9, 1.5)),
     )
-    yield from fore.pair("radius", Tissue.SHAFT, radius)
-    carpus = ellipsoid((wx, wy, wz + 12), (24, 10, 15))
+    yield from fore.pair("radius", Tissue.FOREARM, radius)
+    carpus = Cloud.joined(
+        [ellipsoid((wx + x, wy, wz + z), (9, 8, 9)) for x, z in ((-12, 8), (4, 6), (16, 12), (-8, 22), (8, 22))]
+    )
     yield from hand.pair("carpus", Tissue.SMALL_BONES, carpus, bone="hand")
     rays = []
     for k in range(5):
@@ -91,35 +102,57 @@ def arms() -> Iterator[Bone]:
 
 
 def pelvis() -> Iterator[Bone]:
-    """Iliac wings, sacroiliac joints, acetabula, pubic rami and ischia of both sides."""
+    """Iliac wings, posterior ilia, sacroiliac joints, acetabula, pubic rami and ischia of both sides."""
+    yield from _ilia()
+    yield from _lower_pelvis()
+
+
+def _ilia() -> Iterator[Bone]:
     make = Maker(Region.ILIUM, Segment.TRUNK)
-    ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
-    pubis = Maker(Region.PUBIS, Segment.TRUNK)
-    crest = curve([(42, -82, 716), (62, -78, 674), (98, -50, 654), (126, -4, 664), (132, 34, 690), (122, 56, 712)])
-    low = curve([(50, -66, 752), (62, -50, 752), (76, -30, 750), (92, -4, 744), (104, 18, 740), (112, 40, 738)])
+    crest = curve([(46, -84, 706), (60, -80, 676), (94, -54, 656), (124, -8, 664), (132, 32, 690), (124, 58, 714)])
+    low = curve([(52, -66, 752), (62, -52, 752), (76, -32, 750), (92, -6, 744), (104, 18, 740), (112, 42, 738)])
     middle = (crest + low) / 2 + np.array([6.0, -3.0, 0.0])
-    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(9, 5, 13), density=(1.15, 0.85, 1.1))
-    rim = tube(crest, TubeSection((8, 6, 6, 8, 8, 7), profile=(1.1, 1.0, 1.0, 1.1, 1.1, 1.3)))
+    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(5, 3.5, 6), density=(0.6, 0.55, 0.5))
     yield from make.pair("iliac wing", Tissue.ILIUM, wing, bone="ilium")
+    rim = tube(crest, TubeSection((6, 5, 4, 4.5, 6, 7.5), profile=(1.3, 0.9, 0.65, 0.7, 1.4, 2.2)))
     yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")
+    # The thick bone behind and above the sacroiliac joint: a wedge beside the sacrum, seen from behind.
+    lateral = curve([(70, -76, 664), (70, -72, 700), (66, -64, 730), (60, -58, 756)])
+    medial = curve([(62, -84, 668), (46, -84, 702), (36, -76, 730), (28, -68, 756)])
+    between = (lateral + medial) / 2
+    wedge = sheet([lateral, between, medial], thickness=(10, 20, 16), density=(0.45, 1.0, 1.0))
+    yield from make.pair("posterior ilium", Tissue.POSTERIOR_ILIUM, wedge, bone="ilium")
     joint = sheet(
         [
-            curve([(44, -78, 706), (49, -66, 728), (46, -72, 752)]),
-            curve([(52, -48, 708), (56, -50, 728), (50, -58, 750)]),
+            curve([(50, -72, 704), (48, -64, 728), (42, -66, 752)]),
+            curve([(54, -48, 708), (54, -50, 728), (48, -56, 750)]),
         ],
         7,
     )
     yield from make.pair("sacroiliac joint", Tissue.JOINT, joint, bone="sacroiliac joint")
-    hx, hy, hz = HIP
-    socket = ellipsoid((hx - 3, hy, hz), (36, 34, 36), hollow=0.76)
-    open_side = (socket.points - [hx, hy, hz]) @ np.array([0.72, 0.2, 0.62]) < 14
-    yield from make.pair(
-        "acetabulum", Tissue.ISCHIUM, Cloud(socket.points[open_side], socket.weights[open_side]), bone="acetabulum"
+
+
+def _lower_pelvis() -> Iterator[Bone]:
+    make = Maker(Region.ILIUM, Segment.TRUNK)
+    ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
+    pubis = Maker(Region.PUBIS, Segment.TRUNK)
+    # From the anterior spine to the hip joint: a dark oblique band, seen from the front.
+    column = tube(
+        curve([(122, 58, 716), (112, 46, 736), (100, 32, 750)]), TubeSection((8, 9, 12), profile=(1.6, 1.0, 0.8))
     )
-    upper = tube(curve([(74, 26, 770), (48, 46, 778), (14, 50, 788)]), TubeSection((10, 8, 11)))
-    lower = tube(curve([(10, 48, 800), (30, 24, 822), (54, -18, 838)]), TubeSection((9, 6, 8)))
+    yield from make.pair("anterior column", Tissue.ILIUM, column, bone="ilium")
+    hx, hy, hz = HIP
+    socket = ellipsoid((hx - 3, hy, hz), (34, 32, 34), hollow=0.8)
+    open_side = (socket.points - [hx, hy, hz]) @ np.array([0.72, 0.2, 0.62]) < 10
+    cup = Cloud(socket.points[open_side], socket.weights[open_side])
+    yield from make.pair("acetabulum", Tissue.ISCHIUM, cup, bone="acetabulum")
+    roof = ellipsoid((hx + 4, hy - 2, hz - 30), (20, 22, 8), hollow=0.5)
+    yield from make.pair("acetabular roof", Tissue.ISCHIUM, roof, bone="acetabulum")
+    upper = tube(curve([(78, 24, 768), (58, 40, 772), (34, 50, 780), (12, 52, 790)]), TubeSection((12, 9, 8, 10)))
+    lower = tube(curve([(10, 48, 800), (28, 28, 822), (50, -12, 838)]), TubeSection((8, 5.5, 7)))
     yield from pubis.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, lower]), bone="pubis")
-    ischium = tube(curve([(78, -22, 778), (70, -34, 808), (60, -34, 836)]), TubeSection((17, 14, 15)))
+    body = curve([(82, -24, 768), (76, -36, 792), (68, -38, 816), (60, -32, 838)])
+    ischium = tube(body, TubeSection((16, 13, 12, 13), profile=(1.2, 1.3, 1.2, 1.35)))
     yield from ischia.pair("ischium", Tissue.ISCHIUM, ischium, bone="ischium")
     yield pubis.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 796), (6, 10, 18)), bone="pubis")
 
@@ -137,24 +170,24 @@ def _femora() -> Iterator[Bone]:
     kx, ky, kz = KNEE
     head = Cloud.joined(
         [
-            ellipsoid((hx, hy, hz), (23, 23, 23)),
-            tube(np.array([[hx, hy, hz], [hx + 38, hy - 4, hz + 30]]), TubeSection((18, 15, 19))),
+            ellipsoid((hx, hy, hz), (22, 22, 22)),
+            tube(np.array([[hx, hy, hz], [hx + 36, hy - 4, hz + 28]]), TubeSection((17, 14, 17))),
         ]
     )
-    yield from make.pair("femoral head and neck", Tissue.LONG_BONE_END, head, bone="femur")
+    yield from make.pair("femoral head and neck", Tissue.HIP, head, bone="femur")
     trochanters = Cloud.joined(
-        [ellipsoid((hx + 50, hy - 8, hz + 24), (17, 20, 26)), ellipsoid((hx + 24, hy - 16, hz + 66), (9, 9, 12))]
+        [ellipsoid((hx + 46, hy - 8, hz + 22), (15, 18, 23)), ellipsoid((hx + 22, hy - 16, hz + 64), (8, 8, 11))]
     )
-    yield from make.pair("trochanters", Tissue.LONG_BONE_END, trochanters, bone="femur")
+    yield from make.pair("trochanters", Tissue.HIP, trochanters, bone="femur")
     line = curve(
-        [(hx + 42, hy - 4, hz + 40), (hx + 36, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 110), (kx, ky, kz - 45)]
+        [(hx + 38, hy - 4, hz + 40), (hx + 34, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 110), (kx, ky, kz - 45)]
     )
-    shaft = tube(line, TubeSection((22, 15, 13.5, 13.5, 20), hollow=0.45, profile=(1.5, 1.05, 0.9, 0.9, 1.0)))
+    shaft = tube(line, TubeSection((21, 14, 12.5, 13, 20), hollow=0.5, profile=(1.3, 1.1, 1.0, 0.95, 0.9)))
     yield from make.pair("femoral shaft", Tissue.SHAFT, shaft, bone="femur")
     condyles = Cloud.joined(
         [
-            *(ellipsoid((kx + s * 19, ky - 4, kz - 21), (20, 27, 20)) for s in (1, -1)),
-            ellipsoid((kx, ky + 2, kz - 34), (31, 22, 24)),
+            *(ellipsoid((kx + s * 18, ky - 4, kz - 14), (20, 27, 22), hollow=0.3) for s in (1, -1)),
+            ellipsoid((kx, ky + 2, kz - 32), (30, 22, 22), hollow=0.7),
         ]
     )
     yield from make.pair("femoral condyles", Tissue.LONG_BONE_END, condyles, bone="femur")
@@ -165,14 +198,22 @@ def _lower_legs() -> Iterator[Bone]:
     make = Maker(Region.LOWER_LEG, Segment.LOWER_LEG)
     kx, ky, kz = KNEE
     ax, ay, az = ANKLE
-    plateau = Cloud.joined([ellipsoid((kx, ky - 4, kz + 13), (37, 25, 14)), ellipsoid((kx, ky, kz + 30), (27, 21, 20))])
+    plateau = Cloud.joined(
+        [
+            ellipsoid((kx, ky - 4, kz + 12), (36, 25, 14), hollow=0.3),
+            ellipsoid((kx, ky, kz + 30), (26, 21, 22), hollow=0.75),
+            ellipsoid((kx, ky + 22, kz + 42), (9, 7, 14)),
+        ]
+    )
     yield from make.pair("tibial plateau", Tissue.LONG_BONE_END, plateau, bone="tibia")
     line = curve([(kx, ky + 2, kz + 24), (kx - 4, ky + 6, kz + 110), (ax - 6, ay, az - 90), (ax - 5, ay, az - 14)])
-    shaft = tube(line, TubeSection((25, 14, 11.5, 11, 17), hollow=0.45, profile=(1.1, 1, 0.95, 0.9, 1.2)))
+    shaft = tube(line, TubeSection((22, 14, 11.5, 11, 16), hollow=0.55, profile=(0.5, 1.1, 1.05, 1.0, 1.0)))
     yield from make.pair("tibial shaft", Tissue.SHAFT, shaft, bone="tibia")
+    malleolus = ellipsoid((ax - 20, ay, az + 2), (8, 10, 12))
+    yield from make.pair("medial malleolus", Tissue.SMALL_BONES, malleolus, bone="tibia")
     fibula = tube(
-        curve([(kx + 34, ky - 18, kz + 32), (kx + 29, ky - 16, kz + 150), (ax + 23, ay - 8, az + 6)]),
-        TubeSection((9, 5.5, 5.5, 9), hollow=0.3),
+        curve([(kx + 32, ky - 18, kz + 32), (kx + 27, ky - 16, kz + 150), (ax + 21, ay - 8, az + 10)]),
+        TubeSection((8, 4.5, 4.5, 8), hollow=0.3, profile=(1.0, 0.6, 0.6, 1.4)),
     )
     yield from make.pair("fibula", Tissue.SHAFT, fibula)
 
@@ -181,17 +222,21 @@ def _feet() -> Iterator[Bone]:
     make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
     hind = Cloud.joined(
-        [ellipsoid((ax, ay + 8, az + 14), (18, 26, 13)), ellipsoid((ax, ay - 26, az + 30), (16, 30, 18))]
+        [
+            ellipsoid((ax, ay + 8, az + 12), (19, 26, 14), hollow=0.4),
+            ellipsoid((ax, ay - 26, az + 28), (16, 30, 18), hollow=0.4),
+        ]
     )
     yield from make.pair("hindfoot", Tissue.SMALL_BONES, hind, bone="foot")
-    mid = ellipsoid((ax + 2, ay + 42, az + 46), (27, 16, 22))
+    bones = ((-12, 38, 40, 9), (4, 36, 40, 9), (16, 40, 44, 8), (-14, 52, 56, 7), (0, 52, 56, 7), (12, 52, 58, 7))
+    mid = Cloud.joined([ellipsoid((ax + x, ay + y, az + z), (r, r, r)) for x, y, z, r in bones])
     yield from make.pair("midfoot", Tissue.SMALL_BONES, mid, bone="foot")
     rays = []
     for k in range(5):
-        base = np.array([ax - 18 + 10 * k, ay + 50, az + 60])
+        base = np.array([ax - 18 + 10 * k, ay + 56, az + 62])
         tip = base + np.array([(k - 1) * 5.0, 38, 70 - 6 * k])
-        radius = 8.0 if k == 0 else 5.0
-        rays.append(tube(np.linspace(base, tip, 10), TubeSection(radius, profile=(1, 0.7, 0.8, 1.5, 0.7, 0.9))))
+        radius = 7.0 if k == 0 else 4.5
+        rays.append(tube(np.linspace(base, tip, 10), TubeSection(radius, profile=(1.2, 0.7, 0.8, 1.5, 0.7, 0.9))))
     yield from make.pair("forefoot", Tissue.SMALL_BONES, Cloud.joined(rays), bone="foot")
 
 
@@ -202,7 +247,9 @@ _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
         "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654), "iliac crest front": (130, 20, 680),
         "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
         "sacroiliac joint": (48, -64, 728), "acetabular roof": (94, 4, 734),
-        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836),
+        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836), "ischium": (72, -36, 806), "lower acetabulum": (86, -18, 786),
+        "lower end of the sacroiliac joint": (40, -66, 752), "scapular spine": (112, -84, 272),
+        "scapular border": (114, -74, 350),
     },
     Segment.UPPER_ARM: {
         "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),

@@ -48,7 +48,7 @@ def _half_sizes(index: int) -> tuple[float, float]:
     """Half width and half depth of a vertebral body."""
     places = [0, 6, 7, 12, 18, 19, 23]
     return (
-        float(np.interp(index, places, [12.5, 15, 16, 15.5, 20.5, 22, 26])),
+        float(np.interp(index, places, [16, 18, 18.5, 18, 22, 23.5, 27])),
         float(np.interp(index, places, [9, 10.5, 11.5, 14, 16, 16.5, 18])),
     )
 
@@ -60,30 +60,38 @@ def spine() -> Iterator[Bone]:
         make = Maker(regions[name[0]], Segment.TRUNK)
         z, pitch, y = vertebra_levels()[name]
         wide, deep = _half_sizes(index)
-        body = drum((0, y, z), (wide, deep, pitch * 0.40), rim=0.5)
-        yield make.bone(f"{name} body", Tissue.VERTEBRAL_BODY, body, bone=name)
-        yield make.bone(f"{name} arch", Tissue.VERTEBRAL_ARCH, _arch(name[0], (y, z), (wide, deep, pitch)), bone=name)
+        body = drum((0, y, z), (wide, deep, pitch * 0.44), rim=0.35)
+        in_neck = name[0] == "C"
+        tissues = (Tissue.CERVICAL,) * 2 if in_neck else (Tissue.VERTEBRAL_BODY, Tissue.VERTEBRAL_ARCH)
+        yield make.bone(f"{name} body", tissues[0], body, bone=name)
+        yield make.bone(f"{name} arch", tissues[1], _arch(name[0], (y, z), (wide, deep, pitch)), bone=name)
 
 
 def _arch(part: str, centre: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
-    """Pedicles, articular and transverse processes, laminae and the spinous process."""
+    """Pedicles, articular and transverse processes, laminae and the spinous process.
+
+    Seen from behind these cover the discs, so that the spine is one column with a serrated edge.
+    """
     (y, z), (wide, deep, pitch) = centre, sizes
     back = y - deep
-    reach = {"C": 1.7, "T": 2.0, "L": 1.75}[part]
-    spinous, droop = {"C": (24, 4), "T": (30, 16), "L": (30, 5)}[part]
+    reach = {"C": 1.75, "T": 1.95, "L": 1.75}[part]
+    spinous, droop = {"C": (22, 6), "T": (28, 18), "L": (28, 6)}[part]
+    # Cervical articular pillars stand beside the bodies; lumbar facets stand behind their edge.
+    facet = {"C": 1.35, "T": 0.8, "L": 0.82}[part]
     pieces = []
     for s in (1.0, -1.0):
         pedicle = np.array([[s * wide * 0.62, back + 3, z - 2], [s * wide * 0.66, back - 9, z - 1]])
         pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(1.2,))))
-        pieces.append(ellipsoid((s * wide * 0.72, back - 14, z + pitch * 0.42), (wide * 0.26, 6, pitch * 0.26)))
+        behind = back + deep * 0.6 if part == "C" else back - 14
+        pieces.append(ellipsoid((s * wide * facet, behind, z + pitch * 0.42), (wide * 0.34, 7, pitch * 0.42)))
         process = np.array(
             [[s * wide * 0.7, back - 11, z], [s * wide * reach, back - 15, z - (2 if part == "T" else 0)]]
         )
-        pieces.append(tube(process, TubeSection((pitch * 0.17, pitch * 0.13))))
-        lamina = np.array([[s * wide * 0.62, back - 12, z + 1], [0, back - 21, z + 4]])
-        pieces.append(tube(lamina, TubeSection(pitch * 0.25, flat=0.5)))
+        pieces.append(tube(process, TubeSection((pitch * 0.2, pitch * 0.14))))
+        lamina = np.array([[s * wide * 0.75, back - 12, z + 1], [0, back - 21, z + 4]])
+        pieces.append(tube(lamina, TubeSection(pitch * 0.42, flat=0.4, normal=(0, 1, 0))))
     tip = np.array([[0, back - 20, z + 3], [0, back - 20 - spinous * 0.8, z + 4 + droop]])
-    pieces.append(tube(tip, TubeSection(pitch * 0.28, flat=0.42, normal=(1, 0, 0))))
+    pieces.append(tube(tip, TubeSection(pitch * 0.34, flat=0.5, normal=(1, 0, 0))))
     return Cloud.joined(pieces)
 
 
@@ -91,13 +99,13 @@ def sacrum() -> Iterator[Bone]:
     """Sacrum with its wings, and the coccyx."""
     make = Maker(Region.SACRUM, Segment.TRUNK)
     heights = [704, 722, 742, 764, 786, 800]
-    widths = [50, 52, 42, 31, 22, 13]
+    widths = [50, 50, 42, 32, 23, 14]
     depths = [-44, -56, -70, -80, -78, -72]
     edges = [
         np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
         for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
     ]
-    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(1.1, 0.9, 1.0, 0.9, 1.1))
+    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(0.8, 0.9, 1.6, 0.9, 0.8))
     yield make.bone("sacrum body", Tissue.SACRUM, plate, bone="sacrum")
     crest = tube(curve([(0, -72, 712), (0, -92, 745), (0, -95, 775)]), TubeSection((6, 7, 4)))
     yield make.bone("sacral crest", Tissue.SACRUM, crest, bone="sacrum")
@@ -108,7 +116,7 @@ def sacrum() -> Iterator[Bone]:
 # Half width and half depth of the rib cage at each rib, drop from head to front end, angle of the front end.
 _RIB_WIDTH = (52, 80, 99, 111, 119, 125, 129, 131, 130, 125, 116, 104)
 _RIB_DEPTH = (40, 57, 68, 77, 84, 89, 92, 94, 93, 90, 85, 78)
-_RIB_DROP = (34, 56, 72, 84, 94, 101, 106, 106, 102, 92, 66, 42)
+_RIB_DROP = (36, 62, 84, 100, 112, 120, 126, 128, 124, 116, 100, 72)
 _RIB_END = (158, 160, 158, 156, 154, 152, 149, 144, 138, 130, 98, 66)
 _NOTCHES = (276, 302, 322, 342, 360, 376, 390)
 
@@ -121,7 +129,7 @@ def rib_line(number: int) -> Points:
     angle = np.radians(np.linspace(9, _RIB_END[i], 60))
     middle = y - 6 + deep * 0.98
     share = (angle - angle[0]) / np.radians(150)
-    drop = _RIB_DROP[i] * (0.75 * share + 0.45 * share**2) / 1.2
+    drop = _RIB_DROP[i] * share**0.95
     bulge = 13 * np.clip(np.sin(2 * angle), 0, None)
     return np.stack([wide * np.sin(angle) ** 0.9, middle - deep * np.cos(angle) - bulge, z - 8 + drop], axis=1)
 
@@ -132,8 +140,10 @@ def ribs() -> Iterator[Bone]:
     for number in range(1, 13):
         line = rib_line(number)
         bone = f"rib {number}"
-        section = TubeSection((5.2, 4.8, 5.0, 5.2), flat=0.62, normal=(0, 0, 1))
-        upright = TubeSection(section.radius, flat=1.55, normal=(0, 0, 1))
+        # Denser behind, where the shaft is thick, than in front.
+        upright = TubeSection(
+            (5.0, 4.8, 4.4, 4.2, 4.2), flat=1.45, normal=(0, 0, 1), profile=(1.3, 1.25, 1.05, 0.85, 0.65, 0.5)
+        )
         yield from make.pair(bone, Tissue.RIB, tube(line, upright), bone)
         if number <= 10:
             end = line[-1]
@@ -173,54 +183,78 @@ def sternum() -> Iterator[Bone]:
 def skull() -> Iterator[Bone]:
     """Vault, base, face and mandible."""
     make = Maker(Region.SKULL, Segment.HEAD)
-    face = Maker(Region.FACE, Segment.HEAD)
-    vault = ellipsoid((0, -8, 85), (77, 94, 85), hollow=0.9)
-    above = vault.points[:, 2] < 128 + 0.22 * (vault.points[:, 1] - 60)
-    # Thinner towards the temples, so that the vault fades into the base instead of ending in a rim.
-    fading = np.interp(vault.points[:, 2], [0, 55, 95, 130], [1.1, 1.0, 0.75, 0.12])
-    yield make.bone("vault", Tissue.VAULT, Cloud(vault.points[above], (vault.weights * fading)[above]), bone="skull")
-    occiput = ellipsoid((0, -78, 108), (44, 14, 26))
+    shell = Cloud.joined(
+        [ellipsoid((0, -8, 70), (71, 90, 69), hollow=hollow) for hollow in (0.895, 0.9, 0.905, 0.91, 0.915, 0.92)]
+    )
+    height = shell.points[:, 2]
+    above = height < 112 + 0.2 * (shell.points[:, 1] - 30)
+    # Thinner at the temples than above and behind.
+    temple = 1 - 0.35 * np.exp(-(((height - 92) / 22) ** 2)) * (np.abs(shell.points[:, 0]) > 55)
+    weights = shell.weights / 6
+    yield make.bone("vault", Tissue.VAULT, Cloud(shell.points[above], (weights * temple)[above]), bone="skull")
+    occiput = ellipsoid((0, -84, 108), (30, 9, 12))
     yield make.bone("occiput", Tissue.SKULL_BASE, occiput, bone="skull")
+    floor = Cloud(shell.points[~above], weights[~above])
     base = Cloud.joined(
         [
-            ellipsoid((0, -8, 126), (52, 58, 17), hollow=0.6),
-            ellipsoid((0, 22, 124), (26, 28, 16)),
-            ellipsoid((0, -40, 132), (30, 26, 14), hollow=0.5),
-            *(tube(curve([(s * 18, -5, 130), (s * 58, -18, 124)]), TubeSection((11, 9))) for s in (1, -1)),
+            Cloud(floor.points, floor.weights * 1.6),
+            ellipsoid((0, 14, 118), (20, 26, 12)),
+            ellipsoid((0, -40, 130), (26, 22, 9), hollow=0.4),
+            *(tube(curve([(s * 16, -5, 122), (s * 58, -18, 122)]), TubeSection((9, 8))) for s in (1, -1)),
         ]
     )
     yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
-    yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((54, -24, 140), (11, 15, 18)), bone="skull")
-    yield face.bone("maxilla", Tissue.FACE, ellipsoid((0, 60, 154), (34, 22, 24), hollow=0.4), bone="face")
-    nose = Cloud.joined([ellipsoid((0, 58, 130), (17, 28, 24)), ellipsoid((0, 78, 112), (10, 8, 14))])
-    yield face.bone("nasal cavity", Tissue.FACE, nose, bone="face")
-    rim_angles = np.linspace(0, 2 * np.pi, 40)
-    ring = np.stack([34 + 20 * np.cos(rim_angles), 72 - 4 * np.cos(rim_angles), 108 + 18 * np.sin(rim_angles)], axis=1)
-    yield from face.pair("orbit", Tissue.FACE, tube(ring, TubeSection(4.5)), bone="face")
-    cheek = tube(curve([(40, 66, 132), (58, 50, 134), (66, 15, 130)]), TubeSection((8, 7, 3.5)))
-    yield from face.pair("zygoma", Tissue.FACE, cheek, bone="face")
+    yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((56, -26, 130), (9, 13, 16)), bone="skull")
+    yield from _face()
     yield from Maker(Region.MANDIBLE, Segment.HEAD).pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
+
+
+def _face() -> Iterator[Bone]:
+    """Sphenoid wings, orbits, cheekbones, nose and upper jaw: seen from the front two pale orbits in a dark frame."""
+    face = Maker(Region.FACE, Segment.HEAD)
+    nose = Cloud.joined(
+        [
+            ellipsoid((0, 58, 112), (11, 26, 22)),
+            ellipsoid((0, 72, 100), (9, 9, 14)),
+            ellipsoid((0, 52, 138), (15, 26, 14)),
+        ]
+    )
+    yield face.bone("nasal cavity", Tissue.FACE, nose, bone="face")
+    maxilla = ellipsoid((0, 58, 152), (27, 22, 18), hollow=0.35)
+    yield face.bone("maxilla", Tissue.FACE, maxilla, bone="face")
+    angles = np.linspace(0, 2 * np.pi, 40)
+    ring = np.stack([32 + 19 * np.cos(angles), 70 - 6 * np.cos(angles), 106 + 16 * np.sin(angles)], axis=1)
+    yield from face.pair("orbit", Tissue.FACE, tube(ring, TubeSection(3.2)), bone="face")
+    wing = tube(curve([(58, 34, 88), (38, 44, 98), (14, 48, 112)]), TubeSection((5, 5.5, 6)))
+    yield from face.pair("sphenoid wing", Tissue.FACE, wing, bone="face")
+    cheek = Cloud.joined(
+        [
+            tube(curve([(34, 62, 130), (52, 52, 130), (64, 16, 128)]), TubeSection((6, 6, 3))),
+            ellipsoid((50, 52, 132), (9, 9, 9)),
+        ]
+    )
+    yield from face.pair("zygoma", Tissue.FACE, cheek, bone="face")
 
 
 def _half_mandible() -> Cloud:
     ramus = tube(
-        curve([(52, 8, 136), (50, 14, 158), (46, 22, 178)]), TubeSection((6, 10, 9), flat=0.6, normal=(1, 0, 0))
+        curve([(52, 8, 130), (50, 14, 154), (46, 22, 176)]), TubeSection((5, 7, 7), flat=0.6, normal=(1, 0, 0))
     )
-    body = tube(curve([(46, 22, 178), (34, 58, 190), (16, 80, 197), (0, 85, 198)]), TubeSection((9, 9, 10), flat=0.75))
-    teeth = tube(curve([(30, 55, 172), (18, 74, 174), (0, 82, 174)]), TubeSection(6))
+    body = tube(curve([(46, 22, 176), (36, 54, 188), (18, 76, 195), (0, 82, 196)]), TubeSection((7, 7, 7.5), flat=0.8))
+    teeth = tube(curve([(28, 55, 172), (17, 72, 176), (0, 80, 177)]), TubeSection(5))
     return Cloud.joined([ramus, body, Cloud(teeth.points, teeth.weights * 0.9)])
 
 
 def landmarks() -> Iterator[Landmark]:
     """Where normal and benign uptake of the axial skeleton sits."""
     head = {
-        "nasopharynx": (0, 42, 138), "chin": (0, 84, 197), "vertex": (0, -10, 6), "occiput": (0, -92, 112),
+        "nasopharynx": (0, 42, 138), "chin": (0, 82, 196), "vertex": (0, -10, 4), "occiput": (0, -88, 108),
         "larynx": (0, 20, 222),
     }  # fmt: skip
     head_pairs = {
-        "sinus": (22, 64, 140), "jaw angle": (46, 22, 178), "tooth": (24, 66, 174), "mastoid": (54, -24, 140),
-        "temporomandibular joint": (52, 8, 136), "skull rim": (66, -8, 70), "frontal rim": (40, 52, 48),
-        "orbit": (34, 70, 108),
+        "sinus": (20, 62, 140), "jaw angle": (46, 22, 176), "tooth": (22, 64, 170), "mastoid": (56, -26, 130),
+        "temporomandibular joint": (52, 8, 130), "skull rim": (68, -8, 66), "frontal rim": (40, 56, 44),
+        "orbit": (32, 70, 106),
     }  # fmt: skip
     for name, point in head.items():
         segment = Segment.TRUNK if name == "larynx" else Segment.HEAD

@@ -1,8 +1,9 @@
 """A two-headed gamma camera: attenuation, blur that grows with depth, scatter, counting noise.
 
 Physics (bone-scan practice with a low-energy high-resolution collimator, 140 keV): intrinsic resolution 3.8 mm FWHM,
-collimator 1.8 mm + 0.045 of the distance, effective attenuation 0.10-0.13 per cm in tissue, scatter as a broad tail of
-20-40 % of the primary counts, then Poisson noise.
+collimator 1.8 mm + 0.045 of the distance, then Poisson noise. Attenuation is the effective one, 0.09-0.12 per cm in
+tissue, less than the 0.154 of a narrow beam because scattered photons are counted, too. So scatter adds no counts: it
+moves a share of 15-30 % of them into a broad tail.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ LUNG_DENSITY = 0.3
 class Optics:
     """How sharply, and through how much, the camera sees.
 
-    mu: effective attenuation per mm. intrinsic, collimator (mm), slope: resolution (FWHM), at a distance d from the
-    collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from skin to collimator.
+    mu: effective attenuation per mm, scattered photons included. intrinsic, collimator (mm), slope: resolution (FWHM),
+    at a distance d from the collimator the root of intrinsic^2 + (collimator + slope d)^2. gap_front, gap_back: mm from
+    skin to collimator.
     """
 
     mu: float
@@ -42,7 +44,7 @@ class Optics:
 def sample_optics(rng: Generator) -> Optics:
     """Draw a camera and how close it came."""
     return Optics(
-        mu=float(rng.uniform(0.0085, 0.0115)),
+        mu=float(rng.uniform(0.009, 0.012)),
         intrinsic=float(rng.uniform(3.4, 4.4)),
         collimator=float(rng.uniform(1.5, 2.6)),
         slope=float(rng.uniform(0.038, 0.055)),
@@ -163,9 +165,9 @@ def _bilinear_histogram(rows: Points, cols: Points, weights: Points, shape: tupl
 class Exposure:
     """How long and how well a patient was counted.
 
-    counts: wanted in the hotter view, before drift and air. scatter: share of the primary. scatter_mm: its spread
-    (standard deviation). background: counts in air over those of the median body pixel. drift: relative change of
-    sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
+    counts: wanted in the hotter view, before drift and air. scatter: share of the counts in the tail. scatter_mm: its
+    spread (standard deviation). background: counts in air over those of the median body pixel. drift: relative change
+    of sensitivity from the middle row to the last. smoothed: standard deviation (pixels) of the scanner's own filter,
     0 = none. length: where the scan ended, as a share of the way to the toes, 1 = at the end of the frame.
     """
 
@@ -181,8 +183,8 @@ class Exposure:
 def sample_exposure(rng: Generator) -> Exposure:
     """Draw how long and how well the patient was counted."""
     return Exposure(
-        counts=float(np.exp(rng.uniform(np.log(0.3e6), np.log(3.5e6)))),
-        scatter=float(rng.uniform(0.18, 0.42)),
+        counts=float(np.exp(rng.uniform(np.log(0.4e6), np.log(6.0e6)))),
+        scatter=float(rng.uniform(0.15, 0.30)),
         scatter_mm=float(rng.uniform(28, 60)),
         background=float(np.exp(rng.uniform(np.log(0.004), np.log(0.035)))),
         drift=float(rng.normal(0, 0.04)),
@@ -191,15 +193,14 @@ def sample_exposure(rng: Generator) -> Exposure:
     )
 
 
-def scattered(primary: Map, exposure: Exposure, spacing_mm: float) -> Map:
-    """The primary image plus its broad scatter tail, in the primary's units."""
-    coarse = primary.reshape(primary.shape[0] // 8, 8, primary.shape[1] // 8, 8).mean(axis=(1, 3))
+def scattered(image: Map, exposure: Exposure, spacing_mm: float) -> Map:
+    """An image of which a share is moved into a broad tail; the sum stays, but for what leaves the frame."""
+    coarse = image.reshape(image.shape[0] // 8, 8, image.shape[1] // 8, 8).mean(axis=(1, 3))
     sigma = exposure.scatter_mm / (8 * spacing_mm)
     tail = 0.75 * ndimage.gaussian_filter(coarse, sigma, mode="constant")
     tail += 0.25 * ndimage.gaussian_filter(coarse, 2.5 * sigma, mode="constant")
-    return np.asarray(
-        primary + exposure.scatter * ndimage.zoom(tail, 8, order=1, grid_mode=True, mode="nearest"), dtype=np.float32
-    )
+    broad = ndimage.zoom(tail, 8, order=1, grid_mode=True, mode="nearest")
+    return np.asarray((1 - exposure.scatter) * image + exposure.scatter * broad, dtype=np.float32)
 
 
 def count(expected: Map, exposure: Exposure, rng: Generator) -> Map:

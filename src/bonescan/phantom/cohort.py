@@ -177,6 +177,8 @@ def write_patient(phantom: Phantom, folder: Path, header: Header) -> None:
     arrays: dict[str, Any] = {f"lesions_{view}": phantom.lesions[view] for view in View}
     arrays |= {f"faint_{view}": phantom.faint[view] for view in View}
     arrays |= {f"regions_{view}": phantom.regions[view] for view in View}
+    arrays |= {f"benign_{view}": phantom.benign[view] for view in View}
+    arrays |= {f"levels_{view}": phantom.levels[view] for view in View}
     np.savez_compressed(folder / "truth.npz", **arrays)
 
 

@@ -13,8 +13,8 @@ from numpy.random import Generator
 
 from bonescan.phantom.anatomy import Anatomy
 from bonescan.phantom.axial import VERTEBRAE
-from bonescan.phantom.camera import Projection
-from bonescan.phantom.foci import Images, add, in_bone, make_blob, peak_ratio
+from bonescan.phantom.bones import BOTH
+from bonescan.phantom.foci import Focus, Images, add, in_bone, make_blob, peak_ratio
 from bonescan.phantom.shapes import Points
 from bonescan.study import Side
 
@@ -34,81 +34,98 @@ class Finding:
 
 
 FINDINGS: tuple[Finding, ...] = (
-    Finding(("nasopharynx", "sinus", "orbit"), 0.55, (6, 18), 2.6),
-    Finding(("tooth",), 0.35, (4, 10), 4.5),
-    Finding(("jaw angle", "chin", "temporomandibular joint"), 0.4, (5, 14), 3.5),
-    Finding(("larynx",), 0.4, (7, 15), 2.2),
-    Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.8),
-    Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 3.2),
-    Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.4),
+    Finding(("nasopharynx", "sinus", "orbit"), 0.55, (6, 18), 2.4),
+    Finding(("tooth",), 0.4, (4, 10), 3.5),
+    Finding(("jaw angle", "chin", "temporomandibular joint"), 0.4, (5, 14), 2.6),
+    Finding(("larynx",), 0.4, (7, 15), 2.0),
+    Finding(("skull rim", "frontal rim", "mastoid", "vertex", "occiput"), 0.35, (8, 28), 1.6),
+    Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 2.8),
+    Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.0),
     Finding(
-        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.75, (7, 20), 4.5,
+        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.8, (7, 22), 3.5,
     ),
-    Finding(("scapular tip",), 0.4, (6, 14), 2.8),
+    Finding(("scapular tip", "scapular spine", "scapular border"), 0.5, (6, 16), 2.0),
     Finding(
         ("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"),
-        0.7, (7, 30), 3.0,
+        0.7, (7, 30), 2.2,
     ),
-    Finding(("sacroiliac joint",), 0.5, (8, 24), 2.4),
-    Finding(("hip joint", "acetabular roof"), 0.4, (8, 22), 4.0),
-    Finding(("greater trochanter",), 0.35, (7, 16), 3.0),
-    Finding(("pubic bone", "ischial tuberosity", "coccyx"), 0.3, (6, 14), 2.5),
-    Finding(("deltoid tuberosity",), 0.08, (8, 14), 2.0),
-    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 6.0),
-    Finding(("wrist", "thumb base", "knuckles"), 0.55, (5, 16), 7.0),
+    Finding(("sacroiliac joint", "lower end of the sacroiliac joint"), 0.55, (7, 22), 2.0),
+    Finding(("hip joint", "acetabular roof", "lower acetabulum"), 0.55, (7, 20), 2.8),
+    Finding(("greater trochanter",), 0.35, (7, 16), 2.6),
+    Finding(("pubic bone", "ischial tuberosity", "ischium", "coccyx"), 0.5, (6, 16), 2.0),
+    Finding(("deltoid tuberosity",), 0.1, (8, 14), 2.0),
+    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 4.5),
+    Finding(("wrist", "thumb base", "knuckles"), 0.6, (5, 14), 5.0),
     Finding(
         (
             "medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau",
             "lateral tibial plateau", "tibial tuberosity",
         ),
-        0.75, (8, 24), 6.0,
+        0.8, (6, 24), 4.5,
     ),
     Finding(("shin",), 0.05, (10, 26), 3.0),
-    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.6, (6, 18), 7.0),
+    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.75, (6, 16), 6.0),
 )  # fmt: skip
 
 
-def _ratio(hottest: float, rng: Generator) -> float:
-    """Mostly faint, sometimes as hot as it gets."""
-    return float(1 + (hottest - 1) * rng.beta(0.9, 2.2))
+@dataclass(frozen=True, slots=True)
+class _Painter:
+    """Adds benign foci to the images of one patient and keeps them."""
+
+    anatomy: Anatomy
+    images: Images
+    rng: Generator
+    found: list[Focus]
+
+    def ratio(self, hottest: float) -> float:
+        """Mostly faint, sometimes as hot as it gets."""
+        return float(1 + (hottest - 1) * self.rng.beta(0.9, 2.2))
+
+    def hot(self, centre: Points, radii: Points, ratio: float) -> None:
+        """Add the bones' part of a blob so that its peak is `ratio` times what lies under it."""
+        blob = make_blob(centre, radii, np.eye(3), self.rng, irregular=0.3)
+        projection = self.anatomy.camera.project(in_bone(self.anatomy, blob))
+        unit, _ = peak_ratio(projection, self.images)
+        focus = Focus(projection, (ratio - 1) / max(unit, 1e-6))
+        add(projection, self.images, focus.factor)
+        self.found.append(focus)
 
 
-def _hot(anatomy: Anatomy, images: Images, centre: Points, radii: Points, ratio: float, rng: Generator) -> Projection:
-    blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.3)
-    projection = anatomy.camera.project(in_bone(anatomy, blob))
-    unit, _ = peak_ratio(projection, images)
-    add(projection, images, (ratio - 1) / max(unit, 1e-6))
-    return projection
-
-
-def add_findings(anatomy: Anatomy, images: Images, rng: Generator) -> None:
-    """Add one patient's benign foci to the noise-free images."""
+def add_findings(anatomy: Anatomy, images: Images, rng: Generator) -> list[Focus]:
+    """Add one patient's benign foci to the noise-free images; returns them."""
+    painter = _Painter(anatomy, images, rng, [])
     age = rng.uniform(0.4, 1.7)
     for finding in FINDINGS:
-        if rng.random() >= min(0.95, finding.chance * age):
-            continue
-        both = rng.random() < 0.55
-        first = Side.LEFT if rng.random() < 0.4 else Side.RIGHT  # most people are right-handed
-        for name in finding.landmarks:
-            if len(finding.landmarks) > 1 and rng.random() < 0.45:
-                continue
-            ratio = _ratio(finding.hottest, rng)
-            size = rng.uniform(*finding.radius)
-            for side in (Side.MIDLINE, first, Side.RIGHT if first is Side.LEFT else Side.LEFT):
-                place = anatomy.landmarks.get((name, side))
-                if place is None or (side is not Side.MIDLINE and side is not first and not both):
-                    continue
-                own = 1 + (ratio - 1) * float(rng.uniform(0.4, 1.3))
-                _hot(anatomy, images, place + rng.normal(0, 3, 3), size * np.exp(rng.normal(0, 0.15, 3)), own, rng)
-    _degenerative_spine(anatomy, images, age, rng)
-    _rib_junctions(anatomy, images, rng)
-    _fractures(anatomy, images, rng)
+        if rng.random() < min(0.95, finding.chance * age):
+            _add(finding, painter)
+    _degenerative_spine(painter, age)
+    _rib_junctions(painter)
+    _fractures(painter)
     if anatomy.build.young:
-        _growth_plates(anatomy, images, rng)
+        _growth_plates(painter)
+    return painter.found
 
 
-def _degenerative_spine(anatomy: Anatomy, images: Images, age: float, rng: Generator) -> None:
+def _add(finding: Finding, painter: _Painter) -> None:
+    rng = painter.rng
+    both = rng.random() < 0.65
+    first = Side.LEFT if rng.random() < 0.4 else Side.RIGHT  # most people are right-handed
+    for name in finding.landmarks:
+        if len(finding.landmarks) > 1 and rng.random() < 0.45:
+            continue
+        ratio = painter.ratio(finding.hottest)
+        size = rng.uniform(*finding.radius)
+        for side in (Side.MIDLINE, first, Side.RIGHT if first is Side.LEFT else Side.LEFT):
+            place = painter.anatomy.landmarks.get((name, side))
+            if place is None or (side is not Side.MIDLINE and side is not first and not both):
+                continue
+            own = 1 + (ratio - 1) * float(rng.uniform(0.4, 1.3))
+            painter.hot(place + rng.normal(0, 3, 3), size * np.exp(rng.normal(0, 0.15, 3)), own)
+
+
+def _degenerative_spine(painter: _Painter, age: float) -> None:
     """Facets and osteophytes: small, at the edge of the vertebra, often several; and compressed vertebrae."""
+    rng, landmarks = painter.rng, painter.anatomy.landmarks
     levels = np.array([1, 1, 1.5, 2, 3, 3, 2, 1, 0.5, 0.5, 0.5, 0.7, 0.8, 1, 1, 1, 1.2, 1.5, 1.5, 1.5, 2, 3, 4, 4])
     for _ in range(rng.poisson(1.5 * age)):
         name = VERTEBRAE[rng.choice(24, p=levels / levels.sum())]
@@ -117,41 +134,32 @@ def _degenerative_spine(anatomy: Anatomy, images: Images, age: float, rng: Gener
         small = 0.6 if name[0] == "C" else 1.0
         for side in sides:
             radii = rng.uniform(4, 9) * small * np.array([1, 1, rng.uniform(0.5, 1.1)])
-            _hot(anatomy, images, anatomy.landmarks[(f"{name} {kind}", side)], radii, _ratio(3.2, rng), rng)
+            painter.hot(landmarks[(f"{name} {kind}", side)], radii, painter.ratio(2.6))
     if rng.random() < 0.08 * age:
         for _ in range(1 + (rng.random() < 0.3)):
             name = VERTEBRAE[int(rng.integers(12, 24))]
-            middle = (
-                anatomy.landmarks[(f"{name} osteophyte", Side.LEFT)]
-                + anatomy.landmarks[(f"{name} osteophyte", Side.RIGHT)]
-            ) / 2
-            _hot(
-                anatomy, images, middle - [0, 0, 8], np.array([27, 20, rng.uniform(4, 8)]), 1 + rng.uniform(0.4, 3), rng
-            )
+            middle = (landmarks[(f"{name} osteophyte", Side.LEFT)] + landmarks[(f"{name} osteophyte", Side.RIGHT)]) / 2
+            painter.hot(middle - [0, 0, 8], np.array([27, 20, rng.uniform(4, 8)]), 1 + rng.uniform(0.4, 3))
 
 
-def _rib_junctions(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+def _rib_junctions(painter: _Painter) -> None:
     """Costochondral junctions and rib angles, faint and many."""
-    if rng.random() < 0.5:
-        chance = rng.uniform(0.05, 0.6)
-        strength = rng.uniform(1.1, 2.0)
-        kind = "junction" if rng.random() < 0.8 else "angle"
-        for number in range(1, 11):
-            for side in (Side.LEFT, Side.RIGHT):
-                if rng.random() < chance:
-                    place = anatomy.landmarks[(f"rib {number} {kind}", side)]
-                    _hot(
-                        anatomy,
-                        images,
-                        place,
-                        np.full(3, rng.uniform(5, 9)),
-                        float(1 + (strength - 1) * rng.uniform(0.3, 1.6)),
-                        rng,
-                    )
+    rng = painter.rng
+    if rng.random() >= 0.5:
+        return
+    chance, strength = rng.uniform(0.05, 0.6), rng.uniform(1.1, 2.0)
+    kind = "junction" if rng.random() < 0.8 else "angle"
+    for number in range(1, 11):
+        for side in BOTH:
+            if rng.random() < chance:
+                place = painter.anatomy.landmarks[(f"rib {number} {kind}", side)]
+                own = float(1 + (strength - 1) * rng.uniform(0.3, 1.6))
+                painter.hot(place, np.full(3, rng.uniform(5, 9)), own)
 
 
-def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+def _fractures(painter: _Painter) -> None:
     """Rib fractures: short, several in a row, one above another."""
+    rng = painter.rng
     if rng.random() >= 0.09:
         return
     side = Side.LEFT if rng.random() < 0.5 else Side.RIGHT
@@ -159,24 +167,17 @@ def _fractures(anatomy: Anatomy, images: Images, rng: Generator) -> None:
     first, count = int(rng.integers(2, 9)), int(rng.integers(2, 6))
     strength = rng.uniform(1.5, 7)
     for number in range(first, min(first + count, 11)):
-        place = anatomy.landmarks[(f"rib {number} {where}", side)] + rng.normal(0, 3, 3)
-        _hot(
-            anatomy,
-            images,
-            place,
-            np.full(3, rng.uniform(5, 8)),
-            float(1 + (strength - 1) * rng.uniform(0.5, 1.2)),
-            rng,
-        )
+        place = painter.anatomy.landmarks[(f"rib {number} {where}", side)] + rng.normal(0, 3, 3)
+        painter.hot(place, np.full(3, rng.uniform(5, 8)), float(1 + (strength - 1) * rng.uniform(0.5, 1.2)))
 
 
-def _growth_plates(anatomy: Anatomy, images: Images, rng: Generator) -> None:
+def _growth_plates(painter: _Painter) -> None:
     """Hot bands at the ends of long bones in the young."""
     names = (
         "humeral head", "wrist", "greater trochanter", "medial femoral condyle", "lateral femoral condyle", "ankle",
         "medial tibial plateau", "lateral tibial plateau", "anterior iliac spine", "olecranon",
     )  # fmt: skip
-    strength = rng.uniform(1.8, 6)
+    strength = painter.rng.uniform(1.8, 6)
     for name in names:
-        for side in (Side.LEFT, Side.RIGHT):
-            _hot(anatomy, images, anatomy.landmarks[(name, side)], np.array([22, 20, 6]), strength, rng)
+        for side in BOTH:
+            painter.hot(painter.anatomy.landmarks[(name, side)], np.array([22, 20, 6]), strength)

@@ -17,6 +17,14 @@ Images = dict[View, Map]
 
 
 @dataclass(frozen=True, slots=True)
+class Focus:
+    """Something hot (or cold), projected; excess in the images' units = projection times factor."""
+
+    projection: Projection
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
     """An irregular ball: several overlapping ellipsoids with one axis frame.
 

@@ -11,40 +11,55 @@ import numpy as np
 from numpy.random import Generator
 
 from bonescan.phantom.anatomy import Anatomy, Structure
-from bonescan.phantom.bones import Tissue
-from bonescan.phantom.camera import Projection
-from bonescan.phantom.foci import Images, bone_axes, in_bone, make_blob, peak_ratio
+from bonescan.phantom.bones import Bone, Tissue
+from bonescan.phantom.foci import Focus, Images, bone_axes, in_bone, make_blob, peak_ratio
+from bonescan.phantom.shapes import Points
 from bonescan.study import Region, Side
 
 SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.37, (Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.CERVICAL_SPINE)),
-    (0.25, (Region.RIBS,)),
-    (0.055, (Region.STERNUM,)),
+    (0.24, (Region.RIBS,)),
+    (0.06, (Region.STERNUM,)),
     (0.145, (Region.ILIUM, Region.ISCHIUM, Region.PUBIS)),
     (0.045, (Region.SACRUM,)),
     (0.055, (Region.FEMUR,)),
-    (0.025, (Region.HUMERUS,)),
+    (0.03, (Region.HUMERUS,)),
     (0.045, (Region.SCAPULA,)),
     (0.02, (Region.CLAVICLE,)),
     (0.035, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.005, (Region.LOWER_LEG,)),
 )
-_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END}
+_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.PATELLA}
 _FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
+_SHAFTS = {Tissue.SHAFT, Tissue.HUMERUS, Tissue.FOREARM}
+_LONG = {Region.RIBS, Region.CLAVICLE}
 
 
 @dataclass(frozen=True, slots=True)
 class Metastasis:
-    """One lesion, projected; excess in the images' units = projection times factor (negative: a cold lesion)."""
+    """One lesion, projected (a negative factor of the focus: a cold lesion).
+
+    contrast: peak over what lies under it, in its better view. volume_cm3: inside bone. bone_cm3: of the whole bone.
+    """
 
     bone: str
     region: Region
     side: Side
     radius_mm: float
     contrast: float
-    projection: Projection
-    factor: float
+    focus: Focus
+    volume_cm3: float
+    bone_cm3: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Size and form of a lesion: radii (3,) mm along the bone, across it and through it; how irregular it is."""
+
+    radius_mm: float
+    radii: Points
+    irregular: float
 
 
 def sample_number(rng: Generator) -> tuple[int, bool]:
@@ -62,6 +77,25 @@ def sample_number(rng: Generator) -> tuple[int, bool]:
     if kind == 2:
         return int(rng.integers(10, 32)), False
     return int(rng.integers(30, 70)), True
+
+
+def sample_shape(region: Region, long_bone: bool, rng: Generator) -> Shape:
+    """Draw a lesion's form: mostly a small focus, sometimes a band, a long one, or one that fills the end of a bone."""
+    radius = float(np.clip(np.exp(rng.normal(np.log(7.5), 0.55)), 3.0, 30.0))
+    kind = rng.choice(["focus", "band", "diffuse"], p=[0.8, 0.07, 0.13])
+    if kind == "diffuse":  # a whole vertebra, the end of a long bone, half of the sacrum, much of a wing
+        radius = float(rng.uniform(16, 55))
+        return Shape(radius, radius * np.array([1.0, rng.uniform(0.7, 1.0), rng.uniform(0.7, 1.0)]), 0.35)
+    if kind == "band" and region not in _LONG and not long_bone:
+        radius = max(radius, 6.0)
+        return Shape(radius, radius * np.array([rng.uniform(2.0, 4.0), 1.0, rng.uniform(0.5, 0.9)]), 0.3)
+    stretch = rng.uniform(1.2, 4.0) if region in _LONG or long_bone else rng.uniform(1.0, 1.7)
+    return Shape(radius, radius * np.array([stretch, 1.0, rng.uniform(0.7, 1.0)]), 0.5)
+
+
+def sample_contrast(rng: Generator) -> float:
+    """Peak over what lies under it, 1 = no more than that: from hardly seen to twenty times."""
+    return float(np.clip(1.25 + rng.lognormal(0.2, 0.95), 1.3, 20.0))
 
 
 def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator) -> list[Metastasis]:
@@ -85,25 +119,37 @@ def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator)
 
 def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) -> Metastasis | None:
     bone = structure.bone
-    cloud = bone.cloud
-    weights = cloud.weights.copy()
-    if bone.tissue is Tissue.SHAFT:  # metastases of long bones sit near the trunk
-        joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.HUMERUS else "hip joint", bone.side)]
-        away = np.linalg.norm(cloud.points - joint, axis=1)
-        weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
-    centre = cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]
-    radius = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.5)), 3.0, 30.0))
-    stretch = (
-        rng.uniform(1.2, 3.2)
-        if bone.region in (Region.RIBS, Region.CLAVICLE) or bone.tissue is Tissue.SHAFT
-        else rng.uniform(1.0, 1.6)
-    )
-    radii = radius * np.array([stretch, 1.0, rng.uniform(0.7, 1.0)])
-    blob = make_blob(centre, radii, bone_axes(cloud.points, centre), rng, irregular=0.5)
-    projection = anatomy.camera.project(in_bone(anatomy, blob))
+    long_bone = bone.tissue in _SHAFTS
+    centre = _centre(anatomy, bone, rng)
+    shape = sample_shape(bone.region, long_bone, rng)
+    blob = make_blob(centre, shape.radii, bone_axes(bone.cloud.points, centre), rng, irregular=shape.irregular)
+    inside = in_bone(anatomy, blob)
+    projection = anatomy.camera.project(inside)
     unit, _ = peak_ratio(projection, base)
     if unit <= 0:
         return None
-    cold = rng.random() < 0.03 and radius > 9
-    contrast = float(rng.uniform(0.25, 0.6)) if cold else float(np.clip(1.3 + rng.lognormal(0.25, 0.85), 1.3, 15.0))
-    return Metastasis(bone.bone, bone.region, bone.side, radius, contrast, projection, (contrast - 1) / unit)
+    cold = rng.random() < 0.03 and shape.radius_mm > 9
+    contrast = float(rng.uniform(0.25, 0.6)) if cold else sample_contrast(rng)
+    own = (bone.bone, bone.side)
+    whole = sum(s.bone.cloud.weights.sum() for s in anatomy.structures if (s.bone.bone, s.bone.side) == own)
+    return Metastasis(
+        bone.bone,
+        bone.region,
+        bone.side,
+        shape.radius_mm,
+        contrast,
+        Focus(projection, (contrast - 1) / unit),
+        float(inside.weights.sum()),
+        float(whole),
+    )
+
+
+def _centre(anatomy: Anatomy, bone: Bone, rng: Generator) -> Points:
+    """A place in a bone; in a long bone rather near the trunk."""
+    weights = bone.cloud.weights.copy()
+    if bone.tissue in _SHAFTS:
+        joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.HUMERUS else "hip joint", bone.side)]
+        away = np.linalg.norm(bone.cloud.points - joint, axis=1)
+        weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
+    place: Points = bone.cloud.points[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,11 +13,11 @@ from bonescan.phantom.anatomy import SHAPE, Anatomy, RegionMap
 from bonescan.phantom.camera import VIEWS, Exposure, count, sample_exposure, scattered
 from bonescan.phantom.findings import add_findings
 from bonescan.phantom.foci import Images, add
-from bonescan.phantom.metastases import make_metastases, sample_number
-from bonescan.phantom.tracer import Organ, add_tracer, apply_cold
-from bonescan.phantom.truth import Backdrop, LesionRecord, draw_truth
+from bonescan.phantom.metastases import Metastasis, make_metastases, sample_number
+from bonescan.phantom.tracer import Organ, add_tracer, metal
+from bonescan.phantom.truth import Backdrop, LesionRecord, draw_benign, draw_truth
 from bonescan.phantom.uptake import sample_uptake
-from bonescan.study import REGIONS, LabelImage, Mask, Scan, Side, Study, View
+from bonescan.study import REGIONS, FloatImage, LabelImage, Mask, Scan, Side, Study, View
 
 T = TypeVar("T", bound=np.generic)
 
@@ -28,6 +28,8 @@ class Phantom:
 
     lesions: lesion number per pixel, 0 = none. faint: pixels of lesions that do not stand out in this view: neither
     lesion nor background. regions: values of REGIONS. table: one row a lesion, seen or not.
+    expected: expected counts per pixel, before counting noise. benign: number of the benign finding per pixel, 0 =
+    none. levels: values of LEVELS.
     """
 
     key: str
@@ -36,6 +38,9 @@ class Phantom:
     faint: Mapping[View, Mask]
     regions: Mapping[View, RegionMap]
     table: tuple[LesionRecord, ...]
+    expected: Mapping[View, FloatImage]
+    benign: Mapping[View, LabelImage]
+    levels: Mapping[View, RegionMap]
 
 
 def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
@@ -43,45 +48,66 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     rng = np.random.default_rng([0x9A7, anatomy.seed, seed])
     number, superscan = sample_number(rng)
     images = _skeleton_and_haze(anatomy, superscan, rng)
-    add_findings(anatomy, images, rng)
+    findings = add_findings(anatomy, images, rng)
     # Contrast is to bone: under a full bladder a lesion is hidden, not hotter.
     lesions = make_metastases(anatomy, number, images, rng)
     organs = add_tracer(anatomy, images, superscan, rng)
-    apply_cold(anatomy, images, rng)
-    under = {view: image.copy() for view, image in images.items()}
-    for lesion in lesions:
-        add(lesion.projection, images, lesion.factor)
-    for image in images.values():
-        np.maximum(image, 0, out=image)
     exposure = sample_exposure(rng)
-    spacing = anatomy.spacing
-    seen = {view: scattered(image, exposure, spacing.row_mm) for view, image in images.items()}
-    scale = exposure.counts / max(float(image.sum()) for image in seen.values())
-    rows = np.linspace(-1, 1, SHAPE[0])[:, None]
-    sensitivity = (scale * (1 + exposure.drift * rows) * np.ones(SHAPE)).astype(np.float32)
-    sensitivity[_last_row(anatomy, exposure) :] = 0
-    scatter = {view: seen[view] - images[view] for view in VIEWS}
-    regions = {view: _regions(anatomy, organs, images, view) for view in VIEWS}
-    for region_map in regions.values():
-        region_map[_last_row(anatomy, exposure) :] = 0
-    truth = draw_truth(
-        lesions, Backdrop({view: under[view] + scatter[view] for view in VIEWS}, seen, sensitivity, regions)
-    )
-    scans = {}
+    backdrop = _expose(anatomy, images, lesions, organs, exposure, rng)
+    truth = draw_truth(lesions, backdrop)
+    benign = draw_benign(findings, backdrop)
+    expected, scans = {}, {}
     for view in VIEWS:
-        air = exposure.background * float(np.median(seen[view][anatomy.camera.body.inside]))
-        counts = count(sensitivity * (seen[view] + np.float32(air)), exposure, rng)
-        scans[view] = Scan(view, as_acquired(counts, view))
+        seen = backdrop.over[view]
+        air = exposure.background * float(np.median(seen[anatomy.camera.body.inside]))
+        expected[view] = as_acquired(backdrop.sensitivity * (seen + np.float32(air)), view)
+        scans[view] = Scan(view, count(expected[view], exposure, rng))
+    levels = {view: np.where(backdrop.sensitivity > 0, anatomy.levels[view], 0).astype(np.uint8) for view in VIEWS}
     key = f"phantom-{anatomy.seed:06d}-{seed:04d}"
-    study = Study(key, scans, spacing=spacing, view_source="simulated", acquired=None, sources=())
+    study = Study(key, scans, spacing=anatomy.spacing, view_source="simulated", acquired=None, sources=())
     return Phantom(
         key,
         study,
-        lesions={view: as_acquired(picture, view) for view, picture in truth.lesions.items()},
-        faint={view: as_acquired(picture, view) for view, picture in truth.faint.items()},
-        regions={view: as_acquired(picture, view) for view, picture in regions.items()},
+        lesions=_all_as_acquired(truth.lesions),
+        faint=_all_as_acquired(truth.faint),
+        regions=_all_as_acquired(backdrop.regions),
         table=truth.table,
+        expected=expected,
+        benign=_all_as_acquired(benign),
+        levels=_all_as_acquired(levels),
     )
+
+
+def _expose(
+    anatomy: Anatomy,
+    images: Images,
+    lesions: Sequence[Metastasis],
+    organs: list[Organ],
+    exposure: Exposure,
+    rng: np.random.Generator,
+) -> Backdrop:
+    """Add the lesions to the images, lay metal over all of it, scatter, and scale to counts."""
+    passed = metal(anatomy, rng)
+    regions = {view: _regions(anatomy, organs, images, view) for view in VIEWS}
+    under = {view: image.copy() for view, image in images.items()}
+    for lesion in lesions:
+        add(lesion.focus.projection, images, lesion.focus.factor)
+    spacing = anatomy.spacing
+    for group in (under, images):
+        for view, image in group.items():
+            group[view] = scattered(np.maximum(image, 0) * passed[view], exposure, spacing.row_mm)
+    scale = exposure.counts / max(float(image.sum()) for image in images.values())
+    rows = np.linspace(-1, 1, SHAPE[0])[:, None]
+    sensitivity = (scale * (1 + exposure.drift * rows) * np.ones(SHAPE)).astype(np.float32)
+    last = _last_row(anatomy, exposure)
+    sensitivity[last:] = 0
+    for region_map in regions.values():
+        region_map[last:] = 0
+    return Backdrop(under, images, sensitivity, regions, passed)
+
+
+def _all_as_acquired(pictures: Mapping[View, NDArray[T]]) -> dict[View, NDArray[T]]:
+    return {view: as_acquired(picture, view) for view, picture in pictures.items()}
 
 
 def as_acquired(picture: NDArray[T], view: View) -> NDArray[T]:

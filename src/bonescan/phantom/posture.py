@@ -69,7 +69,7 @@ class Build:
 def sample_build(rng: Generator) -> Build:
     """Draw a patient."""
     female = bool(rng.random() < 0.5)
-    fat = float(np.clip(rng.gamma(2.0, 0.26), 0.0, 2.4))
+    fat = float(np.clip(rng.gamma(2.2, 0.36), 0.0, 2.8))
     turned = rng.random() < 0.15
     bent = rng.random() < 0.22
     return Build(
@@ -96,7 +96,7 @@ def sample_build(rng: Generator) -> Build:
         kyphosis=float(rng.normal(20, 14) if rng.random() < 0.15 else rng.normal(0, 6)),
         arms=_arms(rng, fat),
         legs={
-            side: Leg(float(rng.normal(0.5, 1.5)), float(rng.normal(14, 12)), float(rng.normal(0, 9)))
+            side: Leg(float(rng.normal(3.5, 2.0)), float(rng.normal(14, 12)), float(rng.normal(-4, 14)))
             for side in (Side.LEFT, Side.RIGHT)
         },
         tilt=float(rng.normal(0, 1.2)),
@@ -105,7 +105,7 @@ def sample_build(rng: Generator) -> Build:
 
 
 def _arms(rng: Generator, fat: float) -> dict[Side, Arm]:
-    kind = rng.choice(["down", "up", "folded", "mixed"], p=[0.82, 0.05, 0.09, 0.04])
+    kind = rng.choice(["down", "up", "folded", "mixed"], p=[0.92, 0.03, 0.04, 0.01])
     arms = {}
     for side in (Side.LEFT, Side.RIGHT):
         this = rng.choice(["down", "up", "folded"]) if kind == "mixed" else kind

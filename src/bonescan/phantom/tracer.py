@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from scipy import ndimage
 
 from bonescan.phantom.anatomy import Anatomy
 from bonescan.phantom.bones import BOTH, Segment
@@ -74,17 +75,17 @@ def add_tracer(anatomy: Anatomy, images: Images, superscan: bool, rng: Generator
 
 def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
     rng = scene.rng
-    strength = 1 + (scene.rng.gamma(2.0, 0.45) if not superscan else rng.uniform(0.0, 0.15))
+    strength = 1.15 + (scene.rng.gamma(2.0, 0.4) if not superscan else rng.uniform(0.0, 0.15))
     for side in BOTH:
         if rng.random() < 0.04:
             continue
         s = 1.0 if side is Side.LEFT else -1.0
-        x, y, z = s * rng.normal(58, 7), rng.normal(-52, 7), rng.normal(548 if side is Side.LEFT else 562, 16)
+        x, y, z = s * rng.normal(56, 6), rng.normal(-56, 7), rng.normal(532 if side is Side.LEFT else 545, 14)
         if rng.random() < 0.03:
             x, z = s * rng.uniform(10, 60), rng.uniform(620, 720)
         size = np.exp(rng.normal(0, 0.12))
         (centre,) = scene.trunk((x, y, z))
-        cortex = ellipsoid(centre, np.array([25, 20, 50]) * size, hollow=0.45)
+        cortex = ellipsoid(centre, np.array([27, 21, 52]) * size, hollow=0.35)
         lean = np.tan(np.radians(s * rng.normal(13, 6)))
         points = cortex.points.copy()
         points[:, 0] += (points[:, 2] - centre[2]) * lean
@@ -113,31 +114,39 @@ def _injection(scene: _Scene) -> Iterator[Organ]:
         )
     )
     place = scene.anatomy.landmarks[(name, side)] + rng.normal(0, 9, 3)
-    port = rng.random() < 0.05
+    port = rng.random() < 0.02
     if port:
         (place,) = scene.trunk((rng.choice([-1, 1]) * 70.0, 92, 305))  # under the skin of the chest
-    radii = np.exp(rng.uniform(np.log(3), np.log(20))) * np.exp(rng.normal(0, 0.35, 3))
-    level = scene.log_uniform(2.0, 150.0)
+    radii = np.exp(rng.uniform(np.log(3), np.log(16))) * np.exp(rng.normal(0, 0.35, 3))
+    level = scene.log_uniform(3.0, 200.0)
     yield scene.add_level(Region.OTHER_TRACER, make_blob(place, radii, np.eye(3), rng, irregular=0.9).filled(), level)
     if port or name == "midfoot":
         return
-    if rng.random() < 0.25:
+    if rng.random() < 0.12:
         shoulder = scene.anatomy.landmarks[("glenohumeral joint", side)]
         middle = (place + shoulder) / 2 + rng.normal(0, 10, 3)
         vein = tube(curve(np.stack([place, middle, shoulder])), TubeSection(2.5))
         yield scene.add_level(Region.OTHER_TRACER, vein, scene.log_uniform(0.4, 6.0))
-    if rng.random() < 0.1:
-        node = scene.anatomy.landmarks[("glenohumeral joint", side)] + np.array([0, 0, rng.uniform(30, 70)])
-        yield scene.add_level(Region.OTHER_TRACER, ellipsoid(node, (6, 6, 7)), scene.log_uniform(1.0, 8.0))
+    # An axillary node that drains an extravasation: small, medial of the humerus, and rare.
+    if rng.random() < 0.02:
+        inward = -30.0 if side is Side.LEFT else 30.0
+        node = scene.anatomy.landmarks[("glenohumeral joint", side)] + np.array([inward, 0, rng.uniform(40, 80)])
+        yield scene.add_level(Region.OTHER_TRACER, ellipsoid(node, (5, 5, 6)), scene.log_uniform(1.0, 8.0))
 
 
 def _contamination(scene: _Scene) -> Iterator[Organ]:
+    """Urine on skin and clothes: mostly between and on the thighs and at the hips, seldom over the thorax."""
     rng, body = scene.rng, scene.anatomy.camera.body
     grid = scene.anatomy.camera.grid
     for _ in range(int(rng.integers(1, 5))):
-        (centre,) = scene.trunk(
-            (rng.normal(0, 75), 0, rng.normal(840, 60) if rng.random() < 0.7 else rng.uniform(200, 1000))
-        )
+        kind = rng.choice(["perineum", "thighs", "hips", "anywhere"], p=[0.4, 0.35, 0.2, 0.05])
+        x, z = {
+            "perineum": (rng.normal(0, 35), rng.normal(860, 30)),
+            "thighs": (rng.normal(0, 90), rng.uniform(860, 1100)),
+            "hips": (rng.choice([-1, 1]) * rng.uniform(120, 190), rng.uniform(700, 900)),
+            "anywhere": (rng.normal(0, 90), rng.uniform(250, 1400)),
+        }[str(kind)]
+        (centre,) = scene.trunk((x, 0, z))
         row, col = (
             int(np.clip(v, 0, n - 1))
             for v, n in zip(
@@ -215,9 +224,13 @@ _EXTRAS: tuple[tuple[float, Callable[[_Scene], Iterator[Organ]]], ...] = (
 )
 
 
-def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
-    """Metal before the camera or in the body: sharp-edged cold places, multiplied into the images in place."""
+def metal(anatomy: Anatomy, rng: Generator) -> Images:
+    """Metal before the camera or in the body: the share of counts that passes, per view; sharp-edged, 1 where none is.
+
+    It lies over all that is under it, lesions included.
+    """
     grid = anatomy.camera.grid
+    passed: Images = {view: np.ones(grid.shape, dtype=np.float32) for view in VIEWS}
     rows, cols = np.mgrid[0 : grid.shape[0], 0 : grid.shape[1]].astype(np.float32)
 
     def shade(view: View, place: Points, half: tuple[float, float], left: float) -> None:
@@ -225,7 +238,7 @@ def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
         square = rng.random() < 0.5
         r, c = np.abs(rows - row) * grid.spacing.row_mm / half[0], np.abs(cols - col) * grid.spacing.col_mm / half[1]
         inside = (np.maximum(r, c) if square else np.hypot(r, c)) < 1
-        images[view][inside] *= np.float32(left)
+        passed[view][inside] *= np.float32(left)
 
     posture = Posture(anatomy.build)
     spots = (
@@ -248,3 +261,5 @@ def apply_cold(anatomy: Anatomy, images: Images, rng: Generator) -> None:
             shade(view, place, (24, 34) if knee else (27, 27), left)
             if not knee:
                 shade(view, place + np.array([30.0 if side is Side.LEFT else -30.0, 0, 90.0]), (75, 9), left)
+    # Its edge is as sharp as the camera sees what lies on the skin.
+    return {view: ndimage.gaussian_filter(image, 1.1) for view, image in passed.items()}

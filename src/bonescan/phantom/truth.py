@@ -9,7 +9,7 @@ out: against what lies under it, against counting noise, and not hidden in bladd
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from bonescan.phantom.anatomy import RegionMap
 from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
-from bonescan.phantom.foci import Images
+from bonescan.phantom.foci import Focus, Images
 from bonescan.phantom.metastases import Metastasis
 from bonescan.study import REGIONS, TRACER_REGIONS, LabelImage, Mask, Region, Side, View
 
@@ -42,6 +42,7 @@ class LesionRecord:
     """One row of the truth's table.
 
     contrast: peak over what lies under it, in its better view. area_px: 0 in a view where it does not stand out.
+    volume_cm3: of the lesion inside bone. bone_cm3: of the whole bone that it lies in.
     """
 
     number: int
@@ -51,6 +52,8 @@ class LesionRecord:
     radius_mm: float
     contrast: float
     area_px: dict[View, int]
+    volume_cm3: float = 0.0
+    bone_cm3: float = 0.0
 
     @property
     def visible(self) -> tuple[View, ...]:
@@ -63,13 +66,15 @@ class Backdrop:
     """What lesions are seen against, from the front in both views.
 
     under: noise-free images without lesions. over: the same with all of them. sensitivity: counts per pixel per unit of
-    image, 0 where nothing was counted. regions: the region maps.
+    image, 0 where nothing was counted. regions: the region maps. passed: share of counts that metal lets through,
+    already in `under` and `over`.
     """
 
     under: Images
     over: Images
     sensitivity: Map
     regions: Mapping[View, RegionMap]
+    passed: Images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,11 +101,11 @@ class Footprint:
         return not self.stands_out and self.contrast >= FAINT_CONTRAST and self.sigmas >= FAINT_SIGMAS
 
 
-def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint | None:
-    """Where a lesion would be drawn in one view, and how well it shows; None where the frame has none of it."""
-    patch = lesion.projection[view]
+def footprint(focus: Focus, view: View, backdrop: Backdrop) -> Footprint | None:
+    """Where a focus would be annotated in one view, and how well it shows; None where the frame has none of it."""
+    patch = focus.projection[view]
     rows, cols, patch_rows, patch_cols = patch.window(backdrop.sensitivity.shape)
-    excess = patch.image[patch_rows, patch_cols] * abs(lesion.factor)
+    excess = patch.image[patch_rows, patch_cols] * abs(focus.factor) * backdrop.passed[view][rows, cols]
     if not excess.size or excess.max() <= 0:
         return None
     inside = excess > OUTLINE * excess.max()
@@ -108,7 +113,7 @@ def footprint(lesion: Metastasis, view: View, backdrop: Backdrop) -> Footprint |
         return None
     # Another lesion is part of what a hot one must stand out from.
     under = backdrop.under[view][rows, cols]
-    if lesion.factor > 0:
+    if focus.factor > 0:
         under = np.maximum(under, backdrop.over[view][rows, cols] - excess)
     sensitivity = backdrop.sensitivity[rows, cols]
     place = np.unravel_index(int(excess.argmax()), excess.shape)
@@ -143,7 +148,17 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
     for number, lesion in enumerate(lesions, 1):
         areas = {view: int((labels[view] == number).sum()) for view in VIEWS}
         records.append(
-            LesionRecord(number, lesion.bone, lesion.region, lesion.side, lesion.radius_mm, lesion.contrast, areas)
+            LesionRecord(
+                number,
+                lesion.bone,
+                lesion.region,
+                lesion.side,
+                lesion.radius_mm,
+                lesion.contrast,
+                areas,
+                lesion.volume_cm3,
+                lesion.bone_cm3,
+            )
         )
     return Truth(labels, {view: drawn[view][1] for view in VIEWS}, tuple(records))
 
@@ -154,7 +169,7 @@ def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[La
     faint = np.zeros(shape, dtype=np.bool_)
     brightest = np.zeros(shape, dtype=np.float32)
     for number, lesion in enumerate(lesions, 1):
-        found = footprint(lesion, view, backdrop)
+        found = footprint(lesion.focus, view, backdrop)
         if found is not None and found.stands_out:
             wins = found.excess > brightest[found.window]
             brightest[found.window][wins] = found.excess[wins]
@@ -166,3 +181,27 @@ def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[La
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
     return labels, (faint | little) & (labels == 0)
+
+
+def draw_benign(findings: Sequence[Focus], backdrop: Backdrop) -> Mapping[View, LabelImage]:
+    """Number of the benign finding per pixel and view, 0 = none; outlined by the rule for lesions, where it stands out.
+
+    What a finding stands out from is all else in the image: `backdrop.under` is not looked at.
+    """
+    nothing = Backdrop(
+        {view: np.zeros_like(image) for view, image in backdrop.under.items()},
+        backdrop.over,
+        backdrop.sensitivity,
+        backdrop.regions,
+        backdrop.passed,
+    )
+    pictures = {view: np.zeros(backdrop.sensitivity.shape, dtype=np.uint16) for view in VIEWS}
+    for view, picture in pictures.items():
+        brightest = np.zeros(picture.shape, dtype=np.float32)
+        for number, focus in enumerate(findings, 1):
+            found = footprint(focus, view, nothing)
+            if found is not None and found.stands_out:
+                wins = found.excess > brightest[found.window]
+                brightest[found.window][wins] = found.excess[wins]
+                picture[found.window][wins] = number
+    return pictures

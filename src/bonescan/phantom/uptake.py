@@ -17,29 +17,36 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 15.5,
-    Tissue.SKULL_BASE: 4.0,
-    Tissue.FACE: 8.0,
-    Tissue.MANDIBLE: 8.2,
-    Tissue.VERTEBRAL_BODY: 28.0,
-    Tissue.VERTEBRAL_ARCH: 20.0,
-    Tissue.SACRUM: 9.5,
-    Tissue.RIB: 10.9,
-    Tissue.RIB_END: 11.0,
+    Tissue.VAULT: 19.0,
+    Tissue.SKULL_BASE: 11.5,
+    Tissue.FACE: 20.0,
+    Tissue.MANDIBLE: 15.5,
+    Tissue.VERTEBRAL_BODY: 30.0,
+    Tissue.VERTEBRAL_ARCH: 19.0,
+    Tissue.SACRUM: 16.0,
+    Tissue.RIB: 24.0,
+    Tissue.RIB_END: 12.0,
     Tissue.CARTILAGE: 1.2,
-    Tissue.STERNUM: 34.0,
-    Tissue.CLAVICLE: 10.0,
-    Tissue.SCAPULA: 10.5,
-    Tissue.ILIUM: 26.0,
-    Tissue.ISCHIUM: 5.5,
-    Tissue.LONG_BONE_END: 4.2,
-    Tissue.SHAFT: 5.5,
-    Tissue.SMALL_BONES: 4.5,
+    Tissue.STERNUM: 31.0,
+    Tissue.CLAVICLE: 13.0,
+    Tissue.SCAPULA: 12.5,
+    Tissue.SHOULDER: 12.5,
+    Tissue.CERVICAL: 40.0,
+    Tissue.HUMERUS: 15.0,
+    Tissue.FOREARM: 15.0,
+    Tissue.ELBOW: 11.0,
+    Tissue.HIP: 7.5,
+    Tissue.ILIUM: 22.0,
+    Tissue.POSTERIOR_ILIUM: 31.0,
+    Tissue.ISCHIUM: 13.5,
+    Tissue.LONG_BONE_END: 5.6,
+    Tissue.SHAFT: 7.8,
+    Tissue.SMALL_BONES: 8.5,
     Tissue.PATELLA: 5.0,
     Tissue.JOINT: 20.0,
 }
 
-SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
+SOFT_UPTAKE: dict[str, float] = {"torso": 1.15, "head": 0.9, "arm": 1.1, "leg": 0.95}
 
 _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
@@ -57,7 +64,7 @@ class Uptake:
 
 def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
-    tissue = {t: value * float(np.exp(rng.normal(0, 0.14))) for t, value in TISSUE_UPTAKE.items()}
+    tissue = {t: value * float(np.exp(rng.normal(0, 0.17))) for t, value in TISSUE_UPTAKE.items()}
     sides = {(s, side): float(np.exp(rng.normal(0, 0.07))) for s in Segment for side in Side}
     gradient = rng.normal(0, 0.12)
     bones = np.empty(len(anatomy.structures))
