@@ -84,15 +84,6 @@ BONE_REGIONS: tuple[Region, ...] = tuple(
 COARSE_REGIONS: tuple[Region, ...] = (Region.PELVIS, Region.ARM)
 """Bone regions that only models of the first format tell; newer ones tell their parts."""
 
-LEVELS: tuple[str, ...] = (
-    "",
-    *(f"C{number}" for number in range(1, 8)),
-    *(f"T{number}" for number in range(1, 13)),
-    *(f"L{number}" for number in range(1, 6)),
-    *(f"rib {number}" for number in range(1, 13)),
-)
-"""Which vertebra or rib a pixel mainly shows: index in this tuple = value in a level map (uint8); "" = neither."""
-
 FIRST_FORMAT_REGIONS = 17
 """How many of `REGIONS` a network knows whose bundle does not say."""
 

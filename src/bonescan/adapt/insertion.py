@@ -70,8 +70,8 @@ class InsertionConfig:
 class Inserted:
     """One draw of lesions for a scene, seen from the front in both views.
 
-    added: (2, rows, cols) uint16 counts to add. expected: their mean, float32. lesions: uint16 lesion numbers that stand
-    out, from 1. faint: pixels of lesions that do not, and yet can be seen by who knows: neither lesion nor background.
+    added: (2, rows, cols) uint16 counts to add. expected: their mean, float32. lesions: numbers, uint16, of those that
+    stand out, from 1. faint: pixels of those that do not, and yet can be seen by who knows: neither lesion nor not.
     table: one row a lesion, seen or not.
     """
 
@@ -107,7 +107,7 @@ def insert(scene: Scene, rng: Generator, config: InsertionConfig | None = None) 
     config = config or InsertionConfig()
     # One camera for the whole scan: all its lesions are seen equally sharp.
     camera = Camera(sample_optics(rng), scene.grid, scene.body)
-    groups = scene.places if config.by_region else (scene.anywhere,)
+    groups = scene.places if config.by_region else (scene.anywhere(),)
     number = _number(rng, config) if any(group.index.size for group in groups) else 0
     drawn = [_lesion(scene, camera, groups, config, rng) for _ in range(number)]
     lesions = [lesion for lesion in drawn if lesion is not None]
@@ -180,8 +180,7 @@ def _place(scene: Scene, groups: tuple[Places, ...], heat: float, rng: Generator
     """A pixel (channel, row, col) of bone."""
     chances = np.array([group.chance for group in groups])
     group = groups[int(rng.choice(len(groups), p=chances / chances.sum()))]
-    weights = group.heat if rng.random() < heat else group.area
-    flat = int(group.index[int(rng.choice(group.index.size, p=weights))])
+    flat = group.draw(bool(rng.random() < heat), rng)
     channel, row, col = np.unravel_index(flat, scene.counts.shape)
     return int(channel), int(row), int(col)
 

@@ -27,6 +27,7 @@ _UNDER_SMOOTHING_PX = 1.5
 """Of the scan, for what a lesion is compared with: the noise goes, and a bone stays."""
 _SILHOUETTE_SMOOTHING_PX = 0.8
 _LEAST_PIXELS = 12
+_LEAST_SHARE_OF_MEDIAN = 0.4
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _ALSO = {Region.ILIUM: Region.PELVIS, Region.HUMERUS: Region.ARM}
 """What a region map with the regions of the first format calls these bones."""
@@ -43,14 +44,20 @@ RegionPair = NDArray[np.uint8]
 class Places:
     """Where the lesions of one group of regions may lie.
 
-    chance: of the group. index: flat indices into (2, rows, cols). area, heat: probabilities of the same length, by
-    area and by counts.
+    chance: of the group. index: flat indices into (2, rows, cols). area, heat: cumulative probabilities of the same
+    length, by area and by counts.
     """
 
     chance: float
-    index: NDArray[np.int64]
-    area: NDArray[np.float64]
-    heat: NDArray[np.float64]
+    index: NDArray[np.int32]
+    area: NDArray[np.float32]
+    heat: NDArray[np.float32]
+
+    def draw(self, by_heat: bool, rng: np.random.Generator) -> int:
+        """One of `index`."""
+        cumulative = self.heat if by_heat else self.area
+        place = int(np.searchsorted(cumulative, np.float32(rng.random()), side="right"))
+        return int(self.index[min(place, self.index.size - 1)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +65,8 @@ class Scene:
     """One scan, seen from the front in both views.
 
     counts: (2, rows, cols) uint16, zeros where a view is absent. regions: uint8 into `REGIONS`, the same shape.
-    grid, body: its pixels and its skin, estimated. under: noise-free estimate of the counts. passed: 1 where counts were
-    taken, else 0. places: by group of regions. anywhere: the whole body as one group.
+    grid, body: its pixels and its skin, estimated. under: noise-free estimate of the counts. passed: 1 where
+    counts were taken, else 0. places: by group of regions.
     """
 
     counts: NDArray[np.uint16]
@@ -69,12 +76,16 @@ class Scene:
     under: Mapping[View, Map]
     passed: Mapping[View, Map]
     places: tuple[Places, ...]
-    anywhere: Places
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of a view."""
         return self.grid.shape
+
+    def anywhere(self) -> Places:
+        """The whole body as one group."""
+        body = (self.body.front > self.body.back) & np.stack([self.passed[view] > 0 for view in VIEWS])
+        return _weighed(1.0, np.flatnonzero(body), np.stack([self.under[view] for view in VIEWS]), None)
 
     def silhouette(self, channel: int, region: Region) -> FloatImage:
         """How far each pixel (rows, cols) shows this bone in one view, 0..1; other bone counts a third."""
@@ -89,11 +100,7 @@ def make_scene(counts: NDArray[np.uint16], regions: RegionPair, spacing: Spacing
     rows, cols = counts.shape[1:]
     body = body_mask(counts.sum(axis=0, dtype=np.float32))
     smooth = np.stack([ndimage.gaussian_filter(view.astype(np.float32), _UNDER_SMOOTHING_PX) for view in counts])
-    passed = np.zeros(counts.shape, dtype=np.float32)
-    for channel, view in enumerate(counts):
-        counted = np.flatnonzero(view.any(axis=1))
-        if counted.size:
-            passed[channel, counted[0] : counted[-1] + 1] = 1
+    passed = [np.broadcast_to(_counted_rows(view), (rows, cols)) for view in counts]
     return Scene(
         counts=counts,
         regions=regions,
@@ -101,9 +108,17 @@ def make_scene(counts: NDArray[np.uint16], regions: RegionPair, spacing: Spacing
         body=estimate_body(body, spacing),
         under={view: smooth[channel] for channel, view in enumerate(VIEWS)},
         passed={view: passed[channel] for channel, view in enumerate(VIEWS)},
-        places=_places(regions, smooth * passed),
-        anywhere=_weighed(1.0, np.flatnonzero(body & (passed > 0)), smooth, None),
+        places=_places(regions, smooth * np.stack(passed)),
     )
+
+
+def _counted_rows(view: NDArray[np.uint16]) -> Map:
+    """1 from the first to the last row (rows, 1) in which anything was counted, else 0."""
+    passed = np.zeros((view.shape[0], 1), dtype=np.float32)
+    counted = np.flatnonzero(view.any(axis=1))
+    if counted.size:
+        passed[counted[0] : counted[-1] + 1] = 1
+    return passed
 
 
 def scene_of(study: Study, prediction: Prediction) -> Scene:
@@ -128,7 +143,7 @@ def estimate_body(inside: Mask, spacing: Spacing) -> Body:
     depth = np.minimum(width * np.interp(width, _WIDTHS_MM, _DEPTH_OVER_WIDTH), _MOST_DEPTH_MM)
     away = (cols - centre[runs]) / np.maximum(pixels[runs] / 2, 0.5)
     chord = np.maximum(depth[runs] * np.sqrt(np.clip(1 - away**2, 0, 1)), _LEAST_DEPTH_MM)
-    nowhere = np.full(shape, NOWHERE, dtype=np.float32)
+    nowhere = np.broadcast_to(np.float32(NOWHERE), shape)
     front = np.where(inside, chord / 2, NOWHERE).astype(np.float32)
     back = np.where(inside, -chord / 2, NOWHERE).astype(np.float32)
     return Body(front=front, back=back, lung_front=nowhere, lung_back=nowhere, parts=())
@@ -139,9 +154,10 @@ def _places(regions: RegionPair, smooth: FloatImage) -> tuple[Places, ...]:
     for chance, group in SITES:
         names = {*group, *(_ALSO[region] for region in group if region in _ALSO)}
         here = np.isin(regions, [REGIONS.index(region) for region in names]) & (smooth > 0)
-        index = np.flatnonzero(here)
-        if index.size < _LEAST_PIXELS:
+        if here.sum() < _LEAST_PIXELS:
             continue
+        # Where the map says bone and the scan shows hardly any uptake, the map is wrong.
+        index = np.flatnonzero(here & (smooth > _LEAST_SHARE_OF_MEDIAN * np.median(smooth[here])))
         nearness = _nearness(index, regions.shape[1:]) if _NEAR_THE_TRUNK.intersection(group) else None
         found.append(_weighed(chance, index, smooth, nearness))
     return tuple(found)
@@ -152,7 +168,8 @@ def _weighed(
 ) -> Places:
     area = np.ones(index.size) if nearness is None else nearness
     heat = area * np.maximum(smooth.ravel()[index], 1e-3)
-    return Places(chance, index, area / max(area.sum(), 1e-9), heat / max(heat.sum(), 1e-9))
+    cumulative = [(np.cumsum(weights) / max(weights.sum(), 1e-9)).astype(np.float32) for weights in (area, heat)]
+    return Places(chance, index.astype(np.int32), *cumulative)
 
 
 def _nearness(index: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.float64]:
