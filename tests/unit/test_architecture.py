@@ -14,7 +14,7 @@ SOURCES = sorted((ROOT / "src" / "bonescan").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 HOMES = {
-    "torch": ("models/", "train/", "experiments/"),
+    "torch": ("models/", "train/", "adapt/", "experiments/"),
     "pydicom": ("dicom/",),
     "highdicom": ("dicom/",),
     "onnxruntime": ("predict.py",),

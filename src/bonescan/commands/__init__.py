@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bonescan.commands.adapt import Adapt
 from bonescan.commands.base import Command
 from bonescan.commands.consensus import Consensus
 from bonescan.commands.dataset import Dataset
@@ -13,7 +14,7 @@ from bonescan.commands.export import Export
 from bonescan.commands.fetch import Fetch
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
-from bonescan.commands.model import ModelCost, ModelExport, ModelList, ModelShow, ModelVerify
+from bonescan.commands.model import ModelAdd, ModelCost, ModelExport, ModelList, ModelShow, ModelUse, ModelVerify
 from bonescan.commands.node import NodeCheck, NodeRetry, NodeRun, NodeStatus
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
@@ -27,9 +28,12 @@ COMMANDS: dict[str, type[Command]] = {
     "simulate": Simulate,
     "dataset": Dataset,
     "train": Train,
+    "adapt": Adapt,
     "evaluate": Evaluate,
     "consensus": Consensus,
     "model list": ModelList,
+    "model add": ModelAdd,
+    "model use": ModelUse,
     "model show": ModelShow,
     "model verify": ModelVerify,
     "model export": ModelExport,
@@ -50,7 +54,7 @@ COMMANDS: dict[str, type[Command]] = {
 """Words on the command line -> command, in the order of `--help`."""
 
 GROUPS = {
-    "model": "List, show, check and export models, and say what networks cost.",
+    "model": "List, keep, choose, show, check and export models, and say what networks cost.",
     "gan": "Train a GAN of thoracic images, sample it, and check what it learned.",
     "node": "Receive studies over DICOM, segment them, send the results.",
     "experiment": "Run the declared experiments, and rebuild their tables and figures.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_identify, add_json, add_out, path
 from bonescan.commands.console import Console
+from bonescan.commands.models_folder import model_named
 from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
 from bonescan.errors import BonescanError, OptionError
 
@@ -29,7 +30,7 @@ class Import(Command):
     scan: tuple[Path, ...]
     out: Path
     reader: str | None
-    model: str
+    model: str | None
     views: tuple[str, ...] | None
     format: tuple[str, ...]
     identify: bool
@@ -53,7 +54,7 @@ class Import(Command):
             "--reader", metavar="NAME", help="who drew the curves (default: whom the file or its folder names)"
         )
         parser.add_argument(
-            "--model", default="phantom-unet", metavar="NAME|FOLDER", help="the model that tells the bones apart"
+            "--model", metavar="NAME|FOLDER", help="the model that tells the bones apart (default: the one in use)"
         )
         parser.add_argument(
             "--views", type=views, metavar="VIEWS", help="state the frames' or files' views, as anterior,posterior"
@@ -74,7 +75,7 @@ class Import(Command):
 
         if self.reader is not None and not self.reader.strip():
             raise OptionError("the reader's name is empty: state who drew the curves, or leave --reader out")
-        work = _Work(self, console, load_model(self.model))
+        work = _Work(self, console, load_model(model_named(self.model)))
         work.do()
         if self.json:
             console.out_json({"research_use_only": True, "studies": work.done, "failures": work.failures})

@@ -1,4 +1,4 @@
-"""`bonescan model`: the bundles that ship or lie in folders."""
+"""`bonescan model`: the bundles that ship, are kept, or lie in folders."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bonescan.commands.base import (
     training_extra,
 )
 from bonescan.commands.console import Console
+from bonescan.commands.models_folder import keep, kept_models, model_in_use, model_named, put_in_use
 from bonescan.errors import OptionError
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME|FOLDER", help="a model that ships, or a bundle's folder")
+    parser.add_argument("name", metavar="NAME|FOLDER", help="a model that ships or is kept, or a bundle's folder")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelList(Command):
-    """List the models that ship."""
+    """List the models that ship and those that are kept, and name the one in use."""
 
     json: bool
 
@@ -44,14 +45,68 @@ class ModelList(Command):
         """Print a line a model."""
         from bonescan.bundle import list_bundles, load_bundle
 
-        bundles = [load_bundle(name) for name in list_bundles()]
+        used = model_in_use()
+        shipped = list_bundles()
+        bundles = [load_bundle(model_named(name)) for name in (*shipped, *kept_models())]
         if self.json:
-            models = [{"name": bundle.name, "sha256": bundle.sha256} for bundle in bundles]
+            models = [
+                {
+                    "name": bundle.name,
+                    "sha256": bundle.sha256,
+                    "ships": bundle.name in shipped,
+                    "in_use": bundle.name == used,
+                }
+                for bundle in bundles
+            ]
             console.out_json({"research_use_only": True, "models": models})
             return DONE
         for bundle in bundles:
-            console.out(f"{bundle.name}  sha256 {bundle.sha256[:12]}")
+            marks = [] if bundle.name in shipped else ["kept"]
+            marks += ["in use"] if bundle.name == used else []
+            said = f"  ({', '.join(marks)})" if marks else ""
+            console.out(f"{bundle.name}  sha256 {bundle.sha256[:12]}{said}")
         console.out(RESEARCH_USE_ONLY)
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAdd(Command):
+    """Keep a copy of a bundle under its name, for all commands of this user."""
+
+    folder: Path
+    use: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument("folder", type=path, metavar="FOLDER", help="a bundle's folder, as `adapt` writes it")
+        parser.add_argument("--use", action="store_true", help="use it from now on where no model is stated")
+
+    def run(self, console: Console) -> int:
+        """Check and copy."""
+        from bonescan.pipeline import load_model
+
+        bundle = load_model(self.folder).bundle
+        keep(bundle, self.use)
+        console.out(f"{bundle.name} is kept{' and in use' if self.use else ''}.")
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse(Command):
+    """Choose the model that commands use where none is stated."""
+
+    name: str
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument("name", metavar="NAME", help="a model that ships or is kept")
+
+    def run(self, console: Console) -> int:
+        """Write it down."""
+        put_in_use(self.name)
+        console.out(f"{self.name} is in use.")
         return DONE
 
 
@@ -72,7 +127,7 @@ class ModelShow(Command):
         """Print the card."""
         from bonescan.bundle import load_bundle
 
-        bundle = load_bundle(self.name)
+        bundle = load_bundle(model_named(self.name))
         if self.json:
             console.out_json({"research_use_only": True, "sha256": bundle.sha256, **bundle.raw})
             return DONE
@@ -99,7 +154,7 @@ class ModelVerify(Command):
         """Load everything; a BundleError says what is wrong."""
         from bonescan.pipeline import load_model
 
-        _say_checked(console, load_model(self.name).bundle, self.json)
+        _say_checked(console, load_model(model_named(self.name)).bundle, self.json)
         return DONE
 
 

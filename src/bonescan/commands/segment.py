@@ -21,6 +21,7 @@ from bonescan.commands.base import (
     row_range,
 )
 from bonescan.commands.console import Console
+from bonescan.commands.models_folder import model_named
 
 if TYPE_CHECKING:
     from bonescan.dicom.header import Origin
@@ -43,7 +44,7 @@ class Segment(Command):
 
     inputs: tuple[Path, ...]
     out: Path
-    model: str
+    model: str | None
     region: Literal["whole-body", "thorax"] | None
     window: tuple[int, int] | None
     operating_point: str
@@ -65,7 +66,9 @@ class Segment(Command):
         )
         add_out(parser, "the folder to write one folder a study into")
         parser.add_argument(
-            "--model", default="phantom-unet", metavar="NAME|FOLDER", help="a model that ships, or a bundle's folder"
+            "--model",
+            metavar="NAME|FOLDER",
+            help="a model that ships or is kept, or a bundle's folder (default: the one in use)",
         )
         parser.add_argument(
             "--region", choices=("whole-body", "thorax"), help="what to look at (default: all that the model knows)"
@@ -105,7 +108,7 @@ class Segment(Command):
         from bonescan.study import View
 
         region = self.region if self.window is None else "thorax"
-        model = load_model(self.model)
+        model = load_model(model_named(self.model))
         views = None if self.views is None else tuple(View(view) for view in self.views)
         options = Options(region, self.window, self.operating_point)
         options.region_for(model.bundle)  # before the first study is read

@@ -9,6 +9,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from bonescan.dicom import sentences
 from bonescan.dicom.elements import integer, items, text, texts, value
 from bonescan.dicom.pixels import Layout
 from bonescan.errors import InputError
@@ -91,20 +92,20 @@ def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
 def remarks(dataset: Dataset, layout: Layout) -> Iterator[str]:
     """Yield what a reader of the result should know of the file, one sentence each."""
     if not _is_original(dataset):
-        yield "the image is derived (filtered, combined or compressed), not as acquired: not fit for training"
+        yield sentences.DERIVED
     if layout.stored <= 8:
-        yield "the image has 8 bits a pixel, so counts above 255 may be cut off"
+        yield sentences.EIGHT_BITS
     if text(dataset, "LossyImageCompression") == "01":
-        yield "the image was compressed with loss: counts and small lesions may be altered"
+        yield sentences.LOSSY
     if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
-        yield "the counts were rescaled as the file states"
+        yield sentences.RESCALED
     if len(set(texts(dataset, "EnergyWindowVector"))) > 1:
-        yield "the frames are of more than one energy window"
+        yield sentences.SEVERAL_ENERGIES
     tracer = _tracer(dataset)
     if not _NUCLIDE_ALONE.sub("", tracer):
-        yield "the file does not state the tracer: make sure that it is a bone scan"
+        yield sentences.NO_TRACER
     elif _OTHER_TRACERS.search(tracer) or not _BONE_TRACERS.search(tracer):
-        yield "the tracer that the file states is not known as a bone tracer: make sure that it is a bone scan"
+        yield sentences.OTHER_TRACER
 
 
 def _is_original(dataset: Dataset) -> bool:

@@ -120,6 +120,12 @@ def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thres
     return points
 
 
+def matches_of(judged: Sequence[Judged], thresholds: Thresholds) -> list[LesionMatch]:
+    """Every view's candidates, from a low peak on, matched with its truth; their scores are their peaks."""
+    low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
+    return [view.match for entry in judged for view in _candidates(entry, low)]
+
+
 def _false_scores(match: LesionMatch) -> NDArray[np.float64]:
     return match.scores[~match.touches.any(axis=1)]
 

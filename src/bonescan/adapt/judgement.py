@@ -1,0 +1,165 @@
+"""How good a model is on scans that were kept aside: marks on them as they are, and inserted lesions found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from bonescan.adapt.material import LearnedScan, judged_case
+from bonescan.adapt.settings import AdaptConfig
+from bonescan.delineate import Outline, Thresholds, delineate
+from bonescan.evaluate import froc
+from bonescan.train.calibrate import Judged, fit, judge, matches_of, rates_of
+from bonescan.train.cases import Case
+from bonescan.train.config import TrainConfig
+from bonescan.train.progress import Progress, Report, silent
+
+RATES = (0.25, 0.5, 1.0, 2.0)
+"""False positives a scan at which sensitivities are compared."""
+_JUDGED = 31
+_LEVELS = 120
+"""Most points of a curve."""
+_FEWER_FOUND, _FORGOTTEN, _MORE_MARKS = 0.03, 0.05, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a free-response curve."""
+
+    false_per_scan: float
+    sensitivity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A free-response curve, from the strictest threshold on. lesions: how many there were to find."""
+
+    points: tuple[Point, ...]
+    lesions: int
+
+    def at(self, rate: float) -> float:
+        """The sensitivity at `rate` false positives a scan."""
+        return max((point.sensitivity for point in self.points if point.false_per_scan <= rate), default=0.0)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the sensitivities at `RATES`."""
+        return float(np.mean([self.at(rate) for rate in RATES]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """What one model came to.
+
+    thresholds: its own, or those fitted on these scans, of the balanced operating point. operating_points: all of them.
+    marks: outlines on each kept-aside scan as it is, both views. outlines: those outlines, as acquired, at the network's
+    pixels. found: the curve of inserted lesions. phantoms: that of simulated patients.
+    """
+
+    thresholds: Thresholds
+    operating_points: Mapping[str, Thresholds]
+    marks: tuple[int, ...]
+    outlines: tuple[tuple[Outline, ...], ...]
+    found: Curve
+    phantoms: Curve
+
+    @property
+    def marks_per_scan(self) -> float:
+        """Mean of `marks`."""
+        return float(np.mean(self.marks)) if self.marks else 0.0
+
+    def figures(self) -> dict[str, float]:
+        """As JSON holds them."""
+        figures = {"marks_per_scan": round(self.marks_per_scan, 3), "inserted_lesions": self.found.lesions}
+        for rate in RATES:
+            figures[f"sensitivity_at_{rate:g}"] = round(self.found.at(rate), 4)
+            figures[f"phantom_sensitivity_at_{rate:g}"] = round(self.phantoms.at(rate), 4)
+        return figures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What models are judged on. plain: scans kept aside, as they are. variants: with lesions. phantoms: simulated."""
+
+    plain: Sequence[Case]
+    variants: Sequence[Case]
+    phantoms: Sequence[Case]
+
+    def __len__(self) -> int:
+        return len(self.plain) + len(self.variants) + len(self.phantoms)
+
+
+def make_bench(
+    aside: Sequence[LearnedScan], phantoms: Sequence[Case], config: AdaptConfig, train_config: TrainConfig
+) -> Bench:
+    """Insert lesions into the scans kept aside; the same for every model that is judged."""
+    variants = [
+        judged_case(scan, np.random.default_rng([config.seed, _JUDGED, number, draw]), train_config)
+        for number, scan in enumerate(aside)
+        for draw in range(config.variants)
+    ]
+    return Bench([scan.plain() for scan in aside], variants, phantoms)
+
+
+def verdict(
+    network: nn.Module,
+    bench: Bench,
+    train_config: TrainConfig,
+    thresholds: Thresholds | None = None,
+    report: Report = silent,
+) -> Verdict:
+    """Judge one network. thresholds: None = fitted on all of the bench."""
+    precise = replace(train_config, bf16=False)  # as the exported graph computes
+    parts: list[list[Judged]] = []
+    done = 0
+    for cases in (bench.plain, bench.variants, bench.phantoms):
+        judged = []
+        for case in cases:
+            judged.append(judge(network, case, precise))
+            done += 1
+            report(Progress("judge", done, len(bench)))
+        parts.append(judged)
+    plain, variants, phantoms = parts
+    points = {"balanced": thresholds} if thresholds is not None else {}
+    if thresholds is None:
+        points = fit([*plain, *variants, *phantoms], rates_of(train_config))
+        thresholds = points["balanced"]
+    outlines = tuple(delineate(entry.prediction, thresholds) for entry in plain)
+    return Verdict(
+        thresholds=thresholds,
+        operating_points=points,
+        marks=tuple(len(found) for found in outlines),
+        outlines=outlines,
+        found=free_response(variants, thresholds),
+        phantoms=free_response(phantoms, thresholds),
+    )
+
+
+def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
+    """The free-response curve over the candidates' peaks, matched as everywhere (`evaluate.match_lesions`)."""
+    matches = matches_of(judged, thresholds)
+    scores = np.concatenate([np.zeros(0), *(match.scores for match in matches)])
+    levels = np.unique(np.quantile(scores, np.linspace(0, 1, _LEVELS), method="lower")).tolist() if scores.size else []
+    points = froc(matches, max(1, len(judged)), levels)
+    curve = [Point(point.false_positives_per_scan, point.sensitivity or 0.0) for point in reversed(points)]
+    return Curve((Point(0.0, 0.0), *curve), sum(len(match.true_ids) for match in matches))
+
+
+def why_worse(before: Verdict, after: Verdict) -> str | None:
+    """Why the taught model is worse than its base, or None."""
+    if after.found.mean < before.found.mean - _FEWER_FOUND:
+        return (
+            f"it finds {after.found.mean:.0%} of the inserted lesions where its base finds {before.found.mean:.0%}, "
+            "at the same number of false positives"
+        )
+    if after.phantoms.mean < before.phantoms.mean - _FORGOTTEN:
+        return (
+            f"it finds {after.phantoms.mean:.0%} of the simulated patients' lesions where its base finds "
+            f"{before.phantoms.mean:.0%}"
+        )
+    if after.marks_per_scan > before.marks_per_scan + _MORE_MARKS:
+        return f"it marks {after.marks_per_scan:.2f} a normal scan where its base marks {before.marks_per_scan:.2f}"
+    return None

@@ -1,0 +1,100 @@
+"""The bundle of a taught model, and its card: numbers, and nothing of whom it learned from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+import bonescan
+from bonescan.adapt.judgement import RATES, Verdict
+from bonescan.adapt.settings import AdaptConfig
+from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
+from bonescan.train.config import TrainConfig
+from bonescan.train.export import network_values, to_onnx
+
+_SECTION = "## Taught on a department's own scans"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a model was taught with: numbers of scans and patients, and steps."""
+
+    scans: int
+    patients: int
+    unlabelled: int
+    aside: int
+    suspects: int
+    steps: int
+
+
+def write_taught(
+    network: nn.Module,
+    out: Path,
+    base: Bundle,
+    lesson: Lesson,
+    verdicts: tuple[Verdict, Verdict],
+    configs: tuple[AdaptConfig, TrainConfig],
+) -> Bundle:
+    """Write the bundle to `out`. verdicts: of the base and of the taught model."""
+    before, after = verdicts
+    config, train_config = configs
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    description: dict[str, Any] = {
+        "name": train_config.name,
+        "network": {"name": train_config.network, "config": network_values(network)},
+        "normalisation": base.normalisation.to_dict(),
+        "thresholds": after.thresholds.to_dict(),
+        "operating_points": {point: values.to_dict() for point, values in after.operating_points.items()},
+        "region": base.region,
+        "training": {
+            "bonescan": bonescan.__version__,
+            "base": {"name": base.name, "sha256": base.sha256},
+            "lesson": asdict(lesson),
+            "adapt": asdict(config),
+            "base_training": dict(base.raw.get("training", {})),
+        },
+        "figures": {"before": before.figures(), "after": after.figures()},
+    }
+    card = make_card(base, train_config.name, lesson, before, after)
+    return write_bundle(out, description, {GRAPH: to_onnx(network), WEIGHTS: save(weights), CARD: card.encode("utf-8")})
+
+
+def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: Verdict) -> str:
+    """The base's card with what was taught since."""
+    own = base.card.partition(_SECTION)[0].rstrip()
+    _, _, body = own.partition("\n")
+    rows = "\n".join(
+        f"| sensitivity for inserted lesions at {rate:g} false positives a scan | {before.found.at(rate):.2f} | "
+        f"{after.found.at(rate):.2f} |"
+        for rate in RATES
+    )
+    unlabelled = f" and {lesson.unlabelled} scans of unknown state" if lesson.unlabelled else ""
+    return f"""# {name}
+{body}
+
+{_SECTION}
+
+From the model {base.name} (sha256 {base.sha256[:12]}) in {lesson.steps} steps, by {lesson.scans} scans of
+{lesson.patients} patients whose reports name no lesion{unlabelled}, without a label, mixed with simulated patients.
+Lesions were inserted into the scans. {lesson.suspects} foci that may be lesions after all were left out.
+Measured on {lesson.aside} scans of other patients, kept aside; thresholds were fitted on these and on simulated ones:
+
+| | before | after |
+|---|---|---|
+| marks a scan without lesions | {before.marks_per_scan:.2f} | {after.marks_per_scan:.2f} |
+{rows}
+
+Inserted lesions are simulated: how many true ones it finds, these figures cannot say. The bundle holds weights and
+numbers, no scan, name or date. Who holds it and a scan may guess a little better than by chance whether the scan was
+among those that it learned from: keep it as you keep the department's other results.
+"""
+
+
+def safe_name(out: Path) -> str:
+    """A bundle's name from its folder's: letters, digits, - and _."""
+    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in out.resolve().name)
+    return kept.strip("-_")[:64] or "adapted"

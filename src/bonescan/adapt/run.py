@@ -1,0 +1,217 @@
+"""From folders of scans to a taught bundle: read, look, simulate, learn, judge, write. Read this first."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bonescan.adapt.batches import Material
+from bonescan.adapt.judgement import Verdict, make_bench, verdict, why_worse
+from bonescan.adapt.loop import Stop, Stopped, averaged, begin, learn, seconds_a_step
+from bonescan.adapt.material import LearnedScan, learned_scan
+from bonescan.adapt.page import PagedScan, write_page
+from bonescan.adapt.plan import Estimate, check_patients, chosen, estimate, kept_aside, pinned, planned, training_config
+from bonescan.adapt.result import Lesson, safe_name, write_taught
+from bonescan.adapt.scans import ReadScan, Scans, read_scans
+from bonescan.adapt.settings import AdaptConfig, AdaptRequest
+from bonescan.adapt.suspects import Suspect, find_suspects, foci_of
+from bonescan.bundle import Bundle, load_bundle
+from bonescan.errors import OptionError
+from bonescan.models import from_bundle
+from bonescan.train.config import TrainConfig
+from bonescan.train.export import network_values
+from bonescan.train.phantoms import phantom_split
+from bonescan.train.progress import Progress, Report, silent
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came of it. bundle: None where it was refused, for the reason `worse`. page: the HTML page."""
+
+    bundle: Bundle | None
+    before: Verdict
+    after: Verdict
+    worse: str | None
+    page: Path
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """Everything that is known before the first step."""
+
+    base: Bundle
+    network: nn.Module
+    normals: tuple[ReadScan, ...]
+    learned: Sequence[LearnedScan]
+    aside: Sequence[LearnedScan]
+    unlabelled: Sequence[LearnedScan]
+    configs: tuple[AdaptConfig, TrainConfig]
+    names: dict[int, str]
+
+
+def adapt(
+    request: AdaptRequest,
+    config: AdaptConfig | None = None,
+    report: Report = silent,
+    note: Note = lambda sentence: None,
+    stop: Stop = lambda: False,
+) -> Outcome:
+    """Teach a model a department's scans, or go on where the same call stopped; write its bundle to `request.out`.
+
+    note: takes what was left out, what to look at, and the estimate, a sentence each. stop: asked between steps.
+    Raises OptionError for what cannot be learned from, BundleError for an unfit base, and Stopped when told so.
+    """
+    config = config or AdaptConfig()
+    torch.set_num_threads(config.threads)
+
+    def checked(progress: Progress) -> None:
+        """Report; what was done of a stage before the learning is kept or done again."""
+        report(progress)
+        if stop():
+            raise Stopped
+
+    ready = _prepare(request, config, checked, note)
+    adapt_config, train_config = ready.configs
+    split = phantom_split(
+        train_config.phantoms,
+        train_config.normalisation,
+        lambda done, total: checked(Progress("simulate", done, total)),
+    )
+    foci = [foci_of(scan, ready.base.thresholds, adapt_config) for scan in ready.learned]
+    material = Material(ready.learned, split.training, ready.unlabelled)
+    state = learn(begin(ready.network, train_config), material, foci, ready.configs, report, stop)
+    taught = averaged(state)
+    bench = make_bench(ready.aside, split.validation, adapt_config, train_config)
+    before = verdict(ready.network, bench, train_config, ready.base.thresholds, checked)
+    after = verdict(taught, bench, train_config, None, checked)
+    everyone = [*ready.learned, *ready.aside]
+    all_foci = [*foci, *(foci_of(scan, ready.base.thresholds, adapt_config) for scan in ready.aside)]
+    suspects = find_suspects(everyone, all_foci, taught, adapt_config, train_config)
+    _write_lists(request.work, ready, suspects)
+    worse = why_worse(before, after)
+    page = write_page(
+        request.work,
+        train_config.name,
+        [
+            PagedScan(scan.number, scan.counts, *pair)
+            for scan, *pair in zip(ready.aside, before.outlines, after.outlines, strict=True)
+        ],
+        (before, after),
+        worse,
+    )
+    bundle = None
+    if worse is None or request.accept_worse:
+        lesson = _lesson(ready, suspects)
+        network = from_bundle(ready.base)
+        network.load_state_dict(taught.state_dict())
+        bundle = write_taught(network, request.out, ready.base, lesson, (before, after), ready.configs)
+    return Outcome(bundle, before, after, worse, page, tuple(suspects))
+
+
+def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: Note) -> _Prepared:
+    """Read and look at the scans, refuse what cannot be done, and say what it will cost."""
+    base, network = _base(request.base)
+    train_config = training_config(base, network_values(network), request, config, safe_name(request.out))
+    normals = _read(request.normals, "read", report, note)
+    check_patients(normals)
+    others = _read(request.unlabelled, "read unlabelled", report, note) if request.unlabelled else Scans(())
+    used = chosen(normals, config.most_scans)
+    if len(used) < len(normals.scans):
+        note(f"{len(used)} of {len(normals.scans)} scans are learned from, of {config.most_scans} patients by chance")
+    known = {scan.digest for scan in normals.scans}
+    unknown = [scan for scan in chosen(others, config.most_scans) if scan.digest not in known]
+    steps = pinned(request, config, base, [scan.digest for scan in (*used, *unknown)])
+    aside = kept_aside(used)
+    # Whoever is judged on is in no other part, whatever the folder of unknown scans holds.
+    unknown = [scan for scan in unknown if scan.patient not in aside]
+    began = time.monotonic()
+    looked = _look(used, network, train_config, report, note)
+    seconds = (time.monotonic() - began) / max(1, len(used))
+    first = len(normals.scans)
+    unlabelled = [
+        learned_scan(ReadScan(first + number, scan.name, scan.study, scan.patient, scan.digest), network, train_config)
+        for number, scan in enumerate(unknown, start=1)
+    ]
+    apart = [looked[scan.number] for scan in used if scan.patient in aside]
+    learned = [looked[scan.number] for scan in used if scan.patient not in aside]
+    configs = (config, train_config)
+    if steps is None:
+        step = seconds_a_step(network, Material(learned, (), unlabelled), configs)
+        ahead: Estimate = estimate(config, train_config, (len(learned), len(apart)), (step, seconds))
+        note(f"estimate: {ahead}")
+        steps = ahead.steps
+    names = {scan.number: scan.name for scan in normals.scans}
+    names |= {first + number: scan.name for number, scan in enumerate(unknown, start=1)}
+    return _Prepared(
+        base, network, used, learned, apart, unlabelled, planned(request.work, config, train_config, steps), names
+    )
+
+
+def _base(name: str | Path) -> tuple[Bundle, nn.Module]:
+    base = load_bundle(name)
+    if base.region == "thorax":
+        raise OptionError(f"the model {base.name} knows the thorax alone: begin with one of the whole body")
+    network = from_bundle(base)
+    if not getattr(getattr(network, "config", None), "regions", 0):
+        raise OptionError(
+            f"the model {base.name} does not tell the bones apart, so no lesion can be put into one: begin with another"
+        )
+    return base, network
+
+
+def _read(paths: Sequence[Path], stage: str, report: Report, note: Note) -> Scans:
+    scans = read_scans(paths, lambda done, total: report(Progress(stage, done, total)))
+    for sentence in (*scans.left_out, *scans.warnings):
+        note(sentence)
+    return scans
+
+
+def _look(
+    scans: Sequence[ReadScan], network: nn.Module, train_config: TrainConfig, report: Report, note: Note
+) -> dict[int, LearnedScan]:
+    looked = {}
+    for done, scan in enumerate(scans, start=1):
+        one = looked[scan.number] = learned_scan(scan, network, train_config)
+        if one.may_be_swapped:
+            note(f"{scan.name}: the spine is hotter from the front: make sure that the views are not swapped")
+        report(Progress("look", done, len(scans)))
+    return looked
+
+
+def _lesson(ready: _Prepared, suspects: Sequence[Suspect]) -> Lesson:
+    learned = {scan.number for scan in ready.learned}
+    return Lesson(
+        scans=len(ready.learned),
+        patients=len({scan.facts.group for scan in ready.learned}),
+        unlabelled=len(ready.unlabelled),
+        aside=len(ready.aside),
+        suspects=sum(suspect.scan in learned for suspect in suspects),
+        steps=ready.configs[0].steps,
+    )
+
+
+def _write_lists(folder: Path, ready: _Prepared, suspects: Sequence[Suspect]) -> None:
+    """Which input has which number, and the foci to look at: for the department alone, as they name its files."""
+    roles = {scan.number: "learned from" for scan in ready.learned}
+    roles |= {scan.number: "kept aside" for scan in ready.aside}
+    roles |= {scan.number: "of unknown state" for scan in ready.unlabelled}
+    with (folder / "scans.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("scan", "input", "role"))
+        writer.writerows((number, ready.names[number], role) for number, role in sorted(roles.items()))
+    with (folder / "suspects.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("scan", "input", "view", "region", "row", "column", "probability"))
+        writer.writerows(
+            (one.scan, ready.names[one.scan], one.view, one.region, one.row, one.col, one.probability)
+            for one in suspects
+        )

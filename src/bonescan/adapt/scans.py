@@ -1,0 +1,157 @@
+"""Read the scans to learn from, and leave out those that would teach something wrong, each with a sentence.
+
+Who is who is told by hashes that live in memory alone: nothing of a patient's identity is kept or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.dicom import sentences
+from bonescan.errors import InputError
+from bonescan.reading import StudyFiles, discover, read_files
+from bonescan.study import Study, View
+
+SMOOTHED_BELOW, NOT_COUNTS_ABOVE = 0.8, 1.3
+"""Of variance over mean, which is 1 where counts are as they were counted: nine scans of people had 0.98 to 1.03."""
+_LEAST_BLOCKS = 40
+_NOT_A_NAME = {"", "0", "anonymous", "anonym", "anon", "none", "unknown", "deidentified", "removed"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadScan:
+    """One scan that is fit to learn from.
+
+    number: its number on the page and in the lists, from 1. name: of its input, for the lists of the department alone.
+    patient: a hash, equal for scans of one patient. digest: of its counts.
+    """
+
+    number: int
+    name: str
+    study: Study
+    patient: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """What was read. left_out, warnings: sentences, each about one input by its name."""
+
+    scans: tuple[ReadScan, ...]
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The hashes of the patients, each once, in the order of their scans."""
+        return tuple(dict.fromkeys(scan.patient for scan in self.scans))
+
+
+def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambda done, total: None) -> Scans:
+    """Read every scan among files and folders. report: called with the studies that are done, and all of them."""
+    found: list[ReadScan] = []
+    left_out: list[str] = []
+    warnings: list[str] = []
+    studies = discover(paths)
+    seen: dict[str, ReadScan] = {}
+    said: Counter[str] = Counter()
+    for done, files in enumerate(studies, start=1):
+        report(done, len(studies))
+        try:
+            study = read_files(files)
+        except InputError as error:
+            left_out.append(f"{files.key} was left out: {error}")
+            continue
+        reason = why_unfit(study)
+        if reason is not None:
+            left_out.append(f"{files.key} was left out: {reason}")
+            continue
+        scan = ReadScan(len(found) + 1, files.key, study, patient_of(files, paths), digest_of(study))
+        twin = seen.setdefault(scan.digest, scan)
+        if twin is not scan:
+            other = "" if twin.patient == scan.patient else ", as if of another patient"
+            left_out.append(f"{files.key} was left out: it has the same pixels as {twin.name}{other}")
+            continue
+        found.append(scan)
+        said.update(set(study.warnings))
+    if said[sentences.NO_TRACER]:
+        warnings.append(
+            f"{said[sentences.NO_TRACER]} of {len(found)} files do not state the tracer: make sure that they are "
+            "bone scans"
+        )
+    return Scans(tuple(found), tuple(left_out), tuple(warnings))
+
+
+def why_unfit(study: Study) -> str | None:
+    """Why a study would teach something wrong, or None."""
+    missing = [view for view in View if view not in study.scans]
+    if missing:
+        return f"the {missing[0]} view is missing, and lesions are inserted into both: give scans of both views"
+    for sentence in (sentences.OTHER_TRACER, sentences.DERIVED, sentences.LOSSY, sentences.SEVERAL_ENERGIES):
+        if sentence in study.warnings:
+            return sentence
+    ratios = [ratio for scan in study.scans.values() if (ratio := noise_ratio(scan.counts)) is not None]
+    if any(ratio < SMOOTHED_BELOW for ratio in ratios):
+        return f"its noise is {min(ratios):.2f} of that of counting, so the frames were filtered: give them as acquired"
+    if any(ratio > NOT_COUNTS_ABOVE for ratio in ratios):
+        return f"its noise is {max(ratios):.2f} times that of counting, so the values are no counts: give the raw scan"
+    return None
+
+
+def noise_ratio(counts: NDArray[Any]) -> float | None:
+    """Variance over mean of a view (rows, cols) at the finest scale: 1 where counts are Poisson, less where filtered.
+
+    The diagonal difference of 2 x 2 pixels is free of any slope; the median over blocks is free of edges.
+    None where too few blocks hold counts.
+    """
+    rows, cols = (length - length % 16 for length in counts.shape)
+    tiles = np.asarray(counts[:rows, :cols], dtype=np.float64).reshape(rows // 2, 2, cols // 2, 2)
+    a, b, c, d = tiles[:, 0, :, 0], tiles[:, 0, :, 1], tiles[:, 1, :, 0], tiles[:, 1, :, 1]
+    squares, means = ((a - b - c + d) / 2) ** 2, (a + b + c + d) / 4
+    blocks = [part.reshape(rows // 16, 8, cols // 16, 8).mean(axis=(1, 3)) for part in (squares, means)]
+    counted = blocks[1] > 1
+    if counted.sum() < _LEAST_BLOCKS:
+        return None
+    return float(np.median(blocks[0][counted] / blocks[1][counted]))
+
+
+def digest_of(study: Study) -> str:
+    """A hash of the counts of both views."""
+    digest = hashlib.sha256()
+    for view in View:
+        if view in study.scans:
+            digest.update(np.ascontiguousarray(study.counts(view)).tobytes())
+    return digest.hexdigest()
+
+
+def patient_of(files: StudyFiles, given: Sequence[Path]) -> str:
+    """A hash of who the patient is: by the header where it says so, else by the folder below the one that was given."""
+    stated = ""
+    if files.kind == "dicom":
+        from bonescan.sandbox import read_header
+
+        try:
+            header = read_header(files.paths).patient
+        except InputError:  # it lacks an element that derived objects need, and we do not
+            header = {}
+        stated = header.get("PatientID", "").strip().casefold()
+    if stated in _NOT_A_NAME:
+        stated = _folder_of(files, given) or files.key
+    return hashlib.sha256(stated.encode()).hexdigest()
+
+
+def _folder_of(files: StudyFiles, given: Sequence[Path]) -> str | None:
+    """The first folder below a folder that was given, where the study lies two folders deep: <patient>/<study>/."""
+    for root in given:
+        if files.paths and files.paths[0].is_relative_to(root):
+            below = files.paths[0].relative_to(root).parts
+            return str(root / below[0]) if len(below) > 2 else None
+    return None

@@ -1,0 +1,96 @@
+"""Foci on scans reported as normal that may be lesions after all: left out of the loss, and listed for a look.
+
+A focus is suspect when the base model calls it a lesion, the updated model still does although it was taught that
+nothing on the scan is one, and does so on the mirrored scan as well, so that no accident of place or side decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from bonescan.adapt.material import LearnedScan, widened
+from bonescan.adapt.settings import AdaptConfig
+from bonescan.delineate import Outline, Thresholds, delineate
+from bonescan.prediction import Prediction
+from bonescan.study import FloatImage, Mask, View
+from bonescan.train.config import TrainConfig
+from bonescan.train.validate import predict_case
+
+_CHANNEL = {view: channel for channel, view in enumerate(View)}
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One suspect focus. scan: its number. row, col: its middle in the frame as acquired, at the network's pixels.
+
+    probability: the updated model's largest there.
+    """
+
+    scan: int
+    focus: int
+    view: View
+    region: str
+    row: int
+    col: int
+    probability: float
+
+
+def foci_of(scan: LearnedScan, thresholds: Thresholds, config: AdaptConfig) -> tuple[Outline, ...]:
+    """What the base model calls a lesion, both views seen from the front; always in the same order."""
+    sure = replace(thresholds, high=max(thresholds.low, config.suspect_probability))
+    maps = {view: scan.probability[channel].astype(np.float32) for view, channel in _CHANNEL.items()}
+    regions = {view: scan.scene.regions[channel] for view, channel in _CHANNEL.items()}
+    return delineate(Prediction(maps, regions), sure)
+
+
+def find_suspects(
+    scans: Sequence[LearnedScan],
+    foci: Sequence[Sequence[Outline]],
+    network: nn.Module,
+    config: AdaptConfig,
+    train_config: TrainConfig,
+) -> list[Suspect]:
+    """Ask the updated network about the base model's foci, on the scan and on the mirrored one."""
+    found = []
+    for scan, own in zip(scans, foci, strict=True):
+        if not own:
+            continue
+        straight, _ = predict_case(network, scan.plain(), train_config)
+        mirrored, _ = predict_case(network, scan.mirrored(), train_config)
+        for number, focus in enumerate(own):
+            sure = min(_largest(straight, focus), _largest(mirrored[:, :, ::-1], focus))
+            if sure >= config.suspect_probability:
+                found.append(_suspect(scan, number, focus, sure))
+    return found
+
+
+def unknown_pixels(
+    scans: Sequence[LearnedScan], foci: Sequence[Sequence[Outline]], suspects: Sequence[Suspect]
+) -> dict[int, Mask]:
+    """The pixels (2, rows, cols) of each scan's suspects, with a margin, by the scan's number."""
+    masks: dict[int, Mask] = {}
+    places = {scan.number: place for place, scan in enumerate(scans)}
+    for suspect in suspects:
+        if suspect.scan not in places:
+            continue
+        place = places[suspect.scan]
+        mask = masks.setdefault(suspect.scan, np.zeros(scans[place].counts.shape, dtype=np.bool_))
+        focus = foci[place][suspect.focus]
+        mask[_CHANNEL[focus.view]][focus.window] |= focus.mask
+    return {number: np.stack([widened(view) for view in mask]) for number, mask in masks.items()}
+
+
+def _largest(probability: FloatImage, focus: Outline) -> float:
+    return float(probability[_CHANNEL[focus.view]][focus.window][focus.mask].max())
+
+
+def _suspect(scan: LearnedScan, number: int, focus: Outline, probability: float) -> Suspect:
+    rows, cols = np.nonzero(focus.mask)
+    row, col = focus.origin[0] + round(float(rows.mean())), focus.origin[1] + round(float(cols.mean()))
+    if focus.view is View.POSTERIOR:  # back to how it was acquired
+        col = scan.counts.shape[2] - 1 - col
+    return Suspect(scan.number, number, focus.view, str(focus.region), row, col, round(probability, 3))

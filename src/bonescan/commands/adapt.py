@@ -1,0 +1,162 @@
+"""`bonescan adapt`: teach a model a department's own normal scans."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bonescan.commands.base import (
+    DONE,
+    NOTHING_DONE,
+    RESEARCH_USE_ONLY,
+    Command,
+    add_json,
+    add_out,
+    path,
+    training_extra,
+)
+from bonescan.commands.console import Console
+from bonescan.commands.models_folder import model_named
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Adapt(Command):
+    """Teach a model your own normal scans, without a label; goes on where it stopped.
+
+    Give scans whose reports name no lesion. Nothing leaves this machine.
+    """
+
+    normals: tuple[Path, ...]
+    out: Path
+    unlabelled: tuple[Path, ...]
+    base: str | None
+    minutes: float
+    phantoms: Path | None
+    accept_worse: bool
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "normals",
+            type=path,
+            nargs="+",
+            metavar="NORMALS",
+            help="scans whose reports name no lesion, of at least five patients, in any form that `segment` reads",
+        )
+        add_out(parser, "the model's folder to write; what is needed to go on, and the page, lie beside it in OUT.run")
+        parser.add_argument(
+            "--unlabelled", type=path, nargs="+", default=[], metavar="FOLDER", help="scans of unknown state, besides"
+        )
+        parser.add_argument("--base", metavar="NAME|FOLDER", help="the model to begin with (default: the one in use)")
+        parser.add_argument(
+            "--minutes", type=_minutes, default=0.0, metavar="N", help="do no more than fits into about N minutes"
+        )
+        parser.add_argument(
+            "--phantoms",
+            type=path,
+            metavar="FOLDER",
+            help="keep the simulated patients here, for the next time (default: in OUT.run, until it has ended)",
+        )
+        parser.add_argument(
+            "--accept-worse", action="store_true", help="write the model even where it is judged worse than its base"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Learn, judge, write; Ctrl-C saves, and the same command goes on."""
+        with training_extra():
+            from bonescan.adapt.loop import Stopped
+            from bonescan.adapt.run import adapt
+            from bonescan.adapt.settings import AdaptConfig, AdaptRequest
+
+        request = AdaptRequest(
+            self.normals, self.out, model_named(self.base), self.unlabelled, self.phantoms, self.accept_worse
+        )
+        config = AdaptConfig(minutes=self.minutes)
+        with _told_to_stop() as told, console.progress("adapt") as progress:
+
+            def report(said: Any) -> None:
+                progress(said.done, said.total, said.detail, said.stage)
+
+            try:
+                outcome = adapt(request, config, report, console.note, lambda: bool(told))
+            except Stopped:
+                console.note("stopped; what was learned is saved, and the same command goes on from there")
+                return _INTERRUPTED
+        if self.json:
+            console.out_json(_summary(outcome))
+            return DONE if outcome.bundle is not None else NOTHING_DONE
+        for what, before, after in _rows(outcome):
+            console.out(f"{what}: {before} before, {after} after")
+        if outcome.suspects:
+            console.out(
+                f"{len(outcome.suspects)} foci may be lesions after all: look at {request.work / 'suspects.csv'}"
+            )
+        console.out(f"Before and after, with pictures: {outcome.page}")
+        if outcome.bundle is None:
+            console.error(f"the taught model is not written: {outcome.worse}; --accept-worse writes it all the same")
+            return NOTHING_DONE
+        if outcome.worse is not None:
+            console.note(f"warning: {outcome.worse}")
+        console.out(f"The model: bonescan segment INPUT -o OUT --model {self.out}")
+        console.out(f"To keep it and use it from now on: bonescan model add {self.out} --use")
+        console.out(RESEARCH_USE_ONLY)
+        return DONE
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 1 <= minutes < 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: state minutes, at least 1")
+    return minutes
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """A list that is filled when the first Ctrl-C or SIGTERM comes; the second Ctrl-C interrupts as usual."""
+    told: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: object) -> None:
+        if told:
+            raise KeyboardInterrupt
+        told.append(number)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _rows(outcome: Any) -> list[tuple[str, str, str]]:
+    from bonescan.adapt.page import rows_of
+
+    return rows_of((outcome.before, outcome.after))
+
+
+def _summary(outcome: Any) -> dict[str, Any]:
+    bundle = outcome.bundle
+    return {
+        "research_use_only": True,
+        "model": None if bundle is None else {"name": bundle.name, "sha256": bundle.sha256},
+        "before": outcome.before.figures(),
+        "after": outcome.after.figures(),
+        "worse": outcome.worse,
+        "page": str(outcome.page),
+        "suspects": len(outcome.suspects),
+    }
