@@ -163,10 +163,15 @@ def outputs() -> str:
         "## `overlay.png`",
         "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
         "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line. "
-        "With `--identify` a strip on top names the patient.",
+        "All warnings stand in a box at the lower edge. With `--identify` a strip on top names the patient.",
         "## `labels_anterior.png`, `labels_posterior.png`",
         "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
         *_shown_outputs(),
+        "## Where the warnings are",
+        "What a result warns of is in every file that leaves the program: drawn on `overlay.png`, the capture and the "
+        "page; in the text chunks (keyword Warning) of all PNGs; as text of the report and the presentation state; in "
+        "Image Comments or Document Title of the other objects; as flags in LabelMe files, under `info` in COCO, and "
+        "in `lesions.json`.",
         "## `lesions.json`",
         f"{schema['description']} The [JSON Schema](lesions.schema.json) is the exact description; it changes its "
         f"identifier (`{schema['$id']}`) when the format changes.",

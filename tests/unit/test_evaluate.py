@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bonescan.annotate import from_label_image, write_labelme
-from bonescan.errors import InputError, LabelError
+from bonescan.errors import InputError, LabelError, OptionError
 from bonescan.evaluate import (
     Bootstrap,
     ImageName,
@@ -321,9 +321,56 @@ def test_what_is_on_one_side_only_is_named_and_not_scored(tmp_path):
     ]
     assert report["not_scored"] == {"studies": 1, "views": 1, "results": 1}
     text = report_text(report).splitlines()
-    assert text[0] == "1 patient, 1 scan (1 without lesions), 1 image"
     # What a failed run left out comes before the figures that it flatters.
-    assert text[1] == "warning: not scored: 1 labelled study without a result (p2-s)"
+    assert text[0] == "warning: not scored: 1 labelled study without a result (p2-s)"
+    assert text[3] == "1 patient, 1 scan (1 without lesions), 1 image"
+
+
+def _divided(folder, leaky=False):
+    """A data set of a test patient, its copy that is not used, and a training patient; and results for all."""
+    lesion = _picture((1, 3, 3, 4))
+    rows = ["study,split"]
+    for study, side in (("p1/s", "test"), ("p1/s-geometric-01", "unused"), ("p2/s", "train")):
+        _write_truth(folder / "set" / study, lesion, EMPTY)
+        # Of the training patient everything is found: a model knows its own.
+        _write_labels(folder / "out" / study.replace("/", "-"), lesion if side == "train" else EMPTY, EMPTY)
+        rows.append(f"{study},{side}")
+    (folder / "set" / "index.csv").write_text("\n".join(rows))
+    (folder / "set" / "dataset.toml").write_text(f"leaky = {str(leaky).lower()}\n")
+    return folder / "out", folder / "set"
+
+
+def test_the_test_patients_of_a_data_set_alone_are_scored(tmp_path):
+    out, truth = _divided(tmp_path)
+    for root in (truth, truth / "p1"):
+        report = evaluate_folders(out, root, QUICK)
+        assert (report["scans"], report["lesion"]["found"]) == (1, 0)
+        assert report["split"]["scored"] == "test"
+        assert report["not_scored"]["results"] == (0 if root == truth else 1)
+    report = evaluate_folders(out, truth, QUICK)
+    assert report_text(report).startswith("warning: test patients alone are scored; 2 studies")
+    assert [scan["study"] for scan in report["per_scan"]] == ["p1/s"]
+
+
+@pytest.mark.parametrize(("split", "scans", "found"), [("train", 1, 1), ("all", 3, 1)])
+def test_anything_but_the_test_patients_is_said_first(tmp_path, split, scans, found):
+    out, truth = _divided(tmp_path)
+    report = evaluate_folders(out, truth, QUICK, split)
+    assert (report["scans"], report["lesion"]["found"]) == (scans, found)
+    assert "trained on" in report_text(report).splitlines()[0]
+
+
+def test_a_leaky_data_set_is_named(tmp_path):
+    out, truth = _divided(tmp_path, leaky=True)
+    assert "too high" in evaluate_folders(out, truth, QUICK)["warnings"][0]
+
+
+def test_a_side_of_a_cohort_that_is_not_divided_is_refused(tmp_path):
+    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
+    with pytest.raises(OptionError, match="--split test needs a data set"):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort", split="test")
+    assert evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK, "all")["split"]["known"] is False
 
 
 @pytest.mark.parametrize("single", [True, False])

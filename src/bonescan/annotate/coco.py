@@ -57,6 +57,7 @@ def write_coco(result: Result, path: Path) -> None:
     document = {
         "info": {
             "description": "Lesions of a whole-body bone scan. Research use only - not for diagnosis",
+            "warnings": list(result.warnings),
             stamps.KEY: stamp.document(),
         },
         "images": [

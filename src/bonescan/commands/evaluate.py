@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, path
 from bonescan.commands.console import Console
@@ -21,6 +21,7 @@ class Evaluate(Command):
     predictions: Path
     truth: Path
     out: Path | None
+    split: Literal["test", "train", "all"] | None
     json: bool
 
     @staticmethod
@@ -29,13 +30,18 @@ class Evaluate(Command):
         parser.add_argument("predictions", type=path, metavar="PREDICTIONS", help="a folder that `segment` wrote")
         parser.add_argument("truth", type=path, metavar="TRUTH", help="a cohort folder with labels")
         parser.add_argument("-o", "--out", type=path, metavar="REPORT.json", help="write the whole report here")
+        parser.add_argument(
+            "--split",
+            choices=("test", "train", "all"),
+            help="what to score of a data set that bonescan dataset divided (default: its test patients)",
+        )
         add_json(parser)
 
     def run(self, console: Console) -> int:
         """Compare, and print the means."""
         from bonescan.evaluate import evaluate, report_text
 
-        report = evaluate(self.predictions, self.truth)
+        report = evaluate(self.predictions, self.truth, split=self.split)
         if self.out is not None:
             _write(report, self.out)
         if self.json:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bonescan.annotate.labelme import label_image, read_labelme
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, counted, summarise
+from bonescan.evaluate.split import Scored, known_split, scored_side
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.study import View
@@ -45,15 +46,21 @@ class TrueStudy:
     names: tuple[str, ...]
 
 
-def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None = None) -> dict[str, Any]:
+def evaluate_folders(
+    predictions: Path, truth: Path, bootstrap: Bootstrap | None = None, split: Scored | None = None
+) -> dict[str, Any]:
     """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
 
-    A study or a view on one side only is in no figure, but counted in `not_scored` and named in the warnings. Raises
-    InputError when a folder does not exist or nothing belongs together, and LabelError for a file that cannot be used
-    or is of another frame.
+    A study or a view on one side only is in no figure, but counted in `not_scored` and named in the warnings.
+    split: what is scored of a data set that is divided; None: its test patients. Of other cohorts all is scored.
+    Raises InputError when a folder does not exist or nothing belongs together, OptionError for a split of a cohort
+    that is not divided, and LabelError for a file that cannot be used or is of another frame.
     """
     results = find_results(predictions)
-    studies = find_truth(truth)
+    found = find_truth(truth)
+    known = known_split(truth)
+    side = scored_side(known, split)
+    studies = [study for study in found if known is None or known.scored(study.folder, side)]
     if not results:
         raise InputError(
             f"{predictions} holds no result with label pictures: give the folder that segment wrote, with labels among "
@@ -62,13 +69,12 @@ def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None
     images: list[ComparedImage] = []
     unmatched: list[str] = []
     half: list[str] = []
-    used: set[Path] = set()
+    own = {study: next((results[name] for name in study.names if name in results), None) for study in found}
     for study in studies:
-        folder = next((results[name] for name in study.names if name in results), None)
+        folder = own[study]
         if folder is None:
             unmatched.append(study.names[0])
             continue
-        used.add(folder)
         for view, view_truth in read_truth(study.folder).items():
             if (folder / _LABELS[view]).exists():
                 images.append(_compare(folder, study, view, view_truth))
@@ -76,11 +82,15 @@ def evaluate_folders(predictions: Path, truth: Path, bootstrap: Bootstrap | None
                 half.append(f"{study.names[0]} {view}")
     if not images:
         raise InputError(
-            f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies: "
-            "give the folder that segment wrote for this cohort"
+            f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies"
+            f"{'' if known is None else f' for {side}'}: give the folder that segment wrote for this cohort"
         )
-    spare = [folder.name for folder in set(results.values()) - used]
-    return {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare)}
+    spare = [folder.name for folder in set(results.values()) - set(own.values())]
+    report = {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare)}
+    left_out = len(found) - len(studies)
+    said = [] if known is None else known.warnings(side, left_out)
+    divided = {"known": known is not None, "scored": side, "studies_left_out": left_out}
+    return {**report, "split": divided, "warnings": [*said, *report["warnings"]]}
 
 
 def find_results(root: Path) -> dict[str, Path]:

@@ -139,10 +139,11 @@ def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = Non
 def report_text(report: Mapping[str, Any]) -> str:
     """The report's main figures as lines of text."""
     pixel, lesion = report["pixel"], report["lesion"]
+    # What the figures may not be taken for stands before the first of them.
     lines = [
+        *(f"warning: {warning}" for warning in report.get("warnings", ())),
         f"{counted(report['patients'], 'patient')}, {counted(report['scans'], 'scan')} "
         f"({report['lesion_free_scans']} without lesions), {counted(report['images'], 'image')}",
-        *(f"warning: {warning}" for warning in report.get("warnings", ())),
         "",
         _line("DSC, pooled", pixel["dsc_pooled"]),
         _line("DSC, per image", pixel["dsc"]),

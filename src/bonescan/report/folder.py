@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bonescan.annotate.coco import write_coco
@@ -60,6 +60,8 @@ def _write_labelme(result: Result, folder: Path) -> None:
     """One file for each view that was acquired; without shapes: read, and no lesion."""
     for view, scan in result.study.scans.items():
         labels = from_label_image(result.labels(view), f"{view}.png")
+        # LabelMe shows the flags of a picture beside it, and nothing else that a file says of it.
+        labels = replace(labels, flags={f"warning: {warning}": True for warning in result.warnings})
         write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}))
 
 

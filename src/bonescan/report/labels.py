@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from bonescan.errors import OutputError
+from bonescan.report.overlay import png_text
 from bonescan.study import LabelImage, Result
 
 _MOST_LESIONS = 0xFFFF
@@ -23,14 +25,16 @@ def labels_name(view: str) -> str:
 def write_labels(result: Result, folder: Path) -> None:
     """Write one label picture for each view of the study into `folder`.
 
+    No label shows what a picture may be used for, so the file's text chunks (PNG, keyword Comment and Warning) say it.
     Raises OutputError when there are more lesions than 16 bits can number.
     """
     if any(lesion.id > _MOST_LESIONS for lesion in result.lesions):
         raise OutputError(f"a label picture numbers at most {_MOST_LESIONS} lesions, not {len(result.lesions)}")
     for view in result.study.scans:
-        write_label_image(result.labels(view), folder / labels_name(view))
+        write_label_image(result.labels(view), folder / labels_name(view), result.warnings)
 
 
-def write_label_image(labels: LabelImage, path: Path) -> None:
-    """Write (rows, cols) uint16 as a 16-bit grey PNG."""
-    Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint16)).save(path, format="PNG", compress_level=_COMPRESSION)
+def write_label_image(labels: LabelImage, path: Path, warnings: Sequence[str] = ()) -> None:
+    """Write (rows, cols) uint16 as a 16-bit grey PNG, with warnings as text."""
+    picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint16))
+    picture.save(path, format="PNG", compress_level=_COMPRESSION, pnginfo=png_text(warnings))

@@ -1,7 +1,7 @@
 """The picture of a result: both views in inverted grey, with a curve and a number for each lesion.
 
 It carries nothing that says who the patient is, and not the study's name either, which comes from a file's name;
-a strip on top names the patient where that is asked for.
+a strip on top names the patient where that is asked for. All warnings stand in a box at the lower edge.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
@@ -31,6 +32,7 @@ _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
 _PATIENT_SIZE, _PATIENT_LINE, _PATIENT_GAP = 25, 36, 36
 """Type, line to line, and between two fields, of the strip that names the patient."""
+_WARNING_SIZE, _WARNING_LINE, _WARNING_PADDING = 23, 32, 16
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
 """Black is this many times the percentile of the body: a full bladder is 2 % of the body and moves it little."""
@@ -51,6 +53,7 @@ class _Layout:
     rows: those of the frame that are shown. zoom: sheet pixels a frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
     header: from the sheet's upper edge to the panels. number: the height of a lesion's number.
+    warnings: the lines of the box at the lower edge.
     """
 
     rows: slice
@@ -60,6 +63,7 @@ class _Layout:
     indent: int
     header: int = _HEADER
     number: int = _NUMBER_SIZE
+    warnings: tuple[str, ...] = ()
 
     def corner(self, view: View) -> tuple[int, int]:
         """The panel's upper left corner, (x, y)."""
@@ -77,7 +81,8 @@ class _Layout:
     def size(self) -> tuple[int, int]:
         """(width, height) of the sheet."""
         width, height = self.panel
-        return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER
+        box = _WARNING_LINE * len(self.warnings) + 2 * _WARNING_PADDING if self.warnings else 0
+        return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER + box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +104,8 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     """
     layout = _layout(result)
     lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
-    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines))
+    warnings = _warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
+    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings)
     sheet = Sheet(layout.size, INK)
     for number, line in enumerate(lines):
         sheet.patient_text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, _PATIENT_SIZE)
@@ -108,6 +114,7 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     _draw_views(sheet, layout, result)
     _draw_captions(sheet, layout, result)
     _draw_footer(sheet, layout, result)
+    _draw_warnings(sheet, layout)
     return sheet.picture()
 
 
@@ -128,7 +135,17 @@ def panels(result: Result) -> Panels:
 
 def write_overlay(result: Result, path: Path, patient: Fields = ()) -> None:
     """Write the picture as PNG to `path`; patient: as in `overlay`."""
-    overlay(result, patient).save(path, format="PNG", compress_level=_COMPRESSION)
+    said = png_text(result.warnings)
+    overlay(result, patient).save(path, format="PNG", compress_level=_COMPRESSION, pnginfo=said)
+
+
+def png_text(warnings: Sequence[str]) -> PngInfo:
+    """Text chunks for a PNG: what it may be used for (keyword Comment), and each warning (keyword Warning)."""
+    said = PngInfo()
+    said.add_text("Comment", RESEARCH_USE)
+    for warning in warnings:
+        said.add_itxt("Warning", warning)
+    return said
 
 
 def _patient_strip(patient: Fields, width: float) -> list[str]:
@@ -296,6 +313,33 @@ def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
     sheet.rectangle((left, middle - 2, right, middle + 1), grey=30, fill=30)
     for end in (left, right - 2):
         sheet.rectangle((end, middle - 9, end + 2, middle + 8), grey=30, fill=30)
+
+
+def _warning_lines(warnings: Sequence[str], width: float) -> tuple[str, ...]:
+    """All warnings, each in lines of at most `width` pixels: none is cut, the sheet grows instead."""
+    lines: list[str] = []
+    for warning in warnings:
+        line = ""
+        for word in f"Warning: {warning}".split():
+            longer = f"{line} {word}".strip()
+            if line and patient_text_width(longer, _WARNING_SIZE) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return tuple(lines)
+
+
+def _draw_warnings(sheet: Sheet, layout: _Layout) -> None:
+    if not layout.warnings:
+        return
+    top = layout.header + layout.panel[1] + _FOOTER - _WARNING_PADDING
+    bottom = top + _WARNING_LINE * len(layout.warnings) + 2 * _WARNING_PADDING - 4
+    sheet.rectangle((_MARGIN, top, layout.size[0] - _MARGIN, bottom), grey=30, fill=236, width=3)
+    for number, line in enumerate(layout.warnings, start=1):
+        # The warnings may name a file's contents, and so need the font with more than English letters.
+        place = _MARGIN + _WARNING_PADDING, top + _WARNING_PADDING // 2 + number * _WARNING_LINE - 4
+        sheet.patient_text(place, line, _WARNING_SIZE)
 
 
 def _findings(result: Result) -> str:

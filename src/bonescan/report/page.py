@@ -11,7 +11,7 @@ from bonescan import __version__
 from bonescan.report import letters
 from bonescan.report.lesion_table import draw_table
 from bonescan.report.overlay import RESEARCH_USE, Panels, grey_scale, panels
-from bonescan.report.paper import HEIGHT_MM, WIDTH_MM, Box, Paper, Style, broken, grey, text_width
+from bonescan.report.paper import HEIGHT_MM, WIDTH_MM, Box, Colour, Paper, Style, broken, grey, text_width
 from bonescan.report.patient import NOT_STATED, Fields
 from bonescan.study import Result, View
 
@@ -187,7 +187,7 @@ def _draw_provenance(paper: Paper, result: Result, remarks: list[str], top: floa
     for label, lines in _broken_provenance(result):
         y = _pair(paper, (_MARGIN, y), label, lines)
     if remarks:
-        y = _heading(paper, _MARGIN, right, y + 3, "Remarks")
+        y = _heading(paper, _MARGIN, right, y + 3, "Warnings", _ALERT)
         paper.paragraph((_MARGIN, y), remarks, _TEXT)
 
 
@@ -205,9 +205,9 @@ def _remarks(result: Result) -> list[str]:
     return lines
 
 
-def _heading(paper: Paper, left: float, right: float, y: float, text: str) -> float:
+def _heading(paper: Paper, left: float, right: float, y: float, text: str, colour: Colour = _INK) -> float:
     """A heading on `y` with a line under it; returns where the first line of text stands."""
-    paper.text((left, y), text, _HEADING)
+    paper.text((left, y), text, _HEADING.coloured(colour))
     paper.rule((left, y + 1.5), right, _FAINT)
     return y + 5.6
 

@@ -19,7 +19,7 @@ def secondary_capture(result: Result, origin: Origin) -> FileDataset:
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.DerivationDescription = f"Lesions outlined over both views. {common.RESEARCH_USE_ONLY}"
-    dataset.ImageComments = common.RESEARCH_USE_ONLY
+    dataset.ImageComments = common.use_and_warnings(result, common.LONG_TEXT)
     dataset.BurnedInAnnotation = "YES" if origin.made.identify else "NO"
     dataset.RecognizableVisualFeatures = "NO"
     dataset.PatientOrientation = None

@@ -51,6 +51,8 @@ KINDS: dict[str, Kind] = {
     "gsps": Kind("1.2.840.10008.5.1.4.1.1.11.1", "PR", 9005, "Lesion curves"),
 }
 
+SHORT_TEXT, LONG_TEXT = 1024, 10240
+"""The most letters of a value of ST and of LT (PS3.5 6.2)."""
 _MOST_NAME_LETTERS = 63
 _TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 _STUDY_TYPE_2 = ("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
@@ -81,11 +83,21 @@ def content_digest(result: Result, origin: Origin) -> str:
         "lesions": lesions,
         "model": result.model.sha256,
         "reader": result.reader,
+        "warnings": list(result.warnings),
         "region": (result.region, *((side.start, side.stop) for side in result.window)),
         "identify": origin.made.identify,
         "version": __version__,
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def use_and_warnings(result: Result, most_letters: int) -> str:
+    """Return what an object may be used for, then all warnings of its result, in at most so many letters."""
+    said = ". ".join([RESEARCH_USE_ONLY, *(f"Warning: {warning}" for warning in result.warnings)])
+    if len(said) <= most_letters:
+        return said
+    end = " ... more warnings are in the structured report"
+    return said[: most_letters - len(end)] + end
 
 
 def object_uid(result: Result, origin: Origin, kind: str) -> UID:

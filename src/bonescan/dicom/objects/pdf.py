@@ -22,7 +22,8 @@ def encapsulated_pdf(result: Result, origin: Origin) -> FileDataset:
     dataset.AcquisitionDateTime = ""
     dataset.BurnedInAnnotation = "YES" if origin.made.identify else "NO"
     dataset.RecognizableVisualFeatures = "NO"
-    dataset.DocumentTitle = f"Lesions in a whole-body bone scan. {common.RESEARCH_USE_ONLY}"
+    title = "Lesions in a whole-body bone scan. "
+    dataset.DocumentTitle = title + common.use_and_warnings(result, common.SHORT_TEXT - len(title))
     dataset.ConceptNameCodeSequence = [codes.item(_REPORT)]
     dataset.SourceInstanceSequence = _sources(result, origin)
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"

@@ -20,6 +20,8 @@ _RED = (38000, 53000, 48000)
 """CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1)."""
 _NOTE_BOX = ((0.02, 0.96), (0.98, 0.995))
 """Of the displayed area, (x, y) from its upper left corner: a line below the feet."""
+_WARNING_HEIGHT, _HIGHEST_NOTE = 0.03, 0.6
+"""How much higher the box is for each warning, and the upper edge that it never passes."""
 _NUMBER_GAP_PX = 2.0
 
 
@@ -37,7 +39,7 @@ def presentation_state(result: Result, origin: Origin) -> FileDataset:
     dataset.DisplayedAreaSelectionSequence = [_displayed_area(result)]
     dataset.GraphicAnnotationSequence = [
         *(_curves(result, view, references[view]) for view in views if _of_view(result, view)),
-        _note(),
+        _note(result),
     ]
     dataset.GraphicLayerSequence = [_layer(_LESIONS, 1, "Lesions"), _layer(_NOTE, 2, common.RESEARCH_USE_ONLY)]
     dataset.SoftcopyVOILUTSequence = [_window(result, origin, view) for view in views]
@@ -110,13 +112,15 @@ def _number(lesion: Lesion, shape: tuple[int, int]) -> Dataset:
     return text
 
 
-def _note() -> Dataset:
-    """What the curves may be used for, under every frame."""
+def _note(result: Result) -> Dataset:
+    """What the curves may be used for, and all warnings, under every frame."""
+    (left, top), corner = _NOTE_BOX
+    top = max(top - _WARNING_HEIGHT * len(result.warnings), _HIGHEST_NOTE)
     text = Dataset()
     text.BoundingBoxAnnotationUnits = "DISPLAY"
-    text.BoundingBoxTopLeftHandCorner, text.BoundingBoxBottomRightHandCorner = (list(corner) for corner in _NOTE_BOX)
+    text.BoundingBoxTopLeftHandCorner, text.BoundingBoxBottomRightHandCorner = [left, top], list(corner)
     text.BoundingBoxTextHorizontalJustification = "LEFT"
-    text.UnformattedTextValue = common.RESEARCH_USE_ONLY
+    text.UnformattedTextValue = common.use_and_warnings(result, common.SHORT_TEXT)
     annotation = Dataset()
     annotation.GraphicLayer = _NOTE
     annotation.TextObjectSequence = [text]

@@ -33,6 +33,7 @@ def segmentation(result: Result, origin: Origin) -> FileDataset | None:
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.ContentLabel = "LESIONS"
     dataset.ContentDescription = common.RESEARCH_USE_ONLY
+    dataset.ImageComments = common.use_and_warnings(result, common.LONG_TEXT)
     dataset.ContentCreatorName = common.person_name(result.reader)
     dataset.SegmentationType = "BINARY"
     dataset.LossyImageCompression = "00"
