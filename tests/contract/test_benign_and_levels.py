@@ -143,6 +143,15 @@ def test_a_prediction_has_the_maps_in_the_frames(tmp_path):
     np.testing.assert_array_equal(prediction.level[View.POSTERIOR], maps.level[1, :100, :60][:, ::-1])
 
 
+def test_gradients_reach_every_parameter():
+    network = unet(benign=True, levels=True).train()
+    answer = network(torch.rand(2, 2, 64, 64), phase=(0, 1))
+    sum(part.square().sum() for part in answer).backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.abs().sum() > 0, key
+
+
 @torch.no_grad()
 def test_a_bundle_of_the_first_format_is_read_as_what_it_was(tmp_path):
     network = unet(regions=17)
