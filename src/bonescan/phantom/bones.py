@@ -48,6 +48,12 @@ class Tissue(StrEnum):
     SMALL_BONES = "hand and foot"
     PATELLA = "patella"
     JOINT = "joint"
+    POSTERIOR_ILIUM = "posterior ilium"
+    ACETABULUM = "acetabulum"
+    HIP = "hip"
+    KNEE = "knee"
+    LEG_SHAFT = "shaft of the leg"
+    FOOT = "foot"
 
 
 @dataclass(frozen=True, slots=True)

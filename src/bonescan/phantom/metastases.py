@@ -29,7 +29,8 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.035, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.005, (Region.LOWER_LEG,)),
 )
-_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END}
+_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.FOOT, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END}
+_SHAFTS = {Tissue.SHAFT, Tissue.LEG_SHAFT}
 _FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
 
@@ -87,7 +88,7 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     bone = structure.bone
     cloud = bone.cloud
     weights = cloud.weights.copy()
-    if bone.tissue is Tissue.SHAFT:  # metastases of long bones sit near the trunk
+    if bone.tissue in _SHAFTS:  # metastases of long bones sit near the trunk
         joint = anatomy.landmarks[("glenohumeral joint" if bone.region is Region.HUMERUS else "hip joint", bone.side)]
         away = np.linalg.norm(cloud.points - joint, axis=1)
         weights *= np.interp(away, [away.min(), (away.min() + away.max()) / 2, away.max()], [1.0, 0.4, 0.08])
@@ -95,7 +96,7 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     radius = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.5)), 3.0, 30.0))
     stretch = (
         rng.uniform(1.2, 3.2)
-        if bone.region in (Region.RIBS, Region.CLAVICLE) or bone.tissue is Tissue.SHAFT
+        if bone.region in (Region.RIBS, Region.CLAVICLE) or bone.tissue in _SHAFTS
         else rng.uniform(1.0, 1.6)
     )
     radii = radius * np.array([stretch, 1.0, rng.uniform(0.7, 1.0)])
