@@ -11,8 +11,12 @@ import numpy as np
 
 from bonescan.phantom.appendicular import ANKLE, HIP, KNEE
 from bonescan.phantom.bones import BOTH, Bone, Landmark, Maker, Segment, Tissue, place
-from bonescan.phantom.shapes import Cloud, TubeSection, curve, ellipsoid, tube
+from bonescan.phantom.posture import turn
+from bonescan.phantom.shapes import Cloud, Points, TubeSection, curve, ellipsoid, tube
 from bonescan.study import Region
+
+_OUTWARD = 24.0
+"""How far knees and feet of a patient on the back are turned outwards, degrees; posture adds to it."""
 
 
 def legs() -> Iterator[Bone]:
@@ -29,13 +33,13 @@ def _hips() -> Iterator[Bone]:
     ball = ellipsoid((hx, hy, hz), (23, 23, 23))
     head = Cloud(ball.points, 0.65 * ball.weights)
     # The neck points backwards from the head, as the legs are turned outwards.
-    neck = tube(np.array([[hx, hy, hz], [hx + 30, hy - 8, hz + 26]]), TubeSection((17, 14, 17)))
+    neck = tube(np.array([[hx, hy, hz], [hx + 27, hy - 6, hz + 26]]), TubeSection((17, 14, 17)))
     yield from make.pair("femoral head and neck", Tissue.HIP, Cloud.joined([head, neck]), bone="femur")
     greater = Cloud.joined(
         [
-            ellipsoid((hx + 36, hy - 4, hz + 34), (17, 20, 27)),
+            ellipsoid((hx + 31, hy - 4, hz + 34), (17, 20, 27)),
             tube(
-                curve([(hx + 32, hy - 4, hz + 34), (hx + 33, hy - 2, hz + 80)]),
+                curve([(hx + 27, hy - 4, hz + 34), (hx + 28, hy - 2, hz + 80)]),
                 TubeSection((17, 15), profile=(1.2, 0.7)),
             ),
         ]
@@ -49,95 +53,120 @@ def _thighs() -> Iterator[Bone]:
     hx, hy, hz = HIP
     kx, ky, kz = KNEE
     line = curve(
-        [(hx + 32, hy - 8, hz + 44), (hx + 29, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 120), (kx + 1, ky, kz - 46)]
-    )
-    shaft = tube(line, TubeSection((20, 15, 14, 14, 15, 25), hollow=0.55, profile=(1.0, 1.05, 1.0, 0.95, 0.8, 0.6)))
-    yield from make.pair("femoral shaft", Tissue.LEG_SHAFT, shaft, bone="femur")
-    condyles = Cloud.joined(
         [
-            *(ellipsoid((kx + s * 19, ky - 6, kz - 22), (20, 27, 20)) for s in (1, -1)),
-            ellipsoid((kx, ky + 2, kz - 36), (33, 22, 22)),
+            (hx + 27, hy + 2, hz + 46),
+            (hx + 24, hy + 28, hz + 150),
+            (kx + 9, ky + 30, kz - 130),
+            (kx + 1, ky + 4, kz - 46),
         ]
     )
-    yield from make.pair("femoral condyles", Tissue.KNEE, condyles, bone="femur")
-    yield from make.pair("patella", Tissue.PATELLA, ellipsoid((kx + 5, ky + 42, kz - 26), (21, 9, 21)))
+    radii = (19, 16, 15, 15, 16, 22)
+    shaft = tube(line, TubeSection(radii, hollow=0.55, profile=(0.75, 1.0, 1.0, 1.0, 0.8, 0.3)))
+    yield from make.pair("femoral shaft", Tissue.LEG_SHAFT, shaft, bone="femur")
+    flare = curve([(kx + 2, ky + 6, kz - 92), (kx, ky + 2, kz - 56), (kx, ky, kz - 30)])
+    condyles = Cloud.joined(
+        [
+            *(ellipsoid((kx + s * 18, ky - 6, kz - 19), (20, 27, 21)) for s in (1, -1)),
+            tube(flare, TubeSection((17, 27, 37), flat=0.7, profile=(0.3, 0.55, 0.9))),
+        ]
+    )
+    yield from make.pair("femoral condyles", Tissue.KNEE, _turned(condyles), bone="femur")
+    patella = ellipsoid((kx + 3, ky + 42, kz - 25), (21, 9, 21))
+    yield from make.pair("patella", Tissue.PATELLA, _turned(patella))
+
+
+def _turned(cloud: Cloud) -> Cloud:
+    """A left knee, lower leg or foot, stated with its front ahead, as it lies: turned outwards about the leg's axis."""
+    return Cloud(_turned_points(cloud.points), cloud.weights)
+
+
+def _turned_points(points: Points) -> Points:
+    knee, ankle = np.array(KNEE), np.array(ANKLE)
+    share = np.clip((points[:, 2:] - knee[2]) / (ankle[2] - knee[2]), 0, 1)
+    axis = (knee + share * (ankle - knee)) * [1, 1, 0]
+    return np.asarray(turn(points - axis, np.zeros(3), 2, -_OUTWARD) + axis)
 
 
 def _lower_legs() -> Iterator[Bone]:
     make = Maker(Region.LOWER_LEG, Segment.LOWER_LEG)
     kx, ky, kz = KNEE
     ax, ay, az = ANKLE
+    head = curve([(kx, ky - 4, kz - 1), (kx, ky - 3, kz + 30), (kx + 1, ky + 4, kz + 82)])
     plateau = Cloud.joined(
         [
-            ellipsoid((kx, ky - 4, kz + 13), (37, 25, 14)),
-            tube(curve([(kx, ky - 2, kz + 16), (kx + 1, ky, kz + 62)]), TubeSection((32, 17), flat=0.75)),
-            ellipsoid((kx + 6, ky + 20, kz + 40), (9, 7, 13)),
+            tube(head, TubeSection((37, 37, 26, 17), flat=0.68, profile=(1.15, 1.0, 0.95, 0.6))),
+            ellipsoid((kx + 4, ky + 22, kz + 40), (10, 7, 15)),
         ]
     )
-    yield from make.pair("tibial plateau", Tissue.KNEE, plateau, bone="tibia")
-    line = curve([(kx + 1, ky + 2, kz + 46), (kx, ky + 6, kz + 120), (ax - 2, ay, az - 90), (ax - 3, ay, az - 12)])
-    section = TubeSection((19, 14, 12, 11.5, 12, 19), hollow=0.5, profile=(0.9, 1.0, 1.0, 0.95, 0.9, 0.9))
-    # The front cortex is thickest; turned outwards, it lies along the outer side of the shaft.
-    ridge = tube(line + np.array([6.0, 8.0, 0.0]), TubeSection((6, 6, 5, 4, 3), profile=(1.5, 1.6, 1.4, 1.0, 0.6)))
-    yield from make.pair("tibial shaft", Tissue.LEG_SHAFT, Cloud.joined([tube(line, section), ridge]), bone="tibia")
-    fibula = tube(
-        curve(
-            [
-                (kx + 34, ky - 18, kz + 30),
-                (kx + 29, ky - 18, kz + 150),
-                (ax + 22, ay - 10, az - 40),
-                (ax + 23, ay - 8, az + 12),
-            ]
-        ),
-        TubeSection((10, 5.5, 5, 5.5, 9), hollow=0.3, profile=(1.0, 0.7, 0.7, 0.7, 1.0)),
+    yield from make.pair("tibial plateau", Tissue.KNEE, _turned(plateau), bone="tibia")
+    line = curve([(kx + 1, ky + 5, kz + 52), (kx, ky + 12, kz + 130), (ax - 2, ay + 8, az - 90), (ax - 3, ay, az - 12)])
+    section = TubeSection((18, 14, 12, 11.5, 12, 19), hollow=0.5, profile=(0.35, 0.6, 0.75, 0.7, 0.6, 0.5))
+    # The front border is thickest; turned outwards, it lies along the outer side of the shaft.
+    border = TubeSection((6, 6, 5, 4, 3), profile=(0.9, 1.2, 1.3, 1.0, 0.5))
+    shaft = Cloud.joined([tube(line, section), tube(line + np.array([3.0, 10.0, 0.0]), border)])
+    yield from make.pair("tibial shaft", Tissue.LEG_SHAFT, _turned(shaft), bone="tibia")
+    course = curve(
+        [
+            (kx + 34, ky - 14, kz + 30),
+            (kx + 28, ky - 16, kz + 150),
+            (ax + 21, ay - 10, az - 40),
+            (ax + 23, ay - 8, az + 14),
+        ]
     )
-    yield from make.pair("fibula", Tissue.LEG_SHAFT, fibula)
+    fibula = tube(course, TubeSection((10, 5.5, 5, 5.5, 9), hollow=0.3, profile=(0.8, 0.5, 0.5, 0.5, 0.7)))
+    yield from make.pair("fibula", Tissue.LEG_SHAFT, _turned(fibula))
+    flare = curve([(ax - 3, ay + 2, az - 60), (ax - 4, ay, az - 25), (ax - 4, ay, az)])
     malleoli = Cloud.joined(
-        [ellipsoid((ax - 4, ay, az - 10), (23, 18, 14)), ellipsoid((ax - 22, ay + 4, az + 2), (8, 12, 13))]
+        [
+            tube(flare, TubeSection((13, 18, 24), flat=0.8, profile=(0.4, 0.7, 0.8))),
+            ellipsoid((ax - 22, ay + 4, az + 4), (8, 12, 13)),
+        ]
     )
-    yield from make.pair("tibial malleolus", Tissue.FOOT, malleoli, bone="tibia")
+    yield from make.pair("tibial malleolus", Tissue.FOOT, _turned(malleoli), bone="tibia")
 
 
 def _feet() -> Iterator[Bone]:
     make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
-    talus = ellipsoid((ax, ay + 10, az + 15), (19, 27, 15))
-    heel = tube(
-        curve([(ax + 2, ay + 8, az + 28), (ax, ay - 24, az + 36), (ax, ay - 48, az + 40)]), TubeSection((13, 15, 17))
-    )
-    yield from make.pair("hindfoot", Tissue.FOOT, Cloud.joined([talus, heel]), bone="foot")
-    mid = Cloud.joined(
-        [ellipsoid((ax, ay + 36, az + 36), (24, 13, 17)), ellipsoid((ax + 2, ay + 48, az + 58), (28, 13, 17))]
-    )
-    yield from make.pair("midfoot", Tissue.FOOT, mid, bone="foot")
+    talus = ellipsoid((ax, ay + 8, az + 17), (19, 26, 18))
+    course = curve([(ax + 3, ay + 12, az + 40), (ax + 1, ay - 22, az + 38), (ax, ay - 58, az + 38)])
+    heel = tube(course, TubeSection((14, 15, 20), profile=(1.0, 0.8, 0.8)))
+    yield from make.pair("hindfoot", Tissue.FOOT, _turned(Cloud.joined([talus, heel])), bone="foot")
+    tarsus = [ellipsoid((ax, ay + 28, az + 44), (24, 17, 21)), ellipsoid((ax + 3, ay + 36, az + 70), (28, 15, 19))]
+    mid = Cloud.joined([Cloud(part.points, 1.1 * part.weights) for part in tarsus])
+    yield from make.pair("midfoot", Tissue.FOOT, _turned(mid), bone="foot")
     rays = []
     for k in range(5):
-        base = np.array([ax - 18 + 10 * k, ay + 54, az + 66])
-        tip = base + np.array([(k - 1) * 5.0, 34, 84 - 7 * k])
-        radius = (8.0, 5.5, 5.0, 5.0, 5.0)[k]
-        rays.append(
-            tube(np.linspace(base, tip, 10), TubeSection(radius, profile=(1, 0.7, 0.7, 0.9, 1.5, 0.6, 0.7, 0.4)))
-        )
-    yield from make.pair("forefoot", Tissue.FOOT, Cloud.joined(rays), bone="foot")
+        base = np.array([ax - 18 + 10 * k, ay + 40, az + 78])
+        tip = base + np.array([(k - 2) * 4.0, 18, 82 - 7 * k])
+        radius = (8.0, 6.0, 5.5, 5.5, 5.5)[k]
+        knots = (1.8, 1.4, 1.4, 1.7, 2.4, 1.1, 1.2, 0.8)
+        rays.append(tube(np.linspace(base, tip, 10), TubeSection(radius, profile=knots)))
+    yield from make.pair("forefoot", Tissue.FOOT, _turned(Cloud.joined(rays)), bone="foot")
 
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.THIGH: {
-        "hip joint": (92, 4, 748), "greater trochanter": (127, -8, 798), "lesser trochanter": (104, -20, 830),
-        "mid thigh": (116, 30, 950), "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122),
-        "patella": (97, 42, 1116),
+        "hip joint": (92, 4, 748), "greater trochanter": (121, -4, 798), "lesser trochanter": (103, -18, 830),
+        "mid thigh": (112, 34, 950), "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122),
+        "patella": (95, 42, 1117),
     },
     Segment.LOWER_LEG: {
         "medial tibial plateau": (72, 0, 1154), "lateral tibial plateau": (112, 0, 1154),
-        "tibial tuberosity": (98, 22, 1182), "fibular head": (126, -18, 1174), "shin": (94, 18, 1320), "ankle": ANKLE,
+        "tibial tuberosity": (96, 24, 1182), "fibular head": (126, -14, 1174), "shin": (94, 22, 1320), "ankle": ANKLE,
     },
-    Segment.FOOT: {"heel": (92, -52, 1560), "midfoot": (94, 36, 1572), "great toe joint": (71, 60, 1634)},
+    Segment.FOOT: {"heel": (92, -62, 1558), "midfoot": (94, 22, 1576), "great toe joint": (70, 44, 1648)},
 }  # fmt: skip
+
+_STRAIGHT = {"hip joint", "greater trochanter", "lesser trochanter", "mid thigh", "ankle"}
+"""Landmarks stated as they lie; the others are turned outwards with their bones."""
 
 
 def landmarks() -> Iterator[Landmark]:
     """Where normal and benign uptake of the legs sits."""
     for segment, points in _LANDMARKS.items():
         for name, point in points.items():
+            turned = name not in _STRAIGHT
+            x, y, z = _turned_points(np.array([point], dtype=float))[0] if turned else point
             for side in BOTH:
-                yield Landmark(name, side, segment, place(side, point))
+                yield Landmark(name, side, segment, place(side, (float(x), float(y), float(z))))

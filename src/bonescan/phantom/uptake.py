@@ -35,14 +35,14 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.LONG_BONE_END: 4.2,
     Tissue.SHAFT: 5.5,
     Tissue.SMALL_BONES: 4.5,
-    Tissue.PATELLA: 5.0,
+    Tissue.PATELLA: 8,
     Tissue.JOINT: 10,
     Tissue.POSTERIOR_ILIUM: 26,
     Tissue.ACETABULUM: 10,
     Tissue.HIP: 6.5,
-    Tissue.KNEE: 4.5,
-    Tissue.LEG_SHAFT: 6.0,
-    Tissue.FOOT: 4.5,
+    Tissue.KNEE: 6.7,
+    Tissue.LEG_SHAFT: 15,
+    Tissue.FOOT: 8,
 }
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
