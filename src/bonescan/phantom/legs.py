@@ -55,8 +55,8 @@ def _thighs() -> Iterator[Bone]:
     line = curve(
         [
             (hx + 27, hy + 2, hz + 46),
-            (hx + 24, hy + 28, hz + 150),
-            (kx + 9, ky + 30, kz - 130),
+            (hx + 20, hy + 28, hz + 150),
+            (kx + 7, ky + 30, kz - 130),
             (kx + 1, ky + 4, kz - 46),
         ]
     )
@@ -129,20 +129,23 @@ def _feet() -> Iterator[Bone]:
     make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
     talus = ellipsoid((ax, ay + 8, az + 17), (19, 26, 18))
+    yield from make.pair("hindfoot", Tissue.FOOT, _turned(talus), bone="foot")
     course = curve([(ax + 3, ay + 12, az + 40), (ax + 1, ay - 22, az + 38), (ax, ay - 58, az + 38)])
     heel = tube(course, TubeSection((14, 15, 20), profile=(1.0, 0.8, 0.8)))
-    yield from make.pair("hindfoot", Tissue.FOOT, _turned(Cloud.joined([talus, heel])), bone="foot")
-    tarsus = [ellipsoid((ax, ay + 28, az + 44), (24, 17, 21)), ellipsoid((ax + 3, ay + 36, az + 70), (28, 15, 19))]
-    mid = Cloud.joined([Cloud(part.points, 1.1 * part.weights) for part in tarsus])
-    yield from make.pair("midfoot", Tissue.FOOT, _turned(mid), bone="foot")
+    yield from make.pair("heel", Tissue.FOOT, _turned(heel), bone="foot")
+    for name, centre, radii in (
+        ("midfoot", (ax, ay + 28, az + 44), (23, 17, 21)),
+        ("cuneiforms", (ax + 2, ay + 36, az + 70), (25, 15, 19)),
+    ):
+        yield from make.pair(name, Tissue.FOOT, _turned(ellipsoid(centre, radii)), bone="foot")
+    knots = (1.8, 1.4, 1.3, 1.6, 2.2, 1.1, 1.1, 0.5)
     rays = []
-    for k in range(5):
-        base = np.array([ax - 18 + 10 * k, ay + 40, az + 78])
-        tip = base + np.array([(k - 2) * 4.0, 18, 82 - 7 * k])
-        radius = (8.0, 6.0, 5.5, 5.5, 5.5)[k]
-        knots = (1.8, 1.4, 1.4, 1.7, 2.4, 1.1, 1.2, 0.8)
-        rays.append(tube(np.linspace(base, tip, 10), TubeSection(radius, profile=knots)))
-    yield from make.pair("forefoot", Tissue.FOOT, _turned(Cloud.joined(rays)), bone="foot")
+    for k, (radius, length) in enumerate(((8.0, 80), (6.0, 78), (5.5, 71), (5.5, 63), (5.5, 53))):
+        base = np.array([ax - 15 + 8 * k, ay + 40, az + 78])
+        line = np.linspace(base, base + np.array([(k - 2) * 3.0, 18, length]), 10)
+        rays.append(_turned(tube(line, TubeSection((radius, radius, 0.8 * radius), profile=knots))))
+    yield from make.pair("great toe", Tissue.FOOT, rays[0], bone="foot")
+    yield from make.pair("forefoot", Tissue.FOOT, Cloud.joined(rays[1:]), bone="foot")
 
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {

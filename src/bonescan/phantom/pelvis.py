@@ -69,7 +69,7 @@ def _ilia() -> Iterator[Bone]:
     rim = tube(crest, TubeSection((6, 5, 4.5, 5, 6.5, 7.5), profile=(1.0, 1.0, 0.8, 0.9, 1.7, 1.5)))
     yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")
     front = curve([(124, 38, 686), (118, 56, 702), (106, 50, 724), (96, 42, 742)])
-    border = tube(front, TubeSection((8, 9.5, 9.5, 9), profile=(1.1, 1.8, 1.8, 1.2)))
+    border = tube(front, TubeSection((8, 9.5, 8.5, 8), profile=(1.2, 1.8, 1.8, 1.2)))
     yield from make.pair("anterior iliac border", Tissue.ILIUM, border, bone="ilium")
     yield from make.pair("posterior ilium", Tissue.POSTERIOR_ILIUM, _posterior_ilium(), bone="ilium")
     inner = curve([(54, -70, 692), (51, -66, 714), (46, -64, 738)])
@@ -113,7 +113,7 @@ def _pubic_bones() -> Iterator[Bone]:
     upper = tube(curve([(62, 33, 771), (42, 46, 777), (14, 51, 787)]), TubeSection((10, 7, 9), profile=(1.2, 1.2, 1.2)))
     body = ellipsoid((13, 50, 798), (9, 9, 14))
     line = curve([(13, 48, 806), (26, 36, 816), (44, 10, 823), (64, -20, 823)])
-    lower = tube(line, TubeSection((8, 7, 8), profile=(0.9, 1.0, 0.7)))
+    lower = tube(line, TubeSection((8, 7, 8), profile=(1.0, 1.1, 0.4)))
     yield from make.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, body, lower]), bone="pubis")
     yield make.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 797), (8, 9, 17)), bone="pubis")
 
