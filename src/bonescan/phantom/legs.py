@@ -37,7 +37,7 @@ def _hips() -> Iterator[Bone]:
     yield from make.pair("femoral head and neck", Tissue.HIP, Cloud.joined([head, neck]), bone="femur")
     greater = Cloud.joined(
         [
-            ellipsoid((hx + 31, hy - 4, hz + 34), (17, 20, 27)),
+            ellipsoid((hx + 30, hy - 4, hz + 34), (20, 20, 28)),
             tube(
                 curve([(hx + 27, hy - 4, hz + 34), (hx + 28, hy - 2, hz + 80)]),
                 TubeSection((17, 15), profile=(1.2, 0.7)),
@@ -94,15 +94,17 @@ def _lower_legs() -> Iterator[Bone]:
     head = curve([(kx, ky - 4, kz - 1), (kx, ky - 3, kz + 30), (kx + 1, ky + 4, kz + 82)])
     plateau = Cloud.joined(
         [
-            tube(head, TubeSection((37, 37, 26, 17), flat=0.68, profile=(1.15, 1.0, 0.95, 0.6))),
+            tube(head, TubeSection((37, 36, 24, 16), flat=0.68, profile=(1.2, 0.95, 0.65, 0.4))),
             ellipsoid((kx + 4, ky + 22, kz + 40), (10, 7, 15)),
         ]
     )
     yield from make.pair("tibial plateau", Tissue.KNEE, _turned(plateau), bone="tibia")
-    line = curve([(kx + 1, ky + 5, kz + 52), (kx, ky + 12, kz + 130), (ax - 2, ay + 8, az - 90), (ax - 3, ay, az - 12)])
-    section = TubeSection((18, 14, 12, 11.5, 12, 19), hollow=0.5, profile=(0.35, 0.6, 0.75, 0.7, 0.6, 0.5))
+    line = curve([(kx + 1, ky + 4, kz + 26), (kx, ky + 12, kz + 130), (ax - 2, ay + 8, az - 90), (ax - 3, ay, az - 12)])
+    section = TubeSection(
+        (28, 15, 13, 12, 12, 12, 13, 20), hollow=0.5, profile=(0.25, 0.6, 0.75, 0.75, 0.75, 0.7, 0.6, 0.5)
+    )
     # The front border is thickest; turned outwards, it lies along the outer side of the shaft.
-    border = TubeSection((6, 6, 5, 4, 3), profile=(0.9, 1.2, 1.3, 1.0, 0.5))
+    border = TubeSection((6, 6, 5, 4, 3), profile=(0.5, 1.2, 1.3, 1.0, 0.5))
     shaft = Cloud.joined([tube(line, section), tube(line + np.array([3.0, 10.0, 0.0]), border)])
     yield from make.pair("tibial shaft", Tissue.LEG_SHAFT, _turned(shaft), bone="tibia")
     course = curve(
@@ -118,7 +120,7 @@ def _lower_legs() -> Iterator[Bone]:
     flare = curve([(ax - 3, ay + 2, az - 60), (ax - 4, ay, az - 25), (ax - 4, ay, az)])
     malleoli = Cloud.joined(
         [
-            tube(flare, TubeSection((13, 18, 24), flat=0.8, profile=(0.4, 0.7, 0.8))),
+            tube(flare, TubeSection((13, 18, 24), flat=0.8, profile=(0.3, 0.7, 0.85))),
             ellipsoid((ax - 22, ay + 4, az + 4), (8, 12, 13)),
         ]
     )
@@ -128,13 +130,13 @@ def _lower_legs() -> Iterator[Bone]:
 def _feet() -> Iterator[Bone]:
     make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
-    talus = ellipsoid((ax, ay + 8, az + 17), (19, 26, 18))
+    talus = ellipsoid((ax, ay + 8, az + 17), (22, 26, 19))
     yield from make.pair("hindfoot", Tissue.FOOT, _turned(talus), bone="foot")
-    course = curve([(ax + 3, ay + 12, az + 40), (ax + 1, ay - 22, az + 38), (ax, ay - 58, az + 38)])
-    heel = tube(course, TubeSection((14, 15, 20), profile=(1.0, 0.8, 0.8)))
+    course = curve([(ax + 3, ay + 10, az + 36), (ax + 1, ay - 18, az + 36), (ax, ay - 56, az + 42)])
+    heel = tube(course, TubeSection((17, 20, 24), profile=(0.8, 0.75, 0.5)))
     yield from make.pair("heel", Tissue.FOOT, _turned(heel), bone="foot")
     for name, centre, radii in (
-        ("midfoot", (ax, ay + 28, az + 44), (23, 17, 21)),
+        ("midfoot", (ax + 1, ay + 28, az + 44), (25, 17, 22)),
         ("cuneiforms", (ax + 2, ay + 36, az + 70), (25, 15, 19)),
     ):
         yield from make.pair(name, Tissue.FOOT, _turned(ellipsoid(centre, radii)), bone="foot")

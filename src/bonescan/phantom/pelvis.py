@@ -40,7 +40,7 @@ def sacrum() -> Iterator[Bone]:
         np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
         for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
     ]
-    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(1.9, 2.2, 0.9, 2.2, 1.9))
+    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(2.2, 2.8, 0.9, 2.8, 2.2))
     # Below the joints its sides are thin, and only the middle shows.
     aside = np.clip(np.abs(plate.points[:, 0]) / 25, 0, 1) * np.interp(plate.points[:, 2], [725, 765], [0.0, 0.75])
     fading = np.interp(plate.points[:, 2], [720, 750, 800], [1.0, 0.9, 0.6]) * (1 - aside)
@@ -79,10 +79,10 @@ def _ilia() -> Iterator[Bone]:
 
 def _posterior_ilium() -> Cloud:
     """The tuberosity and the joint surface of the ilium: a wedge with an upright outer edge, wide below."""
-    lateral = curve([(70, -74, 662), (70, -70, 688), (69, -64, 712), (66, -56, 738)])
-    medial = curve([(56, -84, 664), (47, -84, 688), (38, -78, 711), (32, -70, 732)])
-    wedge = sheet([lateral, (lateral + medial) / 2, medial], thickness=(18, 20, 14))
-    fading = np.interp(wedge.points[:, 2], [660, 680, 710, 740], [1.1, 1.2, 1.0, 0.5])
+    lateral = curve([(65, -76, 662), (68, -72, 688), (70, -64, 712), (69, -58, 736)])
+    medial = curve([(49, -86, 664), (44, -84, 688), (38, -78, 711), (33, -70, 732)])
+    wedge = sheet([lateral, (lateral + medial) / 2, medial], thickness=(24, 20, 14))
+    fading = np.interp(wedge.points[:, 2], [660, 680, 710, 740], [1.1, 1.15, 1.0, 0.6])
     return Cloud(wedge.points, wedge.weights * fading)
 
 
@@ -96,24 +96,25 @@ def _acetabula() -> Iterator[Bone]:
     column = tube(
         curve([(97, 40, 738), (86, 36, 758), (70, 30, 780)]), TubeSection((11, 15, 15), profile=(0.8, 1.2, 1.3))
     )
-    floor = ellipsoid((69, 4, 784), (10, 26, 24))
-    cup = Cloud.joined([Cloud(socket.points[closed], socket.weights[closed]), column, floor])
+    cup = Cloud.joined([Cloud(socket.points[closed], socket.weights[closed]), column])
     yield from make.pair("acetabulum", Tissue.ACETABULUM, cup, bone="acetabulum")
     ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
     # The posterior column, from the sciatic notch behind the hip joint down to the tuberosity.
     column = tube(
-        curve([(70, -54, 734), (80, -46, 762), (75, -42, 798), (64, -36, 828)]),
+        curve([(70, -54, 734), (80, -46, 762), (76, -42, 798), (67, -36, 828)]),
         TubeSection((9, 13, 15, 15), profile=(0.7, 0.7, 0.95, 1.15)),
     )
     yield from ischia.pair("ischium", Tissue.ISCHIUM, column, bone="ischium")
+    floor = ellipsoid((69, 4, 784), (10, 26, 24))
+    yield from ischia.pair("ischial body", Tissue.ACETABULUM, floor, bone="ischium")
 
 
 def _pubic_bones() -> Iterator[Bone]:
     make = Maker(Region.PUBIS, Segment.TRUNK)
     upper = tube(curve([(62, 33, 771), (42, 46, 777), (14, 51, 787)]), TubeSection((10, 7, 9), profile=(1.2, 1.2, 1.2)))
     body = ellipsoid((13, 50, 798), (9, 9, 14))
-    line = curve([(13, 48, 806), (26, 36, 816), (44, 10, 823), (64, -20, 823)])
-    lower = tube(line, TubeSection((8, 7, 8), profile=(1.0, 1.1, 0.4)))
+    line = curve([(13, 48, 806), (26, 36, 813), (44, 10, 818), (64, -20, 819)])
+    lower = tube(line, TubeSection((9, 8, 7), profile=(0.9, 0.9, 0.3)))
     yield from make.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, body, lower]), bone="pubis")
     yield make.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 797), (8, 9, 17)), bone="pubis")
 
@@ -122,7 +123,7 @@ _LANDMARKS: dict[str, tuple[float, float, float]] = {
     "anterior iliac spine": (118, 56, 702), "iliac crest top": (98, -42, 656), "iliac crest front": (125, 28, 678),
     "iliac crest side": (114, -12, 660), "posterior iliac spine": (46, -86, 712), "sacroiliac joint": (54, -60, 718),
     "sacroiliac joint below": (50, -60, 738), "acetabular roof": (92, 6, 734), "acetabular edge": (114, -2, 742),
-    "pubic bone": (16, 50, 793), "ischial tuberosity": (65, -36, 834),
+    "pubic bone": (16, 50, 793), "ischial tuberosity": (68, -36, 834),
 }  # fmt: skip
 
 
