@@ -17,7 +17,9 @@ from scipy.spatial import cKDTree
 from bonescan.phantom import make_anatomy
 from bonescan.phantom.anatomy import SHAPE, standard_bones
 from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.bones import Segment
 from bonescan.phantom.posture import Arm, Posture, sample_build
+from bonescan.phantom.uptake import TISSUE_UPTAKE
 from bonescan.study import BONE_REGIONS, COARSE_REGIONS, REGIONS, Region, Side, View
 
 PAIR = {Side.LEFT, Side.RIGHT}
@@ -64,13 +66,17 @@ NEIGHBOURS: tuple[tuple[str, str, float], ...] = (
     ("humeral head", "glenoid", 12), ("humeral head", "humeral shaft", 6), ("humeral shaft", "humeral condyles", 12),
     ("humeral condyles", "olecranon", 12), ("humeral condyles", "radius", 15), ("olecranon", "ulna", 6),
     ("radius", "carpus", 12), ("ulna", "carpus", 12), ("carpus", "fingers", 8),
-    ("iliac wing", "sacroiliac joint", 10), ("sacroiliac joint", "sacrum body", 10), ("iliac wing", "acetabulum", 10),
+    ("iliac wing", "iliac crest", 6), ("iliac wing", "posterior ilium", 6), ("posterior ilium", "sacroiliac joint", 6),
+    ("sacroiliac joint", "sacrum body", 8), ("iliac wing", "acetabulum", 8), ("sacrum body", "sacral crest", 6),
+    ("anterior iliac border", "iliac crest", 6), ("anterior iliac border", "acetabulum", 8),
     ("femoral head and neck", "acetabulum", 10), ("pubic rami", "acetabulum", 10), ("pubic rami", "symphysis", 10),
-    ("ischium", "acetabulum", 10), ("ischium", "pubic rami", 10), ("trochanters", "femoral shaft", 8),
+    ("ischium", "acetabulum", 10), ("ischial body", "ischium", 8),
+    ("ischial body", "acetabulum", 8), ("ischium", "pubic rami", 10), ("trochanters", "femoral shaft", 8),
     ("femoral head and neck", "trochanters", 8), ("femoral shaft", "femoral condyles", 8),
     ("femoral condyles", "patella", 18), ("femoral condyles", "tibial plateau", 12), ("tibial plateau", "fibula", 12),
-    ("tibial plateau", "tibial shaft", 8), ("tibial shaft", "hindfoot", 25), ("hindfoot", "midfoot", 15),
-    ("midfoot", "forefoot", 12),
+    ("tibial plateau", "tibial shaft", 8), ("tibial shaft", "tibial malleolus", 6), ("fibula", "hindfoot", 15),
+    ("tibial malleolus", "hindfoot", 12), ("hindfoot", "heel", 8), ("hindfoot", "midfoot", 8),
+    ("midfoot", "cuneiforms", 8), ("cuneiforms", "great toe", 8), ("cuneiforms", "forefoot", 8),
 )  # fmt: skip
 """Two neighbours, and the most millimetres that may gape between them."""
 
@@ -215,6 +221,13 @@ def test_every_bone_has_its_region_in_both_views(anatomy):
         ("sacrum body", Side.MIDLINE, View.POSTERIOR),
         ("iliac wing", Side.LEFT, View.ANTERIOR),
         ("iliac wing", Side.RIGHT, View.POSTERIOR),
+        ("posterior ilium", Side.LEFT, View.POSTERIOR),
+        ("anterior iliac border", Side.RIGHT, View.ANTERIOR),
+        ("acetabulum", Side.LEFT, View.ANTERIOR),
+        ("ischium", Side.RIGHT, View.POSTERIOR),
+        ("symphysis", Side.MIDLINE, View.ANTERIOR),
+        ("trochanters", Side.RIGHT, View.POSTERIOR),
+        ("heel", Side.LEFT, View.POSTERIOR),
         ("humeral head", Side.RIGHT, View.ANTERIOR),
         ("radius", Side.LEFT, View.ANTERIOR),
         ("clavicle", Side.LEFT, View.ANTERIOR),
@@ -237,3 +250,71 @@ def test_the_bones_lie_within_the_body_and_the_frame(anatomy):
         assert within.all(), structure.bone.name
         share = inside[rows, cols].mean()
         assert share > 0.8, (structure.bone.name, share)
+
+
+def bone_images(anatomy):
+    """Both views of the skeleton alone with the median uptake, counts seen from the front."""
+    images = {view: np.zeros(SHAPE, dtype=np.float32) for view in View}
+    for structure in anatomy.structures:
+        for view, image in images.items():
+            structure.projection[view].add_to(image, TISSUE_UPTAKE[structure.bone.tissue])
+    return images
+
+
+def level(anatomy, image, name, share=95):
+    """A high percentile of an image over a left or midline structure."""
+    (bone,) = (s.bone for s in anatomy.structures if s.bone.name == name and s.bone.side is not Side.RIGHT)
+    rows, cols = (np.rint(v).astype(int) for v in anatomy.camera.grid.pixels(bone.cloud.points))
+    return float(np.percentile(image[rows, cols], share))
+
+
+def test_the_posterior_ilium_is_the_hottest_of_the_pelvis_from_behind_and_the_front_border_from_the_front(anatomy):
+    images = bone_images(anatomy)
+    behind, front = (
+        {
+            name: level(anatomy, images[view], name, share)
+            for name, share in {
+                **dict.fromkeys(("L3 body", "posterior ilium", "ischium", "acetabulum", "anterior iliac border"), 95),
+                **dict.fromkeys(("iliac wing", "sacrum body", "femoral head and neck", "symphysis"), 50),
+            }.items()
+        }
+        for view in (View.POSTERIOR, View.ANTERIOR)
+    )
+    assert 0.6 < behind["posterior ilium"] / behind["L3 body"] < 1.4
+    assert behind["iliac wing"] < 0.35 * behind["posterior ilium"]
+    for part in ("ischium", "acetabulum", "sacrum body"):
+        assert behind["iliac wing"] < behind[part] < behind["posterior ilium"], part
+    assert front["anterior iliac border"] > 1.5 * front["posterior ilium"]
+    assert front["iliac wing"] < 0.4 * front["anterior iliac border"]
+    assert front["acetabulum"] > front["femoral head and neck"] > 0
+
+
+def test_the_obturator_foramen_is_a_gap_between_ischium_and_pubis(anatomy):
+    image = bone_images(anatomy)[View.ANTERIOR]
+    place = Posture(anatomy.build).apply(np.array([[40.0, 20.0, 799.0]]), Segment.TRUNK)
+    rows, cols = (round(float(v[0])) for v in anatomy.camera.grid.pixels(place))
+    around = level(anatomy, image, "pubic rami", 50)
+    assert image[rows - 1 : rows + 2, cols - 1 : cols + 2].mean() < 0.6 * around
+
+
+@pytest.mark.parametrize(
+    ("name", "bone"),
+    [
+        ("anterior iliac spine", "ilium"), ("iliac crest top", "ilium"), ("iliac crest front", "ilium"),
+        ("iliac crest side", "ilium"), ("posterior iliac spine", "ilium"), ("sacroiliac joint", "sacroiliac joint"),
+        ("sacroiliac joint below", "sacroiliac joint"), ("acetabular roof", "acetabulum"),
+        ("acetabular edge", "acetabulum"), ("pubic bone", "pubis"), ("ischial tuberosity", "ischium"),
+        ("hip joint", "femur"), ("greater trochanter", "femur"), ("lesser trochanter", "femur"),
+        ("medial femoral condyle", "femur"), ("lateral femoral condyle", "femur"), ("patella", "patella"),
+        ("medial tibial plateau", "tibia"), ("lateral tibial plateau", "tibia"), ("tibial tuberosity", "tibia"),
+        ("fibular head", "fibula"), ("shin", "tibia"), ("ankle", "tibia"), ("heel", "foot"), ("midfoot", "foot"),
+        ("great toe joint", "foot"),
+    ],
+)  # fmt: skip
+def test_landmarks_lie_on_their_bones(anatomy, name, bone):
+    for side in PAIR:
+        points = np.concatenate(
+            [s.bone.cloud.points for s in anatomy.structures if (s.bone.bone, s.bone.side) == (bone, side)]
+        )
+        gap, _ = cKDTree(points).query(anatomy.landmarks[(name, side)])
+        assert gap < 8, (name, side)

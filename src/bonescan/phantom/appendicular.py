@@ -1,4 +1,4 @@
-"""The appendicular skeleton: shoulder girdle, arms, pelvis and legs of an adult of 1.65 m (image height).
+"""Shoulder girdle and arms of an adult of 1.65 m (image height), and the joints of all limbs.
 
 Limbs are stated straight, as they hang beside the body; posture bends them.
 """
@@ -101,156 +101,11 @@ def arms() -> Iterator[Bone]:
     yield from hand.pair("fingers", Tissue.SMALL_BONES, Cloud.joined(rays), bone="hand")
 
 
-def pelvis() -> Iterator[Bone]:
-    """Iliac wings, posterior ilia, sacroiliac joints, acetabula, pubic rami and ischia of both sides."""
-    yield from _ilia()
-    yield from _lower_pelvis()
-
-
-def _ilia() -> Iterator[Bone]:
-    make = Maker(Region.ILIUM, Segment.TRUNK)
-    crest = curve([(46, -84, 706), (60, -80, 676), (94, -54, 656), (124, -8, 664), (132, 32, 690), (124, 58, 714)])
-    low = curve([(52, -66, 752), (62, -52, 752), (76, -32, 750), (92, -6, 744), (104, 18, 740), (112, 42, 738)])
-    middle = (crest + low) / 2 + np.array([6.0, -3.0, 0.0])
-    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(5, 3.5, 6), density=(0.6, 0.55, 0.5))
-    yield from make.pair("iliac wing", Tissue.ILIUM, wing, bone="ilium")
-    rim = tube(crest, TubeSection((6, 5, 4, 4.5, 6, 7.5), profile=(1.3, 0.9, 0.65, 0.7, 1.4, 2.2)))
-    yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")
-    # The thick bone behind and above the sacroiliac joint: a wedge beside the sacrum, seen from behind.
-    lateral = curve([(70, -76, 664), (70, -72, 700), (66, -64, 730), (60, -58, 756)])
-    medial = curve([(62, -84, 668), (46, -84, 702), (36, -76, 730), (28, -68, 756)])
-    between = (lateral + medial) / 2
-    wedge = sheet([lateral, between, medial], thickness=(10, 20, 16), density=(0.45, 1.0, 1.0))
-    yield from make.pair("posterior ilium", Tissue.POSTERIOR_ILIUM, wedge, bone="ilium")
-    joint = sheet(
-        [
-            curve([(50, -72, 704), (48, -64, 728), (42, -66, 752)]),
-            curve([(54, -48, 708), (54, -50, 728), (48, -56, 750)]),
-        ],
-        7,
-    )
-    yield from make.pair("sacroiliac joint", Tissue.JOINT, joint, bone="sacroiliac joint")
-
-
-def _lower_pelvis() -> Iterator[Bone]:
-    make = Maker(Region.ILIUM, Segment.TRUNK)
-    ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
-    pubis = Maker(Region.PUBIS, Segment.TRUNK)
-    # From the anterior spine to the hip joint: a dark oblique band, seen from the front.
-    column = tube(
-        curve([(122, 58, 716), (112, 46, 736), (100, 32, 750)]), TubeSection((8, 9, 12), profile=(1.6, 1.0, 0.8))
-    )
-    yield from make.pair("anterior column", Tissue.ILIUM, column, bone="ilium")
-    hx, hy, hz = HIP
-    socket = ellipsoid((hx - 3, hy, hz), (34, 32, 34), hollow=0.8)
-    open_side = (socket.points - [hx, hy, hz]) @ np.array([0.72, 0.2, 0.62]) < 10
-    cup = Cloud(socket.points[open_side], socket.weights[open_side])
-    yield from make.pair("acetabulum", Tissue.ISCHIUM, cup, bone="acetabulum")
-    roof = ellipsoid((hx + 4, hy - 2, hz - 30), (20, 22, 8), hollow=0.5)
-    yield from make.pair("acetabular roof", Tissue.ISCHIUM, roof, bone="acetabulum")
-    upper = tube(curve([(78, 24, 768), (58, 40, 772), (34, 50, 780), (12, 52, 790)]), TubeSection((12, 9, 8, 10)))
-    lower = tube(curve([(10, 48, 800), (30, 20, 824), (56, -24, 838)]), TubeSection((8, 5.5, 7)))
-    yield from pubis.pair("pubic rami", Tissue.PUBIS, Cloud.joined([upper, lower]), bone="pubis")
-    body = curve([(82, -24, 768), (76, -36, 792), (68, -38, 816), (60, -32, 838)])
-    ischium = tube(body, TubeSection((16, 13, 12, 13), profile=(1.2, 1.3, 1.2, 1.35)))
-    yield from ischia.pair("ischium", Tissue.ISCHIUM, ischium, bone="ischium")
-    yield pubis.bone("symphysis", Tissue.PUBIS, ellipsoid((0, 50, 796), (6, 10, 18)), bone="pubis")
-
-
-def legs() -> Iterator[Bone]:
-    """Femur, patella, tibia, fibula and foot of both sides."""
-    yield from _femora()
-    yield from _lower_legs()
-    yield from _feet()
-
-
-def _femora() -> Iterator[Bone]:
-    make = Maker(Region.FEMUR, Segment.THIGH)
-    hx, hy, hz = HIP
-    kx, ky, kz = KNEE
-    head = Cloud.joined(
-        [
-            ellipsoid((hx, hy, hz), (22, 22, 22)),
-            tube(np.array([[hx, hy, hz], [hx + 36, hy - 4, hz + 28]]), TubeSection((17, 14, 17))),
-        ]
-    )
-    yield from make.pair("femoral head and neck", Tissue.HIP, head, bone="femur")
-    trochanters = Cloud.joined(
-        [ellipsoid((hx + 46, hy - 8, hz + 22), (15, 18, 23)), ellipsoid((hx + 22, hy - 16, hz + 64), (8, 8, 11))]
-    )
-    yield from make.pair("trochanters", Tissue.HIP, trochanters, bone="femur")
-    line = curve(
-        [(hx + 38, hy - 4, hz + 40), (hx + 34, hy + 6, hz + 150), (kx + 8, ky + 6, kz - 110), (kx, ky, kz - 45)]
-    )
-    shaft = tube(line, TubeSection((21, 14, 12.5, 13, 20), hollow=0.5, profile=(1.3, 1.1, 1.0, 0.95, 0.9)))
-    yield from make.pair("femoral shaft", Tissue.SHAFT, shaft, bone="femur")
-    condyles = Cloud.joined(
-        [
-            *(ellipsoid((kx + s * 18, ky - 4, kz - 14), (20, 27, 22), hollow=0.3) for s in (1, -1)),
-            ellipsoid((kx, ky + 2, kz - 32), (30, 22, 22), hollow=0.7),
-        ]
-    )
-    yield from make.pair("femoral condyles", Tissue.LONG_BONE_END, condyles, bone="femur")
-    yield from make.pair("patella", Tissue.PATELLA, ellipsoid((kx, ky + 42, kz - 22), (21, 9, 22)))
-
-
-def _lower_legs() -> Iterator[Bone]:
-    make = Maker(Region.LOWER_LEG, Segment.LOWER_LEG)
-    kx, ky, kz = KNEE
-    ax, ay, az = ANKLE
-    plateau = Cloud.joined(
-        [
-            ellipsoid((kx, ky - 4, kz + 12), (36, 25, 14), hollow=0.3),
-            ellipsoid((kx, ky, kz + 30), (26, 21, 22), hollow=0.75),
-            ellipsoid((kx, ky + 22, kz + 42), (9, 7, 14)),
-        ]
-    )
-    yield from make.pair("tibial plateau", Tissue.LONG_BONE_END, plateau, bone="tibia")
-    line = curve([(kx, ky + 2, kz + 24), (kx - 4, ky + 6, kz + 110), (ax - 6, ay, az - 90), (ax - 5, ay, az - 14)])
-    shaft = tube(line, TubeSection((22, 14, 11.5, 11, 16), hollow=0.55, profile=(0.5, 1.1, 1.05, 1.0, 1.0)))
-    yield from make.pair("tibial shaft", Tissue.SHAFT, shaft, bone="tibia")
-    malleolus = ellipsoid((ax - 20, ay, az + 2), (8, 10, 12))
-    yield from make.pair("medial malleolus", Tissue.SMALL_BONES, malleolus, bone="tibia")
-    fibula = tube(
-        curve([(kx + 32, ky - 18, kz + 32), (kx + 27, ky - 16, kz + 150), (ax + 21, ay - 8, az + 10)]),
-        TubeSection((8, 4.5, 4.5, 8), hollow=0.3, profile=(1.0, 0.6, 0.6, 1.4)),
-    )
-    yield from make.pair("fibula", Tissue.SHAFT, fibula)
-
-
-def _feet() -> Iterator[Bone]:
-    make = Maker(Region.FOOT, Segment.FOOT)
-    ax, ay, az = ANKLE
-    hind = Cloud.joined(
-        [
-            ellipsoid((ax, ay + 8, az + 12), (19, 26, 14), hollow=0.4),
-            ellipsoid((ax, ay - 26, az + 28), (16, 30, 18), hollow=0.4),
-        ]
-    )
-    yield from make.pair("hindfoot", Tissue.SMALL_BONES, hind, bone="foot")
-    bones = ((-12, 38, 40, 9), (4, 36, 40, 9), (16, 40, 44, 8), (-14, 52, 56, 7), (0, 52, 56, 7), (12, 52, 58, 7))
-    mid = Cloud.joined([ellipsoid((ax + x, ay + y, az + z), (r, r, r)) for x, y, z, r in bones])
-    yield from make.pair("midfoot", Tissue.SMALL_BONES, mid, bone="foot")
-    rays = []
-    for k in range(5):
-        base = np.array([ax - 18 + 10 * k, ay + 56, az + 62])
-        tip = base + np.array([(k - 1) * 5.0, 38, 70 - 6 * k])
-        radius = 7.0 if k == 0 else 4.5
-        rays.append(tube(np.linspace(base, tip, 10), TubeSection(radius, profile=(1.2, 0.7, 0.8, 1.5, 0.7, 0.9))))
-    yield from make.pair("forefoot", Tissue.SMALL_BONES, Cloud.joined(rays), bone="foot")
-
-
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
         "acromion": (158, -14, 246), "acromioclavicular joint": (152, 0, 249), "scapular tip": (95, -94, 397),
         "coracoid": (134, 14, 260), "glenohumeral joint": (146, -14, 272),
-        "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654), "iliac crest front": (130, 20, 680),
-        "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
-        "sacroiliac joint": (48, -64, 728), "acetabular roof": (94, 4, 734),
-        "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836), "ischium": (72, -36, 806),
-        "lower acetabulum": (86, -18, 786),
-        "lower end of the sacroiliac joint": (40, -66, 752), "scapular spine": (112, -84, 272),
-        "scapular border": (114, -74, 350),
+        "scapular spine": (112, -84, 272), "scapular border": (114, -74, 350),
     },
     Segment.UPPER_ARM: {
         "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),
@@ -260,20 +115,11 @@ _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
         "forearm": (172, 8, 690), "wrist": (172, -8, 800),
     },
     Segment.HAND: {"thumb base": (192, -8, 824), "back of hand": (172, 4, 850), "knuckles": (172, -2, 905)},
-    Segment.THIGH: {
-        "hip joint": (92, 4, 748), "greater trochanter": (142, -8, 786), "mid thigh": (120, 30, 950),
-        "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122), "patella": (92, 42, 1120),
-    },
-    Segment.LOWER_LEG: {
-        "medial tibial plateau": (72, 0, 1152), "lateral tibial plateau": (112, 0, 1152),
-        "tibial tuberosity": (92, 26, 1185), "shin": (88, 16, 1320), "ankle": ANKLE,
-    },
-    Segment.FOOT: {"heel": (92, -40, 1556), "midfoot": (94, 34, 1570), "great toe joint": (72, 64, 1620)},
 }  # fmt: skip
 
 
 def landmarks() -> Iterator[Landmark]:
-    """Where normal and benign uptake of the limbs and girdles sits."""
+    """Where normal and benign uptake of the shoulder girdle and arms sits."""
     for segment, points in _LANDMARKS.items():
         for name, point in points.items():
             for side in BOTH:

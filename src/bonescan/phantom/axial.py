@@ -1,4 +1,4 @@
-"""The axial skeleton: skull, spine, sacrum, ribs and sternum of an adult of 1.65 m (image height).
+"""The axial skeleton: skull, spine, ribs and sternum of an adult of 1.65 m (image height).
 
 Sizes are typical adult sizes of anatomy textbooks, rounded; the anatomy sampler stretches them.
 """
@@ -93,24 +93,6 @@ def _arch(part: str, centre: tuple[float, float], sizes: tuple[float, float, flo
     tip = np.array([[0, back - 20, z + 3], [0, back - 20 - spinous * 0.8, z + 4 + droop]])
     pieces.append(tube(tip, TubeSection(pitch * 0.34, flat=0.5, normal=(1, 0, 0))))
     return Cloud.joined(pieces)
-
-
-def sacrum() -> Iterator[Bone]:
-    """Sacrum with its wings, and the coccyx."""
-    make = Maker(Region.SACRUM, Segment.TRUNK)
-    heights = [704, 722, 742, 764, 786, 800]
-    widths = [50, 50, 42, 32, 23, 14]
-    depths = [-44, -56, -70, -80, -78, -72]
-    edges = [
-        np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
-        for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
-    ]
-    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(0.8, 0.9, 1.6, 0.9, 0.8))
-    yield make.bone("sacrum body", Tissue.SACRUM, plate, bone="sacrum")
-    crest = tube(curve([(0, -72, 712), (0, -92, 745), (0, -95, 775)]), TubeSection((6, 7, 4)))
-    yield make.bone("sacral crest", Tissue.SACRUM, crest, bone="sacrum")
-    coccyx = tube(curve([(0, -70, 800), (0, -62, 814), (0, -52, 824)]), TubeSection((8, 4)))
-    yield make.bone("coccyx", Tissue.SACRUM, coccyx, bone="coccyx")
 
 
 # Half width and half depth of the rib cage at each rib, drop from head to front end, angle of the front end.
@@ -274,7 +256,6 @@ def landmarks() -> Iterator[Landmark]:
             )
     yield Landmark("sternal angle", Side.MIDLINE, Segment.TRUNK, np.array([0, 70.0, 302]))
     yield Landmark("xiphoid", Side.MIDLINE, Segment.TRUNK, np.array([0, 86.0, 412]))
-    yield Landmark("coccyx", Side.MIDLINE, Segment.TRUNK, np.array([0, -62.0, 812]))
 
 
 def _thorax_landmarks(side: Side) -> Iterator[Landmark]:

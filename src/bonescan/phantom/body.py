@@ -169,22 +169,27 @@ def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
         (Segment.THIGH, (97, -6, 752)), (Segment.THIGH, (97, -6, 800)), (Segment.THIGH, (98, -4, 860)),
-        (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)), (Segment.LOWER_LEG, (93, -14, 1170)),
-        (Segment.LOWER_LEG, (94, -18, 1250)), (Segment.LOWER_LEG, (93, -12, 1400)),
-        (Segment.LOWER_LEG, (92, -10, 1500)), (Segment.FOOT, (92, -4, 1535)), (Segment.FOOT, (93, 40, 1575)),
-        (Segment.FOOT, (94, 80, 1625)),
+        (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)), (Segment.LOWER_LEG, (88, -14, 1170)),
+        (Segment.LOWER_LEG, (83, -18, 1250)), (Segment.LOWER_LEG, (86, -12, 1400)),
+        (Segment.LOWER_LEG, (91, -10, 1500)), (Segment.FOOT, (95, -4, 1535)), (Segment.FOOT, (103, 18, 1578)),
+        (Segment.FOOT, (107, 26, 1628)), (Segment.FOOT, (108, 36, 1672)),
     ]  # fmt: skip
-    line = np.concatenate(
-        [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
+    # Lying, the feet are turned outwards, so that the heel stands out on the inner side.
+    behind = [(Segment.FOOT, (92, -10, 1536)), (Segment.FOOT, (68, -58, 1562))]
+    line, heel = (
+        np.concatenate([posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in points])
+        for points in (joints, behind)
     )
     fat = posture.build.fat
-    across = np.array([64, 74, 77, 69, 52, 48, 50, 39, 32, 36, 38, 34]) + fat * np.array(
-        [8, 10, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1]
+    across = np.array([64, 74, 77, 69, 52, 48, 50, 39, 32, 36, 39, 42, 34]) + fat * np.array(
+        [8, 10, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1, 1]
     )
-    deep = np.array([66, 82, 84, 76, 60, 56, 56, 44, 38, 40, 26, 16]) + fat * np.array(
-        [8, 12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1]
+    deep = np.array([66, 82, 84, 76, 60, 56, 56, 44, 38, 38, 28, 20, 12]) + fat * np.array(
+        [8, 12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1, 1]
     )
-    return _course(line, np.stack([across, deep], axis=1))
+    course = _course(line, np.stack([across, deep], axis=1))
+    back = _course(heel, np.array([[34, 36], [31, 28]], dtype=float))
+    return np.concatenate([course[0], back[0]]), np.concatenate([course[1], back[1]])
 
 
 def _lungs(posture: Posture) -> tuple[Points, Points]:

@@ -52,12 +52,13 @@ class Tissue(StrEnum):
     ILIUM = "ilium"
     POSTERIOR_ILIUM = "posterior ilium"
     ISCHIUM = "ischium"
-    PUBIS = "pubis"
-    LONG_BONE_END = "end of a long bone"
-    SHAFT = "shaft"
-    SMALL_BONES = "hand and foot"
+    SMALL_BONES = "hand"
     PATELLA = "patella"
     JOINT = "joint"
+    ACETABULUM = "acetabulum"
+    KNEE = "knee"
+    LEG_SHAFT = "shaft of the leg"
+    FOOT = "foot"
 
 
 @dataclass(frozen=True, slots=True)

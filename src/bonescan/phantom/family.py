@@ -60,7 +60,7 @@ HELD_OUT = Family(
         Tissue.SCAPULA: 1.35,
         Tissue.ISCHIUM: 1.4,
         Tissue.HIP: 1.4,
-        Tissue.LONG_BONE_END: 1.5,
+        Tissue.KNEE: 1.5,
         Tissue.JOINT: 1.5,
         Tissue.VAULT: 0.75,
         Tissue.MANDIBLE: 1.3,

@@ -45,7 +45,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One patient's shape. Factors are relative to the standard skeleton; angles in degrees; lengths in mm."""
+    """One patient's shape. Factors are relative to the standard skeleton; angles in degrees; lengths in mm.
+
+    pelvic_tilt: of the pelvis about the hips, positive = its front towards the feet.
+    """
 
     female: bool
     young: bool
@@ -64,6 +67,7 @@ class Build:
     legs: dict[Side, Leg]
     tilt: float
     bone_mass: float
+    pelvic_tilt: float = 0.0
 
 
 def sample_build(rng: Generator) -> Build:
@@ -96,11 +100,12 @@ def sample_build(rng: Generator) -> Build:
         kyphosis=float(rng.normal(20, 14) if rng.random() < 0.15 else rng.normal(0, 6)),
         arms=_arms(rng, fat),
         legs={
-            side: Leg(float(rng.normal(2.4, 1.8)), float(rng.normal(14, 9)), float(rng.normal(-4, 12)))
+            side: Leg(float(rng.normal(0.6, 1.8)), float(rng.normal(14, 9)), float(rng.normal(0, 9)))
             for side in (Side.LEFT, Side.RIGHT)
         },
         tilt=float(rng.normal(0, 1.2)),
         bone_mass=float(rng.normal(1.0, 0.06)),
+        pelvic_tilt=float(rng.normal(0, 4.5)),
     )
 
 
@@ -216,4 +221,6 @@ class Posture:
         hunch = -b.kyphosis * np.exp(-(((z - 330) / 130) ** 2)) + 0.5 * b.kyphosis * np.exp(-(((z - 120) / 90) ** 2))
         depth = np.interp(z, [180, 260, 480, 620], [1, b.depth, b.depth, 1.0])
         # The spine leaves the midline; the rib cage follows it, the skin follows less.
-        return np.stack([x * width + sway, y * depth + hunch, z], axis=1)
+        # The pelvis tilts about the hips: its front sinks as its back rises.
+        dip = np.tan(np.radians(b.pelvic_tilt)) * np.interp(z, [630, 730], [0.0, 1.0]) * y
+        return np.stack([x * width + sway, y * depth + hunch, z + dip], axis=1)

@@ -23,7 +23,7 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.MANDIBLE: 19.0,
     Tissue.VERTEBRAL_BODY: 34.0,
     Tissue.VERTEBRAL_ARCH: 16.0,
-    Tissue.SACRUM: 14.5,
+    Tissue.SACRUM: 12.9,
     Tissue.RIB: 24.0,
     Tissue.RIB_END: 12.0,
     Tissue.CARTILAGE: 1.2,
@@ -35,16 +35,17 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.HUMERUS: 13.5,
     Tissue.FOREARM: 15.0,
     Tissue.ELBOW: 11.0,
-    Tissue.HIP: 7.5,
-    Tissue.ILIUM: 22.0,
-    Tissue.POSTERIOR_ILIUM: 31.0,
-    Tissue.ISCHIUM: 13.5,
-    Tissue.PUBIS: 19.0,
-    Tissue.LONG_BONE_END: 5.6,
-    Tissue.SHAFT: 7.8,
+    Tissue.HIP: 7.3,
+    Tissue.ILIUM: 15.1,
+    Tissue.POSTERIOR_ILIUM: 29.1,
+    Tissue.ISCHIUM: 16.8,
     Tissue.SMALL_BONES: 10.0,
-    Tissue.PATELLA: 5.0,
-    Tissue.JOINT: 20.0,
+    Tissue.PATELLA: 8.0,
+    Tissue.JOINT: 13.4,
+    Tissue.ACETABULUM: 11.2,
+    Tissue.KNEE: 6.0,
+    Tissue.LEG_SHAFT: 12.0,
+    Tissue.FOOT: 6.2,
 }
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.15, "head": 0.9, "arm": 1.1, "leg": 0.95}
@@ -53,6 +54,9 @@ _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
     Region.PUBIS, Region.RIBS, Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
 }  # fmt: skip
+
+_UNEVEN = {Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT, Tissue.FOOT, Tissue.KNEE}
+_GROWING = {Tissue.SHOULDER, Tissue.ELBOW, Tissue.HIP, Tissue.KNEE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,13 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     bones = np.empty(len(anatomy.structures))
     for i, structure in enumerate(anatomy.structures):
         bone = structure.bone
-        own = np.exp(rng.normal(0, 0.18 if bone.tissue in (Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT) else 0.08))
+        own = np.exp(rng.normal(0, 0.18 if bone.tissue in _UNEVEN else 0.08))
         bones[i] = tissue[bone.tissue] * sides[(bone.segment, bone.side)] * own
         if superscan and bone.region in _AXIAL:
             bones[i] *= 1.6 + rng.gamma(2.0, 0.5)
     bones *= np.exp(gradient * _relative_height(anatomy))
     if anatomy.build.young:
-        bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
+        bones *= np.array([1.6 if s.bone.tissue in _GROWING else 1.0 for s in anatomy.structures])
     _diffuse_change(anatomy, bones, rng)
     haze = family.soft * float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
     soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
@@ -134,10 +138,14 @@ CHANGES: tuple[Change, ...] = (
     Change(0.06, (1.4, 3.0), tissue=Tissue.MANDIBLE),
     Change(0.10, (1.2, 1.8), tissue=Tissue.STERNUM),
     Change(0.12, (2.0, 5.0), tissue=Tissue.CARTILAGE),
-    Change(0.10, (1.4, 2.6), tissue=Tissue.LONG_BONE_END),
-    Change(0.08, (1.3, 2.2), tissue=Tissue.SHAFT),
     Change(0.08, (1.4, 3.0), tissue=Tissue.SMALL_BONES),
     Change(0.08, (1.2, 1.7), tissue=Tissue.ILIUM),
+    Change(0.16, (0.55, 0.8), tissue=Tissue.POSTERIOR_ILIUM),
+    Change(0.16, (1.2, 1.5), tissue=Tissue.POSTERIOR_ILIUM),
+    Change(0.12, (1.3, 2.2), tissue=Tissue.HIP),
+    Change(0.12, (1.3, 2.2), tissue=Tissue.KNEE),
+    Change(0.10, (1.3, 1.8), tissue=Tissue.LEG_SHAFT),
+    Change(0.15, (1.4, 4.0), tissue=Tissue.FOOT),
     Change(0.04, (1.3, 2.2), regions=ARM, side=Side.LEFT),
     Change(0.06, (1.3, 2.2), regions=ARM, side=Side.RIGHT),
     Change(0.04, (0.4, 0.7), regions=(Region.LUMBAR_SPINE,)),
