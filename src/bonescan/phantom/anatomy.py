@@ -165,8 +165,10 @@ def _shown(structures: tuple[Structure, ...], view: View) -> NDArray[np.int32]:
         image = patch.image[prows, pcols]
         if not image.size:
             continue
-        # The vault's middle is seen through its thin face, its rim along it: one edge for both would leave holes.
-        share = 0.12 if structure.bone.tissue is Tissue.VAULT else 0.4
+        # The middle of vault and iliac wing is seen through the thin face, the rim along it: one edge for both would
+        # leave holes.
+        thin = structure.bone.tissue is Tissue.VAULT or structure.bone.name == "iliac wing"
+        share = 0.12 if thin else 0.4
         edge = share * np.percentile(patch.image[patch.image > 0.02 * patch.image.max()], 85)
         wins = (image > brightest[rows, cols]) & (image > edge)
         brightest[rows, cols][wins] = image[wins]
