@@ -55,7 +55,7 @@ class Verdict:
     """What one model came to.
 
     thresholds: its own, or those fitted on these scans, of the balanced operating point. operating_points: all of them.
-    marks: outlines on each kept-aside scan as it is, both views. outlines: those outlines, as acquired, at the network's
+    marks: outlines on each kept-aside scan as it is, both views. outlines: those, as acquired, at the network's
     pixels. found: the curve of inserted lesions. phantoms: that of simulated patients.
     """
 
