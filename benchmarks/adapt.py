@@ -1,0 +1,324 @@
+"""What `bonescan adapt` is worth: a declared experiment on a simulated department, and on a folder of scans.
+
+    python benchmarks/adapt.py --list                    the cells of the experiment, and which are done
+    python benchmarks/adapt.py --run adapted-10 --minutes 60
+    python benchmarks/adapt.py --table --json results/adapt.json
+    python benchmarks/adapt.py --people FOLDER           leave three out, teach with six, three times (figures only)
+    python benchmarks/adapt.py --membership              how far a bundle tells what it learned from
+
+The department is the phantom family that no training uses (`phantom.family.HELD_OUT`): other body shapes, uptake,
+camera and dose. Every cell is a file, so that the whole can be run in pieces; --run runs the cells of the arms whose
+names begin so.
+
+The rule, stated before any cell was run: three seeds each; on the department's untouched patients, the mean over seeds
+of the sensitivity at 0.5 and at 1 false positive a scan, of the pooled Dice at the fitted thresholds, and of the
+expected calibration error. Adaptation is worth its while when, with ten scans, its sensitivity at 0.5 exceeds that of
+the model as shipped by at least 0.02 in each seed, and is no less than that of supervised training on one labelled
+scan. `--unlabelled` helps when adding unknown scans to ten normals gains at least 0.01 in the mean of the seeds.
+Adaptation bears diseased patients among the normals when, with 20 % of them, sensitivity at 0.5 falls by at most 0.02.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bonescan.adapt.batches import Material
+from bonescan.adapt.insertion import InsertionConfig
+from bonescan.adapt.judgement import free_response, make_bench, verdict
+from bonescan.adapt.loop import averaged, begin, learn
+from bonescan.adapt.material import LearnedScan, learned_scan
+from bonescan.adapt.plan import training_config
+from bonescan.adapt.scans import ReadScan, read_scans
+from bonescan.adapt.settings import AdaptConfig, AdaptRequest
+from bonescan.adapt.suspects import foci_of
+from bonescan.bundle import Bundle, load_bundle
+from bonescan.models import from_bundle
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.phantom.family import HELD_OUT
+from bonescan.phantom.patient import Phantom
+from bonescan.pipeline import DEFAULT_MODEL
+from bonescan.train.calibrate import Judged, judge, measure
+from bonescan.train.cases import FAINT, Case, drawn, find_facts, pair_counts, pair_labels, pair_truth
+from bonescan.train.config import TrainConfig
+from bonescan.train.export import network_values
+from bonescan.train.phantoms import phantom_split
+
+FIRST_LEARNED, FIRST_TESTED = 700_000, 750_000
+SEEDS = (1, 2, 3)
+TESTED = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to learn. normals, unlabelled, labelled: scans of each kind. diseased: share among the normals."""
+
+    name: str
+    normals: int = 0
+    unlabelled: int = 0
+    labelled: int = 0
+    diseased: float = 0.0
+    config: AdaptConfig = field(default_factory=AdaptConfig)
+
+
+def arms() -> list[Arm]:
+    """The declared arms: the comparison first, then what each choice is worth, in short runs."""
+    standard, short = AdaptConfig(), AdaptConfig(steps=150)
+    compared = [Arm("shipped"), *(Arm(f"adapted-{number}", normals=number) for number in (5, 10, 20, 50))]
+    compared += [Arm(f"supervised-{number}", labelled=number) for number in (1, 2, 5, 10)]
+    compared += [Arm("teacher-20", unlabelled=20), Arm("adapted-10-unlabelled-20", normals=10, unlabelled=20)]
+    compared += [Arm(f"diseased-{share:.0%}"[:-1], normals=20, diseased=share) for share in (0.0, 0.05, 0.2)]
+    compared += [Arm("phantoms-alone")]
+    choices = [Arm(f"choice-share-{share}", 10, config=replace(short, scan_share=share)) for share in (0.25, 0.5, 0.75)]
+    choices += [Arm(f"choice-steps-{steps}", 10, config=replace(standard, steps=steps)) for steps in (50, 150, 800)]
+    anywhere, by_area = InsertionConfig(by_region=False), InsertionConfig(heat=0.0)
+    choices += [Arm("choice-anywhere", 10, config=replace(short, lesions=anywhere))]
+    choices += [Arm("choice-by-area", 10, config=replace(short, lesions=by_area))]
+    return compared + choices
+
+
+def department(first: int, number: int, diseased: bool | None) -> list[Phantom]:
+    """Patients of the department, each of an anatomy of its own. diseased: None = as they come."""
+    found: list[Phantom] = []
+    seed = first
+    while len(found) < number:
+        anatomy = make_anatomy(seed, HELD_OUT)
+        for patient in range(8):
+            phantom = make_patient(anatomy, patient)
+            if diseased is None or bool(phantom.table) == diseased:
+                found.append(phantom)
+                break
+        seed += 1
+    return found
+
+
+def as_learned(
+    phantoms: Sequence[Phantom], network: nn.Module, config: TrainConfig, first: int = 1
+) -> list[LearnedScan]:
+    """The scans alone: nothing of the truth goes along."""
+    read = [
+        ReadScan(number, phantom.key, phantom.study, phantom.key, phantom.key)
+        for number, phantom in enumerate(phantoms, start=first)
+    ]
+    return [learned_scan(scan, network, config) for scan in read]
+
+
+def labelled_case(phantom: Phantom, config: TrainConfig) -> Case:
+    """A patient with all of the truth: what a labelled scan would teach, and what a test compares with."""
+    shape = phantom.study.shape
+    counts = pair_counts(phantom.study)
+    lesions = pair_truth(phantom.lesions, phantom.faint, shape)
+    facts = find_facts(phantom.key, phantom.key, counts, lesions, config.normalisation)
+    return Case(counts, lesions, pair_labels(phantom.regions, shape), facts)
+
+
+def configs_of(arm: Arm, seed: int, base: Bundle, network: nn.Module, work: Path) -> tuple[AdaptConfig, TrainConfig]:
+    """The configurations of one cell; all cells share the simulated patients."""
+    config = replace(arm.config, seed=seed)
+    request = AdaptRequest((), work / f"{arm.name}-{seed}", base.folder, phantoms=work / "phantoms")
+    return config, training_config(base, network_values(network), request, config, f"{arm.name}-{seed}")
+
+
+def taught_network(arm: Arm, configs: tuple[AdaptConfig, TrainConfig], base: Bundle) -> nn.Module:
+    """The base, taught as the arm says."""
+    network = from_bundle(base)
+    if arm.name == "shipped":
+        return network
+    config, train_config = configs
+    first = FIRST_LEARNED + 1000 * config.seed
+    ill = round(arm.normals * arm.diseased)
+    normals = department(first, arm.normals - ill, diseased=False) + department(first + 200, ill, diseased=True)
+    others = department(first + 400, arm.unlabelled, diseased=None)
+    labelled = [labelled_case(one, train_config) for one in department(first + 600, arm.labelled, diseased=None)]
+    split = phantom_split(train_config.phantoms, train_config.normalisation, lambda done, total: None)
+    # Labelled scans are learned from as often as simulated patients, however few they are.
+    repeated = [labelled[number % len(labelled)] for number in range(len(split.training))] if labelled else []
+    material = Material(
+        as_learned(normals, network, train_config),
+        [*split.training, *repeated],
+        as_learned(others, network, train_config, 1 + len(normals)),
+    )
+    foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
+    return averaged(learn(begin(network, train_config), material, foci, configs))
+
+
+def tested(network: nn.Module, base: Bundle, train_config: TrainConfig, number: int) -> dict[str, float]:
+    """The declared figures on untouched patients of the department."""
+    precise = replace(train_config, bf16=False)
+    cases = [labelled_case(phantom, train_config) for phantom in department(FIRST_TESTED, number, diseased=None)]
+    judged = [judge(network, case, precise) for case in cases]
+    curve = free_response(judged, base.thresholds)
+    figures = measure(judged, base.thresholds)
+    return {
+        "sensitivity_at_0.5": curve.at(0.5),
+        "sensitivity_at_1": curve.at(1.0),
+        "lesions": curve.lesions,
+        "dsc_pooled": figures.dice,
+        "false_per_lesion_free_scan": figures.false_per_lesion_free_scan,
+        "calibration_error": calibration_error(judged),
+    }
+
+
+def calibration_error(judged: Sequence[Judged], bins: int = 10) -> float:
+    """Expected calibration error over the pixels of at least 5 % probability (all others are right for nothing)."""
+    probability = [entry.prediction.lesion[view].ravel() for entry in judged for view in entry.lesions]
+    truth = [lesions.ravel() for entry in judged for lesions in entry.lesions.values()]
+    p, t = np.concatenate(probability), np.concatenate(truth)
+    asked = (p >= 0.05) & (t != FAINT)
+    p, lesion = p[asked], drawn(t[asked])
+    number = np.minimum((p * bins).astype(int), bins - 1)
+    error = sum(
+        abs(float(p[number == one].mean()) - float(lesion[number == one].mean())) * int((number == one).sum())
+        for one in np.unique(number)
+    )
+    return error / max(1, p.size)
+
+
+def run_cells(arguments: argparse.Namespace) -> None:
+    """Run the cells that are not done, until the time is up."""
+    base = load_bundle(arguments.model)
+    network = from_bundle(base)
+    began = time.monotonic()
+    for arm in (arm for arm in arms() if arm.name.startswith(arguments.run)):
+        for seed in SEEDS if arm.name != "shipped" else SEEDS[:1]:
+            path = arguments.work / f"{arm.name}-{seed}.json"
+            if path.exists():
+                continue
+            if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
+                return
+            configs = configs_of(arm, seed, base, network, arguments.work)
+            figures = tested(taught_network(arm, configs, base), base, configs[1], arguments.patients)
+            kept = {"arm": arm.name, "seed": seed, "base": base.sha256, "patients": arguments.patients, **figures}
+            path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+            print(json.dumps(kept), flush=True)
+
+
+def table(work: Path) -> dict[str, Any]:
+    """All cells that are done, and the mean of each arm's."""
+    cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*-[0-9].json"))]
+    rows: dict[str, Any] = {}
+    for arm in arms():
+        own = [cell for cell in cells if cell["arm"] == arm.name]
+        if own:
+            names = ("sensitivity_at_0.5", "sensitivity_at_1", "dsc_pooled", "calibration_error")
+            rows[arm.name] = {
+                "seeds": len(own),
+                **{name: float(np.mean([cell[name] for cell in own])) for name in names},
+            }
+    return {
+        "command": "python benchmarks/adapt.py --table",
+        "rule": (__doc__ or "").split("The rule")[1],
+        "arms": rows,
+        "cells": cells,
+    }
+
+
+def people(folder: Path, model: str, work: Path) -> list[dict[str, Any]]:
+    """Leave three out, teach with the others, three times; scans in the order of their names."""
+    base = load_bundle(model)
+    network = from_bundle(base)
+    scans = read_scans([folder]).scans
+    found = []
+    for fold in range(3):
+        arm = Arm(f"people-{fold}")
+        config, train_config = configs = configs_of(arm, 1, base, network, work)
+        out = [scan for number, scan in enumerate(scans) if number % 3 == fold]
+        inside = [scan for number, scan in enumerate(scans) if number % 3 != fold]
+        split = phantom_split(train_config.phantoms, train_config.normalisation, lambda done, total: None)
+        material = Material([learned_scan(scan, network, train_config) for scan in inside], split.training)
+        foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
+        taught = averaged(learn(begin(network, train_config), material, foci, configs))
+        bench = make_bench(
+            [learned_scan(scan, network, train_config) for scan in out], split.validation, config, train_config
+        )
+        before = verdict(network, bench, train_config, base.thresholds)
+        same = verdict(taught, bench, train_config, base.thresholds)
+        fitted = verdict(taught, bench, train_config)
+        found.append(
+            {
+                "fold": fold,
+                "before": before.figures(),
+                "after": same.figures(),
+                "after_fitted_marks_per_scan": fitted.marks_per_scan,
+            }
+        )
+        print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def membership(model: str, work: Path) -> dict[str, float]:
+    """Guess by the loss on a scan whether it was learned from: half of twenty patients were. 0.5 is chance.
+
+    The attack has the base model, too, and guesses by how much less the taught one marks than its base.
+    """
+    base = load_bundle(model)
+    network = from_bundle(base)
+    arm = Arm("membership", normals=10)
+    _, train_config = configs = configs_of(arm, 1, base, network, work)
+    taught = taught_network(arm, configs, base)
+    members = department(FIRST_LEARNED + 1000, 10, diseased=False)
+    strangers = department(FIRST_TESTED + 10_000, 10, diseased=False)
+    precise = replace(train_config, bf16=False)
+
+    def gain(phantom: Phantom) -> float:
+        case = labelled_case(phantom, train_config)
+        sums = []
+        for one in (network, taught):
+            prediction = judge(one, case, precise).prediction
+            sums.append(sum(float(-np.log1p(-np.minimum(p, 1 - 1e-6)).mean()) for p in prediction.lesion.values()))
+        return sums[0] - sums[1]
+
+    inside, outside = ([gain(phantom) for phantom in part] for part in (members, strangers))
+    wins = [(one > two) + 0.5 * (one == two) for one in inside for two in outside]
+    return {"area_under_the_curve": float(np.mean(wins)), "members": len(inside), "strangers": len(outside)}
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--run", metavar="ARM")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--people", type=Path, metavar="FOLDER")
+    parser.add_argument("--membership", action="store_true")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--patients", type=int, default=TESTED, help="untouched patients of the department")
+    parser.add_argument("--minutes", type=float, default=0.0, help="begin no further cell after so long")
+    parser.add_argument("--work", type=Path, default=Path("runs/adapt"), help="folder of the cells")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(AdaptConfig().threads)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    made: Any = None
+    if arguments.list:
+        for arm in arms():
+            done = [seed for seed in SEEDS if (arguments.work / f"{arm.name}-{seed}.json").exists()]
+            print(f"{arm.name}: {len(done)} of {1 if arm.name == 'shipped' else len(SEEDS)} done")
+    if arguments.run is not None:
+        run_cells(arguments)
+    if arguments.people is not None:
+        made = {"people": people(arguments.people, arguments.model, arguments.work)}
+    if arguments.membership:
+        made = {"membership": membership(arguments.model, arguments.work)}
+    if arguments.table:
+        made = table(arguments.work)
+    if made is not None:
+        print(json.dumps(made, indent=2))
+        if arguments.json is not None:
+            before = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+            arguments.json.write_text(json.dumps(before | made, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
