@@ -32,18 +32,13 @@ def test_it_is_small_enough_to_ship(model):
 
 def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
     torch = pytest.importorskip("torch")
-    from safetensors.torch import load
+    from bonescan.models.bundled import from_bundle
 
-    from bonescan.configuration import config_from_dict
-    from bonescan.models import MODELS
-
-    kind, build = MODELS[model.bundle.network["name"]]
-    network = build(config_from_dict(kind, model.bundle.network["config"], "network.")).eval()
-    network.load_state_dict(load(model.bundle.read(WEIGHTS)))
+    network = from_bundle(model.bundle)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
     counts = prepare(phantoms[0].study, normalisation=model.bundle.normalisation).network_input
     with torch.no_grad():
-        lesion, region = network(torch.from_numpy(counts.copy())[None])
+        lesion, region = network(torch.from_numpy(counts.copy())[None])[:2]
     said, regions = model.predictor.predict_pair(counts)
     assert np.abs(torch.sigmoid(lesion)[0].numpy() - said).max() <= 1e-4
     rough = region.argmax(dim=2)[0].numpy().repeat(2, axis=1).repeat(2, axis=2)

@@ -226,10 +226,13 @@ def test_features_of_a_view_that_is_not_there_are_not_added():
     assert torch.allclose(network(one)[0], network(twice)[0], atol=1e-5)
 
 
-def test_bfloat16_is_never_used_where_it_breaks():
+def test_bfloat16_is_never_used_where_it_breaks(monkeypatch):
     from bonescan.models import MODELS
+    from bonescan.train import precision
     from bonescan.train.config import TrainConfig
     from bonescan.train.precision import autocast
+
+    monkeypatch.setattr(precision, "_processor_has_bfloat16", lambda: True)
 
     with autocast(build(), TrainConfig(bf16=True)):
         assert build()(torch.rand(1, 2, 32, 32))[0].dtype == torch.float32

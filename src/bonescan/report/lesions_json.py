@@ -59,6 +59,7 @@ class LesionsFile:
 
     views: those that were acquired. window: the rows and columns that were looked at.
     digests: sha256 of each source, () where the file does not state them. reader: None: the model alone.
+    operating_point, candidates: as in a result; None and () in files of before.
     """
 
     key: str
@@ -73,6 +74,8 @@ class LesionsFile:
     warnings: tuple[str, ...]
     digests: tuple[str, ...] = ()
     reader: str | None = None
+    operating_point: str | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 def lesions_document(result: Result) -> dict[str, Any]:
@@ -216,7 +219,19 @@ def _parse(document: Mapping[str, Any]) -> LesionsFile:
         warnings=tuple(document["warnings"]),
         digests=tuple(study.get("digests", ())),
         reader=document.get("reader"),
+        operating_point=document.get("operating_point"),
+        candidates=tuple(_parse_candidate(record) for record in document.get("candidates", ())),
     )
+
+
+def _parse_candidate(record: Mapping[str, Any]) -> Candidate:
+    contour = np.asarray(record["contour"], dtype=np.float64)
+    if contour.ndim != 2 or contour.shape[1] != 2 or not np.isfinite(contour).all():
+        raise ValueError("the contour of a candidate is no list of places")
+    peak, mean = float(record["peak"]), float(record["probability"])
+    if not 0 <= mean <= peak <= 1:
+        raise ValueError(f"a candidate states the probability {mean} and the peak {peak}")
+    return Candidate(View(record["view"]), contour, int(record["area_px"]), mean, peak, Region(record["region"]))
 
 
 def _parse_view(record: Mapping[str, Any]) -> ViewRecord:

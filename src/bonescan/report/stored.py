@@ -89,6 +89,8 @@ def rebuilt(result: StoredResult, sources: Mapping[str, Path]) -> tuple[Result, 
             region=file.region,
             warnings=own,
             reader=file.reader,
+            operating_point=file.operating_point,
+            candidates=file.candidates,
         ),
         files,
     )
