@@ -37,7 +37,7 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.ELBOW: 11.0,
     Tissue.HIP: 7.3,
     Tissue.ILIUM: 15.1,
-    Tissue.POSTERIOR_ILIUM: 29.1,
+    Tissue.POSTERIOR_ILIUM: 40.0,
     Tissue.ISCHIUM: 16.8,
     Tissue.SMALL_BONES: 10.0,
     Tissue.PATELLA: 8.0,
