@@ -95,7 +95,10 @@ class Receiver:
             self._server = None
 
     def _has_room(self, _request: object, _address: object) -> bool:
-        """Tell whether one more connection is borne: each costs threads until its request for an association."""
+        """Tell whether one more connection is borne: each costs threads until its request for an association.
+
+        A connection counts once its thread runs, so that some that arrive at the same moment may exceed the bound.
+        """
         has_room = len(self._server.active_associations) < _CONNECTIONS_AN_ASSOCIATION * self._config.associations
         if not has_room:
             log.warning("closed a connection: there are too many")
