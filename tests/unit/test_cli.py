@@ -134,13 +134,12 @@ def test_the_names_that_arguments_offer_are_those_that_there_are():
     """The command line states them itself, so that `--help` need not import what knows them."""
     from bonescan.commands import segment, simulate
     from bonescan.dicom.write_nm import HeaderStyle
-    from bonescan.pipeline import DEFAULT_MODEL
     from bonescan.report.folder import DEFAULT_FORMATS, FORMATS
     from bonescan.study import View
 
     assert tuple(FORMATS) == segment.FORMATS
     arguments = build_parser().parse_args(["segment", "a", "-o", "out"])
-    assert (arguments.format, arguments.model) == (DEFAULT_FORMATS, DEFAULT_MODEL)
+    assert (arguments.format, arguments.model) == (DEFAULT_FORMATS, None)  # None: the model in use
     assert tuple(View) == segment.VIEWS
     assert {"mixed", *HeaderStyle} == set(simulate.HEADERS)
 
