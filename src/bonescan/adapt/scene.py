@@ -28,6 +28,7 @@ _UNDER_SMOOTHING_PX = 1.5
 _SILHOUETTE_SMOOTHING_PX = 0.8
 _LEAST_PIXELS = 12
 _LEAST_SHARE_OF_MEDIAN = 0.4
+_MOST_HEAT = 4.0
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _ALSO = {Region.ILIUM: Region.PELVIS, Region.HUMERUS: Region.ARM}
 """What a region map with the regions of the first format calls these bones."""
@@ -167,7 +168,9 @@ def _weighed(
     chance: float, index: NDArray[np.int64], smooth: FloatImage, nearness: NDArray[np.float64] | None
 ) -> Places:
     area = np.ones(index.size) if nearness is None else nearness
-    heat = area * np.maximum(smooth.ravel()[index], 1e-3)
+    counts = smooth.ravel()[index]
+    # An injection site that the map takes for bone would else own all that is drawn by counts.
+    heat = area * np.clip(counts, 1e-3, _MOST_HEAT * np.median(counts)) if index.size else area
     cumulative = [(np.cumsum(weights) / max(weights.sum(), 1e-9)).astype(np.float32) for weights in (area, heat)]
     return Places(chance, index.astype(np.int32), *cumulative)
 

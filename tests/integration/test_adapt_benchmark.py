@@ -1,0 +1,54 @@
+"""The declared experiment on adaptation: its arms, its patients, and a figure by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bonescan.prediction import Prediction
+from bonescan.study import View
+from bonescan.train.calibrate import Judged
+from bonescan.train.cases import FAINT
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    path = Path(__file__).parents[2] / "benchmarks" / "adapt.py"
+    spec = importlib.util.spec_from_file_location("benchmark_adapt", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_arm_has_a_name_of_its_own_and_the_declared_ones_are_there(benchmark):
+    names = [arm.name for arm in benchmark.arms()]
+    assert len(set(names)) == len(names)
+    assert {"shipped", "adapted-10", "supervised-1", "teacher-20", "diseased-20"} <= set(names)
+
+
+def test_calibration_error_by_hand(benchmark):
+    probability = np.array([[0.2, 0.2, 0.9, 0.9, 0.01, 0.9]], dtype=np.float32)
+    truth = np.array([[0, 1, 1, 1, 0, FAINT]], dtype=np.uint8)
+    maps = {View.ANTERIOR: np.zeros((1, 6), dtype=np.uint8)}
+    entry = Judged(Prediction({View.ANTERIOR: probability}, maps), {View.ANTERIOR: truth})
+    # Two pixels of 0.2, half of them lesion; two of 0.9, both lesion; air and faint lesions are not asked.
+    assert benchmark.calibration_error([entry]) == pytest.approx((2 * 0.3 + 2 * 0.1) / 4, abs=1e-6)
+
+
+def test_the_table_takes_the_mean_of_the_cells_that_are_there(benchmark, tmp_path):
+    figures = {"sensitivity_at_1": 0.5, "dsc_pooled": 0.5, "calibration_error": 0.1}
+    for seed, found in ((1, 0.4), (2, 0.6)):
+        cell = {"arm": "adapted-10", "seed": seed, "sensitivity_at_0.5": found, **figures}
+        (tmp_path / f"adapted-10-{seed}.json").write_text(json.dumps(cell))
+    table = benchmark.table(tmp_path)
+    assert table["arms"]["adapted-10"]["seeds"] == 2
+    assert table["arms"]["adapted-10"]["sensitivity_at_0.5"] == pytest.approx(0.5)
+    assert "stated before any cell was run" in table["rule"]
