@@ -1,4 +1,4 @@
-"""The axial skeleton: skull, spine, ribs and sternum of an adult of 1.65 m (image height).
+"""The axial skeleton below the skull: spine, ribs and sternum of an adult of 1.65 m (image height).
 
 Sizes are typical adult sizes of anatomy textbooks, rounded; the anatomy sampler stretches them.
 """
@@ -152,64 +152,10 @@ def sternum() -> Iterator[Bone]:
         yield make.bone(name, Tissue.STERNUM, plate, bone="sternum")
 
 
-def skull() -> Iterator[Bone]:
-    """Vault, base, face and mandible."""
-    make = Maker(Region.SKULL, Segment.HEAD)
-    face = Maker(Region.FACE, Segment.HEAD)
-    vault = ellipsoid((0, -8, 85), (77, 94, 85), hollow=0.9)
-    above = vault.points[:, 2] < 128 + 0.22 * (vault.points[:, 1] - 60)
-    # Thinner towards the temples, so that the vault fades into the base instead of ending in a rim.
-    fading = np.interp(vault.points[:, 2], [0, 55, 95, 130], [1.1, 1.0, 0.75, 0.12])
-    yield make.bone("vault", Tissue.VAULT, Cloud(vault.points[above], (vault.weights * fading)[above]), bone="skull")
-    occiput = ellipsoid((0, -78, 108), (44, 14, 26))
-    yield make.bone("occiput", Tissue.SKULL_BASE, occiput, bone="skull")
-    base = Cloud.joined(
-        [
-            ellipsoid((0, -8, 126), (52, 58, 17), hollow=0.6),
-            ellipsoid((0, 22, 124), (26, 28, 16)),
-            ellipsoid((0, -40, 132), (30, 26, 14), hollow=0.5),
-            *(tube(curve([(s * 18, -5, 130), (s * 58, -18, 124)]), TubeSection((11, 9))) for s in (1, -1)),
-        ]
-    )
-    yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
-    yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((54, -24, 140), (11, 15, 18)), bone="skull")
-    yield face.bone("maxilla", Tissue.FACE, ellipsoid((0, 60, 154), (34, 22, 24), hollow=0.4), bone="face")
-    nose = Cloud.joined([ellipsoid((0, 58, 130), (17, 28, 24)), ellipsoid((0, 78, 112), (10, 8, 14))])
-    yield face.bone("nasal cavity", Tissue.FACE, nose, bone="face")
-    rim_angles = np.linspace(0, 2 * np.pi, 40)
-    ring = np.stack([34 + 20 * np.cos(rim_angles), 72 - 4 * np.cos(rim_angles), 108 + 18 * np.sin(rim_angles)], axis=1)
-    yield from face.pair("orbit", Tissue.FACE, tube(ring, TubeSection(4.5)), bone="face")
-    cheek = tube(curve([(40, 66, 132), (58, 50, 134), (66, 15, 130)]), TubeSection((8, 7, 3.5)))
-    yield from face.pair("zygoma", Tissue.FACE, cheek, bone="face")
-    yield from Maker(Region.MANDIBLE, Segment.HEAD).pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
-
-
-def _half_mandible() -> Cloud:
-    ramus = tube(
-        curve([(52, 8, 136), (50, 14, 158), (46, 22, 178)]), TubeSection((6, 10, 9), flat=0.6, normal=(1, 0, 0))
-    )
-    body = tube(curve([(46, 22, 178), (34, 58, 190), (16, 80, 197), (0, 85, 198)]), TubeSection((9, 9, 10), flat=0.75))
-    teeth = tube(curve([(30, 55, 172), (18, 74, 174), (0, 82, 174)]), TubeSection(6))
-    return Cloud.joined([ramus, body, Cloud(teeth.points, teeth.weights * 0.9)])
-
-
 def landmarks() -> Iterator[Landmark]:
     """Where normal and benign uptake of the axial skeleton sits."""
-    head = {
-        "nasopharynx": (0, 42, 138), "chin": (0, 84, 197), "vertex": (0, -10, 6), "occiput": (0, -92, 112),
-        "larynx": (0, 20, 222),
-    }  # fmt: skip
-    head_pairs = {
-        "sinus": (22, 64, 140), "jaw angle": (46, 22, 178), "tooth": (24, 66, 174), "mastoid": (54, -24, 140),
-        "temporomandibular joint": (52, 8, 136), "skull rim": (66, -8, 70), "frontal rim": (40, 52, 48),
-        "orbit": (34, 70, 108),
-    }  # fmt: skip
-    for name, point in head.items():
-        segment = Segment.TRUNK if name == "larynx" else Segment.HEAD
-        yield Landmark(name, Side.MIDLINE, segment, place(Side.MIDLINE, point))
+    yield Landmark("larynx", Side.MIDLINE, Segment.TRUNK, place(Side.MIDLINE, (0, 20, 222)))
     for side in BOTH:
-        for name, point in head_pairs.items():
-            yield Landmark(name, side, Segment.HEAD, place(side, point))
         yield from _thorax_landmarks(side)
         for index, name in enumerate(VERTEBRAE):
             z, pitch, y = vertebra_levels()[name]

@@ -54,6 +54,15 @@ class Tissue(StrEnum):
     KNEE = "knee"
     LEG_SHAFT = "shaft of the leg"
     FOOT = "foot"
+    SUTURE = "suture"
+    OCCIPUT = "occiput"
+    SPHENOID = "sphenoid"
+    NOSE = "nose"
+    ORBIT = "orbit and cheek"
+    ARM_SHAFT = "shaft of the arm"
+    ELBOW = "elbow"
+    WRIST = "wrist"
+    HAND = "hand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 15.5,
-    Tissue.SKULL_BASE: 4.0,
-    Tissue.FACE: 8.0,
-    Tissue.MANDIBLE: 8.2,
+    Tissue.VAULT: 19.0,
+    Tissue.SKULL_BASE: 3.6,
+    Tissue.FACE: 11.0,
+    Tissue.MANDIBLE: 15.0,
     Tissue.VERTEBRAL_BODY: 28.0,
     Tissue.VERTEBRAL_ARCH: 20.0,
     Tissue.SACRUM: 11.5,
@@ -43,6 +43,15 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.KNEE: 6.7,
     Tissue.LEG_SHAFT: 15,
     Tissue.FOOT: 8,
+    Tissue.SUTURE: 3.0,
+    Tissue.OCCIPUT: 4.0,
+    Tissue.SPHENOID: 15.0,
+    Tissue.NOSE: 14.0,
+    Tissue.ORBIT: 9.0,
+    Tissue.ARM_SHAFT: 8.0,
+    Tissue.ELBOW: 8.0,
+    Tissue.WRIST: 8.0,
+    Tissue.HAND: 8.0,
 }
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
