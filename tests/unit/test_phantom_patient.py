@@ -187,15 +187,18 @@ def test_a_patient_without_lesions_has_empty_truth(anatomy, monkeypatch):
 
 
 def test_a_lesion_under_the_bladder_is_not_in_the_truth(anatomy, monkeypatch):
-    (bladder,) = (organ for organ in organs_of(anatomy, 3, monkeypatch) if organ.region is Region.BLADDER)
-    with_one_lesion(monkeypatch, lambda anatomy, base: (bladder.projection, 0.6 * bladder.factor))
     monkeypatch.setattr(patient, "sample_exposure", lambda rng: QUIET)
-    phantom = make_patient(anatomy, 3)
-    assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 100
+    for seed in range(20):  # the first patient with a bladder that is plain to see
+        (bladder,) = (organ for organ in organs_of(anatomy, seed, monkeypatch) if organ.region is Region.BLADDER)
+        with_one_lesion(monkeypatch, lambda anatomy, base, b=bladder: (b.projection, 0.6 * b.factor))
+        phantom = make_patient(anatomy, seed)
+        if (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 300:
+            break
+    assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 300
     assert phantom.table[0].visible == ()
     # The same lesion is drawn when no region says that it is hidden.
     monkeypatch.setattr(patient, "_regions", lambda anatomy, organs, images, view: anatomy.regions[view])
-    assert View.ANTERIOR in make_patient(anatomy, 3).table[0].visible
+    assert View.ANTERIOR in make_patient(anatomy, seed).table[0].visible
 
 
 def test_the_bladder_lies_low_in_the_pelvis(patients):
