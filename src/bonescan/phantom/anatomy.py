@@ -91,10 +91,7 @@ def make_anatomy(seed: int) -> Anatomy:
     waves = _Grain.sample(rng)
     bones = [_posed(bone, posture, waves) for bone in standard_bones()]
     structures = tuple(Structure(bone, camera.project(bone.cloud)) for bone in bones)
-    places = {
-        (mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0]
-        for mark in _landmarks()
-    }
+    places = {(mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0] for mark in _landmarks()}
     haze = {
         part.name: camera.haze({p.name: float(p.name == part.name) for p in camera.body.parts})
         for part in camera.body.parts

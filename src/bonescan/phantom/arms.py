@@ -44,7 +44,9 @@ def _forearms() -> Iterator[Bone]:
     make = Maker(Region.FOREARM, Segment.FOREARM)
     ex, ey, ez = ELBOW
     wx, wy, wz = WRIST
-    olecranon = Cloud.joined([ellipsoid((ex - 8, ey - 12, ez), (11, 11, 15)), ellipsoid((ex - 8, ey, ez + 12), (11, 9, 9))])
+    olecranon = Cloud.joined(
+        [ellipsoid((ex - 8, ey - 12, ez), (11, 11, 15)), ellipsoid((ex - 8, ey, ez + 12), (11, 9, 9))]
+    )
     yield from make.pair("olecranon", Tissue.ELBOW, olecranon, bone="ulna")
     head = tube(np.array([[ex + 15, ey + 4, ez + 8], [ex + 15, ey + 4, ez + 26]]), TubeSection((11, 8)))
     yield from make.pair("radial head", Tissue.ELBOW, head, bone="radius")
@@ -80,13 +82,13 @@ def _hands() -> Iterator[Bone]:
     yield from make.pair("carpus", Tissue.WRIST, carpus, bone="hand")
     rays = []
     for x, palm, finger in zip(_RAY_X, _METACARPAL, _FINGER, strict=True):
-        fan = x * 0.55
+        fan = x * 0.3
         line = curve(
             [
                 (wx + x, wy - 0.25 * x, wz + 27),
                 (wx + x + fan * 0.5, wy - 0.3 * x + 3, wz + 27 + palm),
-                (wx + x + fan, wy + 14, wz + 27 + palm + finger * 0.6),
-                (wx + x + fan, wy + 28, wz + 27 + palm + finger * 0.9),
+                (wx + x + fan, wy + 16, wz + 27 + palm + finger * 0.55),
+                (wx + x + fan, wy + 38, wz + 27 + palm + finger * 0.75),
             ]
         )
         rays.append(tube(line, TubeSection((6, 5, 4.5, 4), profile=_BONE_ENDS)))

@@ -19,7 +19,7 @@ from bonescan.study import Region, Side
 _CENTRE = np.array([0.0, -8.0, 83.0])
 _RADII = np.array([73.0, 93.0, 83.0])
 _VAULT_POINTS = 40000
-_THICKNESS_MM = 8.0
+_THICKNESS_MM = 11.0
 
 
 def bones() -> Iterator[Bone]:
@@ -55,7 +55,7 @@ def _vault() -> Iterator[Bone]:
     x, y, z = ball.T
     # It ends above the orbits in front, at the mastoids on the sides, and curves in under the occiput.
     end = np.interp(points[:, 1], [-101, -75, -25, 30, 70, 85], [146, 150, 138, 116, 101, 99])
-    thick = (1 - 0.62 * np.abs(x) ** 4) * np.interp(z, [-1, -0.6, 0.1, 0.6], [0.75, 1.0, 0.85, 0.7])
+    thick = (1 - 0.62 * np.abs(x) ** 4) * np.interp(z, [-1, -0.6, 0.1, 0.6], [0.6, 1.0, 0.85, 0.7])
     thick *= np.interp(y, [-1, -0.3, 0.3, 1], [0.68, 0.8, 1.1, 1.05])
     # Fades out over a centimetre, so that no edge shows where a suture is in life.
     thick *= np.clip((end - points[:, 2]) / 12, 0, 1)
@@ -67,14 +67,20 @@ def _vault() -> Iterator[Bone]:
     coronal = _on_vault(np.array([180, 140, 118, 106]), np.array([64, 50, 26, 4]))
     for name, line in (("lambdoid suture", lambdoid), ("coronal suture", coronal)):
         yield from make.pair(name, Tissue.SUTURE, tube(curve(line), TubeSection(3.5)), bone="skull")
-    back, front = _on_vault(np.zeros(5), np.array([33.0, 45, 58, 72, 88])), _on_vault(np.full(2, 180.0), np.array([76, 64]))
+    back, front = (
+        _on_vault(np.zeros(5), np.array([33.0, 45, 58, 72, 88])),
+        _on_vault(np.full(2, 180.0), np.array([76, 64])),
+    )
     sagittal = tube(curve(np.concatenate([back, front])), TubeSection(3.5))
     yield make.bone("sagittal suture", Tissue.SUTURE, sagittal, bone="skull")
     occiput = Cloud.joined(
         [
             ellipsoid((0, -94, 112), (10, 6, 18)),
             tube(curve([(0, -94, 112), (0, -82, 130), (0, -62, 144)]), TubeSection((9, 12, 14), flat=0.6)),
-            *(tube(curve([(0, -94, 112), (s * 30, -82, 118), (s * 52, -56, 122)]), TubeSection((6, 5, 5))) for s in (1, -1)),
+            *(
+                tube(curve([(0, -94, 112), (s * 30, -82, 118), (s * 52, -56, 122)]), TubeSection((6, 5, 5)))
+                for s in (1, -1)
+            ),
         ]
     )
     yield make.bone("occiput", Tissue.OCCIPUT, occiput, bone="skull")
@@ -111,7 +117,9 @@ def _base() -> Iterator[Bone]:
         [
             tube(curve([(13, 24, 116), (30, 32, 108), (54, 34, 96)]), TubeSection((6, 5, 5))),
             ellipsoid((51, 40, 106), (6, 9, 9)),
-            sheet([np.array([(18, 26, 120), (40, 30, 126)]), np.array([(52, 44, 100), (56, 34, 124)])], thickness=(5, 7)),
+            sheet(
+                [np.array([(18, 26, 120), (40, 30, 126)]), np.array([(52, 44, 100), (56, 34, 124)])], thickness=(5, 7)
+            ),
         ]
     )
     yield from make.pair("sphenoid wing", Tissue.SPHENOID, Cloud.joined([floor, wings]), bone="skull")
@@ -128,7 +136,10 @@ def _face() -> Iterator[Bone]:
             tube(teeth.points, TubeSection(4)),
             *(
                 sheet(
-                    [np.array([(s * 15, 72, 118), (s * 24, 70, 156)]), np.array([(s * 30, 56, 124), (s * 33, 52, 152)])],
+                    [
+                        np.array([(s * 15, 72, 118), (s * 24, 70, 156)]),
+                        np.array([(s * 30, 56, 124), (s * 33, 52, 152)]),
+                    ],
                     thickness=(9, 7),
                 )
                 for s in (1, -1)
@@ -155,7 +166,10 @@ def _face() -> Iterator[Bone]:
     cheek = Cloud.joined(
         [
             ellipsoid((46, 58, 130), (12, 11, 10)),
-            tube(curve([(34, 62, 130), (52, 56, 130), (64, 34, 130), (66, 8, 130)]), TubeSection((7, 7, 4, 3), profile=(1, 1, 0.5, 0.2))),
+            tube(
+                curve([(34, 62, 130), (52, 56, 130), (62, 34, 130), (62, 10, 130)]),
+                TubeSection((7, 7, 4, 3), profile=(1, 1, 0.35, 0.08)),
+            ),
             tube(curve([(50, 58, 128), (55, 56, 112), (55, 54, 102)]), TubeSection((7, 6, 5))),
         ]
     )
@@ -167,13 +181,13 @@ def _half_mandible() -> Cloud:
     condyle = ellipsoid((54, 2, 134), (9, 6, 7))
     ramus = tube(
         curve([(53, 4, 138), (50, 10, 156), (46, 20, 174)]),
-        TubeSection((6, 11, 13), flat=0.5, normal=(1, 0, 0), profile=(0.45, 0.3, 0.35)),
+        TubeSection((6, 11, 13), flat=0.5, normal=(1, 0, 0), profile=(0.15, 0.08, 0.1)),
     )
     body = tube(
-        curve([(44, 20, 174), (36, 48, 180), (24, 70, 184), (0, 79, 186)]),
-        TubeSection((6, 6, 6, 6.5), flat=1.75, normal=(0, 0, 1), profile=(0.25, 0.45, 1.1, 1.2)),
+        curve([(43, 20, 171), (34, 48, 177), (22, 69, 184), (0, 79, 189)]),
+        TubeSection((6, 6, 6, 6.5), flat=2.0, normal=(0, 0, 1), profile=(0.1, 0.35, 0.95, 1.1)),
     )
-    return Cloud.joined([Cloud(condyle.points, condyle.weights * 0.5), ramus, body])
+    return Cloud.joined([Cloud(condyle.points, condyle.weights * 0.15), ramus, body])
 
 
 _MIDLINE = {"nasopharynx": (0, 42, 134), "chin": (0, 80, 192), "vertex": (0, -10, 5), "occiput": (0, -94, 114)}

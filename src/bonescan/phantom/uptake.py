@@ -17,10 +17,10 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 19.0,
-    Tissue.SKULL_BASE: 3.6,
-    Tissue.FACE: 11.0,
-    Tissue.MANDIBLE: 15.0,
+    Tissue.VAULT: 19.5,
+    Tissue.SKULL_BASE: 4.2,
+    Tissue.FACE: 20.0,
+    Tissue.MANDIBLE: 30.0,
     Tissue.VERTEBRAL_BODY: 28.0,
     Tissue.VERTEBRAL_ARCH: 20.0,
     Tissue.SACRUM: 11.5,
@@ -45,24 +45,33 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.FOOT: 8,
     Tissue.SUTURE: 3.0,
     Tissue.OCCIPUT: 4.0,
-    Tissue.SPHENOID: 15.0,
+    Tissue.SPHENOID: 17.0,
     Tissue.NOSE: 14.0,
     Tissue.ORBIT: 9.0,
-    Tissue.ARM_SHAFT: 8.0,
-    Tissue.ELBOW: 8.0,
-    Tissue.WRIST: 8.0,
-    Tissue.HAND: 8.0,
+    Tissue.ARM_SHAFT: 13.0,
+    Tissue.ELBOW: 12.0,
+    Tissue.WRIST: 14.0,
+    Tissue.HAND: 15.0,
 }
 
-SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
+SOFT_UPTAKE: dict[str, float] = {"torso": 0.92, "head": 0.8, "arm": 0.8, "leg": 0.66}
 
 _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
     Region.PUBIS, Region.RIBS, Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
 }  # fmt: skip
 
-_UNEVEN = {Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT, Tissue.FOOT, Tissue.KNEE}
-_GROWING = {Tissue.LONG_BONE_END, Tissue.HIP, Tissue.KNEE}
+_UNEVEN = {
+    Tissue.RIB_END,
+    Tissue.CARTILAGE,
+    Tissue.JOINT,
+    Tissue.FOOT,
+    Tissue.KNEE,
+    Tissue.ELBOW,
+    Tissue.WRIST,
+    Tissue.HAND,
+}
+_GROWING = {Tissue.LONG_BONE_END, Tissue.HIP, Tissue.KNEE, Tissue.ELBOW, Tissue.WRIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,10 @@ ARM = (Region.HUMERUS, Region.FOREARM, Region.HAND)
 CHANGES: tuple[Change, ...] = (
     Change(0.10, (1.3, 2.4), regions=(Region.SKULL, Region.FACE)),
     Change(0.06, (1.4, 3.0), tissue=Tissue.MANDIBLE),
+    Change(0.30, (0.5, 0.8), regions=(Region.SKULL,)),
+    Change(0.25, (1.3, 2.0), regions=(Region.SKULL,)),
+    Change(0.15, (3.0, 10.0), tissue=Tissue.SUTURE),
+    Change(0.15, (1.2, 1.7), tissue=Tissue.NOSE),
     Change(0.10, (1.2, 1.8), tissue=Tissue.STERNUM),
     Change(0.12, (2.0, 5.0), tissue=Tissue.CARTILAGE),
     Change(0.10, (1.4, 2.6), tissue=Tissue.LONG_BONE_END),
@@ -150,6 +163,10 @@ CHANGES: tuple[Change, ...] = (
     Change(0.12, (1.3, 2.2), tissue=Tissue.KNEE),
     Change(0.10, (1.3, 1.8), tissue=Tissue.LEG_SHAFT),
     Change(0.15, (1.4, 4.0), tissue=Tissue.FOOT),
+    Change(0.12, (1.3, 2.4), tissue=Tissue.ELBOW),
+    Change(0.12, (1.4, 2.6), tissue=Tissue.WRIST),
+    Change(0.12, (1.3, 2.0), tissue=Tissue.HAND),
+    Change(0.12, (1.3, 1.8), tissue=Tissue.ARM_SHAFT),
     Change(0.04, (1.3, 2.2), regions=ARM, side=Side.LEFT),
     Change(0.06, (1.3, 2.2), regions=ARM, side=Side.RIGHT),
     Change(0.04, (0.4, 0.7), regions=(Region.LUMBAR_SPINE,)),
