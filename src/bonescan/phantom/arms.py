@@ -66,7 +66,7 @@ def _forearms() -> Iterator[Bone]:
     yield from make.pair("distal forearm", Tissue.WRIST, distal, bone="radius")
 
 
-_RAY_X = (-22.0, -11.0, 1.0, 12.0)
+_RAY_X = (-17.0, -8.5, 1.0, 10.0)
 _METACARPAL = (50.0, 55.0, 61.0, 62.0)
 _FINGER = (62.0, 78.0, 84.0, 76.0)
 _BONE_ENDS = (1.3, 0.65, 0.6, 1.5, 1.0, 0.7, 1.3, 0.75, 1.1, 0.8, 0.7)
@@ -85,14 +85,14 @@ def _hands() -> Iterator[Bone]:
         fan = x * 0.3
         line = curve(
             [
-                (wx + x, wy - 0.25 * x, wz + 27),
-                (wx + x + fan * 0.5, wy - 0.3 * x + 3, wz + 27 + palm),
+                (wx + x, wy - 0.7 * x, wz + 27),
+                (wx + x + fan * 0.5, wy - 0.7 * x + 3, wz + 27 + palm),
                 (wx + x + fan, wy + 16, wz + 27 + palm + finger * 0.55),
                 (wx + x + fan, wy + 38, wz + 27 + palm + finger * 0.75),
             ]
         )
         rays.append(tube(line, TubeSection((6, 5, 4.5, 4), profile=_BONE_ENDS)))
-    thumb = curve([(wx + 20, wy + 8, wz + 28), (wx + 33, wy + 20, wz + 66), (wx + 36, wy + 30, wz + 112)])
+    thumb = curve([(wx + 20, wy + 8, wz + 28), (wx + 27, wy + 24, wz + 66), (wx + 26, wy + 38, wz + 110)])
     rays.append(tube(thumb, TubeSection((7, 5.5, 4.5), profile=(1.5, 0.8, 0.7, 1.4, 0.8, 1.0, 0.7))))
     yield from make.pair("fingers", Tissue.HAND, Cloud.joined(rays), bone="hand")
 

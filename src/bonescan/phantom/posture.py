@@ -79,13 +79,13 @@ class Build:
 def sample_build(rng: Generator) -> Build:
     """Draw a patient."""
     female = bool(rng.random() < 0.5)
-    fat = float(np.clip(rng.gamma(2.4, 0.34), 0.0, 2.7))
+    fat = float(np.clip(rng.gamma(2.4, 0.40), 0.0, 2.7))
     turned = rng.random() < 0.15
     bent = rng.random() < 0.22
     return Build(
         female=female,
         young=bool(rng.random() < 0.05),
-        height=float(np.clip(rng.normal(0.94 if female else 1.0, 0.043), 0.84, 1.18)),
+        height=float(np.clip(rng.normal(0.925 if female else 0.98, 0.043), 0.84, 1.18)),
         girth=float(rng.normal(0.97 if female else 1.03, 0.035)),
         fat=fat,
         chest=float(rng.normal(0.90 if female else 0.97, 0.045)),
