@@ -44,8 +44,6 @@ class Tissue(StrEnum):
     ILIUM = "ilium"
     ISCHIUM = "ischium and pubis"
     LONG_BONE_END = "end of a long bone"
-    SHAFT = "shaft"
-    SMALL_BONES = "hand and foot"
     PATELLA = "patella"
     JOINT = "joint"
     POSTERIOR_ILIUM = "posterior ilium"

@@ -29,9 +29,12 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.035, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.005, (Region.LOWER_LEG,)),
 )
-_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.FOOT, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END}
-_SHAFTS = {Tissue.SHAFT, Tissue.LEG_SHAFT}
-_FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "ulna", "radius"}
+_NEVER = {
+    Tissue.CARTILAGE, Tissue.WRIST, Tissue.HAND, Tissue.FOOT, Tissue.PATELLA, Tissue.JOINT, Tissue.RIB_END, Tissue.NOSE,
+    Tissue.SUTURE,
+}  # fmt: skip
+_SHAFTS = {Tissue.ARM_SHAFT, Tissue.LEG_SHAFT}
+_FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "radial head", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
 
 
