@@ -17,10 +17,11 @@ from scipy.spatial import cKDTree
 from bonescan.phantom import make_anatomy
 from bonescan.phantom.anatomy import SHAPE, standard_bones
 from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.body import Grid, make_body
 from bonescan.phantom.bones import Segment
 from bonescan.phantom.posture import Arm, Posture, sample_build
 from bonescan.phantom.uptake import TISSUE_UPTAKE
-from bonescan.study import BONE_REGIONS, COARSE_REGIONS, REGIONS, Region, Side, View
+from bonescan.study import BONE_REGIONS, COARSE_REGIONS, REGIONS, Region, Side, Spacing, View
 
 PAIR = {Side.LEFT, Side.RIGHT}
 MIDLINE = {Side.MIDLINE}
@@ -60,11 +61,17 @@ NEIGHBOURS: tuple[tuple[str, str, float], ...] = (
     ("rib 1 cartilage", "manubrium", 12),
     *((f"rib {i} cartilage", "sternal body", 12) for i in range(2, 8)),
     ("vault", "skull base", 20), ("mandible", "skull base", 15), ("C1 body", "skull base", 15),
-    ("zygoma", "maxilla", 15), ("L5 body", "sacrum body", 12), ("sacrum body", "coccyx", 12),
+    ("zygoma", "maxilla", 15), ("sphenoid wing", "orbit", 12), ("sphenoid wing", "skull base", 12),
+    ("sphenoid wing", "vault", 20), ("orbit", "zygoma", 8), ("nasal cavity", "maxilla", 8), ("occiput", "vault", 8),
+    ("lambdoid suture", "vault", 6), ("coronal suture", "vault", 6), ("sagittal suture", "vault", 6),
+    ("mastoid", "vault", 12), ("mastoid", "skull base", 8),
+    ("humeral condyles", "radial head", 12), ("radial head", "radius", 8), ("radius", "distal forearm", 8),
+    ("distal forearm", "carpus", 12),
+    ("L5 body", "sacrum body", 12), ("sacrum body", "coccyx", 12),
     ("manubrium", "sternal body", 10), ("clavicle", "manubrium", 10), ("clavicle", "scapular spine", 25),
     ("coracoid", "glenoid", 10),
     ("humeral head", "glenoid", 12), ("humeral head", "humeral shaft", 6), ("humeral shaft", "humeral condyles", 12),
-    ("humeral condyles", "olecranon", 12), ("humeral condyles", "radius", 15), ("olecranon", "ulna", 6),
+    ("humeral condyles", "olecranon", 12), ("olecranon", "ulna", 6),
     ("radius", "carpus", 12), ("ulna", "carpus", 12), ("carpus", "fingers", 8),
     ("iliac wing", "iliac crest", 6), ("iliac wing", "posterior ilium", 6), ("posterior ilium", "sacroiliac joint", 6),
     ("sacroiliac joint", "sacrum body", 8), ("iliac wing", "acetabulum", 8), ("sacrum body", "sacral crest", 6),
@@ -318,3 +325,53 @@ def test_landmarks_lie_on_their_bones(anatomy, name, bone):
         )
         gap, _ = cKDTree(points).query(anatomy.landmarks[(name, side)])
         assert gap < 8, (name, side)
+
+
+def test_soft_parts_do_not_share_a_space(anatomy):
+    parts = anatomy.camera.body.parts
+    for i, one in enumerate(parts):
+        for other in parts[:i]:
+            both = (one.front > one.back) & (other.front > other.back)
+            shared = np.minimum(one.front, other.front) - np.maximum(one.back, other.back)
+            assert not (shared[both] > 0.01).any(), (one.name, other.name)
+
+
+def test_soft_tissue_follows_the_build():
+    lean = replace(
+        sample_build(np.random.default_rng(1)), female=True, fat=0.2, hips=0.0, belly=0.0, breasts=0.0, limbs=1.0
+    )
+    grid = Grid(SHAPE, Spacing(2.4, 2.4), 20.0, 127.5)
+
+    def body(**changes):
+        return make_body(Posture(replace(lean, **changes)), grid)
+
+    plain = body()
+    inside = plain.inside
+    for change in ({"fat": 1.2}, {"belly": 30.0}, {"breasts": 1.5}):
+        grown = body(**change)
+        assert (grown.front - plain.front)[inside].max() > 15, change
+    for change in ({"fat": 1.2}, {"hips": 20.0}, {"limbs": 1.2}):
+        assert body(**change).inside.sum() > 1.01 * inside.sum(), change
+
+
+def test_the_head_shows_what_peoples_scans_show(anatomy):
+    """From the front the nose outshines the forehead and the orbits are paler than what surrounds them."""
+    image = np.zeros(SHAPE, dtype=np.float32)
+    for structure in anatomy.structures:
+        if structure.bone.segment is Segment.HEAD:
+            structure.projection[View.ANTERIOR].add_to(image, TISSUE_UPTAKE[structure.bone.tissue])
+
+    def seen(point):
+        place = Posture(anatomy.build).apply(np.array([point], dtype=float), Segment.HEAD)
+        rows, cols = anatomy.camera.grid.pixels(place)
+        row, col = int(rows[0] + 0.5), int(cols[0] + 0.5)
+        return image[row - 1 : row + 2, col - 1 : col + 2].mean()
+
+    forehead, nose, chin = seen((0, 70, 70)), seen((0, 60, 130)), seen((0, 79, 188))
+    assert nose > 1.4 * forehead
+    assert chin > forehead * 0.7
+    for side in (1, -1):
+        orbit = seen((side * 32, 70, 108))
+        assert orbit < 0.8 * min(nose, seen((side * 52, 40, 106)))
+    arc = seen((0, 76, 172))
+    assert arc < min(chin, seen((0, 74, 158)))

@@ -101,6 +101,8 @@ def test_a_lesion_on_the_patients_left_is_on_the_right_of_the_anterior_frame_onl
         return projection, 5 * max(float(image.max()) for image in base.values()) / peak
 
     with_one_lesion(monkeypatch, hottest_of_all)
+    # An injection site may be hotter than any lesion.
+    monkeypatch.setattr(patient, "add_tracer", lambda *arguments: [])
     phantom = make_patient(anatomy, 5)
     rows, cols = (float(v[0]) for v in anatomy.camera.grid.pixels(place[None]))
     assert cols > anatomy.camera.grid.col0 + 40
@@ -187,15 +189,18 @@ def test_a_patient_without_lesions_has_empty_truth(anatomy, monkeypatch):
 
 
 def test_a_lesion_under_the_bladder_is_not_in_the_truth(anatomy, monkeypatch):
-    (bladder,) = (organ for organ in organs_of(anatomy, 3, monkeypatch) if organ.region is Region.BLADDER)
-    with_one_lesion(monkeypatch, lambda anatomy, base: (bladder.projection, 0.6 * bladder.factor))
     monkeypatch.setattr(patient, "sample_exposure", lambda *_: QUIET)
-    phantom = make_patient(anatomy, 3)
-    assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 100
+    for seed in range(20):  # the first patient with a bladder that is plain to see
+        (bladder,) = (organ for organ in organs_of(anatomy, seed, monkeypatch) if organ.region is Region.BLADDER)
+        with_one_lesion(monkeypatch, lambda anatomy, base, b=bladder: (b.projection, 0.6 * b.factor))
+        phantom = make_patient(anatomy, seed)
+        if (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 300:
+            break
+    assert (phantom.regions[View.ANTERIOR] == REGIONS.index(Region.BLADDER)).sum() > 300
     assert phantom.table[0].visible == ()
     # The same lesion is drawn when no region says that it is hidden.
     monkeypatch.setattr(patient, "_regions", lambda anatomy, organs, images, view: anatomy.regions[view])
-    assert View.ANTERIOR in make_patient(anatomy, 3).table[0].visible
+    assert View.ANTERIOR in make_patient(anatomy, seed).table[0].visible
 
 
 def test_the_bladder_lies_low_in_the_pelvis(patients):
@@ -258,7 +263,7 @@ def test_metastases_sit_where_they_sit_in_lung_cancer(anatomy, metastases):
     for share, group in shares.items():
         assert np.mean([region in group for region in regions]) == pytest.approx(share, abs=0.06), group
     bones = {lesion.bone for lesion in metastases}
-    assert bones <= {s.bone.bone for s in anatomy.structures}
+    assert bones <= {s.bone.bone for s in anatomy.structures if s.bone.tissue not in (Tissue.HAND, Tissue.FOOT)}
     assert not bones & {"hand", "foot", "patella"}
     assert len(bones & set(VERTEBRAE)) > 15
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bonescan.phantom import appendicular, axial, legs, pelvis
+from bonescan.phantom import appendicular, arms, axial, head, legs, pelvis
 from bonescan.phantom.body import Grid, Map, make_body
-from bonescan.phantom.bones import Bone, Tissue
+from bonescan.phantom.bones import Bone, Landmark, Tissue
 from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
 from bonescan.phantom.family import STANDARD, Family
 from bonescan.phantom.posture import Build, Posture, sample_build
@@ -67,16 +67,22 @@ class Anatomy:
 
 def standard_bones() -> Iterator[Bone]:
     """The whole standard skeleton."""
-    yield from axial.skull()
+    yield from head.bones()
     yield from axial.spine()
     yield from pelvis.sacrum()
     yield from axial.ribs()
     yield from axial.sternum()
     yield from appendicular.clavicles()
     yield from appendicular.scapulae()
-    yield from appendicular.arms()
+    yield from appendicular.humeral_heads()
+    yield from arms.bones()
     yield from pelvis.pelvis()
     yield from legs.legs()
+
+
+def _landmarks() -> Iterator[Landmark]:
+    for part in (head, axial, appendicular, arms, pelvis, legs):
+        yield from part.landmarks()
 
 
 def make_anatomy(seed: int, family: Family = STANDARD) -> Anatomy:
@@ -89,10 +95,7 @@ def make_anatomy(seed: int, family: Family = STANDARD) -> Anatomy:
     waves = _Grain.sample(rng)
     bones = [_posed(bone, posture, waves) for bone in standard_bones()]
     structures = tuple(Structure(bone, camera.project(bone.cloud)) for bone in bones)
-    places = {
-        (mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0]
-        for mark in (*axial.landmarks(), *appendicular.landmarks(), *pelvis.landmarks(), *legs.landmarks())
-    }
+    places = {(mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0] for mark in _landmarks()}
     haze = {
         part.name: camera.haze({p.name: float(p.name == part.name) for p in camera.body.parts})
         for part in camera.body.parts
@@ -151,7 +154,9 @@ class _Grain:
 
 def _posed(bone: Bone, posture: Posture, grain: _Grain) -> Bone:
     points = posture.apply(bone.cloud.points, bone.segment, bone.side)
-    weights = bone.cloud.weights * grain.at(points) * posture.build.height * posture.build.bone_mass
+    # The vault is even on people's scans.
+    texture = grain.at(points) ** (0.35 if bone.tissue is Tissue.VAULT else 1.0)
+    weights = bone.cloud.weights * texture * posture.build.height * posture.build.bone_mass
     return replace(bone, cloud=Cloud(points.astype(np.float32).astype(np.float64), weights))
 
 

@@ -51,54 +51,12 @@ def scapulae() -> Iterator[Bone]:
     yield from make.pair("glenoid", Tissue.SHOULDER, ellipsoid((138, -20, 274), (9, 13, 18)), bone="scapula")
 
 
-def arms() -> Iterator[Bone]:
-    """Humerus, radius, ulna and hand of both sides."""
-    upper = Maker(Region.HUMERUS, Segment.UPPER_ARM)
-    fore = Maker(Region.FOREARM, Segment.FOREARM)
-    hand = Maker(Region.HAND, Segment.HAND)
+def humeral_heads() -> Iterator[Bone]:
+    """Head and greater tubercle of both humeri."""
     x, y, z = SHOULDER
     head = Cloud.joined([ellipsoid((x, y, z), (22, 22, 23)), ellipsoid((x + 14, y + 2, z + 2), (12, 14, 18))])
-    yield from upper.pair("humeral head", Tissue.SHOULDER, head, bone="humerus")
-    ex, ey, ez = ELBOW
-    shaft = tube(
-        curve([(x + 3, y, z + 20), (x + 7, y - 2, z + 100), (ex, ey, ez - 25)]),
-        TubeSection((17, 11.5, 10.5, 12), hollow=0.45, profile=(1.3, 1, 0.9, 1)),
-    )
-    yield from upper.pair("humeral shaft", Tissue.HUMERUS, shaft, bone="humerus")
-    distal = Cloud.joined(
-        [
-            tube(np.array([[ex - 27, ey, ez - 10], [ex + 25, ey, ez - 10]]), TubeSection((10, 12, 11))),
-            ellipsoid((ex, ey, ez - 24), (18, 10, 16), hollow=0.4),
-        ]
-    )
-    yield from upper.pair("humeral condyles", Tissue.ELBOW, distal, bone="humerus")
-    wx, wy, wz = WRIST
-    olecranon = Cloud.joined(
-        [ellipsoid((ex - 8, ey - 8, ez + 6), (13, 13, 17)), ellipsoid((ex + 14, ey + 4, ez + 10), (11, 11, 11))]
-    )
-    yield from fore.pair("olecranon", Tissue.ELBOW, olecranon, bone="ulna")
-    ulna = tube(
-        curve([(ex - 8, ey - 6, ez + 10), (ex - 7, ey, ez + 110), (wx - 10, wy, wz - 2)]),
-        TubeSection((9, 6.5, 5.5, 7), hollow=0.4, profile=(1.2, 1.0, 0.9, 1.3)),
-    )
-    yield from fore.pair("ulna", Tissue.FOREARM, ulna)
-    radius = tube(
-        curve([(ex + 12, ey + 4, ez + 8), (ex + 9, ey + 6, ez + 110), (wx + 7, wy, wz - 4)]),
-        TubeSection((9, 6.5, 6.5, 12), hollow=0.4, profile=(1.2, 0.9, 0.9, 1.5)),
-    )
-    yield from fore.pair("radius", Tissue.FOREARM, radius)
-    carpus = Cloud.joined(
-        [ellipsoid((wx + x, wy, wz + z), (9, 8, 9)) for x, z in ((-12, 8), (4, 6), (16, 12), (-8, 22), (8, 22))]
-    )
-    yield from hand.pair("carpus", Tissue.SMALL_BONES, carpus, bone="hand")
-    rays = []
-    for k in range(5):
-        spread = (k - 2) * 0.9
-        base = np.array([wx + spread * 9, wy, wz + 26])
-        length = (86, 152, 162, 152, 128)[::-1][k]
-        tip = base + np.array([spread * 11, 4, length])
-        rays.append(tube(np.linspace(base, tip, 12), TubeSection(5, profile=(1, 0.7, 1.5, 0.7, 1.3, 0.7, 1.2, 0.6))))
-    yield from hand.pair("fingers", Tissue.SMALL_BONES, Cloud.joined(rays), bone="hand")
+    make = Maker(Region.HUMERUS, Segment.UPPER_ARM)
+    yield from make.pair("humeral head", Tissue.SHOULDER, head, bone="humerus")
 
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
@@ -107,19 +65,12 @@ _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
         "coracoid": (134, 14, 260), "glenohumeral joint": (146, -14, 272),
         "scapular spine": (112, -84, 272), "scapular border": (114, -74, 350),
     },
-    Segment.UPPER_ARM: {
-        "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),
-    },
-    Segment.FOREARM: {
-        "elbow": ELBOW, "olecranon": (162, -30, 578), "antecubital fossa": (170, 20, 580),
-        "forearm": (172, 8, 690), "wrist": (172, -8, 800),
-    },
-    Segment.HAND: {"thumb base": (192, -8, 824), "back of hand": (172, 4, 850), "knuckles": (172, -2, 905)},
+    Segment.UPPER_ARM: {"humeral head": SHOULDER},
 }  # fmt: skip
 
 
 def landmarks() -> Iterator[Landmark]:
-    """Where normal and benign uptake of the shoulder girdle and arms sits."""
+    """Where normal and benign uptake of the shoulder girdle sits."""
     for segment, points in _LANDMARKS.items():
         for name, point in points.items():
             for side in BOTH:

@@ -1,4 +1,4 @@
-"""The axial skeleton: skull, spine, ribs and sternum of an adult of 1.65 m (image height).
+"""The axial skeleton below the skull: spine, ribs and sternum of an adult of 1.65 m (image height).
 
 Sizes are typical adult sizes of anatomy textbooks, rounded; the anatomy sampler stretches them.
 """
@@ -162,88 +162,10 @@ def sternum() -> Iterator[Bone]:
         yield make.bone(name, Tissue.STERNUM, plate, bone="sternum")
 
 
-def skull() -> Iterator[Bone]:
-    """Vault, base, face and mandible."""
-    make = Maker(Region.SKULL, Segment.HEAD)
-    shell = Cloud.joined(
-        [ellipsoid((0, -8, 70), (71, 90, 69), hollow=hollow) for hollow in (0.895, 0.9, 0.905, 0.91, 0.915, 0.92)]
-    )
-    height = shell.points[:, 2]
-    above = height < 112 + 0.2 * (shell.points[:, 1] - 30)
-    # Thinner at the temples than above and behind.
-    temple = 1 - 0.35 * np.exp(-(((height - 92) / 22) ** 2)) * (np.abs(shell.points[:, 0]) > 55)
-    weights = shell.weights / 6
-    yield make.bone("vault", Tissue.VAULT, Cloud(shell.points[above], (weights * temple)[above]), bone="skull")
-    occiput = ellipsoid((0, -84, 108), (30, 9, 12))
-    yield make.bone("occiput", Tissue.SKULL_BASE, occiput, bone="skull")
-    floor = Cloud(shell.points[~above], weights[~above])
-    base = Cloud.joined(
-        [
-            Cloud(floor.points, floor.weights * 1.6),
-            ellipsoid((0, 14, 118), (20, 26, 12)),
-            ellipsoid((0, -40, 130), (26, 22, 9), hollow=0.4),
-            *(tube(curve([(s * 16, -5, 122), (s * 58, -18, 122)]), TubeSection((9, 8))) for s in (1, -1)),
-        ]
-    )
-    yield make.bone("skull base", Tissue.SKULL_BASE, base, bone="skull")
-    yield from make.pair("mastoid", Tissue.SKULL_BASE, ellipsoid((56, -26, 130), (9, 13, 16)), bone="skull")
-    yield from _face()
-    yield from Maker(Region.MANDIBLE, Segment.HEAD).pair("mandible", Tissue.MANDIBLE, _half_mandible(), bone="mandible")
-
-
-def _face() -> Iterator[Bone]:
-    """Sphenoid wings, orbits, cheekbones, nose and upper jaw: seen from the front two pale orbits in a dark frame."""
-    face = Maker(Region.FACE, Segment.HEAD)
-    nose = Cloud.joined(
-        [
-            ellipsoid((0, 58, 112), (11, 26, 22)),
-            ellipsoid((0, 72, 100), (9, 9, 14)),
-            ellipsoid((0, 52, 138), (15, 26, 14)),
-        ]
-    )
-    yield face.bone("nasal cavity", Tissue.FACE, nose, bone="face")
-    maxilla = ellipsoid((0, 58, 152), (27, 22, 18), hollow=0.35)
-    yield face.bone("maxilla", Tissue.FACE, maxilla, bone="face")
-    angles = np.linspace(0, 2 * np.pi, 40)
-    ring = np.stack([32 + 19 * np.cos(angles), 70 - 6 * np.cos(angles), 106 + 16 * np.sin(angles)], axis=1)
-    yield from face.pair("orbit", Tissue.FACE, tube(ring, TubeSection(3.2)), bone="face")
-    wing = tube(curve([(58, 34, 88), (38, 44, 98), (14, 48, 112)]), TubeSection((5, 5.5, 6)))
-    yield from face.pair("sphenoid wing", Tissue.FACE, wing, bone="face")
-    cheek = Cloud.joined(
-        [
-            tube(curve([(28, 60, 142), (50, 52, 131), (64, 16, 128)]), TubeSection((6, 6, 3))),
-            ellipsoid((50, 52, 132), (9, 9, 9)),
-        ]
-    )
-    yield from face.pair("zygoma", Tissue.FACE, cheek, bone="face")
-
-
-def _half_mandible() -> Cloud:
-    ramus = tube(
-        curve([(52, 8, 130), (50, 14, 154), (46, 22, 176)]), TubeSection((5, 7, 7), flat=0.6, normal=(1, 0, 0))
-    )
-    body = tube(curve([(46, 22, 176), (36, 54, 188), (18, 76, 195), (0, 82, 196)]), TubeSection((7, 7, 7.5), flat=0.8))
-    teeth = tube(curve([(28, 55, 172), (17, 72, 176), (0, 80, 177)]), TubeSection(5))
-    return Cloud.joined([ramus, body, Cloud(teeth.points, teeth.weights * 0.9)])
-
-
 def landmarks() -> Iterator[Landmark]:
     """Where normal and benign uptake of the axial skeleton sits."""
-    head = {
-        "nasopharynx": (0, 42, 138), "chin": (0, 82, 196), "vertex": (0, -10, 4), "occiput": (0, -88, 108),
-        "larynx": (0, 20, 222),
-    }  # fmt: skip
-    head_pairs = {
-        "sinus": (20, 62, 140), "jaw angle": (46, 22, 176), "tooth": (22, 64, 170), "mastoid": (56, -26, 130),
-        "temporomandibular joint": (52, 8, 130), "skull rim": (68, -8, 66), "frontal rim": (40, 56, 44),
-        "orbit": (32, 70, 106),
-    }  # fmt: skip
-    for name, point in head.items():
-        segment = Segment.TRUNK if name == "larynx" else Segment.HEAD
-        yield Landmark(name, Side.MIDLINE, segment, place(Side.MIDLINE, point))
+    yield Landmark("larynx", Side.MIDLINE, Segment.TRUNK, place(Side.MIDLINE, (0, 20, 222)))
     for side in BOTH:
-        for name, point in head_pairs.items():
-            yield Landmark(name, side, Segment.HEAD, place(side, point))
         yield from _thorax_landmarks(side)
         for index, name in enumerate(VERTEBRAE):
             z, pitch, y = vertebra_levels()[name]

@@ -64,10 +64,14 @@ class Body:
 
 def make_body(posture: Posture, grid: Grid) -> Body:
     """Dress the posed skeleton in soft tissue."""
-    parts = [_torso(posture, grid), _balls("head", *_head(posture), grid)]
-    for side in BOTH:
-        parts.append(_balls("arm", *_arm(posture, side), grid))
-        parts.append(_balls("leg", *_leg(posture, side), grid))
+    limbs = [_balls("leg", *_leg(posture, side), grid) for side in BOTH]
+    limbs += [_balls("arm", *_arm(posture, side), grid) for side in BOTH]
+    parts = [_torso(posture, grid)]
+    for part in (_balls("head", *_head(posture), grid), *limbs):
+        # Where two parts share a space, one of them fills it: counted twice it would show as a dark overlap.
+        for other in parts:
+            part = _without(part, other)
+        parts.append(part)
     front = np.maximum.reduce([p.front for p in parts])
     back = np.minimum.reduce([np.where(p.front > p.back, p.back, -NOWHERE) for p in parts])
     back = np.where(front > NOWHERE, back, NOWHERE).astype(np.float32)
@@ -75,12 +79,27 @@ def make_body(posture: Posture, grid: Grid) -> Body:
     return Body(front, back, lungs.front, lungs.back, tuple(parts))
 
 
-_TORSO_Z = (205, 232, 252, 285, 340, 420, 500, 560, 620, 680, 740, 790, 825, 850)
-_TORSO_WIDTH = (52, 62, 132, 168, 166, 157, 146, 135, 137, 153, 167, 156, 110, 30)
-_TORSO_FRONT = (32, 42, 62, 86, 102, 108, 97, 77, 67, 68, 73, 74, 48, 2)
-_TORSO_BACK = (-62, -78, -98, -114, -118, -114, -106, -100, -97, -103, -110, -108, -72, -8)
+def _without(part: Part, other: Part) -> Part:
+    """A part less the space that another takes up; where both of its ends stick out, the longer one stays."""
+    shared = (part.front > other.back) & (part.back < other.front) & (other.front > other.back)
+    ahead = np.clip(part.front - np.maximum(part.back, other.front), 0, None)
+    behind = np.clip(np.minimum(part.front, other.back) - part.back, 0, None)
+    in_front = ahead >= behind
+    front = np.where(shared & ~in_front, other.back, part.front)
+    back = np.where(shared & in_front, other.front, part.back)
+    gone = shared & (np.maximum(ahead, behind) <= 0)
+    front, back = np.where(gone, NOWHERE, front), np.where(gone, NOWHERE, back)
+    return Part(part.name, front.astype(np.float32), back.astype(np.float32))
+
+
+_TORSO_Z = (198, 228, 250, 285, 340, 420, 500, 560, 620, 680, 740, 790, 825, 850)
+_TORSO_WIDTH = (50, 70, 112, 162, 160, 152, 142, 132, 136, 153, 168, 160, 112, 30)
+_TORSO_FRONT = (24, 40, 60, 86, 102, 108, 97, 77, 67, 68, 73, 74, 48, 2)
+_TORSO_BACK = (-56, -76, -98, -114, -118, -114, -106, -100, -97, -103, -110, -108, -72, -8)
 _FAT_WIDTH = (4, 6, 10, 14, 20, 26, 34, 42, 44, 40, 34, 24, 12, 4)
 _FAT_FRONT = (4, 6, 10, 18, 26, 36, 48, 56, 58, 54, 42, 24, 10, 0)
+_HIP_SHARE = (0, 0, 0, 0, 0, 0, 0, 0, 0.1, 0.4, 0.9, 1, 0.5, 0)
+_BELLY_SHARE = (0, 0, 0, 0, 0.1, 0.3, 0.6, 1, 1, 0.9, 0.5, 0.1, 0, 0)
 _FAT_BACK = (2, 4, 8, 10, 12, 14, 16, 18, 20, 22, 22, 18, 8, 0)
 
 
@@ -88,8 +107,8 @@ def _torso(posture: Posture, grid: Grid) -> Part:
     b = posture.build
     fat = b.fat - 0.25
     z = np.asarray(_TORSO_Z, dtype=float)
-    width = np.asarray(_TORSO_WIDTH) + fat * np.asarray(_FAT_WIDTH)
-    front = np.asarray(_TORSO_FRONT) + fat * np.asarray(_FAT_FRONT)
+    width = np.asarray(_TORSO_WIDTH) + fat * np.asarray(_FAT_WIDTH) + b.hips * np.asarray(_HIP_SHARE)
+    front = np.asarray(_TORSO_FRONT) + fat * np.asarray(_FAT_FRONT) + b.belly * np.asarray(_BELLY_SHARE)
     back = np.asarray(_TORSO_BACK) - fat * np.asarray(_FAT_BACK)
     zero = np.zeros_like(z)
     right = posture.apply(np.stack([-width, zero, z], axis=1), Segment.TRUNK)
@@ -105,13 +124,27 @@ def _torso(posture: Posture, grid: Grid) -> Part:
     x = (np.arange(grid.shape[1])[None, :] - grid.col0) * grid.spacing.col_mm
     middle, half = profile((left[:, 0] + right[:, 0]) / 2), profile((left[:, 0] - right[:, 0]) / 2)
     off = np.clip(np.abs(x - middle) / half, 0, 1)
-    round_off = (1 - off**2.6) ** (1 / 2.6)
+    round_off = (1 - off**2.8) ** (1 / 2.8)
     y_front, y_back = profile(ahead[:, 1]), profile(behind[:, 1])
     centre = (y_front + y_back) / 2
     inside = (off < 1) & (rows[:, None] >= at[0]) & (rows[:, None] <= at[-1])
     f = np.where(inside, centre + (y_front - centre) * round_off, NOWHERE)
     k = np.where(inside, centre + (y_back - centre) * round_off, NOWHERE)
-    return Part("torso", f.astype(np.float32), k.astype(np.float32))
+    torso = Part("torso", f.astype(np.float32), k.astype(np.float32))
+    return _with_breasts(torso, posture, grid) if b.breasts > 0.2 else torso
+
+
+def _with_breasts(torso: Part, posture: Posture, grid: Grid) -> Part:
+    """The torso with breasts on it, as they lie on the chest of a person on her back."""
+    b = posture.build
+    size = b.breasts * (1 + 0.25 * b.fat)
+    centres = np.array([[s * (84 + 8 * size), 74.0 + 8 * b.fat, 378.0] for s in (1.0, -1.0)])
+    radii = np.array([[52 + 12 * size, 24 + 22 * size]] * 2)
+    breasts = _balls("torso", posture.apply(centres, Segment.TRUNK), radii, grid)
+    there = breasts.front > breasts.back
+    front = np.where(there, np.maximum(torso.front, breasts.front), torso.front)
+    beside = there & (torso.front <= torso.back)  # large breasts stand out beside the chest
+    return Part("torso", front.astype(np.float32), np.where(beside, breasts.back, torso.back).astype(np.float32))
 
 
 def _balls(name: str, centres: Points, radii: Points, grid: Grid) -> Part:
@@ -142,10 +175,14 @@ def _course(points: Points, radii: Points, step: float = 5.0) -> tuple[Points, P
 
 
 def _head(posture: Posture) -> tuple[Points, Points]:
-    skull = posture.apply(np.array([[0, -6, 90], [0, 12, 125], [0, 18, 160], [0, 10, 185]], dtype=float), Segment.HEAD)
+    skull = posture.apply(
+        np.array([[0, -8, 74], [0, -2, 102], [0, 16, 132], [0, 20, 160], [0, 14, 184]], dtype=float), Segment.HEAD
+    )
     neck = posture.apply(np.array([[0, -14, 190], [0, -18, 235]], dtype=float), Segment.TRUNK)
     plump = 1 + 0.08 * posture.build.fat
-    radii = np.array([[80, 100], [74, 96], [62, 82], [54, 70], [54 * plump, 56], [60 * plump, 56]], dtype=float)
+    radii = np.array(
+        [[78, 100], [77, 98], [69, 88], [59, 76], [51, 66], [54 * plump, 56], [60 * plump, 56]], dtype=float
+    )
     return _course(np.concatenate([skull, neck]), radii)
 
 
@@ -159,9 +196,9 @@ def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
     line = np.concatenate(
         [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
     )
-    fat = posture.build.fat
-    across = np.array([46, 44, 37, 39, 26, 34, 25]) + fat * np.array([16, 17, 12, 9, 4, 2, 1])
-    deep = np.array([50, 46, 38, 38, 22, 15, 10]) + fat * np.array([10, 10, 7, 6, 3, 2, 1])
+    fat, limbs = posture.build.fat, posture.build.limbs
+    across = limbs * (np.array([52, 48, 40, 39, 26, 34, 27]) + fat * np.array([14, 14, 9, 7, 3, 2, 1]))
+    deep = limbs * (np.array([50, 46, 38, 38, 22, 15, 10]) + fat * np.array([12, 12, 9, 7, 3, 2, 1]))
     return _course(line, np.stack([across, deep], axis=1))
 
 
@@ -180,13 +217,19 @@ def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
         np.concatenate([posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in points])
         for points in (joints, behind)
     )
-    fat = posture.build.fat
-    across = np.array([64, 74, 77, 69, 52, 48, 50, 39, 32, 36, 39, 42, 34]) + fat * np.array(
-        [8, 10, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1, 1]
+    b, fat = posture.build, posture.build.fat
+    across = np.array([64, 74, 76, 67, 51, 51, 58, 44, 33, 36, 39, 42, 34]) + fat * np.array(
+        [9, 12, 17, 15, 10, 10, 12, 8, 4, 1, 1, 1, 1]
     )
-    deep = np.array([66, 82, 84, 76, 60, 56, 56, 44, 38, 38, 28, 20, 12]) + fat * np.array(
+    deep = np.array([66, 82, 84, 76, 60, 56, 58, 44, 38, 38, 28, 20, 12]) + fat * np.array(
         [8, 12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1, 1]
     )
+    calf = 1 + (b.limbs - 1) * np.array([0, 0, 0, 0.4, 1, 1, 1, 1, 0.5, 0, 0, 0, 0])
+    across, deep = across * calf, deep * calf
+    # Fat of hip and thigh is worn on the outer side; the inner sides touch at most.
+    outward = (b.hips + 6 * fat) * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
+    across += 0.5 * b.hips * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
+    line[:, 0] += s * 0.5 * outward
     course = _course(line, np.stack([across, deep], axis=1))
     back = _course(heel, np.array([[34, 36], [31, 28]], dtype=float))
     return np.concatenate([course[0], back[0]]), np.concatenate([course[1], back[1]])

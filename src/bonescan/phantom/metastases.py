@@ -29,10 +29,12 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.035, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.005, (Region.LOWER_LEG,)),
 )
-_NEVER = {Tissue.CARTILAGE, Tissue.SMALL_BONES, Tissue.FOOT, Tissue.PATELLA}
-_FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "ulna", "radius"}
+_NEVER = {
+    Tissue.CARTILAGE, Tissue.WRIST, Tissue.HAND, Tissue.FOOT, Tissue.PATELLA, Tissue.NOSE, Tissue.SUTURE,
+}  # fmt: skip
+_FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "radial head", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
-_SHAFTS = {Tissue.LEG_SHAFT, Tissue.HUMERUS, Tissue.FOREARM}
+_SHAFTS = {Tissue.LEG_SHAFT, Tissue.ARM_SHAFT}
 _LONG = {Region.RIBS, Region.CLAVICLE}
 
 

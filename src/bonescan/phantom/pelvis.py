@@ -105,7 +105,7 @@ def _acetabula() -> Iterator[Bone]:
         TubeSection((9, 13, 15, 15), profile=(0.7, 0.7, 0.95, 1.15)),
     )
     yield from ischia.pair("ischium", Tissue.ISCHIUM, column, bone="ischium")
-    floor = ellipsoid((70, -6, 784), (11, 32, 24))
+    floor = ellipsoid((70, -2, 785), (11, 31, 24))
     yield from ischia.pair("ischial body", Tissue.ACETABULUM, floor, bone="ischium")
 
 

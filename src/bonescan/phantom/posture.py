@@ -47,7 +47,9 @@ class Leg:
 class Build:
     """One patient's shape. Factors are relative to the standard skeleton; angles in degrees; lengths in mm.
 
-    pelvic_tilt: of the pelvis about the hips, positive = its front towards the feet.
+    pelvic_tilt: of the pelvis about the hips, positive = its front towards the feet. hips, belly: soft tissue beyond
+    what `fat` gives at the outer side of hips and thighs, and in front of the abdomen (mm). breasts: their size, 0 =
+    flat, 1 = usual. limbs: soft tissue of arms and calves, as a factor.
     """
 
     female: bool
@@ -68,25 +70,29 @@ class Build:
     tilt: float
     bone_mass: float
     pelvic_tilt: float = 0.0
+    hips: float = 0.0
+    belly: float = 0.0
+    breasts: float = 0.0
+    limbs: float = 1.0
 
 
 def sample_build(rng: Generator) -> Build:
     """Draw a patient."""
     female = bool(rng.random() < 0.5)
-    fat = float(np.clip(rng.gamma(2.2, 0.36), 0.0, 2.8))
+    fat = float(np.clip(rng.gamma(2.4, 0.40), 0.0, 2.7))
     turned = rng.random() < 0.15
     bent = rng.random() < 0.22
     return Build(
         female=female,
         young=bool(rng.random() < 0.05),
-        height=float(np.clip(rng.normal(0.94 if female else 1.0, 0.05), 0.84, 1.18)),
+        height=float(np.clip(rng.normal(0.925 if female else 0.98, 0.043), 0.84, 1.18)),
         girth=float(rng.normal(0.97 if female else 1.03, 0.035)),
         fat=fat,
-        chest=float(rng.normal(0.96 if female else 1.03, 0.045)),
+        chest=float(rng.normal(0.90 if female else 0.97, 0.045)),
         pelvis=float(rng.normal(1.04 if female else 0.98, 0.04)),
         depth=float(rng.normal(1.0, 0.07) + 0.05 * fat),
         leg_length=float(rng.normal(1.0, 0.025)),
-        shoulders=float(rng.normal(0.95 if female else 1.04, 0.04)),
+        shoulders=float(rng.normal(0.91 if female else 0.98, 0.04)),
         head=(
             float(rng.normal(-4, 8)),
             float(rng.uniform(-50, 50) if turned else rng.normal(0, 5)),
@@ -106,6 +112,10 @@ def sample_build(rng: Generator) -> Build:
         tilt=float(rng.normal(0, 1.2)),
         bone_mass=float(rng.normal(1.0, 0.06)),
         pelvic_tilt=float(rng.normal(0, 4.5)),
+        hips=float(rng.normal(7 if female else 0, 8)),
+        belly=float(rng.normal(0, 14)),
+        breasts=float(np.clip(rng.normal(0.9, 0.45), 0, 2)) if female else 0.0,
+        limbs=float(rng.normal(1.0, 0.07)),
     )
 
 
@@ -130,8 +140,8 @@ def _arms(rng: Generator, fat: float) -> dict[Side, Arm]:
             )
         else:
             arms[side] = Arm(
-                float(rng.normal(5.0, 2.2) + 3.0 * fat),
-                float(rng.normal(-7, 4) - 2 * fat),
+                float(rng.normal(5.5, 2.4) + 2.8 * fat),
+                float(rng.normal(-1.5, 4.5) - 2 * fat),
                 float(rng.normal(0, 4)),
                 float(rng.normal(-4, 8)),
             )

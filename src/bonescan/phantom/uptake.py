@@ -17,10 +17,10 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 19.0,
-    Tissue.SKULL_BASE: 11.5,
-    Tissue.FACE: 21.0,
-    Tissue.MANDIBLE: 19.0,
+    Tissue.VAULT: 22.0,
+    Tissue.SKULL_BASE: 4.7,
+    Tissue.FACE: 22.5,
+    Tissue.MANDIBLE: 34.0,
     Tissue.VERTEBRAL_BODY: 34.0,
     Tissue.VERTEBRAL_ARCH: 16.0,
     Tissue.SACRUM: 12.9,
@@ -32,31 +32,38 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.SCAPULA: 12.5,
     Tissue.SHOULDER: 12.5,
     Tissue.CERVICAL: 40.0,
-    Tissue.HUMERUS: 13.5,
-    Tissue.FOREARM: 15.0,
-    Tissue.ELBOW: 11.0,
     Tissue.HIP: 7.3,
     Tissue.ILIUM: 15.1,
     Tissue.POSTERIOR_ILIUM: 40.0,
     Tissue.ISCHIUM: 16.8,
-    Tissue.SMALL_BONES: 10.0,
     Tissue.PATELLA: 8.0,
     Tissue.JOINT: 13.4,
     Tissue.ACETABULUM: 11.2,
     Tissue.KNEE: 6.0,
     Tissue.LEG_SHAFT: 12.0,
     Tissue.FOOT: 6.2,
+    Tissue.SUTURE: 3.4,
+    Tissue.OCCIPUT: 4.5,
+    Tissue.SPHENOID: 19.0,
+    Tissue.NOSE: 16.0,
+    Tissue.ORBIT: 10.2,
+    Tissue.ARM_SHAFT: 14.7,
+    Tissue.ELBOW: 13.6,
+    Tissue.WRIST: 15.8,
+    Tissue.HAND: 17.0,
 }
 
-SOFT_UPTAKE: dict[str, float] = {"torso": 1.15, "head": 0.9, "arm": 1.1, "leg": 0.95}
+SOFT_UPTAKE: dict[str, float] = {"torso": 1.06, "head": 0.92, "arm": 0.95, "leg": 0.76}
 
 _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
     Region.PUBIS, Region.RIBS, Region.STERNUM, Region.SCAPULA, Region.CLAVICLE,
 }  # fmt: skip
 
-_UNEVEN = {Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT, Tissue.FOOT, Tissue.KNEE}
-_GROWING = {Tissue.SHOULDER, Tissue.ELBOW, Tissue.HIP, Tissue.KNEE}
+_UNEVEN = {
+    Tissue.RIB_END, Tissue.CARTILAGE, Tissue.JOINT, Tissue.FOOT, Tissue.KNEE, Tissue.ELBOW, Tissue.WRIST, Tissue.HAND,
+}  # fmt: skip
+_GROWING = {Tissue.SHOULDER, Tissue.ELBOW, Tissue.HIP, Tissue.KNEE, Tissue.WRIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +143,12 @@ ARM = (Region.HUMERUS, Region.FOREARM, Region.HAND)
 CHANGES: tuple[Change, ...] = (
     Change(0.10, (1.3, 2.4), regions=(Region.SKULL, Region.FACE)),
     Change(0.06, (1.4, 3.0), tissue=Tissue.MANDIBLE),
+    Change(0.30, (0.5, 0.8), regions=(Region.SKULL,)),
+    Change(0.25, (1.3, 2.0), regions=(Region.SKULL,)),
+    Change(0.15, (3.0, 10.0), tissue=Tissue.SUTURE),
+    Change(0.15, (1.2, 1.7), tissue=Tissue.NOSE),
     Change(0.10, (1.2, 1.8), tissue=Tissue.STERNUM),
     Change(0.12, (2.0, 5.0), tissue=Tissue.CARTILAGE),
-    Change(0.08, (1.4, 3.0), tissue=Tissue.SMALL_BONES),
     Change(0.08, (1.2, 1.7), tissue=Tissue.ILIUM),
     Change(0.16, (0.55, 0.8), tissue=Tissue.POSTERIOR_ILIUM),
     Change(0.16, (1.2, 1.5), tissue=Tissue.POSTERIOR_ILIUM),
@@ -146,6 +156,10 @@ CHANGES: tuple[Change, ...] = (
     Change(0.12, (1.3, 2.2), tissue=Tissue.KNEE),
     Change(0.10, (1.3, 1.8), tissue=Tissue.LEG_SHAFT),
     Change(0.15, (1.4, 4.0), tissue=Tissue.FOOT),
+    Change(0.12, (1.3, 2.4), tissue=Tissue.ELBOW),
+    Change(0.12, (1.4, 2.6), tissue=Tissue.WRIST),
+    Change(0.12, (1.3, 2.0), tissue=Tissue.HAND),
+    Change(0.12, (1.3, 1.8), tissue=Tissue.ARM_SHAFT),
     Change(0.04, (1.3, 2.2), regions=ARM, side=Side.LEFT),
     Change(0.06, (1.3, 2.2), regions=ARM, side=Side.RIGHT),
     Change(0.04, (0.4, 0.7), regions=(Region.LUMBAR_SPINE,)),
