@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bonescan.phantom import appendicular, axial
+from bonescan.phantom import appendicular, axial, shoulder
 from bonescan.phantom.body import Grid, Map, make_body
 from bonescan.phantom.bones import Bone, Tissue
 from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
@@ -68,8 +68,9 @@ def standard_bones() -> Iterator[Bone]:
     yield from axial.sacrum()
     yield from axial.ribs()
     yield from axial.sternum()
-    yield from appendicular.clavicles()
-    yield from appendicular.scapulae()
+    yield from shoulder.clavicles()
+    yield from shoulder.scapulae()
+    yield from shoulder.humeral_heads()
     yield from appendicular.arms()
     yield from appendicular.pelvis()
     yield from appendicular.legs()
@@ -87,7 +88,7 @@ def make_anatomy(seed: int) -> Anatomy:
     structures = tuple(Structure(bone, camera.project(bone.cloud)) for bone in bones)
     places = {
         (mark.name, mark.side): posture.apply(mark.point, mark.segment, mark.side)[0]
-        for mark in (*axial.landmarks(), *appendicular.landmarks())
+        for mark in (*axial.landmarks(), *appendicular.landmarks(), *shoulder.landmarks())
     }
     haze = {
         part.name: camera.haze({p.name: float(p.name == part.name) for p in camera.body.parts})

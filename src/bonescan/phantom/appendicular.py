@@ -1,4 +1,4 @@
-"""The appendicular skeleton: shoulder girdle, arms, pelvis and legs of an adult of 1.65 m (image height).
+"""The appendicular skeleton: arms, pelvis and legs of an adult of 1.65 m (image height).
 
 Limbs are stated straight, as they hang beside the body; posture bends them.
 """
@@ -22,41 +22,12 @@ KNEE = (92.0, 0.0, 1142.0)
 ANKLE = (92.0, -10.0, 1520.0)
 
 
-def clavicles() -> Iterator[Bone]:
-    """Both clavicles, from the sternum to the acromion."""
-    line = curve([(26, 52, 262), (62, 56, 258), (105, 26, 250), (150, 2, 250)])
-    shaft = tube(line, TubeSection((9, 6, 5.5, 7), profile=(1.4, 0.85, 0.85, 1.3)))
-    yield from Maker(Region.CLAVICLE, Segment.TRUNK).pair("clavicle", Tissue.CLAVICLE, shaft)
-
-
-def scapulae() -> Iterator[Bone]:
-    """Both scapulae: blade with its borders, spine, acromion, coracoid, glenoid."""
-    make = Maker(Region.SCAPULA, Segment.TRUNK)
-    medial = np.array([(72, -86, 262), (66, -98, 310), (74, -100, 362), (92, -94, 402)])
-    middle = np.array([(102, -68, 262), (98, -80, 310), (98, -88, 355), (97, -93, 398)])
-    lateral = np.array([(134, -30, 262), (128, -46, 300), (114, -74, 350), (100, -92, 400)])
-    blade = sheet([medial, middle, lateral], thickness=(5, 2.5, 5))
-    border = tube(curve(lateral), TubeSection((8, 6, 5, 6)))
-    edge = tube(curve(medial), TubeSection((4, 4, 4, 5.5)))
-    tip = ellipsoid((95, -94, 397), (9, 6, 11))
-    yield from make.pair("scapula blade", Tissue.SCAPULA, Cloud.joined([blade, border, edge, tip]), bone="scapula")
-    ridge = tube(
-        curve([(70, -98, 292), (112, -84, 272), (148, -50, 250), (162, -18, 246)]), TubeSection((4, 6, 8, 9), flat=0.7)
-    )
-    yield from make.pair("scapular spine", Tissue.SCAPULA, ridge, bone="scapula")
-    coracoid = tube(curve([(128, -20, 262), (130, 8, 258), (138, 20, 266)]), TubeSection((8, 6, 5)))
-    yield from make.pair("coracoid", Tissue.SCAPULA, coracoid, bone="scapula")
-    yield from make.pair("glenoid", Tissue.SCAPULA, ellipsoid((138, -20, 274), (9, 13, 18)), bone="scapula")
-
-
 def arms() -> Iterator[Bone]:
-    """Humerus, radius, ulna and hand of both sides."""
+    """Shaft and lower end of the humerus, radius, ulna and hand of both sides."""
     upper = Maker(Region.HUMERUS, Segment.UPPER_ARM)
     fore = Maker(Region.FOREARM, Segment.FOREARM)
     hand = Maker(Region.HAND, Segment.HAND)
     x, y, z = SHOULDER
-    head = Cloud.joined([ellipsoid((x, y, z), (22, 22, 23)), ellipsoid((x + 14, y + 2, z + 2), (12, 14, 18))])
-    yield from upper.pair("humeral head", Tissue.LONG_BONE_END, head, bone="humerus")
     ex, ey, ez = ELBOW
     shaft = tube(
         curve([(x + 3, y, z + 20), (x + 7, y - 2, z + 100), (ex, ey, ez - 25)]),
@@ -197,15 +168,13 @@ def _feet() -> Iterator[Bone]:
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
-        "acromion": (158, -14, 246), "acromioclavicular joint": (152, 0, 249), "scapular tip": (95, -94, 397),
-        "coracoid": (134, 14, 260), "glenohumeral joint": (146, -14, 272),
         "anterior iliac spine": (122, 56, 712), "iliac crest top": (98, -50, 654), "iliac crest front": (130, 20, 680),
         "iliac crest side": (116, -22, 658), "posterior iliac spine": (44, -82, 716),
         "sacroiliac joint": (48, -64, 728), "acetabular roof": (94, 4, 734),
         "pubic bone": (18, 48, 788), "ischial tuberosity": (60, -34, 836),
     },
     Segment.UPPER_ARM: {
-        "humeral head": SHOULDER, "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),
+        "deltoid tuberosity": (170, -10, 390), "medial epicondyle": (144, -18, 562),
     },
     Segment.FOREARM: {
         "elbow": ELBOW, "olecranon": (162, -30, 578), "antecubital fossa": (170, 20, 580),

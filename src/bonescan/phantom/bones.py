@@ -48,6 +48,10 @@ class Tissue(StrEnum):
     SMALL_BONES = "hand and foot"
     PATELLA = "patella"
     JOINT = "joint"
+    CERVICAL_SPINE = "cervical spine"
+    RIB_FRONT = "front half of a rib"
+    SHOULDER = "shoulder joint"
+    SCAPULA_BLADE = "blade of the scapula"
 
 
 @dataclass(frozen=True, slots=True)

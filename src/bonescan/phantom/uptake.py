@@ -37,6 +37,10 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.SMALL_BONES: 4.5,
     Tissue.PATELLA: 5.0,
     Tissue.JOINT: 20.0,
+    Tissue.CERVICAL_SPINE: 20.0,
+    Tissue.RIB_FRONT: 12.0,
+    Tissue.SHOULDER: 5.5,
+    Tissue.SCAPULA_BLADE: 4.0,
 }
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
@@ -69,7 +73,8 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
             bones[i] *= 1.6 + rng.gamma(2.0, 0.5)
     bones *= np.exp(gradient * _relative_height(anatomy))
     if anatomy.build.young:
-        bones *= np.array([1.6 if s.bone.tissue is Tissue.LONG_BONE_END else 1.0 for s in anatomy.structures])
+        ends = (Tissue.LONG_BONE_END, Tissue.SHOULDER)
+        bones *= np.array([1.6 if s.bone.tissue in ends else 1.0 for s in anatomy.structures])
     _diffuse_change(anatomy, bones, rng)
     haze = float(np.exp(rng.normal(0, 0.22))) * (0.55 if superscan else 1.0)
     soft = {part: value * haze * float(np.exp(rng.normal(0, 0.12))) for part, value in SOFT_UPTAKE.items()}
