@@ -19,8 +19,8 @@ _ACROMION = (158, -12, 247)
 
 def clavicles() -> Iterator[Bone]:
     """Both clavicles, from the sternum to the acromion; hotter towards both joints."""
-    line = curve([(24, 52, 264), (52, 58, 261), (78, 46, 256), (112, 20, 249), (150, 0, 246)])
-    shaft = tube(line, TubeSection((9, 6, 5.5, 5.5, 7), profile=(1.7, 1.0, 0.8, 0.8, 1.1, 1.5)))
+    line = curve([(24, 52, 268), (52, 60, 265), (78, 50, 257), (112, 28, 247), (150, 6, 245)])
+    shaft = tube(line, TubeSection((9, 7, 6.5, 6.5, 7.5), profile=(1.25, 1.0, 0.85, 0.8, 1.0, 1.3)))
     yield from Maker(Region.CLAVICLE, Segment.TRUNK).pair("clavicle", Tissue.CLAVICLE, shaft)
 
 
@@ -32,18 +32,25 @@ def scapulae() -> Iterator[Bone]:
     lateral = np.array([(130, -30, 274), (127, -46, 300), (114, -74, 345), (99, -95, 380)])
     blade = sheet([medial, middle, lateral], thickness=4)
     yield from make.pair("scapula blade", Tissue.SCAPULA_BLADE, blade, bone="scapula")
-    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 5), profile=(0.8, 0.9, 1.1, 1.4)))
+    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 5), profile=(0.7, 0.7, 1.0, 1.5)))
     edge = tube(curve(medial), TubeSection((3.5, 3.8, 3.5, 4.5), profile=(1.0, 1.1, 0.9, 1.4)))
-    tip = ellipsoid(_TIP, (8, 5, 11))
+    tip = ellipsoid(_TIP, (9.5, 7, 12))
     borders = Cloud.joined([pillar, edge, tip])
     yield from make.pair("scapula borders", Tissue.SCAPULA, borders, bone="scapula")
     crest = curve([_ROOT, (112, -82, 276), (142, -52, 256), _ACROMION])
-    ridge = tube(crest, TubeSection((3.5, 4.5, 6, 7), flat=0.7, profile=(0.9, 0.9, 1.0, 1.2)))
-    acromion = ellipsoid(_ACROMION, (14, 15, 5.5))
+    ridge = tube(crest, TubeSection((4.5, 5, 5.5, 6.5), flat=0.9, profile=(1.5, 1.3, 1.0, 0.7)))
+    acromion = tube(
+        curve([(150, -32, 250), _ACROMION, (153, 6, 247)]),
+        TubeSection((9, 12, 8), flat=0.5, normal=(0, 0, 1), profile=(0.8,)),
+    )
     yield from make.pair("scapular spine", Tissue.SCAPULA, Cloud.joined([ridge, acromion]), bone="scapula")
-    coracoid = tube(curve([(126, -20, 262), (127, 6, 258), (136, 20, 266)]), TubeSection((7, 6, 6), profile=(1, 1, 1.4)))
+    coracoid = tube(
+        curve([(126, -18, 264), (127, 10, 260), (135, 28, 268)]), TubeSection((7, 6, 7), profile=(1, 1.1, 1.6))
+    )
     yield from make.pair("coracoid", Tissue.SCAPULA, coracoid, bone="scapula")
-    socket = tube(curve([(131, -24, 262), (129, -22, 276), (132, -24, 293)]), TubeSection((6, 6.5, 6), flat=1.5))
+    socket = tube(
+        curve([(135, -16, 262), (133, -14, 276), (136, -16, 291)]), TubeSection((6, 6.5, 6), flat=1.4, profile=(0.75,))
+    )
     yield from make.pair("glenoid", Tissue.SCAPULA, socket, bone="scapula")
 
 
@@ -52,10 +59,10 @@ def humeral_heads() -> Iterator[Bone]:
     x, y, z = SHOULDER
     head = Cloud.joined(
         [
-            ellipsoid((x - 6, y, z), (22, 22, 22), hollow=0.72),
-            ellipsoid((x - 6, y, z), (17, 17, 17)),
-            ellipsoid((x + 9, y + 3, z - 4), (9, 13, 15)),
-            ellipsoid((x, y, z + 26), (15, 14, 14)),
+            ellipsoid((x - 2, y + 12, z), (22, 22, 22), hollow=0.72),
+            ellipsoid((x - 2, y + 12, z), (17, 17, 17)),
+            ellipsoid((x + 11, y + 14, z - 4), (8, 13, 15)),
+            ellipsoid((x, y + 4, z + 26), (14, 13, 12)),
         ]
     )
     yield from Maker(Region.HUMERUS, Segment.UPPER_ARM).pair("humeral head", Tissue.SHOULDER, head, bone="humerus")
@@ -64,7 +71,7 @@ def humeral_heads() -> Iterator[Bone]:
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
         "acromion": _ACROMION, "acromioclavicular joint": (152, 0, 247), "scapular tip": _TIP,
-        "coracoid": (132, 14, 262), "glenohumeral joint": (138, -14, 274), "scapular spine root": _ROOT,
+        "coracoid": (133, 22, 265), "glenohumeral joint": (140, -10, 274), "scapular spine root": _ROOT,
         "lateral scapular border": (116, -70, 340),
     },
     Segment.UPPER_ARM: {"humeral head": SHOULDER, "greater tubercle": (170, -8, 268)},

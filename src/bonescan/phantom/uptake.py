@@ -24,12 +24,12 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.VERTEBRAL_BODY: 28.0,
     Tissue.VERTEBRAL_ARCH: 20.0,
     Tissue.SACRUM: 9.5,
-    Tissue.RIB: 10.9,
-    Tissue.RIB_END: 11.0,
-    Tissue.CARTILAGE: 1.2,
+    Tissue.RIB: 19.5,
+    Tissue.RIB_END: 5.0,
+    Tissue.CARTILAGE: 2.6,
     Tissue.STERNUM: 34.0,
-    Tissue.CLAVICLE: 10.0,
-    Tissue.SCAPULA: 10.5,
+    Tissue.CLAVICLE: 16.0,
+    Tissue.SCAPULA: 16.0,
     Tissue.ILIUM: 26.0,
     Tissue.ISCHIUM: 5.5,
     Tissue.LONG_BONE_END: 4.2,
@@ -37,11 +37,22 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.SMALL_BONES: 4.5,
     Tissue.PATELLA: 5.0,
     Tissue.JOINT: 20.0,
-    Tissue.CERVICAL_SPINE: 20.0,
-    Tissue.RIB_FRONT: 12.0,
-    Tissue.SHOULDER: 5.5,
+    Tissue.CERVICAL_SPINE: 27.0,
+    Tissue.RIB_FRONT: 18.0,
+    Tissue.SHOULDER: 11.5,
     Tissue.SCAPULA_BLADE: 4.0,
 }
+
+_SPREADS: dict[Tissue, float] = {
+    Tissue.CERVICAL_SPINE: 0.2,
+    Tissue.RIB_FRONT: 0.22,
+    Tissue.STERNUM: 0.18,
+    Tissue.CLAVICLE: 0.22,
+    Tissue.SCAPULA: 0.2,
+    Tissue.SHOULDER: 0.28,
+}
+"""Standard deviation of the logarithm from patient to patient, where it differs from the rest (_SPREAD)."""
+_SPREAD = 0.14
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.0, "head": 0.8, "arm": 0.8, "leg": 0.75}
 
@@ -61,7 +72,7 @@ class Uptake:
 
 def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
-    tissue = {t: value * float(np.exp(rng.normal(0, 0.14))) for t, value in TISSUE_UPTAKE.items()}
+    tissue = {t: value * float(np.exp(rng.normal(0, _SPREADS.get(t, _SPREAD)))) for t, value in TISSUE_UPTAKE.items()}
     sides = {(s, side): float(np.exp(rng.normal(0, 0.07))) for s in Segment for side in Side}
     gradient = rng.normal(0, 0.12)
     bones = np.empty(len(anatomy.structures))
