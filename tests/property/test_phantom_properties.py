@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonescan.phantom import appendicular
+from bonescan.phantom import bones
 from bonescan.phantom.body import NOWHERE, Body, Grid
 from bonescan.phantom.bones import Segment, place
 from bonescan.phantom.camera import Camera, Optics
@@ -71,19 +71,19 @@ def test_a_straight_tube_weighs_its_volume_and_keeps_its_radius(radius, length, 
 def test_limbs_keep_their_joints_and_sides(seed):
     posture = Posture(sample_build(np.random.default_rng(seed)))
     joints = {
-        appendicular.ELBOW: (Segment.UPPER_ARM, Segment.FOREARM),
-        appendicular.WRIST: (Segment.FOREARM, Segment.HAND),
-        appendicular.KNEE: (Segment.THIGH, Segment.LOWER_LEG),
-        appendicular.ANKLE: (Segment.LOWER_LEG, Segment.FOOT),
+        bones.ELBOW: (Segment.UPPER_ARM, Segment.FOREARM),
+        bones.WRIST: (Segment.FOREARM, Segment.HAND),
+        bones.KNEE: (Segment.THIGH, Segment.LOWER_LEG),
+        bones.ANKLE: (Segment.LOWER_LEG, Segment.FOOT),
     }
     for joint, (upper, lower) in joints.items():
         for side in (Side.LEFT, Side.RIGHT):
             here, there = (posture.apply(place(side, joint), segment, side) for segment in (upper, lower))
             # The leg is turned outwards below the knee, so that the ankle moves by a few millimetres.
-            np.testing.assert_allclose(here, there, atol=6 if joint is appendicular.ANKLE else 1e-6)
+            np.testing.assert_allclose(here, there, atol=6 if joint is bones.ANKLE else 1e-6)
     for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
-        (shoulder,) = posture.apply(place(side, appendicular.SHOULDER), Segment.UPPER_ARM, side)
-        (hip,) = posture.apply(place(side, appendicular.HIP), Segment.THIGH, side)
+        (shoulder,) = posture.apply(place(side, bones.SHOULDER), Segment.UPPER_ARM, side)
+        (hip,) = posture.apply(place(side, bones.HIP), Segment.THIGH, side)
         assert sign * shoulder[0] > 50
         assert sign * hip[0] > 30
         assert shoulder[2] < hip[2]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from bonescan.phantom import make_anatomy
+from bonescan.phantom import axial, make_anatomy, shoulder
 from bonescan.phantom.anatomy import SHAPE, standard_bones
-from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.axial import VERTEBRAE, rib_line
 from bonescan.phantom.body import Grid, make_body
 from bonescan.phantom.bones import Segment
 from bonescan.phantom.posture import Arm, Posture, sample_build
@@ -57,6 +57,7 @@ NEIGHBOURS: tuple[tuple[str, str, float], ...] = (
     *((f"{a} body", f"{b} body", 12) for a, b in pairwise(VERTEBRAE)),
     *((f"{name} body", f"{name} arch", 6) for name in VERTEBRAE),
     *((f"rib {i}", f"T{i} body", 15) for i in range(1, 13)),
+    *((f"rib {i}", f"rib {i} front", 3) for i in range(1, 11)),
     *((f"rib {i} front end", f"rib {i} cartilage", 6) for i in range(1, 11)),
     ("rib 1 cartilage", "manubrium", 12),
     *((f"rib {i} cartilage", "sternal body", 12) for i in range(2, 8)),
@@ -69,7 +70,8 @@ NEIGHBOURS: tuple[tuple[str, str, float], ...] = (
     ("distal forearm", "carpus", 12),
     ("L5 body", "sacrum body", 12), ("sacrum body", "coccyx", 12),
     ("manubrium", "sternal body", 10), ("clavicle", "manubrium", 10), ("clavicle", "scapular spine", 25),
-    ("coracoid", "glenoid", 10),
+    ("coracoid", "glenoid", 10), ("scapula blade", "scapula borders", 6), ("scapular spine", "scapula borders", 8),
+    ("glenoid", "scapula blade", 12),
     ("humeral head", "glenoid", 12), ("humeral head", "humeral shaft", 6), ("humeral shaft", "humeral condyles", 12),
     ("humeral condyles", "olecranon", 12), ("olecranon", "ulna", 6),
     ("radius", "carpus", 12), ("ulna", "carpus", 12), ("carpus", "fingers", 8),
@@ -170,6 +172,40 @@ def test_the_standard_skeleton_has_an_adults_proportions(bones):
         ("symphysis", "sacrum body"), ("clavicle", "scapular spine"), ("maxilla", "occiput"),
     ):  # fmt: skip
         assert centre[ahead][1] > centre[behind][1] + 10, (ahead, behind)
+
+
+def test_the_thorax_has_an_adults_proportions(bones):
+    left = {bone.name: bone.cloud.points for bone in bones if bone.side is Side.LEFT}
+    cage = np.concatenate([left[f"rib {i}"] for i in range(1, 13)])
+    assert 2 * cage[:, 0].max() == pytest.approx(242, abs=12)
+    for number in range(3, 11):
+        line = rib_line(number)
+        turning = int(line[:, 0].argmax())
+        head, lateral, front = line[0], line[turning], line[-1]
+        # Down from the head to the side, and on to the front.
+        assert lateral[2] > head[2] + 18, number
+        assert front[2] > lateral[2] + 10, number
+        np.testing.assert_allclose(left[f"rib {number}"][:, 0].max(), lateral[0], atol=8)
+    tip = left["scapula borders"][:, 2].max()
+    assert rib_line(6)[14, 2] < tip < rib_line(8)[14, 2]
+    # The column of the neck and of the chest is as wide as that of the loins.
+    widths = {
+        name: np.ptp(np.concatenate([b.cloud.points for b in bones if b.bone == name])[:, 0])
+        for name in ("C5", "T6", "L3")
+    }
+    assert widths["C5"] > 40
+    assert widths["T6"] > 50
+    assert widths["L3"] > 60
+
+
+def test_landmarks_lie_on_the_bones_of_the_thorax(bones):
+    points = {side: np.concatenate([b.cloud.points for b in bones if b.side in (side, Side.MIDLINE)]) for side in PAIR}
+    marks = [mark for mark in (*axial.landmarks(), *shoulder.landmarks()) if mark.side in PAIR]
+    names = ("rib ", "scap", "acromio", "coracoid", "humeral head", "greater tubercle")
+    own = [mark for mark in marks if mark.name.startswith(names) or mark.name.endswith(("facet", "osteophyte"))]
+    assert len(own) > 2 * (12 * 5 + 24 * 2)
+    for mark in own:
+        assert cKDTree(points[mark.side]).query(mark.point)[0] < 8, mark.name
 
 
 @pytest.mark.parametrize("name", ["random 0", "random 1", "random 2", "random 3", "up", "folded", "twisted"])

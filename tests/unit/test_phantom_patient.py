@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from bonescan.phantom import make_anatomy, make_patient, patient
 from bonescan.phantom.axial import VERTEBRAE
+from bonescan.phantom.bones import Tissue
 from bonescan.phantom.camera import VIEWS, Exposure
 from bonescan.phantom.foci import Focus
 from bonescan.phantom.metastases import Metastasis, make_metastases, sample_number

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bonescan.phantom import appendicular, arms, axial, head, legs, pelvis
+from bonescan.phantom import arms, axial, head, legs, pelvis, shoulder
 from bonescan.phantom.body import Grid, Map, make_body
 from bonescan.phantom.bones import Bone, Landmark, Tissue
 from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
@@ -72,16 +72,16 @@ def standard_bones() -> Iterator[Bone]:
     yield from pelvis.sacrum()
     yield from axial.ribs()
     yield from axial.sternum()
-    yield from appendicular.clavicles()
-    yield from appendicular.scapulae()
-    yield from appendicular.humeral_heads()
+    yield from shoulder.clavicles()
+    yield from shoulder.scapulae()
+    yield from shoulder.humeral_heads()
     yield from arms.bones()
     yield from pelvis.pelvis()
     yield from legs.legs()
 
 
 def _landmarks() -> Iterator[Landmark]:
-    for part in (head, axial, appendicular, arms, pelvis, legs):
+    for part in (head, axial, shoulder, arms, pelvis, legs):
         yield from part.landmarks()
 
 

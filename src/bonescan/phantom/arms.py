@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bonescan.phantom.appendicular import ELBOW, SHOULDER, WRIST
-from bonescan.phantom.bones import BOTH, Bone, Landmark, Maker, Segment, Tissue, place
+from bonescan.phantom.bones import BOTH, ELBOW, SHOULDER, WRIST, Bone, Landmark, Maker, Segment, Tissue, place
 from bonescan.phantom.shapes import Cloud, TubeSection, curve, ellipsoid, tube
 from bonescan.study import Region
 

@@ -34,7 +34,7 @@ def vertebra_levels() -> dict[str, tuple[float, float, float]]:
         (VERTEBRAE[19:], _T12_END, _L5_END, 0.12),
     )
     curve_z = [140, 195, 245, 300, 350, 400, 460, 540, 600, 650, 700, 760]
-    curve_y = [-12, -12, -26, -48, -60, -63, -58, -46, -36, -33, -42, -66]
+    curve_y = [-11, -6, -20, -40, -50, -53, -48, -37, -27, -25, -38, -66]
     for names, start, end, growth in blocks:
         shares = 1 + growth * np.linspace(0, 1, len(names))
         edges = start + np.concatenate([[0], np.cumsum(shares / shares.sum())]) * (end - start)
@@ -48,7 +48,7 @@ def _half_sizes(index: int) -> tuple[float, float]:
     """Half width and half depth of a vertebral body."""
     places = [0, 6, 7, 12, 18, 19, 23]
     return (
-        float(np.interp(index, places, [16, 18, 18.5, 18, 22, 23.5, 27])),
+        float(np.interp(index, places, [12.5, 15, 17, 17.5, 19.5, 20.5, 23])),
         float(np.interp(index, places, [9, 10.5, 11.5, 14, 16, 16.5, 18])),
     )
 
@@ -60,47 +60,70 @@ def spine() -> Iterator[Bone]:
         make = Maker(regions[name[0]], Segment.TRUNK)
         z, pitch, y = vertebra_levels()[name]
         wide, deep = _half_sizes(index)
-        body = drum((0, y, z), (wide, deep, pitch * 0.44), rim=0.35)
-        in_neck = name[0] == "C"
-        tissues = (Tissue.CERVICAL,) * 2 if in_neck else (Tissue.VERTEBRAL_BODY, Tissue.VERTEBRAL_ARCH)
-        yield make.bone(f"{name} body", tissues[0], body, bone=name)
-        yield make.bone(f"{name} arch", tissues[1], _arch(name[0], (y, z), (wide, deep, pitch)), bone=name)
+        body = drum((0, y, z), (wide, deep, pitch * 0.48))
+        tissue = Tissue.CERVICAL if name[0] == "C" else Tissue.VERTEBRAL_BODY
+        yield make.bone(f"{name} body", tissue, body, bone=name)
+        tissue = Tissue.CERVICAL if name[0] == "C" else Tissue.VERTEBRAL_ARCH
+        yield make.bone(f"{name} arch", tissue, _arch(name, (y, z), (wide, deep, pitch)), bone=name)
 
 
-def _arch(part: str, centre: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
-    """Pedicles, articular and transverse processes, laminae and the spinous process.
-
-    Seen from behind these cover the discs, so that the spine is one column with a serrated edge.
-    """
+def _arch(name: str, centre: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
+    """Pedicles, articular and transverse processes, laminae and the spinous process."""
     (y, z), (wide, deep, pitch) = centre, sizes
-    back = y - deep
-    reach = {"C": 1.75, "T": 1.95, "L": 1.75}[part]
-    spinous, droop = {"C": (22, 6), "T": (28, 18), "L": (28, 6)}[part]
-    # Cervical articular pillars stand beside the bodies; lumbar facets stand behind their edge.
-    facet = {"C": 1.35, "T": 0.8, "L": 0.82}[part]
+    part, back = name[0], y - deep
+    reach, lift = _transverse(name, wide)
+    spinous, droop = {"C": (24, 4), "T": (30, 16), "L": (30, 5)}[part]
     pieces = []
     for s in (1.0, -1.0):
         pedicle = np.array([[s * wide * 0.62, back + 3, z - 2], [s * wide * 0.66, back - 9, z - 1]])
         pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(1.2,))))
-        behind = back + deep * 0.6 if part == "C" else back - 14
-        pieces.append(ellipsoid((s * wide * facet, behind, z + pitch * 0.42), (wide * 0.34, 7, pitch * 0.42)))
-        process = np.array(
-            [[s * wide * 0.7, back - 11, z], [s * wide * reach, back - 15, z - (2 if part == "T" else 0)]]
-        )
-        pieces.append(tube(process, TubeSection((pitch * 0.2, pitch * 0.14))))
-        lamina = np.array([[s * wide * 0.75, back - 12, z + 1], [0, back - 21, z + 4]])
-        pieces.append(tube(lamina, TubeSection(pitch * 0.42, flat=0.4, normal=(0, 1, 0))))
+        pieces.append(_facets(part, s, (back, z), sizes))
+        process = np.array([[s * wide * 0.7, back - 9, z + 1], [s * reach, back - 15, z - lift]])
+        thick = 0.30 if part == "C" else 0.17 if part == "T" else 0.13
+        ends = (1.0, 1.1) if part == "T" else (0.9, 0.55)
+        pieces.append(tube(process, TubeSection(pitch * thick, profile=ends)))
+        lamina = np.array([[s * wide * 0.62, back - 12, z + 3], [0, back - 21, z + pitch * 0.35]])
+        pieces.append(tube(lamina, TubeSection(pitch * 0.36, flat=0.45)))
+        if part == "T":
+            # The joints with the ribs, of the head at the body's edge and of the tubercle at the process.
+            pieces.append(ellipsoid((s * (wide + 3), back + 3, z - pitch * 0.3), (7.5, 7, pitch * 0.5)))
+            pieces.append(ellipsoid((s * (reach - 5), back - 13, z - lift - 2), (6, 4, pitch * 0.26)))
     tip = np.array([[0, back - 20, z + 3], [0, back - 20 - spinous * 0.8, z + 4 + droop]])
-    pieces.append(tube(tip, TubeSection(pitch * 0.34, flat=0.5, normal=(1, 0, 0))))
+    pieces.append(tube(tip, TubeSection(pitch * 0.28, flat=0.42, normal=(1, 0, 0))))
     return Cloud.joined(pieces)
 
 
-# Half width and half depth of the rib cage at each rib, drop from head to front end, angle of the front end.
-_RIB_WIDTH = (52, 80, 99, 111, 119, 125, 129, 131, 130, 125, 116, 104)
-_RIB_DEPTH = (40, 57, 68, 77, 84, 89, 92, 94, 93, 90, 85, 78)
-_RIB_DROP = (36, 62, 84, 100, 112, 120, 126, 128, 124, 116, 100, 72)
-_RIB_END = (158, 160, 158, 156, 154, 152, 149, 144, 138, 130, 98, 66)
+def _transverse(name: str, wide: float) -> tuple[float, float]:
+    """How far the tip of a transverse process lies from the midline, and how far above its root (mm)."""
+    number = int(name[1:])
+    if name[0] == "C":
+        return (32.0 if number == 1 else 25.0 if number < 7 else 29.0), 0.0
+    if name[0] == "T":
+        return float(np.interp(number, [1, 6, 10, 12], [33, 30, 27, 22])), 3.0
+    return float(wide + np.interp(number, [1, 3, 5], [11, 17, 14])), 2.0
+
+
+def _facets(part: str, sign: float, place: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
+    """The facet joint below a vertebra on one side; in the neck a pillar as high as the vertebra."""
+    (back, z), (wide, _, pitch) = place, sizes
+    if part == "C":
+        x = sign * (wide + 4.0)
+        pillar = np.array([[x, back - 1, z - pitch * 0.5], [x, back - 4, z + pitch * 0.5]])
+        return tube(pillar, TubeSection((7.5, 7.0, 7.5)))
+    lateral, size = (0.95, 0.4) if part == "T" else (0.68, 0.32)
+    return ellipsoid((sign * wide * lateral, back - 13, z + pitch * 0.46), (wide * size, 6.5, pitch * 0.34))
+
+
+# Half width and half depth of the rib cage at each rib; heights of the lateral turning point and of the front end;
+# angle of the front end.
+_RIB_WIDTH = (46, 72, 92, 103, 110, 115, 118, 119, 119, 117, 111, 100)
+_RIB_DEPTH = (38, 54, 64, 72, 79, 84, 87, 89, 88, 86, 82, 76)
+_RIB_LATERAL = (258, 285, 316, 347, 378, 408, 438, 468, 498, 528, 558, 598)
+_RIB_FRONT = (274, 304, 340, 375, 409, 442, 473, 500, 523, 546, 558, 610)
+_RIB_END = (158, 160, 158, 155, 151, 147, 143, 138, 131, 118, 84, 50)
 _NOTCHES = (276, 302, 322, 342, 360, 376, 390)
+_FRONT_FROM = 30
+"""Point of a rib's course from which it belongs to the front half."""
 
 
 def rib_line(number: int) -> Points:
@@ -110,31 +133,47 @@ def rib_line(number: int) -> Points:
     wide, deep = _RIB_WIDTH[i], _RIB_DEPTH[i]
     angle = np.radians(np.linspace(9, _RIB_END[i], 60))
     middle = y - 6 + deep * 0.98
-    share = (angle - angle[0]) / np.radians(150)
-    drop = _RIB_DROP[i] * share**0.95
+    # From the head the rib first stays level, over the transverse process, then slopes down ever more to the side.
+    head = z - 7
+    lateral, front = _RIB_LATERAL[i], _RIB_FRONT[i]
     bulge = 13 * np.clip(np.sin(2 * angle), 0, None)
-    return np.stack([wide * np.sin(angle) ** 0.9, middle - deep * np.cos(angle) - bulge, z - 8 + drop], axis=1)
+    share = np.clip((np.degrees(angle) - 9) / 81, 0, None)
+    height = head + (lateral - head) * (0.45 * share + 0.55 * share**2)
+    ahead = np.degrees(angle) > 90
+    beyond = (np.degrees(angle) - 90) / max(_RIB_END[i] - 90, 1)
+    height[ahead] = (lateral + (front - lateral) * (1.15 * beyond - 0.15 * beyond**2))[ahead]
+    return np.stack([wide * np.sin(angle) ** 0.9, middle - deep * np.cos(angle) - bulge, height], axis=1)
 
 
 def ribs() -> Iterator[Bone]:
-    """Twelve pairs, with their front ends and cartilages."""
+    """Twelve pairs, each with a back and a front half, the front end and the cartilage."""
     make = Maker(Region.RIBS, Segment.TRUNK)
     for number in range(1, 13):
         line = rib_line(number)
         bone = f"rib {number}"
-        # Denser behind, where the shaft is thick, than in front.
-        upright = TubeSection(
-            (5.0, 4.8, 4.4, 4.2, 4.2), flat=1.45, normal=(0, 0, 1), profile=(1.3, 1.25, 1.05, 0.85, 0.65, 0.5)
-        )
-        yield from make.pair(bone, Tissue.RIB, tube(line, upright), bone)
-        if number <= 10:
-            end = line[-1]
-            yield from make.pair(f"{bone} front end", Tissue.RIB_END, tube(line[-5:], TubeSection(6.0)), bone)
-            notch = np.array([17.0 if number > 1 else 24.0, _sternum_y(_NOTCHES[min(i_notch(number), 6)]), 0])
-            notch[2] = _NOTCHES[min(i_notch(number), 6)]
-            middle = (end + notch) / 2 + np.array([0, 6, 8 if number > 3 else 0])
-            path = curve(np.stack([end, middle, notch]))
-            yield from make.pair(f"{bone} cartilage", Tissue.CARTILAGE, tube(path, TubeSection(5.5)), bone)
+        # The head and the tubercle meet vertebrae: hotter joints at the edge of the spine.
+        near = TubeSection((4.4, 4.2, 4.2), flat=1.9, normal=(0, 0, 1), profile=(1.3, 1.2, 1.1, 1, 1, 1, 1, 1))
+        short = number > 10
+        back = line if short else line[: _FRONT_FROM + 1]
+        yield from make.pair(bone, Tissue.RIB, tube(back, near), bone)
+        if short:
+            continue
+        far = TubeSection((4.4, 5.4, 6.2), flat=1.6, normal=(0, 0, 1), profile=_front_profile(number))
+        yield from make.pair(f"{bone} front", Tissue.RIB_FRONT, tube(line[_FRONT_FROM:], far), bone)
+        end = line[-1]
+        yield from make.pair(f"{bone} front end", Tissue.RIB_END, tube(line[-5:], TubeSection(6.0)), bone)
+        height = _NOTCHES[i_notch(number)]
+        notch = np.array([17.0 if number > 1 else 24.0, _sternum_y(height), height])
+        middle = (end + notch) / 2 + np.array([0, 6, 8 if number > 3 else 0])
+        path = curve(np.stack([end, middle, notch]))
+        # The first cartilage turns to bone early and merges with the manubrium; the lower ones run in one thin arch.
+        tissue, thick = (Tissue.RIB_FRONT, 9.5) if number == 1 else (Tissue.CARTILAGE, 6.0 if number < 8 else 3.5)
+        yield from make.pair(f"{bone} cartilage", tissue, tube(path, TubeSection(thick)), bone)
+
+
+def _front_profile(number: int) -> tuple[float, ...]:
+    """Uptake along the front half of a rib: fading towards the cartilage; less in the short steep ribs below."""
+    return tuple((1.0 if number < 9 else 0.7) * share for share in (1.0, 0.9, 0.75, 0.65, 0.55))
 
 
 def i_notch(number: int) -> int:
@@ -150,16 +189,18 @@ def sternum() -> Iterator[Bone]:
     """Manubrium, body and xiphoid."""
     make = Maker(Region.STERNUM, Segment.TRUNK)
     for name, heights, widths in (
-        ("manubrium", (262, 278, 300), (22, 29, 17)),
-        ("sternal body", (304, 330, 370, 398), (15, 16, 20, 15)),
-        ("xiphoid", (400, 415, 428), (9, 8, 4)),
+        ("manubrium", (262, 275, 290, 303), (20, 29, 26, 17)),
+        ("sternal body", (303, 330, 372, 397), (16, 16, 18, 15)),
+        ("xiphoid", (396, 412, 424), (9, 8, 4)),
     ):
         edges = [
             np.array([[w * u, _sternum_y(z) - 2 * abs(u), z] for z, w in zip(heights, widths, strict=True)])
             for u in (-1.0, 0.0, 1.0)
         ]
-        plate = sheet(edges, thickness=(11, 15, 11), density=(1.15, 0.9, 1.15))
-        yield make.bone(name, Tissue.STERNUM, plate, bone="sternum")
+        plate = sheet(edges, thickness=(11, 15, 11), density=(1.1, 0.9, 1.1))
+        # The uptake falls from the manubrium down.
+        fading = np.interp(plate.points[:, 2], [262, 300, 345, 395, 424], [0.85, 1.1, 1.75, 1.25, 0.75])
+        yield make.bone(name, Tissue.STERNUM, Cloud(plate.points, plate.weights * fading), bone="sternum")
 
 
 def landmarks() -> Iterator[Landmark]:

@@ -1,4 +1,4 @@
-"""What a bone of the phantom is, and how its two sides are named."""
+"""What a bone of the phantom is, how its two sides are named, and where the joints of the limbs are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ class Segment(StrEnum):
     TRUNK = "trunk"
     UPPER_ARM = "upper arm"
     FOREARM = "forearm"
-    ELBOW = "elbow"
-    HIP = "upper end of the femur"
     HAND = "hand"
     THIGH = "thigh"
     LOWER_LEG = "lower leg"
@@ -39,10 +37,12 @@ class Tissue(StrEnum):
     SACRUM = "sacrum"
     RIB = "rib"
     RIB_END = "rib end"
+    RIB_FRONT = "front half of a rib"
     CARTILAGE = "costal cartilage"
     STERNUM = "sternum"
     CLAVICLE = "clavicle"
     SCAPULA = "scapula"
+    SCAPULA_BLADE = "blade of the scapula"
     SHOULDER = "shoulder joint"
     CERVICAL = "cervical vertebra"
     HIP = "upper end of the femur"
@@ -91,6 +91,14 @@ class Landmark:
     segment: Segment
     point: Points
 
+
+# Joints of the left side of the standard skeleton (mm), about which posture turns the limbs.
+SHOULDER = (160.0, -12.0, 272.0)
+ELBOW = (170.0, -18.0, 574.0)
+WRIST = (172.0, -8.0, 806.0)
+HIP = (90.0, 0.0, 764.0)
+KNEE = (92.0, 0.0, 1142.0)
+ANKLE = (92.0, -10.0, 1520.0)
 
 SIGN = {Side.LEFT: 1.0, Side.RIGHT: -1.0, Side.MIDLINE: 0.0}
 BOTH = (Side.LEFT, Side.RIGHT)

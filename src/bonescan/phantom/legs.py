@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bonescan.phantom.appendicular import ANKLE, HIP, KNEE
-from bonescan.phantom.bones import BOTH, Bone, Landmark, Maker, Segment, Tissue, place
+from bonescan.phantom.bones import ANKLE, BOTH, HIP, KNEE, Bone, Landmark, Maker, Segment, Tissue, place
 from bonescan.phantom.posture import turn
 from bonescan.phantom.shapes import Cloud, Points, TubeSection, curve, ellipsoid, tube
 from bonescan.study import Region
@@ -31,13 +30,13 @@ def _hips() -> Iterator[Bone]:
     make = Maker(Region.FEMUR, Segment.THIGH)
     hx, hy, hz = HIP
     ball = ellipsoid((hx, hy, hz), (23, 23, 23))
-    head = Cloud(ball.points, 0.65 * ball.weights)
+    head = Cloud(ball.points, 0.8 * ball.weights)
     # The neck points backwards from the head, as the legs are turned outwards.
     neck = tube(np.array([[hx, hy, hz], [hx + 27, hy - 6, hz + 26]]), TubeSection((17, 14, 17)))
     yield from make.pair("femoral head and neck", Tissue.HIP, Cloud.joined([head, neck]), bone="femur")
     greater = Cloud.joined(
         [
-            ellipsoid((hx + 30, hy - 4, hz + 34), (20, 20, 28)),
+            ellipsoid((hx + 34, hy - 4, hz + 32), (21, 20, 28)),
             tube(
                 curve([(hx + 27, hy - 4, hz + 34), (hx + 28, hy - 2, hz + 80)]),
                 TubeSection((17, 15), profile=(1.2, 0.7)),
@@ -61,7 +60,7 @@ def _thighs() -> Iterator[Bone]:
         ]
     )
     radii = (19, 16, 15, 15, 16, 22)
-    shaft = tube(line, TubeSection(radii, hollow=0.55, profile=(0.75, 1.0, 1.0, 1.0, 0.8, 0.3)))
+    shaft = tube(line, TubeSection(radii, hollow=0.55, profile=(0.55, 0.85, 1.0, 1.0, 0.8, 0.3)))
     yield from make.pair("femoral shaft", Tissue.LEG_SHAFT, shaft, bone="femur")
     flare = curve([(kx + 2, ky + 6, kz - 92), (kx, ky + 2, kz - 56), (kx, ky, kz - 30)])
     condyles = Cloud.joined(

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bonescan.phantom.appendicular import HIP
-from bonescan.phantom.bones import BOTH, Bone, Landmark, Maker, Segment, Tissue, place
+from bonescan.phantom.bones import BOTH, HIP, Bone, Landmark, Maker, Segment, Tissue, place
 from bonescan.phantom.shapes import Cloud, Points, TubeSection, curve, ellipsoid, sheet, tube
 from bonescan.study import Region, Side
 

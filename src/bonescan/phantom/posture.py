@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from bonescan.phantom import appendicular
+from bonescan.phantom import bones
 from bonescan.phantom.bones import SIGN, Segment
 from bonescan.phantom.shapes import Points
 from bonescan.study import Side
@@ -196,9 +196,7 @@ class Posture:
 
     def _arm(self, points: Points, segment: Segment, side: Side) -> Points:
         arm, sign = self.build.arms[side], SIGN[side]
-        shoulder, elbow, wrist = (
-            _joint(p, side) for p in (appendicular.SHOULDER, appendicular.ELBOW, appendicular.WRIST)
-        )
+        shoulder, elbow, wrist = (_joint(p, side) for p in (bones.SHOULDER, bones.ELBOW, bones.WRIST))
         if segment is Segment.HAND:
             points = turn(points, wrist, 1, sign * arm.hand)
         if segment is not Segment.UPPER_ARM:
@@ -209,7 +207,7 @@ class Posture:
 
     def _leg(self, points: Points, segment: Segment, side: Side) -> Points:
         leg, sign = self.build.legs[side], SIGN[side]
-        hip, knee, ankle = (_joint(p, side) for p in (appendicular.HIP, appendicular.KNEE, appendicular.ANKLE))
+        hip, knee, ankle = (_joint(p, side) for p in (bones.HIP, bones.KNEE, bones.ANKLE))
         if segment is Segment.FOOT:
             points = turn(points, ankle, 0, leg.foot)
             points = turn(points, ankle, 2, -sign * leg.outward)

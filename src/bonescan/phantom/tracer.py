@@ -100,10 +100,12 @@ def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
 
 def _bladder(scene: _Scene) -> Organ:
     rng = scene.rng
-    fill = rng.beta(1.6, 2.0)
-    radii = np.array([22 + 40 * fill, 18 + 26 * fill, 15 + 38 * fill]) * np.exp(rng.normal(0, 0.1, 3))
-    (centre,) = scene.trunk((rng.normal(0, 7), 24 + rng.normal(0, 6), 788 - radii[2] * 0.8 + rng.normal(0, 6)))
-    blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.12)
+    # Patients void before the scan: most bladders are small, wider than high, and rest on the pubic bones.
+    fill = rng.beta(1.2, 3.4)
+    radii = np.array([27 + 36 * fill, 20 + 24 * fill, 15 + 38 * fill]) * np.exp(rng.normal(0, 0.12, 3))
+    low = 800 + rng.normal(0, 7) - 12 * fill
+    (centre,) = scene.trunk((rng.normal(0, 6), 26 + rng.normal(0, 6), low - radii[2]))
+    blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.18)
     return scene.add_level(Region.BLADDER, blob.filled(), scene.log_uniform(2.0, 45.0))
 
 

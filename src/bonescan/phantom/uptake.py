@@ -17,41 +17,54 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 22.0,
-    Tissue.SKULL_BASE: 4.7,
-    Tissue.FACE: 22.5,
+    Tissue.VAULT: 18.5,
+    Tissue.SKULL_BASE: 4.4,
+    Tissue.FACE: 21.0,
     Tissue.MANDIBLE: 34.0,
-    Tissue.VERTEBRAL_BODY: 34.0,
-    Tissue.VERTEBRAL_ARCH: 16.0,
+    Tissue.VERTEBRAL_BODY: 28.0,
+    Tissue.VERTEBRAL_ARCH: 20.0,
     Tissue.SACRUM: 12.9,
-    Tissue.RIB: 24.0,
-    Tissue.RIB_END: 12.0,
-    Tissue.CARTILAGE: 1.2,
-    Tissue.STERNUM: 37.0,
-    Tissue.CLAVICLE: 13.0,
-    Tissue.SCAPULA: 12.5,
-    Tissue.SHOULDER: 12.5,
-    Tissue.CERVICAL: 40.0,
-    Tissue.HIP: 7.3,
+    Tissue.RIB: 18.5,
+    Tissue.RIB_END: 5.0,
+    Tissue.RIB_FRONT: 17.0,
+    Tissue.CARTILAGE: 2.6,
+    Tissue.STERNUM: 28.5,
+    Tissue.CLAVICLE: 15.5,
+    Tissue.SCAPULA: 16.0,
+    Tissue.SCAPULA_BLADE: 3.8,
+    Tissue.SHOULDER: 11.2,
+    Tissue.CERVICAL: 27.0,
+    Tissue.HIP: 9.0,
     Tissue.ILIUM: 15.1,
     Tissue.POSTERIOR_ILIUM: 40.0,
-    Tissue.ISCHIUM: 16.8,
+    Tissue.ISCHIUM: 15.8,
     Tissue.PATELLA: 8.0,
     Tissue.JOINT: 13.4,
     Tissue.ACETABULUM: 11.2,
     Tissue.KNEE: 6.0,
     Tissue.LEG_SHAFT: 12.0,
     Tissue.FOOT: 6.2,
-    Tissue.SUTURE: 3.4,
-    Tissue.OCCIPUT: 4.5,
-    Tissue.SPHENOID: 19.0,
-    Tissue.NOSE: 16.0,
-    Tissue.ORBIT: 10.2,
-    Tissue.ARM_SHAFT: 14.7,
-    Tissue.ELBOW: 13.6,
-    Tissue.WRIST: 15.8,
-    Tissue.HAND: 17.0,
+    Tissue.SUTURE: 3.2,
+    Tissue.OCCIPUT: 4.2,
+    Tissue.SPHENOID: 18.0,
+    Tissue.NOSE: 15.0,
+    Tissue.ORBIT: 9.5,
+    Tissue.ARM_SHAFT: 11.2,
+    Tissue.ELBOW: 12.7,
+    Tissue.WRIST: 12.5,
+    Tissue.HAND: 14.0,
 }
+
+_SPREADS: dict[Tissue, float] = {
+    Tissue.CERVICAL: 0.2,
+    Tissue.RIB_FRONT: 0.22,
+    Tissue.STERNUM: 0.18,
+    Tissue.CLAVICLE: 0.22,
+    Tissue.SCAPULA: 0.2,
+    Tissue.SHOULDER: 0.28,
+}
+"""Standard deviation of the logarithm from patient to patient, where it differs from the rest (_SPREAD)."""
+_SPREAD = 0.17
 
 SOFT_UPTAKE: dict[str, float] = {"torso": 1.06, "head": 0.92, "arm": 0.95, "leg": 0.76}
 
@@ -78,7 +91,7 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
     """Draw one patient's normal (and diffusely abnormal) uptake."""
     family = anatomy.family
     tissue = {
-        kind: value * family.uptake.get(kind, 1.0) * float(np.exp(rng.normal(0, 0.17)))
+        kind: value * family.uptake.get(kind, 1.0) * float(np.exp(rng.normal(0, _SPREADS.get(kind, _SPREAD))))
         for kind, value in TISSUE_UPTAKE.items()
     }
     sides = {(s, side): float(np.exp(rng.normal(0, family.sides))) for s in Segment for side in Side}
