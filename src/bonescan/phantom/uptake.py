@@ -20,7 +20,7 @@ TISSUE_UPTAKE: dict[Tissue, float] = {
     Tissue.VAULT: 18.5,
     Tissue.SKULL_BASE: 4.4,
     Tissue.FACE: 21.0,
-    Tissue.MANDIBLE: 34.0,
+    Tissue.MANDIBLE: 39.0,
     Tissue.VERTEBRAL_BODY: 28.0,
     Tissue.VERTEBRAL_ARCH: 20.0,
     Tissue.SACRUM: 12.9,
