@@ -18,7 +18,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import HELD_OUT, STANDARD
 from bonescan.phantom.patient import Phantom
+from bonescan.phantom.truth import LesionRecord
 from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import prepare
-from bonescan.study import View
+from bonescan.study import Study, View
 
 FIRST_ANATOMY = 900_000
 PATIENTS_PER_ANATOMY = 5
@@ -91,30 +92,59 @@ def measure(work: Work) -> list[list[Compared]]:
     for seed in range(work.patients):
         phantom = make_patient(anatomy, seed)
         for name, compared in zip(work.models, found, strict=True):
-            compared += compare(phantom, model_of(name), f"anatomy-{work.anatomy_seed}")
+            names = (f"anatomy-{work.anatomy_seed}", phantom.key)
+            compared += compare(phantom.study, Truth.of(phantom), model_of(name), names)
     return found
 
 
-def compare(phantom: Phantom, model: Model, patient: str) -> list[Compared]:
-    """Both views of one phantom: the stages of `segment`, with the candidates below the threshold, too."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is known of a study. views: per view, as acquired. contrasts: by lesion number.
+
+    A few lesions are colder than their bone: a contrast is how far either kind stands out from what lies under it.
+    """
+
+    views: Mapping[View, ViewTruth]
+    contrasts: Mapping[int, float]
+
+    @classmethod
+    def of(cls, phantom: Phantom) -> Truth:
+        """That of a phantom."""
+        views = {
+            view: ViewTruth(lesions, phantom.regions[view], phantom.faint[view])
+            for view, lesions in phantom.lesions.items()
+        }
+        return cls(views, contrasts_of(phantom.table))
+
+
+def contrasts_of(table: Sequence[LesionRecord]) -> dict[int, float]:
+    """The contrast of each lesion of a table."""
+    return {lesion.number: abs(lesion.contrast - 1) for lesion in table}
+
+
+def predicted(study: Study, model: Model) -> tuple[Prediction, int]:
+    """The prediction of a study, and how many of its pixels are one of the prediction's along each side."""
     options = Options()
-    study = phantom.study
-    prepared = prepare(
-        study, options.prepare_options(study, options.region_for(model.bundle)), model.bundle.normalisation
-    )
-    prediction = model.predictor.predict(prepared)
-    thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
+    wanted = options.prepare_options(study, options.region_for(model.bundle))
+    prepared = prepare(study, wanted, model.bundle.normalisation)
+    return model.predictor.predict(prepared), prepared.binning
+
+
+def compare(study: Study, truth: Truth, model: Model, names: tuple[str, str]) -> list[Compared]:
+    """All views of one study: the stages of `segment`, with the candidates below the threshold, too.
+
+    names: of the patient and of the study.
+    """
+    prediction, binning = predicted(study, model)
+    thresholds = model.bundle.at(Options().operating_point).at_binning(binning)
     low = replace(thresholds, high=max(thresholds.low, LEAST_PEAK))
-    # A few lesions are colder than their bone: the contrast is how far either kind stands out.
-    contrasts = {lesion.number: abs(lesion.contrast - 1) for lesion in phantom.table}
     compared = []
-    for view, lesions in phantom.lesions.items():
-        name = ImageName(patient, phantom.key, view)
-        truth = ViewTruth(lesions, phantom.regions[view], phantom.faint[view])
+    for view, known in truth.views.items():
+        name = ImageName(*names, view)
         image, candidates = (
-            compare_image(name, truth=truth, **outlined(prediction, view, chosen)) for chosen in (thresholds, low)
+            compare_image(name, truth=known, **outlined(prediction, view, chosen)) for chosen in (thresholds, low)
         )
-        own = np.array([contrasts[int(number)] for number in image.match.true_ids], dtype=np.float64)
+        own = np.array([truth.contrasts[int(number)] for number in image.match.true_ids], dtype=np.float64)
         compared.append(Compared(image, candidates, own))
     return compared
 

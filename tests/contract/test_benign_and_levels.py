@@ -11,8 +11,9 @@ from safetensors.torch import save  # noqa: E402
 
 from bonescan.bundle import Bundle, list_bundles, load_bundle, write_bundle  # noqa: E402
 from bonescan.delineate import Thresholds  # noqa: E402
-from bonescan.errors import BundleError  # noqa: E402
+from bonescan.errors import BundleError, OptionError  # noqa: E402
 from bonescan.models import Answer, UNetConfig, answer_of, build_unet, from_bundle  # noqa: E402
+from bonescan.models.bundled import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402
 from bonescan.predict import Predictor  # noqa: E402
 from bonescan.prepare import Normalisation, prepare  # noqa: E402
@@ -188,3 +189,9 @@ def _with_network(bundle: Bundle, folder, network: dict) -> Bundle:
     description = json.loads((bundle.folder / "bundle.json").read_text()) | {"network": network}
     del description["files"], description["format"], description["version"]
     return write_bundle(folder, description, {name: bundle.read(name) for name in bundle.raw["files"]})
+
+
+def test_weights_of_other_widths_are_refused_with_a_sentence():
+    narrow = build_unet(UNetConfig(widths=(4, 8, 8), decoder_widths=(4, 8)))
+    with pytest.raises(OptionError, match="the bundle's network has other widths"):
+        take_weights(narrow, build_unet(UNetConfig(widths=(8, 8, 8), decoder_widths=(4, 8))))

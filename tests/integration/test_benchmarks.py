@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.pipeline import load_model
 from bonescan.study import View
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,6 +45,22 @@ def test_quality_compares_every_view_of_every_patient_by_every_model(threshold_b
     # The curve goes below the threshold: it finds at least what the threshold finds.
     found = [point["sensitivity"] or 0.0 for point in report["froc"]["points"]]
     assert max(found, default=0.0) >= (report["lesion"]["sensitivity"]["value"] or 0.0) - 1e-4
+
+
+def test_people_counts_marks_and_inserted_lesions(threshold_bundle, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    people = _load("people")
+    study = next(p.study for p in (make_patient(make_anatomy(910_000), seed) for seed in range(40)) if not p.table)
+    model = load_model(threshold_bundle)
+    found = people.marks([study], model)
+    assert all(point["per_scan"] == sum(point["regions"].values()) for point in found.values())
+    variants = people.with_lesions([study], load_model(), 2)
+    assert all(
+        (after.scans[view].counts >= study.scans[view].counts).all() for _, after, _ in variants for view in View
+    )
+    report = people.inserted_found(variants, model)
+    assert report["lesions"] == sum(row["true"] for row in report["by_contrast"].values()) > 0
+    assert 0 <= report["sensitivity"] <= 1
 
 
 def test_the_held_out_family_is_another_one():

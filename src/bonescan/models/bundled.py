@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import nn
+from torch import Tensor, nn
 
 from bonescan.bundle import WEIGHTS, Bundle
 from bonescan.configuration import config_from_dict
@@ -51,6 +51,7 @@ def take_weights(network: nn.Module, other: nn.Module) -> None:
     """Copy the weights of another network as far as both have them.
 
     A region head that knows more regions than the other one takes the weights of those that both know.
+    Raises OptionError when a layer of the same name has another shape.
     """
     own, given = network.state_dict(), other.state_dict()
     for name, value in given.items():
@@ -62,3 +63,12 @@ def take_weights(network: nn.Module, other: nn.Module) -> None:
             mine, theirs = (each.reshape(VIEWS, -1, *each.shape[1:]) for each in (own[name], value))
             known = min(mine.shape[1], theirs.shape[1])
             mine[:, :known] = theirs[:, :known]
+        else:
+            raise OptionError(
+                f"the bundle's network has other widths than this one ({name} is {_size(value)} there and "
+                f"{_size(own[name])} here): give network_config the bundle's own, or leave begin_with out"
+            )
+
+
+def _size(weights: Tensor) -> str:
+    return " x ".join(str(size) for size in weights.shape)

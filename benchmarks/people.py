@@ -1,0 +1,110 @@
+"""How a model reads a folder of normal scans: `python benchmarks/people.py PEOPLE [--model NAME_OR_FOLDER ...]`.
+
+PEOPLE: scans in any form that `bonescan segment` reads, best without known disease. Measured are
+- the outlines per scan at each operating point of the model, and in which regions they lie;
+- how many of the lesions that are inserted into the scans' counts (`bonescan.adapt.insertion`) are found at the
+  balanced point, by contrast, and the free-response curve. All models get the same lesions, in the bones that the first
+  model's region map shows. False positives of the curve include marks on the scans as they are.
+Only figures are printed and written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.adapt.insertion import InsertionConfig, insert
+from bonescan.adapt.scene import scene_of
+from bonescan.evaluate import ViewTruth
+from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model, segment
+from bonescan.reading import read_studies
+from bonescan.study import Study
+from quality import Truth, compare, contrasts_of, predicted, summary
+
+AIMS = {"marks_per_scan": 0.5, "sensitivity_from_contrast_1": 0.85}
+DRAWS = 8
+"""Variants with inserted lesions of each scan."""
+
+
+def marks(studies: Sequence[Study], model: Model) -> dict[str, Any]:
+    """Outlines per scan at each operating point."""
+    found: dict[str, Any] = {}
+    for point in model.bundle.operating_points or ("balanced",):
+        numbers, regions = [], Counter[str]()
+        for study in studies:
+            lesions = segment(study, model, Options(operating_point=point)).lesions
+            numbers.append(len(lesions))
+            regions.update(str(lesion.region) for lesion in lesions)
+        found[point] = {
+            "per_scan": float(np.mean(numbers)),
+            "most": max(numbers),
+            "regions": dict(regions.most_common()),
+        }
+    return found
+
+
+def with_lesions(studies: Sequence[Study], model: Model, draws: int) -> list[tuple[str, Study, Truth]]:
+    """Variants of each scan with lesions, always some; the model says where the bones are."""
+    variants = []
+    for number, study in enumerate(studies):
+        scene = scene_of(study, predicted(study, model)[0])
+        for draw in range(draws):
+            inserted = insert(scene, np.random.default_rng([number, draw]), InsertionConfig(none=0.0))
+            labels, ignored = inserted.labels(study), inserted.ignored(study)
+            views = {view: ViewTruth(labels[view], None, ignored[view]) for view in study.scans}
+            variants.append((f"scan-{number}", inserted.study(study), Truth(views, contrasts_of(inserted.table))))
+    return variants
+
+
+def inserted_found(variants: Sequence[tuple[str, Study, Truth]], model: Model) -> dict[str, Any]:
+    """Which inserted lesions are found."""
+    compared = [
+        entry
+        for draw, (name, study, truth) in enumerate(variants)
+        for entry in compare(study, truth, model, (name, f"{name}-{draw}"))
+    ]
+    report = summary(compared)
+    contrast = np.concatenate([entry.contrast for entry in compared])
+    found = np.concatenate([entry.image.match.found for entry in compared])
+    return {
+        "variants": len(variants),
+        "lesions": int(found.size),
+        "sensitivity": float(found.mean()),
+        "sensitivity_from_contrast_1": float(found[contrast >= 1].mean()),
+        "by_contrast": report["by_contrast"],
+        "sensitivity_at": report["froc"]["sensitivity_at"],
+        "dsc_pooled": report["pixel"]["dsc_pooled"]["value"],
+    }
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", type=Path)
+    parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="models that ship, or bundles' folders")
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    studies = [study for _, study in read_studies([arguments.people])]
+    models = [load_model(name) for name in arguments.model]
+    variants = with_lesions(studies, models[0], arguments.draws)
+    rows = []
+    for model in models:
+        name = {"name": model.name.name, "sha256": model.name.sha256}
+        rows.append({"model": name, "marks": marks(studies, model), "inserted": inserted_found(variants, model)})
+        print(json.dumps(rows[-1], indent=2), flush=True)
+    report = {"command": "python benchmarks/people.py PEOPLE", "scans": len(studies), "aims": AIMS, "models": rows}
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
