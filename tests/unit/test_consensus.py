@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from bonescan.annotate import LabelFile, LabelShape, from_label_image, label_image, read_labelme, write_labelme
 from bonescan.annotate.consensus import agree, area_difference, correspond
-from bonescan.annotate.labelme import shapes_by_lesion
+from bonescan.annotate.labelme import ignored_mask, shapes_by_lesion
 from bonescan.annotate.readings import find_readings, read_view
 from bonescan.annotate.rounds import LOOK_HERE, RoundOptions, hold_round
 from bonescan.errors import InputError, LabelError, OptionError, OutputError
-from bonescan.evaluate.cohort import find_truth
-from bonescan.study import View
+from bonescan.evaluate import ImageName, compare_image
+from bonescan.evaluate.cohort import find_truth, read_truth
+from bonescan.prepare import Normalisation, mirror
+from bonescan.study import Scan, Study, View
+from bonescan.train.cases import FAINT
+from bonescan.train.cohort import read_case
 
 SHAPE = (40, 30)
 EMPTY = np.zeros(SHAPE, np.uint16)
@@ -256,6 +260,36 @@ def test_a_round_writes_labels_and_what_goes_back(three, tmp_path):
     assert report["readers"] == ["a", "b", "c"]
     # A consensus is the truth of a cohort: what went back is not.
     assert [study.study for study in find_truth(out)] == ["p1/study", "p2/study"]
+
+
+def test_what_went_back_is_no_background_for_training_and_evaluation(three, tmp_path, monkeypatch):
+    scan = Study("s", {view: Scan(view, np.ones(SHAPE)) for view in View})
+    monkeypatch.setattr("bonescan.train.cohort.read_study", lambda folder: scan)
+    out = tmp_path / "round-1"
+    hold_round(three, out, RoundOptions())
+    for view in View:
+        labels = read_labelme(out / "p1" / "study" / f"{view}.json")
+        drawn = [label_image(read_labelme(tmp_path / reader / "p1" / "study" / f"{view}.json")) for reader in "abc"]
+        back = np.any(drawn, axis=0) & (label_image(labels) == 0)
+        assert back.any()
+        np.testing.assert_array_equal(ignored_mask(labels), back)
+        truth = read_truth(out / "p1" / "study")[view]
+        np.testing.assert_array_equal(truth.faint, back)
+        case = read_case(out / "p1" / "study", Normalisation())
+        pixels = case.lesions[0] if view is View.ANTERIOR else mirror(case.lesions[1])
+        np.testing.assert_array_equal(pixels == FAINT, back)
+    # A mark on it is set aside.
+    mark = np.where(back, 1, 0)
+    compared = compare_image(ImageName("p1", "study", view), mark, truth)
+    assert (compared.on_faint, compared.match.counts().false_positives, compared.pixels.false_positive) == (1, 0, 0)
+
+
+def test_a_file_of_an_earlier_round_that_does_not_say_where_is_refused(tmp_path):
+    path = tmp_path / "anterior.json"
+    write_labelme(path, LabelFile((), SHAPE, flags={"lesions returned": True}))
+    for use in (ignored_mask, lambda labels: read_truth(tmp_path)):
+        with pytest.raises(LabelError, match="run bonescan consensus again"):
+            use(read_labelme(path))
 
 
 def test_the_worklists_show_each_reader_the_lesions_to_look_at_again(three, tmp_path):

@@ -31,6 +31,12 @@ VERSION = "5.5.0"
 LESION = "lesion"
 """The label that bonescan writes."""
 
+IGNORED = "ignored"
+"""The label, in any case, of an area that is neither lesion nor background: a lesion that went back to the readers."""
+
+INCOMPLETE = "lesions returned"
+"""The flag of a consensus file: whether lesions of this view went back to the readers and are ignored areas in it."""
+
 _HALF_PIXEL = 0.5
 _CIRCLE_VERTICES = 64
 _LARGEST_COORDINATE = 1e6
@@ -153,7 +159,7 @@ def label_image(
 ) -> LabelImage:
     """Draw the shapes into a picture: uint16 (rows, cols), 0 = background, lesions numbered from 1 in file order.
 
-    shape: of the frame, None: what the file states. wanted: only shapes of these labels; None: all.
+    shape: of the frame, None: what the file states. wanted: only shapes of these labels; None: all but ignored areas.
     Where lesions overlap, the smaller one is seen. A curve between the pixel centres takes the pixel next to
     its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
     """
@@ -173,10 +179,33 @@ def shapes_by_lesion(labels: LabelFile, wanted: Collection[str] | None = None) -
     """The shapes of each lesion, in the order in which `label_image` numbers them from 1."""
     lesions: dict[tuple[Any, ...], tuple[LabelShape, ...]] = {}
     for number, drawn in enumerate(labels.shapes):
-        if wanted is None or drawn.label in wanted:
+        if not _is_ignored(drawn) if wanted is None else drawn.label in wanted:
             key = (number,) if drawn.group_id is None else (drawn.label, drawn.group_id)
             lesions[key] = (*lesions.get(key, ()), drawn)
     return list(lesions.values())
+
+
+def ignored_mask(labels: LabelFile, shape: tuple[int, int] | None = None) -> Mask:
+    """Draw the ignored areas: boolean (rows, cols). shape: of the frame, None: what the file states.
+
+    Raises LabelError as `label_image`, and where lesions went back to the readers and the file does not say where: it
+    would take them for background.
+    """
+    shape = frame_of(labels, shape)
+    areas = [drawn for drawn in labels.shapes if _is_ignored(drawn)]
+    if labels.flags.get(INCOMPLETE) and not areas:
+        raise LabelError(
+            f"the label file has the flag {INCOMPLETE!r} and no area labelled {IGNORED!r}, so lesions in it would be "
+            "taken for background: run bonescan consensus again, or remove the flag once all are drawn"
+        )
+    mask = np.zeros(shape, dtype=np.bool_)
+    for drawn in areas:
+        mask |= _mask_of_shape(drawn, shape)
+    return mask
+
+
+def _is_ignored(drawn: LabelShape) -> bool:
+    return drawn.label.strip().lower() == IGNORED
 
 
 def from_label_image(picture: NDArray[Any], image_name: str = "", label: str = LESION) -> LabelFile:

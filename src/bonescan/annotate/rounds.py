@@ -26,7 +26,15 @@ from typing import Any
 import numpy as np
 
 from bonescan.annotate.consensus import TOLERANCE, Consensus, Correspondence, agree
-from bonescan.annotate.labelme import LabelFile, LabelShape, from_label_image, shapes_by_lesion, write_labelme
+from bonescan.annotate.labelme import (
+    IGNORED,
+    INCOMPLETE,
+    LabelFile,
+    LabelShape,
+    from_label_image,
+    shapes_by_lesion,
+    write_labelme,
+)
 from bonescan.annotate.readings import Readings, ReadView, ViewFiles, find_readings, read_view
 from bonescan.errors import BonescanError, OptionError, OutputError
 from bonescan.evaluate.agreement import ReadImage, compare_readings, summarise_agreement
@@ -39,8 +47,6 @@ Progress = Callable[[int, int, str], None]
 RETURNED = "returned"
 LOOK_HERE = "look here"
 """The label of a curve that only other readers drew."""
-INCOMPLETE = "lesions returned"
-"""The flag of a consensus file: whether lesions of this view went back to the readers and are not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +123,19 @@ def draw_generator(seed: int, files: ViewFiles) -> np.random.Generator:
 
 
 def consensus_labels(consensus: Consensus, image_name: str) -> LabelFile:
-    """The accepted lesions as a label file that gives `consensus.labels` back; each says whose curve it is."""
+    """The accepted lesions as a label file that gives `consensus.labels` back; each says whose curve it is.
+
+    All that was drawn of the returned ones is an ignored area: no training may take them for background.
+    """
     shapes: list[LabelShape] = []
     for number, reader in consensus.drawn.items():
         picture = np.where(consensus.labels == number, consensus.labels, 0)
         shapes += [replace(shape, description=f"drawn by {reader}") for shape in from_label_image(picture).shapes]
+    returned = consensus.returned_mask & (consensus.labels == 0)
+    shapes += [
+        replace(shape, group_id=None, description="went back to the readers: neither lesion nor background")
+        for shape in from_label_image(returned.astype(np.uint8), label=IGNORED).shapes
+    ]
     rows, cols = consensus.labels.shape
     flags = {INCOMPLETE: bool(consensus.returned)}
     return LabelFile(tuple(shapes), (rows, cols), image_name, flags)

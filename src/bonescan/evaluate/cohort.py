@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, counted, summarise
 from bonescan.evaluate.split import Scored, known_split, scored_side
@@ -136,7 +136,7 @@ def read_truth(folder: Path) -> dict[View, ViewTruth]:
     if (folder / _TRUTH).exists():
         return _read_npz(folder / _TRUTH)
     labelled = {view: folder / name for view, name in _LABELME.items() if (folder / name).exists()}
-    return {view: ViewTruth(label_image(read_labelme(path))) for view, path in labelled.items()}
+    return {view: _of_labelme(path) for view, path in labelled.items()}
 
 
 def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> ComparedImage:
@@ -148,6 +148,13 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
         )
     name = ImageName(study.patient, study.study, view)
     return compare_image(name, predicted, truth, _read_scores(folder / "lesions.json"))
+
+
+def _of_labelme(path: Path) -> ViewTruth:
+    """An ignored area is no knowledge of lesion or background, as a faint lesion."""
+    labels = read_labelme(path)
+    ignored = ignored_mask(labels)
+    return ViewTruth(label_image(labels), faint=ignored if ignored.any() else None)
 
 
 def _read_npz(path: Path) -> dict[View, ViewTruth]:

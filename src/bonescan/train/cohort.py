@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation
 from bonescan.reading import read_study
 from bonescan.study import Study, View
-from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels
+from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import CohortConfig
 
 
@@ -43,12 +43,10 @@ def read_case(folder: Path, normalisation: Normalisation) -> Case:
     study = read_study(folder)
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
-    drawn = {
-        view: label_image(read_labelme(path), study.shape)
-        for view, path in files.items()
-        if path.exists() and view in study.scans
-    }
-    lesions = pair_labels(drawn, study.shape)
+    labels = {view: read_labelme(path) for view, path in files.items() if path.exists() and view in study.scans}
+    drawn = {view: label_image(one, study.shape) for view, one in labels.items()}
+    ignored = {view: ignored_mask(one, study.shape) for view, one in labels.items()}
+    lesions = pair_truth(drawn, ignored, study.shape)
     regions = _read_regions(folder / "truth.npz", study)
     facts = replace(
         find_facts(study.key, f"patient-{folder.parent.name}", counts, lesions, normalisation),
