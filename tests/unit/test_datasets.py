@@ -29,7 +29,7 @@ from bonescan.datasets import (
     table,
 )
 from bonescan.datasets.index import INDEX, read_index, write_index
-from bonescan.datasets.originals import anatomy_seed, simulate_originals
+from bonescan.datasets.originals import Chosen, anatomy_seed, simulate_originals
 from bonescan.datasets.plan import plan_pairs, split_patients
 from bonescan.datasets.sizes import SetSize, set_sizes
 from bonescan.datasets.statement import LEAKY_WARNING, read_statement, state, write_statement
@@ -232,6 +232,21 @@ class TestPlan:
         assert {pair.split for pair in plan if pair.origin is Origin.ORIGINAL} == {Split.TRAIN, Split.TEST}
         assert len(held) == min(max(round(share * patients), 1), patients - 1)
 
+    @pytest.mark.parametrize("protocol", list(Protocol))
+    def test_studies_without_labels_are_never_tested_on(self, protocol):
+        names = [(f"p{number // 2}", f"s{number % 2}") for number in range(12)]
+        unlabelled = {1, 3, 4, 5, 10, 11}  # one study of p0 and p1; all of p2 and p5
+        for seed in range(5):
+            options = DatasetOptions(seed=seed, images=48, split=SplitOptions(protocol))
+            plan = plan_pairs(names, options, unlabelled)
+            tested = {pair.original for pair in plan if pair.split is Split.TEST}
+            assert tested
+            assert not tested & unlabelled
+            assert {pair.split for pair in plan if names[pair.original][0] in ("p2", "p5")} == {Split.TRAIN}
+            if protocol is Protocol.BY_PATIENT:
+                learned = {names[pair.original][0] for pair in plan if pair.split is Split.TRAIN}
+                assert not learned & {names[place][0] for place in tested}
+
     def test_leaky_shuffles_pairs_so_that_patients_are_on_both_sides(self):
         options = DatasetOptions(seed=1, split=SplitOptions(Protocol.LEAKY))
         plan = plan_pairs(PAPER, options)
@@ -394,7 +409,7 @@ class TestIndex:
 class TestStatement:
     def test_it_comes_back(self, tmp_path):
         options = DatasetOptions(seed=4, patients=PatientOptions(cohort=Path('a "b"')), readers=ReaderOptions(2, 0.5))
-        statement = state(options, 5, 3).extended(RECORDS, ["x"] * 5)
+        statement = state(options, Chosen((), 3, ("p1: no lesion",))).extended(RECORDS, ["x"] * 5)
         write_statement(tmp_path, statement, RECORDS)
         assert read_statement(tmp_path) == statement
         assert statement.options["cohort"] == 'a "b"'
@@ -402,14 +417,14 @@ class TestStatement:
         assert not statement.leaky
 
     def test_a_leaky_one_says_so_loudly(self, tmp_path):
-        statement = state(DatasetOptions(seed=4, split=SplitOptions(Protocol.LEAKY)), 5, 3)
+        statement = state(DatasetOptions(seed=4, split=SplitOptions(Protocol.LEAKY)), Chosen((), 3))
         write_statement(tmp_path, statement, RECORDS)
         assert f"# {LEAKY_WARNING}\n" in (tmp_path / "dataset.toml").read_text()
         assert "leaky = true\n" in (tmp_path / "dataset.toml").read_text()
         assert statement.warnings == (LEAKY_WARNING,)
 
     def test_the_digest_follows_rows_and_files(self):
-        empty = state(DatasetOptions(seed=4), 5, 3)
+        empty = state(DatasetOptions(seed=4), Chosen((), 3))
         digests = {
             empty.extended(RECORDS[:1], ["x"]).digest,
             empty.extended(RECORDS[:1], ["y"]).digest,

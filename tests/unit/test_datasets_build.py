@@ -33,6 +33,8 @@ from bonescan.prepare import aggregate, mirror, skeletal_reference, to_pair
 from bonescan.reading import read_study
 from bonescan.study import View
 from bonescan.train.cases import FAINT
+from bonescan.train.config import ImagesConfig
+from bonescan.train.images import draw_labels
 
 SHAPE = (256, 256)
 PATIENTS = 6
@@ -237,6 +239,46 @@ class TestCohort:
     def test_a_count_takes_the_first_ones(self, options, cohort, tmp_path):
         build_dataset(replace(options, patients=PatientOptions(3, cohort)), tmp_path / "set", processes=1)
         assert {record.patient for record in read_dataset(tmp_path / "set", "D2").pairs} == {"p0", "p1", "p3"}
+
+    def test_patients_without_labels_are_learned_from_and_who_is_left_out_is_said(self, options, tmp_path):
+        cohort = tmp_path / "cohort"
+        for number in range(5):
+            write_patient(cohort / f"p{number}" / "s", number)
+        for patient in ("p1", "p4"):
+            (cohort / patient / "s" / "truth.npz").unlink()
+        (cohort / "p9" / "s").mkdir(parents=True)
+        np.savez(cohort / "p9" / "s" / "scan.npz", other=np.zeros((2, 2)))
+        out = tmp_path / "set"
+        summary = build_dataset(replace(options, patients=PatientOptions(cohort=cohort), images=16), out, processes=1)
+        dataset = read_dataset(out, "D2")
+        without = {record.study for record in dataset.pairs if not any(record.labelled)}
+        assert {study.partition("/")[0] for study in without} == {"p1", "p4"}
+        assert {record.split for record in dataset.pairs if record.study in without} == {Split.TRAIN}
+        assert not list((out / "p1").rglob("*.json"))
+        statement = summary.statement
+        assert (statement.options["patients"], statement.unlabelled_patients, statement.patients_left_out) == (4, 2, 2)
+        told = str(summary)
+        assert "p2: no lesion in the thoracic window" in told
+        assert "p9/s: not labelled, and not usable without" in told
+        labels = draw_labels(dataset, ImagesConfig(str(out), label_share=1.0))
+        assert all(any(labels[record.study]) for record in dataset.of(Split.TRAIN) if record.study not in without)
+
+    def test_returned_lesions_are_neither_lesion_nor_background(self, options, tmp_path):
+        cohort = tmp_path / "cohort"
+        for number in (0, 1):
+            study = cohort / f"p{number}" / "s"
+            write_patient(study, number)
+            (study / "truth.npz").unlink()
+            drawn = from_label_image(disc(80, 100).astype(np.uint16))
+            back = from_label_image(disc(150, 100).astype(np.uint16), label="ignored")
+            for view in View:
+                write_labelme(study / f"{view}.json", replace(drawn, shapes=drawn.shapes + back.shapes))
+        build_dataset(replace(options, patients=PatientOptions(cohort=cohort), images=4), tmp_path / "set", processes=1)
+        dataset = read_dataset(tmp_path / "set", "D1")
+        for record in dataset.pairs:
+            lesions = dataset.load(record).lesions[0]
+            assert np.array_equal(lesions == FAINT, disc(150, 100))
+            assert np.array_equal((lesions > 0) & (lesions != FAINT), disc(80, 100))
 
     def test_a_view_without_labels_stays_unlabelled_and_one_without_counts_absent(self, options, tmp_path):
         cohort = tmp_path / "cohort"

@@ -48,9 +48,13 @@ class DatasetSummary:
 
     def __str__(self) -> str:
         options, left_out = self.statement.options, self.statement.patients_left_out
+        unlabelled = self.statement.unlabelled_patients
+        told = f", {unlabelled} of them without labels, to learn from" if unlabelled else ""
+        why = "without a lesion in the thorax" if self.statement.simulated else "as said below"
+        said = "".join(f"\n  left out: {reason}" for reason in self.statement.left_out)
         return (
-            f"{options['patients']} patients ({left_out} without a lesion in the thorax were left out), protocol "
-            f"{options['protocol']}, in {self.out}"
+            f"{options['patients']} patients{told} ({left_out} left out{f', {why}' if left_out else ''}), protocol "
+            f"{options['protocol']}, in {self.out}{said}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,8 +84,7 @@ def build_dataset(
         with _spread(processes) as spread:
             chosen = _originals(options, spread, processes, progress)
             written = _write(options, chosen, partial, spread, progress)
-        patients = len({original.patient for original in chosen.originals})
-        statement = extend(partial, state(options, patients, chosen.left_out), (), written)
+        statement = extend(partial, state(options, chosen), (), written)
         if options.gan is not None:
             statement = add_samples(partial, statement, options.gan)
         partial.rename(out)
@@ -141,7 +144,7 @@ def _originals(options: DatasetOptions, spread: Spread, processes: int, progress
     else:
         wanted = options.patients.count or PAPER_PATIENTS
         chosen = simulate_originals(options, spread, processes, lambda done: progress(done, wanted, stage="patients"))
-    patients = len({original.patient for original in chosen.originals})
+    patients = len(chosen.patients - chosen.unlabelled)
     if patients < max(options.patients.count or 2, 2):
         raise InputError(
             f"{patients} patients have a lesion in the thorax and {options.patients.count or 2} are wanted: "
@@ -152,7 +155,8 @@ def _originals(options: DatasetOptions, spread: Spread, processes: int, progress
 
 def _write(options: DatasetOptions, chosen: Chosen, folder: Path, spread: Spread, progress: Progress) -> list[Written]:
     names = [(original.patient, original.study) for original in chosen.originals]
-    plan = plan_pairs(names, options)
+    without = {number for number, original in enumerate(chosen.originals) if not original.is_labelled}
+    plan = plan_pairs(names, options, without)
     orders = [
         WriteOrder(folder, original, tuple(pair for pair in plan if pair.original == number))
         for number, original in enumerate(chosen.originals)

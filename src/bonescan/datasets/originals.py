@@ -1,8 +1,11 @@
-"""The studies that a data set begins with: simulated, or read from a cohort, cut around the thoracic window."""
+"""The studies that a data set begins with: simulated, or read from a cohort, cut around the thoracic window.
+
+Studies of a cohort without labels are learned from, too, by the losses that need none; they are never tested on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -12,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.datasets.moves import Move, Planes, apply_move
-from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions, ReaderOptions
+from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions, PatientOptions, ReaderOptions
 from bonescan.datasets.readings import agreed_labels, simulated_readings, stored_readings
 from bonescan.errors import BonescanError, InputError, LabelError
 from bonescan.evaluate.cohort import TrueStudy, find_truth, read_truth
@@ -64,6 +67,11 @@ class Original:
     agreed: NDArray[np.uint8] | None = None
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether any of its views has lesion truth."""
+        return any(self.labelled)
+
+    @property
     def has_lesion(self) -> bool:
         """Whether a lesion that is drawn lies in the window."""
         return bool(drawn(apply_move(self.planes, Move()).lesions).any())
@@ -71,10 +79,24 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The originals, sorted by patient, and how many patients were looked at and left out for want of a lesion."""
+    """The originals, sorted by patient, and who was looked at and left out.
+
+    left_out: how many patients. reasons: of a cohort's, who was left out and why, in a sentence each.
+    """
 
     originals: tuple[Original, ...]
     left_out: int
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> frozenset[str]:
+        """All patients."""
+        return frozenset(original.patient for original in self.originals)
+
+    @property
+    def unlabelled(self) -> frozenset[str]:
+        """The patients without any label."""
+        return self.patients - {original.patient for original in self.originals if original.is_labelled}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +120,7 @@ class _Order:
     folder: Path = Path()
     patient: str = ""
     study: str = ""
+    labelled: bool = True
 
 
 def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, found: Callable[[int], None]) -> Chosen:
@@ -191,33 +214,77 @@ def _cut_frame(frame: NDArray[Number], corner: tuple[int, ...], margin: int) -> 
 
 
 def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int, int], None]) -> Chosen:
-    """Read the labelled studies of a cohort; patients without a thoracic lesion are left out, or kept where wanted.
+    """Read the studies of a cohort. Labelled patients without a thoracic lesion are left out, or kept where wanted.
 
-    found: told how many studies are read, of how many. Raises InputError for a folder without truth or a scan that
-    cannot be read, LabelError for a file of truth that cannot be used.
+    Patients without any label are kept, as many as there are; scans of theirs that cannot be used are left out.
+    found: told how many studies are read, of how many. Raises InputError for a folder without truth or a labelled scan
+    that cannot be read, LabelError for a file of truth that cannot be used.
     """
     assert options.patients.cohort is not None
-    studies = find_truth(options.patients.cohort)
-    if not studies:
+    labelled = find_truth(options.patients.cohort)
+    studies = sorted([*labelled, *_unlabelled(options.patients.cohort, labelled)], key=lambda study: study.folder)
+    if not labelled:
         raise InputError(f"{options.patients.cohort} holds no labelled study: give a cohort folder with truth")
     if any(study.patient == GAN for study in studies):
         raise InputError(f"a patient's folder is called {GAN!r}, which is where samples lie: rename it")
     orders = [
-        _Order(number, options.seed, options.moves.reach_px, options.readers, study.folder, study.patient, _name(study))
+        _Order(
+            number,
+            options.seed,
+            options.moves.reach_px,
+            options.readers,
+            study.folder,
+            study.patient,
+            _name(study),
+            labelled=study in labelled,
+        )
         for number, study in enumerate(studies)
     ]
     read: list[Original] = []
-    for original in spread(_read, orders):
-        read.append(original)
-        found(len(read), len(orders))
-    patients = [list(group) for _, group in groupby(read, key=lambda original: original.patient)]
-    wanted = [
-        group
-        for group in patients
-        if options.patients.keep_lesion_free or any(original.has_lesion for original in group)
-    ]
-    taken = wanted[: options.patients.count]
-    return Chosen(tuple(original for group in taken for original in group), len(patients) - len(wanted))
+    reasons: list[str] = []
+    for done, one in enumerate(spread(_read, orders), start=1):
+        if isinstance(one, str):
+            reasons.append(one)
+        else:
+            read.append(one)
+        found(done, len(orders))
+    return _choose(read, reasons, options.patients)
+
+
+def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
+    """The studies below a cohort that have a scan and no label, in folders of their own as the labelled ones."""
+    from bonescan.reading import discover
+
+    known = {study.folder.resolve() for study in labelled}
+    found: dict[Path, TrueStudy] = {}
+    for files in discover([cohort]):
+        folder = files.paths[0].parent
+        below = folder.relative_to(cohort).parts
+        if files.kind == "none" or not below or folder.resolve() in known:
+            continue
+        found[folder] = TrueStudy(folder, below[0], "/".join(below), ())
+    return list(found.values())
+
+
+def _choose(read: Sequence[Original], reasons: Sequence[str], options: PatientOptions) -> Chosen:
+    """Keep the labelled patients that are wanted, and all who have no label."""
+    taken: list[Original] = []
+    told, labelled, more, left_out = list(reasons), 0, 0, len(reasons)
+    for patient, group in groupby(read, key=lambda original: original.patient):
+        studies = list(group)
+        if not any(original.is_labelled for original in studies):
+            taken += studies
+        elif not (options.keep_lesion_free or any(original.has_lesion for original in studies)):
+            left_out += 1
+            told.append(f"{patient}: no lesion in the thoracic window (--keep-lesion-free keeps such patients)")
+        elif options.count is not None and labelled >= options.count:
+            more += 1
+        else:
+            labelled += 1
+            taken += studies
+    if more:
+        told.append(f"{more} labelled patients beyond the {options.count} that were asked for")
+    return Chosen(tuple(taken), left_out, tuple(told))
 
 
 def _name(study: TrueStudy) -> str:
@@ -225,15 +292,20 @@ def _name(study: TrueStudy) -> str:
     return "-".join(PurePosixPath(study.study).parts[1:]) or study.folder.resolve().name
 
 
-def _read(order: _Order) -> Original:
-    """One study of a cohort."""
+def _read(order: _Order) -> Original | str:
+    """One study of a cohort; of one without labels that cannot be used, the reason."""
     from bonescan.reading import read_study
 
     name = (order.patient, order.study)
     try:
         study = read_study(order.folder)
+        if not order.labelled:
+            nothing = np.zeros((2, *study.shape), dtype=np.uint8)
+            return cut_original(study, name, FrameTruth(nothing, labelled=(False, False)), order.margin)
         truth = _frame_truth(study, order)
     except BonescanError as error:
+        if not order.labelled:
+            return f"{'/'.join(name)}: not labelled, and not usable without: {error}"
         raise type(error)(f"{'/'.join(name)}: {error}") from None
     return cut_original(study, name, truth, order.margin)
 

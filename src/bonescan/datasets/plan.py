@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +27,15 @@ class PlannedPair:
     move: Move
 
 
-def plan_pairs(names: Sequence[tuple[str, str]], options: DatasetOptions) -> list[PlannedPair]:
+def plan_pairs(
+    names: Sequence[tuple[str, str]], options: DatasetOptions, unlabelled: Collection[int] = ()
+) -> list[PlannedPair]:
     """Spread the pairs of D2 evenly over the originals, and divide them as the protocol says.
 
     names: patient and study of each original. Each one is in D2 itself, and every one has equally many copies, the
-    first ones of a shuffled order one more where they do not come out even. Raises OptionError where fewer pairs are
-    wanted than there are originals, or a side of the split would be empty.
+    first ones of a shuffled order one more where they do not come out even. unlabelled: the places of the originals
+    without any label: they are never tested on, and learned from unless their patient is tested on. Raises OptionError
+    where fewer pairs are wanted than there are originals, or a side of the split would be empty.
     """
     pairs = options.images // 2
     if pairs < len(names):
@@ -46,7 +49,14 @@ def plan_pairs(names: Sequence[tuple[str, str]], options: DatasetOptions) -> lis
         for copy in range(1, number + 1):
             rng = np.random.default_rng([_STREAM, options.seed, _MOVES, original, copy])
             drafts.append((original, f"{study}-geometric-{copy:02d}", sample_move(rng, options.moves)))
-    splits = _splits([names[original][0] for original, _, _ in drafts], drafts, options)
+    patients = [names[original][0] for original, _, _ in drafts]
+    labelled = {name for place, (name, _) in enumerate(names) if place not in unlabelled}
+    divided = [place for place, patient in enumerate(patients) if patient in labelled]
+    splits = [Split.TRAIN] * len(drafts)
+    drawn = _splits([patients[place] for place in divided], [drafts[place] for place in divided], options)
+    for place, split in zip(divided, drawn, strict=True):
+        without = drafts[place][0] in unlabelled
+        splits[place] = Split.UNUSED if without and split is Split.TEST else split
     return [
         PlannedPair(
             original,

@@ -12,6 +12,7 @@ from typing import Any
 
 from bonescan.datasets.index import PairRecord, row_of
 from bonescan.datasets.options import DatasetOptions, Protocol
+from bonescan.datasets.originals import Chosen
 from bonescan.datasets.sizes import set_sizes
 from bonescan.errors import InputError
 
@@ -26,7 +27,8 @@ LEAKY_WARNING = (
 class Statement:
     """What dataset.toml says, but the sizes, which the index says.
 
-    digest: sha256 of the content. patients_left_out: those without a thoracic lesion. options: as they were given.
+    digest: sha256 of the content. patients_left_out: how many there were. options: as they were given.
+    left_out: who of a cohort was left out and why. unlabelled_patients: those who have no label, and are learned from.
     """
 
     simulated: bool
@@ -34,6 +36,8 @@ class Statement:
     digest: str
     patients_left_out: int
     options: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+    unlabelled_patients: int = 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -53,13 +57,13 @@ def chained_digest(before: str, records: Iterable[PairRecord], digests: Iterable
     return digest.hexdigest()
 
 
-def state(options: DatasetOptions, patients: int, left_out: int) -> Statement:
-    """The statement of a data set without pairs."""
+def state(options: DatasetOptions, chosen: Chosen) -> Statement:
+    """The statement of a data set of these originals, without pairs."""
     cohort = options.patients.cohort
     stated = {
         "seed": options.seed,
         "images": options.images,
-        "patients": patients,
+        "patients": len(chosen.patients),
         "cohort": "" if cohort is None else str(cohort),
         "keep_lesion_free": options.patients.keep_lesion_free,
         "protocol": str(options.split.protocol),
@@ -70,7 +74,8 @@ def state(options: DatasetOptions, patients: int, left_out: int) -> Statement:
         "rotation_deg": options.moves.rotation_deg,
         "shift_px": options.moves.shift_px,
     }
-    return Statement(cohort is None, options.split.protocol is Protocol.LEAKY, "", left_out, stated)
+    leaky = options.split.protocol is Protocol.LEAKY
+    return Statement(cohort is None, leaky, "", chosen.left_out, stated, chosen.reasons, len(chosen.unlabelled))
 
 
 def write_statement(folder: Path, statement: Statement, records: Sequence[PairRecord]) -> None:
@@ -82,6 +87,8 @@ def write_statement(folder: Path, statement: Statement, records: Sequence[PairRe
         f"leaky = {json.dumps(statement.leaky)}",
         f"digest = {json.dumps(statement.digest)}",
         f"patients_left_out = {statement.patients_left_out}",
+        f"unlabelled_patients = {statement.unlabelled_patients}",
+        f"left_out = {json.dumps(statement.left_out, ensure_ascii=False)}",
         *_lines("options", statement.options),
     ]
     for size in set_sizes(records):
@@ -101,6 +108,8 @@ def read_statement(folder: Path) -> Statement:
             digest=str(stated["digest"]),
             patients_left_out=int(stated["patients_left_out"]),
             options=dict(stated["options"]),
+            left_out=tuple(str(reason) for reason in stated.get("left_out", ())),
+            unlabelled_patients=int(stated.get("unlabelled_patients", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder} is no data set: give a folder that bonescan dataset wrote") from None

@@ -30,7 +30,7 @@ def image_split(config: ImagesConfig) -> Split:
     validation = [
         read_pair(dataset, record)
         for record in dataset.of(Side.TRAIN)
-        if record.origin == "original" and _validates(dataset, config, record)
+        if record.origin == "original" and any(record.labelled) and _validates(dataset, config, record)
     ]
     if not training:
         raise OptionError(
@@ -58,7 +58,7 @@ def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
     patients included, whose labels are not drawn.
     """
     learned = _learned_from(dataset, config)
-    training = [record for record in learned if record.origin != "gan"]
+    training = [record for record in learned if record.origin != "gan" and any(record.labelled)]
     everything = [record for record in dataset.pairs if record.origin != "gan"]
     none = {record.study: (False, False) for record in learned}
     if config.label_unit == "patient":
