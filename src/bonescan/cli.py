@@ -4,7 +4,8 @@ One verb, one module in `commands/`, each a frozen dataclass that states its arg
 argparse, on purpose: it starts in a blink and is in the standard library. Nothing heavy is imported
 before a verb runs.
 
-Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 nothing could be done; 130 interrupted.
+Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 nothing could be done; 130 interrupted; 143 ended
+by SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from bonescan import __version__
 from bonescan.commands import COMMANDS, GROUPS
 from bonescan.commands.base import NOTHING_DONE, RESEARCH_USE_ONLY, Command
 from bonescan.commands.console import Console
+from bonescan.interrupts import Stopped, termination_as_interrupt
 
-INTERRUPTED = 130
+INTERRUPTED, SIGNALLED = 130, 128
+"""Of a command that Ctrl-C stopped, and what a signal's number is added to (SIGTERM: 143), as shells do."""
 
 _DESCRIPTION = "Find, outline and measure metastasis lesions in whole-body bone scans."
 
@@ -69,10 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOTHING_DONE
     console = Console(traceback=arguments.traceback)
     try:
-        code = _command(arguments).run(console)
-    except KeyboardInterrupt:
-        console.error("stopped by the keyboard; what was finished is complete, and nothing is half written.")
-        code = INTERRUPTED
+        with termination_as_interrupt():
+            code = _command(arguments).run(console)
+    except KeyboardInterrupt as stopped:
+        console.error(str(stopped) or "stopped; what was finished is complete, and nothing is half written.")
+        code = SIGNALLED + stopped.number if isinstance(stopped, Stopped) else INTERRUPTED
     except Exception as error:
         console.error(console.explain(error))
         code = NOTHING_DONE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -11,35 +13,55 @@ from contextlib import contextmanager
 _ONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
+def _begin_child(niceness: int) -> None:
+    """In a child: leave Ctrl-C to the parent, which the terminal tells, too, and end where the parent is gone."""
+    if niceness:
+        os.nice(niceness)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @contextmanager
 def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes keep to one thread each.
 
-    niceness: by how much less than this process they are served where the processor is busy. Left by an exception or
-    not, tasks that have not begun are given up, and those that have are waited for.
+    niceness: by how much less than this process they are served where the processor is busy.
 
     Numerical libraries read their number of threads when they load, which in a child is before any code of ours
     runs: so it is stated in the environment that children inherit, and taken back afterwards. Small matrix products
     on more threads than cores are several times slower. Children are spawned, not forked: a fork of a process in
     which torch has started its threads may hang.
+
+    At the end of the block, tasks that have not begun are given up, and those that have are waited for. An exception that
+    leaves the block, as Ctrl-C does, ends the children at once: what they had not finished is lost. They also end when
+    this process is killed.
     """
     before = {name: os.environ.get(name) for name in _ONE}
     os.environ.update(_ONE)
     try:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_be_nice, initargs=(niceness,))
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_child, initargs=(niceness,))
+        before_it = set(multiprocessing.active_children())
         try:
             yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:
+            # Leaving the executor as a context would wait for all that was ever asked of it.
+            for child in set(multiprocessing.active_children()) - before_it:
+                child.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        pool.shutdown(cancel_futures=True)
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _be_nice(niceness: int) -> None:
-    if niceness:
-        os.nice(niceness)

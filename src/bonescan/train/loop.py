@@ -23,6 +23,7 @@ from torch import nn
 from bonescan.bundle import load_bundle
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
+from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models import MODELS, UNet
 from bonescan.models.bundled import from_bundle, take_weights
 from bonescan.train.cases import Split
@@ -43,7 +44,8 @@ _FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration")
 def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     """Train, or go on with a run of the same name and configuration; return the run's folder.
 
-    Raises OptionError when a run of this name was started with another configuration.
+    Raises OptionError when a run of this name was started with another configuration. Where SIGINT or SIGTERM asks to
+    stop, the step is ended, the checkpoint saved, and `Stopped` says from which step the same command goes on.
     """
     torch.set_num_threads(config.threads)
     folder = open_run(config)
@@ -52,26 +54,29 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     began = time.monotonic()
-    with log, closing(batches(config, split, first)) as prepared:
+    with log, closing(batches(config, split, first)) as prepared, deferred_stop() as asked:
         for step, batch in prepared:
             losses = train_step(config, state, split, step, batch)
             done = step + 1
             seconds = time.monotonic() - began
             out_of_time = 0 < config.max_minutes * 60 <= seconds
-            last = done == config.steps or out_of_time
+            stopped = asked()
+            last = done == config.steps or out_of_time or stopped > 0
             if done % config.log_every == 0 or last:
                 figures = {name: float(value) for name, value in losses.items()}
                 left = seconds / (done - first) * (config.steps - done)
                 report(Progress("train", done, config.steps, left, figures))
                 said = {"step": done, "seconds": round(seconds, 1), "cases": len(split.training_at(step)), **figures}
                 log.write(json.dumps(said) + "\n")
-            if split.validation and (done % config.validate_every == 0 or last):
+            if split.validation and not stopped and (done % config.validate_every == 0 or last):
                 figures = quick_figures(state.ema.network, spread(split.validation, config.validation_cases), config)
                 report(Progress("validate", done, config.steps, None, figures))
                 log.write(json.dumps({"step": done, **figures}) + "\n")
                 log.flush()
             if done % config.checkpoint_every == 0 or last:
                 save_checkpoint(checkpoint, state, done)
+            if stopped:
+                raise Stopped(going_on(done, config.steps), stopped)
             if last:
                 break
     return folder
@@ -184,9 +189,16 @@ def make_network(name: str, values: Mapping[str, Any], table: str = "") -> nn.Mo
 
 def open_run(config: TrainConfig) -> Path:
     """Make the run's folder, or check that the one that is there was started with this configuration."""
+    refuse_other_run(config)
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "config.json"
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def refuse_other_run(config: TrainConfig) -> None:
+    """Raise OptionError where the run's folder holds one that was started with another configuration."""
+    path = config.folder / "config.json"
     values = config.to_dict()
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -195,10 +207,9 @@ def open_run(config: TrainConfig) -> Path:
         changed = [key for key in changed if key not in _FREE and not _only_speed(before.get(key), values.get(key))]
         if changed:
             raise OptionError(
-                f"the run {config.name} was started with another {changed[0]}: choose another name, or remove {folder}"
+                f"the run {config.name} was started with another {changed[0]}: choose another name, or remove "
+                f"{config.folder}"
             )
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    return folder
 
 
 def _only_speed(before: Any, now: Any) -> bool:

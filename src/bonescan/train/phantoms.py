@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class Shard:
 class Simulation:
     """A process of low priority that simulates anatomies one by one while something else goes on.
 
-    A context: what it has not begun is given up at the end. `process_pool` says what a process of it inherits.
+    A context: what it has not begun is given up at the end, and what it has begun, too, where an exception leaves it.
     """
 
     def __init__(self) -> None:
@@ -78,8 +79,10 @@ class Simulation:
     def __enter__(self) -> Simulation:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
 
     def begin(self, shards: Sequence[Shard]) -> None:
         """Simulate those of the shards that are not there yet, in this order."""

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bonescan.errors import OptionError
+from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models.dcgan import Dcgan, build_dcgan
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage
@@ -64,12 +65,13 @@ def train_gan(config: GanConfig, images: GanImages, folder: Path, report: Report
     checkpoint = folder / CHECKPOINT
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
     began = time.monotonic()
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log, deferred_stop() as asked:
         for step in range(first, config.steps):
             losses = gan_step(config, state, images, step)
             done = step + 1
             seconds = time.monotonic() - began
-            last = done == config.steps or 0 < config.max_minutes * 60 <= seconds
+            stopped = asked()
+            last = done == config.steps or 0 < config.max_minutes * 60 <= seconds or stopped > 0
             if done % config.log_every == 0 or last:
                 figures = asdict(losses)
                 left = seconds / (done - first) * (config.steps - done)
@@ -79,6 +81,8 @@ def train_gan(config: GanConfig, images: GanImages, folder: Path, report: Report
             if done % config.checkpoint_every == 0 or last:
                 save_checkpoint(checkpoint, state, done)
                 _save_generator(folder / GENERATOR, state)
+            if stopped:
+                raise Stopped(going_on(done, config.steps), stopped)
             if last:
                 break
     return folder

@@ -1,0 +1,129 @@
+"""Being stopped: what runs side by side ends within two seconds, training keeps what it has learned and says where."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from safetensors.torch import load_file
+
+from bonescan.interrupts import Stopped
+from bonescan.train.cases import Split
+from bonescan.train.config import TrainConfig
+from bonescan.train.loop import CHECKPOINT, train
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="processes are looked up by their group")
+SECONDS = 2.0
+
+
+def group_of(process) -> list[int]:
+    """The processes of a group that are alive, whoever their parent is now."""
+    listed = subprocess.run(["ps", "-eo", "pid,pgid,stat"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()[1:]]
+    return [int(pid) for pid, group, state in rows if int(group) == process.pid and not state.startswith("Z")]
+
+
+@pytest.fixture
+def simulating(tmp_path):
+    """A command that simulates many patients in processes of its own, once those are at work."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bonescan", "simulate", "-o", "cohort", "--count", "500", "--seed", "1"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while len(group_of(process)) < 4 and time.monotonic() < until:  # itself, the resource tracker, two workers
+        time.sleep(0.1)
+    assert len(group_of(process)) >= 4
+    time.sleep(2)
+    yield process
+    if group_of(process):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+def gone_within(process, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        process.poll()
+        if not group_of(process):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("everybody", [True, False], ids=["the whole group, as a terminal does", "the process alone"])
+def test_a_simulation_that_is_stopped_ends_with_its_workers(simulating, number, code, everybody):
+    (os.killpg if everybody else os.kill)(simulating.pid, number)
+    assert gone_within(simulating, 2 * SECONDS)  # twice: the machine that tests may be busy
+    assert simulating.wait() == code
+    said = [line for line in simulating.stderr.read().splitlines() if not line.startswith("patients ")]
+    assert said == ["bonescan: stopped; what was finished is complete, and nothing is half written."]
+
+
+@POSIX
+@pytest.mark.slow
+def test_workers_end_where_their_command_was_killed(simulating):
+    os.kill(simulating.pid, signal.SIGKILL)
+    assert gone_within(simulating, 2 * SECONDS)
+
+
+def tiny(folder) -> TrainConfig:
+    return TrainConfig(
+        name="tiny",
+        runs=str(folder),
+        network_config={"widths": (8, 8), "decoder_widths": (8,)},
+        steps=6,
+        batch_rows=64,
+        crop_rows=(32,),
+        crop_weights=(1.0,),
+        crop_cols=32,
+        warmup_steps=2,
+        checkpoint_every=100,
+        validate_every=100,
+        log_every=1,
+        threads=1,
+    )
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_keeps_its_steps_and_says_where_it_goes_on(make_case, tmp_path, number):
+    split = Split([make_case(seed) for seed in range(3)], [make_case(90)])
+    config = tiny(tmp_path / "stopped")
+    stages = []
+
+    def report(progress):
+        stages.append((progress.stage, progress.done))
+        if (progress.stage, progress.done) == ("train", 3):
+            os.kill(os.getpid(), number)
+
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped, match=r"stopped after step [34] of 6; .* the same command goes on") as raised:
+        train(config, split, report)
+    assert raised.value.number == number
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert ("validate", stages[-1][1]) not in stages
+    done = []
+    train(config, split, lambda progress: done.append(progress.done) if progress.stage == "train" else None)
+    assert done == list(range(stages[-1][1] + 1, 7))
+    whole = replace(config, runs=str(tmp_path / "whole"))
+    train(whole, split)
+    one, two = (load_file(run.folder / CHECKPOINT) for run in (config, whole))
+    assert all(torch.equal(one[key], two[key]) for key in one)
