@@ -40,9 +40,9 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
     on more threads than cores are several times slower. Children are spawned, not forked: a fork of a process in
     which torch has started its threads may hang.
 
-    At the end of the block, tasks that have not begun are given up, and those that have are waited for. An exception that
-    leaves the block, as Ctrl-C does, ends the children at once: what they had not finished is lost. They also end when
-    this process is killed.
+    At the end of the block, tasks that have not begun are given up, and those that have are waited for. An exception
+    that leaves the block, as Ctrl-C does, ends the children at once: what they had not finished is lost. They also end
+    when this process is killed.
     """
     before = {name: os.environ.get(name) for name in _ONE}
     os.environ.update(_ONE)
