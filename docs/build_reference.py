@@ -41,7 +41,8 @@ def command_line() -> str:
         "shows where in the code an unexpected error came from.",
         "| exit code | meaning |\n|---|---|\n| 0 | all done |\n"
         "| 1 | some inputs failed, or all; the others are done, and each failure is named |\n"
-        "| 2 | nothing could be done: bad arguments, no model, a broken installation |\n| 130 | interrupted |",
+        "| 2 | nothing could be done: bad arguments, no model, a broken installation |\n"
+        "| 130 | stopped by Ctrl-C |\n| 143 | ended by SIGTERM |",
         "Results go to standard output, everything else to standard error. An error is one sentence: what is wrong, "
         "with the value, and what to do.",
     ]
@@ -69,7 +70,8 @@ def configuration() -> str:
     pages = [
         "# Configuration of a training",
         MADE,
-        "A TOML file for `bonescan train`; every key has a default, so that an empty file is a complete one. A key "
+        "A TOML file for `bonescan train`; every key has a default, but `cohort.folder`, `phantoms.anatomies` or "
+        "`images.folder` must say what to learn from. A key "
         "that is not known is an error that names the nearest known one. On the command line, `--set key=value` or "
         "`--set table.key=value` takes the place of what the file says.",
     ]

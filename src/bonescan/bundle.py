@@ -69,9 +69,24 @@ class Bundle:
         """The whole body where `bundle.json` does not state the thorax."""
         return "thorax" if self.raw.get("region") == "thorax" else "whole-body"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What everybody who uses the model must know; () where `bundle.json` keeps no figures."""
+        figures = self.raw.get("figures")
+        return tuple(f"the model {self.name}: {warning}" for warning in figures_warnings(figures or {}))
+
     def read(self, file: str) -> bytes:
         """The bytes of one of the bundle's files, checked again; BundleError when they changed."""
         return _read_checked(self.folder, file, str(self.raw["files"][file]))
+
+
+def figures_warnings(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the figures of a model's validation warn of: that it finds nothing."""
+    if figures.get("lesions") and figures.get("sensitivity") == 0:
+        return (
+            f"it found none of the {figures['lesions']} lesions of its {figures.get('patients')} validation patients",
+        )
+    return ()
 
 
 def list_bundles() -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
         burden=burden,
         window=prepared.window.slices,
         region=region,
-        warnings=study.warnings + prepared.warnings,
+        warnings=study.warnings + prepared.warnings + model.bundle.warnings,
         operating_point=options.operating_point,
         candidates=candidates_below(prediction, thresholds, outlines),
     )

@@ -178,8 +178,30 @@ def test_what_is_no_finished_run_is_refused(tmp_path):
 
 
 def test_nothing_to_learn_from_is_refused(workplace, tmp_path):
-    with pytest.raises(OptionError, match="no patient to learn from"):
+    with pytest.raises(OptionError, match="names nothing to learn from"):
         run_from_toml(tmp_path / "tiny.toml", ["phantoms.anatomies=0"])
+
+
+def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatch, make_case):
+    """Scans of a department have no map of the bones: an untrained answer must not pass for one."""
+    from dataclasses import replace
+
+    from bonescan.train import run
+    from bonescan.train.cases import Split
+
+    def cases(*seeds):
+        made = [make_case(seed) for seed in seeds]
+        return [replace(case, facts=replace(case.facts, has_regions=False)) for case in made]
+
+    (tmp_path / "cohort").mkdir()
+    monkeypatch.setattr(run, "cohort_split", lambda config, normalisation: Split(cases(1, 2), cases(3)))
+    folder = run_from_toml(tmp_path / "tiny.toml", ["steps=2", "phantoms.anatomies=0", "cohort.folder=cohort"])
+    bundle = load_bundle(folder / "bundle")
+    assert "does not say which bone" in " ".join(bundle.card.split())
+    assert "simulated patients of" not in bundle.card
+    image = np.random.default_rng(1).random((2, 64, 32)).astype(np.float32)
+    _, region = Predictor(bundle, threads=1).predict_pair(image)
+    assert not region.any()
 
 
 def test_the_network_is_what_was_learned(workplace, tmp_path):

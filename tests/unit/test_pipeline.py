@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,19 @@ def study(hot: View | None, views: tuple[View, ...] = tuple(View)) -> Study:
 @pytest.fixture(scope="module")
 def model(threshold_bundle):
     return bonescan.load_model(threshold_bundle)
+
+
+def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(threshold_bundle, tmp_path, cli):
+    files = {name: (threshold_bundle / name).read_bytes() for name in ("model.onnx", "model.safetensors", "card.md")}
+    raw = json.loads((threshold_bundle / "bundle.json").read_text())
+    for sensitivity in (0.0, 0.5):
+        figures = {"patients": 3, "lesions": 7, "sensitivity": sensitivity}
+        bundle = write_bundle(tmp_path / "blind", {**raw, "figures": figures}, files)
+        result = bonescan.segment(study(View.ANTERIOR), bonescan.load_model(bundle.folder))
+        said = "the model threshold: it found none of the 7 lesions of its 3 validation patients"
+        assert (said in result.warnings) is (sensitivity == 0)
+        checked = cli("model", "verify", bundle.folder)
+        assert (f"warning: {said}" in checked.stderr) is (sensitivity == 0)
 
 
 @pytest.mark.parametrize(("view", "side"), [(View.ANTERIOR, Side.RIGHT), (View.POSTERIOR, Side.LEFT)])

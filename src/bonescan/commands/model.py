@@ -234,8 +234,11 @@ class ModelCost(Command):
 
 
 def _say_checked(console: Console, bundle: Bundle, as_json: bool) -> None:
+    for warning in bundle.warnings:
+        console.note(f"warning: {warning}")
     if as_json:
-        console.out_json({"research_use_only": True, "name": bundle.name, "sha256": bundle.sha256, "works": True})
+        said = {"name": bundle.name, "sha256": bundle.sha256, "works": True, "warnings": list(bundle.warnings)}
+        console.out_json({"research_use_only": True, **said})
         return
     console.out(f"{bundle.name}: every file is as it was made (sha256 {bundle.sha256}).")
     console.out(RESEARCH_USE_ONLY)

@@ -34,7 +34,17 @@ class Train(Command):
                 self.overrides,
                 lambda report: progress(report.done, report.total, report.detail, report.stage),
             )
+        from bonescan.bundle import load_bundle
+
         if (folder / "bundle").is_dir():
+            bundle = load_bundle(folder / "bundle")
+            for warning in bundle.warnings:
+                console.note(f"warning: {warning}; label and train more before you use it")
+            if not bundle.raw.get("figures"):
+                console.note(
+                    f"warning: the model {bundle.name}: nothing was measured, for no patient with labels of both views "
+                    "was kept for validation; its thresholds are not fitted (cohort.validation_share)"
+                )
             console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
         else:
             console.out("The time is over: the same command goes on where the training stopped.")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bonescan.bundle import figures_warnings
 from bonescan.train.config import TrainConfig
 
 _WHOLE_BODY = """\
 Finds lesions of skeletal metastasis in planar whole-body bone scans (99mTc-MDP, anterior and posterior view),
 and says which bone or organ each pixel mainly shows."""
+
+_NO_REGIONS = """\
+Finds lesions of skeletal metastasis in planar whole-body bone scans (99mTc-MDP, anterior and posterior view); it does
+not say which bone it sees: no patient it learned from had a map of the bones."""
 
 _THORAX = """\
 Finds lesions of skeletal metastasis in the thoracic window of planar whole-body bone scans (99mTc-MDP, anterior
@@ -21,17 +26,21 @@ _METHODS = {
 }
 
 
-def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any]) -> str:
-    """The card as Markdown. figures: what was measured on validation patients."""
+def make_card(
+    config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any], *, regions: bool = True
+) -> str:
+    """The card as Markdown. figures: what was measured on validation patients. regions: whether bones were taught."""
     names = {"curve": "sensitivity at false positives per scan"}
     measured = "\n".join(
         f"- {names.get(name, name).replace('_', ' ')}: {_shown(value)}" for name, value in figures.items()
     )
+    warned = "".join(f"\n**Warning: {warning}.**\n" for warning in figures_warnings(figures))
+    purpose = _THORAX if config.images.folder else _WHOLE_BODY if regions else _NO_REGIONS
     return f"""# {config.name}
 
 **Research use only. Not a medical device; not for diagnosis.**
 
-{_THORAX if config.images.folder else _WHOLE_BODY}
+{purpose}
 
 - Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
 - Loss: {_METHODS[config.method]}.
@@ -41,7 +50,7 @@ def make_card(config: TrainConfig, steps: int, parameters: int, figures: Mapping
 ## Measured on validation patients, whose anatomies it had not seen
 
 {measured or "Nothing was measured."}
-
+{warned}
 ## What it is not
 
 Where it has learned from simulated patients, it has learned what a simulation shows, and has seen no scan of a person.
@@ -62,6 +71,8 @@ def _teachers(config: TrainConfig) -> str:
         share = f"{config.images.label_share:.0%} of the {config.images.label_unit}s labelled"
         return f"the training images of the data set {config.images.set}, {share}"
     phantoms = config.phantoms
+    if not phantoms.anatomies:
+        return "labelled patients of a cohort"
     patients = phantoms.anatomies * phantoms.patients_per_anatomy
     cohort = " and labelled patients of a cohort" if config.cohort.folder else ""
     return f"{patients} simulated patients of {phantoms.anatomies} anatomies{cohort}"

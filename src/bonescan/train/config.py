@@ -19,8 +19,8 @@ from bonescan.train.augment.parameters import AugmentConfig
 class PhantomConfig:
     """Simulated patients to learn from; validation anatomies are others than training anatomies."""
 
-    anatomies: int = 100
-    """Number of anatomies for training."""
+    anatomies: int = 0
+    """Number of anatomies for training; 0 = no simulated patients at all."""
 
     patients_per_anatomy: int = 8
     """Patients of each anatomy: other uptake, lesions, dose and noise."""
@@ -50,7 +50,7 @@ class PhantomConfig:
 
 @dataclass(frozen=True, slots=True)
 class CohortConfig:
-    """Labelled patients from a cohort folder, added to the phantoms."""
+    """Labelled patients from a cohort folder; simulated ones join them where phantoms.anatomies asks for some."""
 
     folder: str = ""
     """The cohort folder; empty = none."""

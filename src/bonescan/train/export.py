@@ -6,7 +6,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,21 @@ def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
     return state.ema.network.eval(), steps
 
 
-def export(config: TrainConfig, points: Mapping[str, Thresholds], figures: Mapping[str, Any], out: Path) -> Bundle:
-    """Write the bundle of a run to the folder `out`.
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known of a trained network beside its weights.
 
     points: the thresholds of each operating point. figures: what was measured on validation patients; kept in the
-    bundle and shown in its card.
+    bundle and shown in its card. regions: whether any of its patients taught it which bone is where.
     """
+
+    points: Mapping[str, Thresholds]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    regions: bool = True
+
+
+def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
+    """Write the bundle of a run to the folder `out`."""
     averaged, steps = averaged_network(config)
     # A fresh copy in the ordinary memory layout: the graph should not remember how it was trained.
     network = build_network(config).eval()
@@ -97,8 +106,8 @@ def export(config: TrainConfig, points: Mapping[str, Thresholds], figures: Mappi
         "name": config.name,
         "network": {"name": config.network, "config": network_values(network)},
         "normalisation": config.normalisation.to_dict(),
-        "thresholds": points["balanced"].to_dict(),
-        "operating_points": {name: point.to_dict() for name, point in points.items()},
+        "thresholds": learned.points["balanced"].to_dict(),
+        "operating_points": {name: point.to_dict() for name, point in learned.points.items()},
         "region": "thorax" if config.images.folder else "whole-body",
         "training": {
             "steps": steps,
@@ -106,12 +115,12 @@ def export(config: TrainConfig, points: Mapping[str, Thresholds], figures: Mappi
             "sources": _sources(config),
             "config": _portable(config),
         },
-        "figures": dict(figures),
+        "figures": dict(learned.figures),
     }
-    # A data set's images teach no regions, and the card says so.
-    graph = to_onnx(network, regions=not config.images.folder)
+    # A data set's images and scans without region maps teach no regions, and the card says so.
+    graph = to_onnx(network, regions=learned.regions and not config.images.folder)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    card = make_card(config, steps, parameters, figures)
+    card = make_card(config, steps, parameters, learned.figures, regions=learned.regions)
     return write_bundle(out, description, {GRAPH: graph, WEIGHTS: save(weights), CARD: card.encode("utf-8")})
 
 

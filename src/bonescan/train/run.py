@@ -17,9 +17,10 @@ from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, Split
+from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import TrainConfig, read_config
-from bonescan.train.export import SOURCES, averaged_network, export
+from bonescan.train.export import SOURCES, Learned, averaged_network, export
 from bonescan.train.images import image_split
 from bonescan.train.loop import CHECKPOINT, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
@@ -41,6 +42,7 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
     The bundle lies in the folder's `bundle`, once all steps are done: a run that `max_minutes` cuts short leaves its
     checkpoint, of which `export_run` makes a bundle. Raises OptionError when there is nothing to learn from.
     """
+    check_config(config)
     with Simulation() as simulation:
         split = make_split(config, report, simulation)
         pin_sources(config)
@@ -116,8 +118,9 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
     if cases:
         points, fitted = calibrate(network, cases, config, report)
         figures = asdict(fitted)
+    regions = any(case.facts.has_regions for case in split.training) if len(split.training) else None
     thresholds = {name: point.to_dict() for name, point in points.items()}
-    kept = {"steps": steps, "operating_points": thresholds, "figures": figures}
+    kept = {"steps": steps, "operating_points": thresholds, "figures": figures, "regions": regions}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     numbers = {name: value for name, value in figures.items() if not isinstance(value, dict)}
     report(Progress("calibrate", len(cases), len(cases), None, numbers))
@@ -144,7 +147,7 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
         fit_thresholds(config, Split([], validation_so_far(config)), report)
     kept = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     points = {name: Thresholds.from_dict(values) for name, values in kept["operating_points"].items()}
-    return export(config, points, kept["figures"], Path(out))
+    return export(config, Learned(points, kept["figures"], kept.get("regions") is not False), Path(out))
 
 
 def is_fitted(config: TrainConfig) -> bool:
