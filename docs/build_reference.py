@@ -169,6 +169,13 @@ def outputs() -> str:
         "## `labels_anterior.png`, `labels_posterior.png`",
         "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
         *_shown_outputs(),
+        "## `lesions.csv`, `studies.csv`, `statistics.csv`",
+        "With `--tables`, `segment` also writes three tables of all results in `OUT`: a row for each lesion, a row for "
+        "each study (what its lesions come to in each view, how it was made, its warnings), and for the whole the "
+        "mean, standard deviation, quartiles and range of each quantity, and how many lesions lie in each region. "
+        "`bonescan table RESULTS -o FOLDER` writes them of any results, also of readers'. Text that a spreadsheet "
+        "would take for a formula has an apostrophe in front. There is no Parquet: its library is larger than the rest "
+        "of the base, and tables of some thousand rows are read as fast from CSV.",
         "## Where the warnings are",
         "What a result warns of is in every file that leaves the program: drawn on `overlay.png`, the capture and the "
         "page; in the text chunks (keyword Warning) of all PNGs; as text of the report and the presentation state; in "
@@ -192,7 +199,8 @@ def _shown_outputs() -> list[str]:
         "the source is DICOM.",
         "![The page of a simulated scan](../images/report.png)",
         "## `overlay-capture.dcm` (`--format capture`)",
-        "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show.",
+        "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show. It is stored "
+        "by a palette and compressed without loss (RLE), at about a seventh of the size.",
         "## `presentation.dcm` (`--format gsps`)",
         "A Grayscale Softcopy Presentation State: a viewer shows the source's own frames by it, in inverted grey on "
         "the window of the overlay, with a closed curve and a number for each lesion in a layer that can be hidden, "
@@ -200,8 +208,9 @@ def _shown_outputs() -> list[str]:
         "## `lesions-sr.dcm`, `lesions-seg.dcm` (`--format sr,seg`)",
         "A Structured Report with a closed curve, the measures and the site of each lesion, and a Segmentation with a "
         "segment for each; of no lesion there is no segmentation. `bonescan import` reads both back.",
-        "## `anterior.json`, `posterior.json`, `coco.json` (`--format labelme,coco`)",
-        "The curves for tools that draw: a LabelMe file a view, or one COCO file. `bonescan import` reads them back.",
+        "## `anterior.json`, `anterior.png`, `coco.json` and the like (`--format labelme,coco`)",
+        "The curves for tools that draw: a LabelMe file for each view with the picture that it is of (`anterior.png`, "
+        "`posterior.png`: 8-bit, windowed, no counts), or one COCO file. `bonescan import` reads them back.",
         "## Who is named where",
         "No file's name, JSON, picture or page names the patient, unless `--identify` asks for it: then `overlay.png`, "
         "the capture and the page show the name, ID, birth date, sex, accession number and study date as the "

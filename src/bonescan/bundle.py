@@ -159,7 +159,7 @@ def _find(name_or_folder: str | Path) -> Path:
     if not (folder / DESCRIPTION).is_file():
         known = f"one of {', '.join(shipped)}" if shipped else "none ships with this installation"
         raise BundleError(
-            f"there is no model {str(name_or_folder)!r}: state a shipped one ({known}) or a folder with a {DESCRIPTION}"
+            f"there is no model {str(name_or_folder)!r}: give a shipped one ({known}) or a folder with a {DESCRIPTION}"
         )
     return folder
 

@@ -18,7 +18,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OptionError(f"there is no configuration {path}: state an existing TOML file") from None
+        raise OptionError(f"there is no configuration {path}: give an existing TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
 
@@ -43,7 +43,7 @@ def config_from_dict(kind: type[Any], values: Mapping[str, Any], table: str = ""
         and entry.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise OptionError(f"the configuration lacks {table + missing[0]!r}: state it")
+        raise OptionError(f"the configuration lacks {table + missing[0]!r}: give it")
     return kind(**arguments)
 
 
@@ -81,6 +81,6 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         return value
     if origin is Literal:
         choices = ", ".join(str(choice) for choice in get_args(kind))
-        raise OptionError(f"the configuration's {key} is {value!r}: state one of {choices}")
+        raise OptionError(f"the configuration's {key} is {value!r}: give one of {choices}")
     expected = getattr(kind, "__name__", str(kind))
-    raise OptionError(f"the configuration's {key} is {value!r}: state a value of type {expected}")
+    raise OptionError(f"the configuration's {key} is {value!r}: give a value of type {expected}")

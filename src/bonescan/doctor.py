@@ -13,24 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bonescan import __version__
+from bonescan import __version__, extras
 from bonescan.errors import BonescanError
 from bonescan.pipeline import DEFAULT_MODEL, load_model, segment
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import Scan, Study, View
-
-BASE_PACKAGES = (
-    "numpy",
-    "scipy",
-    "pillow",
-    "pydicom",
-    "pylibjpeg",
-    "pylibjpeg-openjpeg",
-    "python-gdcm",
-    "onnxruntime",
-    "rich",
-)
-TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +25,14 @@ class Check:
     """One thing looked at.
 
     ok: whether it works. needed: whether `bonescan segment` needs it. found: what was found, in words.
+    mend: the command that mends it, "" where there is none.
     """
 
     name: str
     ok: bool
     needed: bool
     found: str
+    mend: str = ""
 
 
 def examine() -> tuple[Check, ...]:
@@ -52,21 +41,33 @@ def examine() -> tuple[Check, ...]:
         Check("bonescan", True, True, __version__),
         Check("Python", True, True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Check("processors", True, True, f"{os.cpu_count()}"),
-        *(_package(name, needed=True) for name in BASE_PACKAGES),
+        *(_package(name) for name in extras.packages(None)),
         _tried("model", _check_model),
         _tried("inference", _check_inference),
         _tried("JPEG 2000", _check_jpeg2000),
         _tried("writing here", _check_writing),
-        *(_package(name, needed=False) for name in TRAINING_PACKAGES),
+        *(_extra(name, commands) for name, commands in extras.COMMANDS.items()),
     )
 
 
-def _package(name: str, *, needed: bool) -> Check:
+def _package(name: str) -> Check:
     try:
-        return Check(name, True, needed, version(name))
+        return Check(name, True, True, version(name))
     except PackageNotFoundError:
-        advice = "install bonescan again" if needed else "needed for training only: pip install 'bonescan[train]'"
-        return Check(name, False, needed, f"not installed; {advice}")
+        return Check(name, False, True, "not installed", extras.install_command(None))
+
+
+def _extra(name: str, commands: tuple[str, ...]) -> Check:
+    """All packages of one extra, and what is not possible without those that are missing."""
+    packages, missing = extras.packages(name), extras.missing(name)
+    what = f"for {', '.join(commands)}"
+    if not packages:
+        return Check(f"extra {name}", False, False, f"{what}: this installation does not say what it is made of")
+    if missing:
+        mend = extras.install_command(name)
+        return Check(f"extra {name}", False, False, f"{what}: not installed are {', '.join(missing)}", mend)
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    return Check(f"extra {name}", True, False, f"{what}: {versions}")
 
 
 def _tried(name: str, check: Callable[[], str]) -> Check:

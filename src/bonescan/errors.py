@@ -4,7 +4,7 @@
 
     BonescanError
     ├── InputError            an input cannot be used: one sentence says why and what to do
-    │   ├── ViewError         anterior and posterior cannot be told apart: state the views
+    │   ├── ViewError         anterior and posterior cannot be told apart: give the views
     │   └── LabelError        a label file (LabelMe, label picture) cannot be used
     ├── OptionError           an option or a configuration is wrong
     ├── BundleError           a model bundle is missing, damaged or of another format

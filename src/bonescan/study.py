@@ -198,7 +198,7 @@ class Measures:
     """What is measured of one lesion, on its mask.
 
     area_px: pixels. area_mm2: square millimetres, None without spacing.
-    counts_total, counts_mean, counts_max: counts; counts a pixel; counts of the hottest pixel.
+    counts_total, counts_mean, counts_max: counts; counts per pixel; counts of the hottest pixel.
     contrast: mean counts over the mean counts of the bone around the lesion (None without any).
     contrast_mirror: mean counts over those of the mirrored place in the same view (None off the body).
     """

@@ -70,11 +70,11 @@ def test_samples_are_added_and_json_is_for_scripts(built, cli, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((), "state --seed"),
+        ((), "give --seed"),
         (("--seed", 1, "--images", 7), "7 images are no pairs"),
         (("--seed", 1, "--tolerance", 0.1), "add --labels readers"),
         (("--seed", 1, "--cohort", "c", "--labels", "readers", "--readers", 2), "leave --readers out"),
-        (("--seed", 1, "--add-gan", "g"), "state nothing beside"),
+        (("--seed", 1, "--add-gan", "g"), "give nothing beside"),
         (("--add-gan", "g"), "no data set"),
         (("--seed", 1, "--cohort", "nowhere"), "nowhere is no folder"),
     ],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import bonescan
-from bonescan.doctor import BASE_PACKAGES
+from bonescan import extras
 
 SHIPPED = Path(bonescan.__file__).parent / "bundles" / "phantom-unet"
 
@@ -21,7 +24,9 @@ def test_doctor_finds_this_machine_in_order(cli, tmp_path):
     assert told["works"] is True
     checks = {check["name"]: check for check in told["checks"]}
     assert all(check["ok"] for check in checks.values() if check["needed"])
-    assert set(BASE_PACKAGES) <= set(checks)
+    base = {"numpy", "pydicom", "highdicom", "reportlab", "onnxruntime", "python-gdcm"}
+    assert base <= set(extras.packages(None)) <= set(checks)
+    assert {f"extra {name}" for name in ("train", "experiments", "node", "dev")} <= set(checks)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -30,6 +35,40 @@ def test_doctor_for_people_is_one_line_a_check(cli, tmp_path):
     assert done.returncode == 0
     assert "ok      inference" in done.stdout
     assert "Research use only" in done.stdout
+
+
+def test_doctor_says_what_is_missing_for_which_command_and_how_to_mend_it(monkeypatch):
+    from bonescan.doctor import examine
+
+    absent = {"torch", "safetensors", "pynetdicom"}
+    monkeypatch.setattr(extras, "_is_installed", lambda package: package not in absent)
+    checks = {check.name: check for check in examine()}
+    train, node = checks["extra train"], checks["extra node"]
+    assert (train.ok, train.needed) == (False, False)
+    what = "for train, gan, model export, model cost, experiment run"
+    assert train.found == f"{what}: not installed are torch, safetensors"
+    assert "torch>=2.6" in train.mend.replace("<3,>=2.6", ">=2.6")
+    assert "onnxscript" not in train.mend
+    assert node.mend.startswith(f"{sys.executable} -m pip install ")
+    assert checks["extra experiments"].mend == ""
+
+
+def test_the_command_that_mends_is_one_that_pip_takes(monkeypatch, tmp_path):
+    """pip itself reads it, and finds what is asked for: here everything is installed already."""
+    monkeypatch.setattr(extras, "missing", lambda extra: tuple(extras.packages(extra)))
+    for extra in (None, *extras.COMMANDS):
+        words = shlex.split(extras.install_command(extra))
+        assert words[:4] == [sys.executable, "-m", "pip", "install"]
+        done = subprocess.run(
+            [*words[:4], "--dry-run", "--no-index", "--quiet", *words[4:]], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_no_message_names_a_package_that_no_index_has():
+    root = Path(bonescan.__file__).parent
+    naming = [path.name for path in root.rglob("*.py") if "bonescan[" in path.read_text(encoding="utf-8")]
+    assert naming == []
 
 
 def test_doctor_says_what_is_broken(cli, tmp_path):
@@ -106,7 +145,7 @@ def test_training_without_torch_says_what_to_install(cli, tmp_path):
     (tmp_path / "run.toml").write_text("")
     done = cli("train", tmp_path / "run.toml", shadow=tmp_path)
     assert done.returncode == 2
-    assert "bonescan[train]" in done.stderr
+    assert "this needs torch" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -267,7 +267,7 @@ def test_a_second_node_in_one_storage_and_an_occupied_port_are_refused(place, cl
 def test_check_says_who_answers(place, cli):
     run = cli("node", "check", place.config)
     assert run.returncode == 1
-    assert "archive cannot be reached" in run.stderr
+    assert f"archive at 127.0.0.1:{place.peer_port} cannot be reached (Connection refused)" in run.stderr
     place.start_storescp()
     until(lambda: cli("node", "check", place.config).returncode == 0)
 
@@ -284,6 +284,17 @@ def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
     report = json.loads(figures.read_text())
     assert (report["acknowledged"], report["scans"], report["ended_with"]) == (200, 1, 0)
     assert (report["lost"], report["twice"], report["undelivered"]) == (0, 0, 0)
+
+
+def test_the_status_of_a_node_that_was_killed_says_so(place, cli):
+    node = place.start()
+    run = cli("node", "status", place.config)
+    assert (run.returncode, run.stdout.splitlines()[0]) == (0, "the node runs")
+    node.kill()
+    node.wait()
+    run = cli("node", "status", place.config)
+    assert (run.returncode, run.stdout.splitlines()[0]) == (1, "no node runs in this storage: it was stopped or killed")
+    assert place.status(cli)["running"] is False
 
 
 def test_the_system_tells_the_node_to_stop_and_it_stops(place):

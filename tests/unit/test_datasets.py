@@ -284,7 +284,7 @@ class TestOptions:
             (lambda: DatasetOptions(seed=1, images=7), "7 images are no pairs"),
             (lambda: PatientOptions(count=1), "1 patients"),
             (lambda: PatientOptions(count=100_000), "100000 patients"),
-            (lambda: PatientOptions(keep_lesion_free=True), "state --cohort"),
+            (lambda: PatientOptions(keep_lesion_free=True), "give --cohort"),
             (lambda: SplitOptions(test_share=1.0), "test share is 1.0"),
             (lambda: ReaderOptions(count=1), "1 readers"),
             (lambda: ReaderOptions(tolerance=-0.1), "tolerance is -0.1"),

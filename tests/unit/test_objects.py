@@ -9,6 +9,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.pixels import apply_color_lut
 from tests.drawn import MADE, dicom_errors, needs, random_masks, result_of, scan_of
 
 from bonescan.contours import mask_of
@@ -40,10 +41,51 @@ def make(folder, header, spacing=SPACING, lesions=3, views=tuple(View)):
     return result_of(study, {view: [next(masks) for _ in range(lesions)] for view in views}), origin
 
 
+def shown(dataset):
+    """The colours that a viewer shows, (rows, cols, 3) uint8: of the palette's 16 bits the higher ones."""
+    return (apply_color_lut(dataset.pixel_array, dataset) >> 8).astype(np.uint8)
+
+
 def written(kind, result, origin, folder):
     path = folder / f"{kind}.dcm"
     assert write_object(kind, result, origin, path)
     return path
+
+
+def coded(dataset):
+    """All codes of a content tree, as (name, value) of each coded item, and the numbers by their names."""
+    codes, numbers = [], {}
+    for item in dataset.get("ContentSequence", ()):
+        name = item.ConceptNameCodeSequence[0].CodeValue if "ConceptNameCodeSequence" in item else ""
+        if item.ValueType == "CODE":
+            codes.append((name, item.ConceptCodeSequence[0].CodeValue))
+        if item.ValueType == "NUM":
+            numbers[name] = float(item.MeasuredValueSequence[0].NumericValue)
+        below = coded(item)
+        codes += below[0]
+        numbers |= below[1]
+    return codes, numbers
+
+
+@pytest.mark.parametrize("reader", [None, "A. Reader"])
+def test_a_model_suspects_and_a_reader_decides(drawn, tmp_path, reader):
+    result, origin = drawn
+    result = replace(result, reader=reader)
+    path = written("sr", result, origin, tmp_path)
+    codes, numbers = coded(pydicom.dcmread(path))
+    finding, suspected = [[value for name, value in codes if name == asked] for asked in ("121071", "SUSPECTED")]
+    lesions = len(result.lesions)
+    if reader is None:
+        assert (finding.count("52988006"), suspected) == (lesions, ["94222008"] * lesions)
+        assert "94222008" not in finding
+    else:
+        assert (finding.count("94222008"), suspected) == (lesions, [])
+    assert numbers["111012"] == pytest.approx(75.0)
+    assert dicom_errors(path) == []
+    segments = pydicom.dcmread(written("seg", result, origin, tmp_path)).SegmentSequence
+    types = {segment.SegmentedPropertyTypeCodeSequence[0].CodeValue for segment in segments}
+    assert types == {"52988006" if reader is None else "14799000"}
+    assert all(("suspected" in segment.SegmentDescription) is (reader is None) for segment in segments)
 
 
 # What scanners of these makes write, and we with them: a private view code has no known designator, which is a warning.
@@ -203,9 +245,20 @@ def test_a_hundred_lesions_of_a_large_matrix_fit(tmp_path):
 
 def test_the_capture_shows_the_overlay_pixel_by_pixel(drawn, tmp_path):
     result, origin = drawn
-    dataset = pydicom.dcmread(written("capture", result, origin, tmp_path))
-    np.testing.assert_array_equal(dataset.pixel_array, np.asarray(overlay(result).convert("RGB")))
+    path = written("capture", result, origin, tmp_path)
+    dataset = pydicom.dcmread(path)
+    expected = np.asarray(overlay(result).convert("RGB"))
+    np.testing.assert_array_equal(shown(dataset), expected)
     assert dataset.BurnedInAnnotation == "NO"
+    # Compressed, and by whose library ever it is read: here by DCMTK's own decoder.
+    assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+    assert path.stat().st_size < expected.nbytes / 4
+    subprocess.run([needs("dcmdrle"), str(path), str(tmp_path / "plain.dcm")], check=True)
+    plain = pydicom.dcmread(tmp_path / "plain.dcm")
+    assert not plain.file_meta.TransferSyntaxUID.is_compressed
+    np.testing.assert_array_equal(shown(plain), expected)
+    colours = highdicom.imread(path).get_frame(1, apply_palette_color_lut=True)
+    np.testing.assert_array_equal(colours // 257, expected)
 
 
 def test_the_pdf_inside_is_the_page(drawn, tmp_path):

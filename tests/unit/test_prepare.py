@@ -97,7 +97,7 @@ def test_normalisation_reads_what_it_wrote_and_names_the_nearest_key():
     assert Normalisation.from_dict(normalisation.to_dict()) == normalisation
     with pytest.raises(OptionError, match="'knees': did you mean 'knee'"):
         Normalisation.from_dict({"knees": 1.0})
-    with pytest.raises(OptionError, match="state a number"):
+    with pytest.raises(OptionError, match="give a number"):
         Normalisation.from_dict({"knee": "3"})
     with pytest.raises(OptionError, match=r"body_fraction of 2\.0"):
         Normalisation.from_dict({"body_fraction": 2.0})

@@ -71,6 +71,29 @@ def echoes(port):
     return answer.get("Status") == 0
 
 
+def test_who_was_refused_is_in_the_log(tmp_path, caplog):
+    storage = Storage(tmp_path / "storage")
+    storage.open()
+    port = free_port()
+    one = Receiver(NodeConfig(str(tmp_path / "storage"), port=port, calling_ae_titles=("GAMMA1",)), storage)
+    one.start()
+    try:
+        for own, called in (("GAMMA1", "OTHER"), ("GAMMA2", "BONESCAN"), ("GAMMA1", "BONESCAN")):
+            entity = AE(ae_title=own)
+            entity.add_requested_context(VERIFICATION)
+            association = entity.associate("127.0.0.1", port, ae_title=called)
+            if association.is_established:
+                association.release()
+    finally:
+        one.stop()
+        storage.close()
+    said = [record.getMessage() for record in caplog.records if "refused an association" in record.getMessage()]
+    assert said == [
+        "refused an association of 'GAMMA1' at 127.0.0.1: it calls 'OTHER', and this node is 'BONESCAN'",
+        "refused an association of 'GAMMA2' at 127.0.0.1: it is not among calling_ae_titles",
+    ]
+
+
 @pytest.mark.parametrize("kind", [1, 4])
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 2**20])
 def test_a_pdu_that_states_far_too_much_ends_its_connection_unread(listening, kind, length):

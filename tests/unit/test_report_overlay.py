@@ -84,9 +84,9 @@ def test_a_scan_without_lesions_has_no_ink(make_result, said):
     assert "No lesion found" in [text for text, _ in said]
 
 
-def test_a_view_that_was_not_acquired_is_an_empty_panel_that_says_so(make_result, said):
+def test_a_view_that_was_not_given_is_an_empty_panel_that_says_so(make_result, said):
     picture = overlay(make_result(views=(View.POSTERIOR,)))
-    (place,) = [place for text, place in said if text == "not acquired"]
+    (place,) = [place for text, place in said if text == "not given"]
     assert place[0] < picture.width / 2
     assert "anterior" not in " ".join(text for text, _ in said)
 

@@ -114,7 +114,7 @@ def test_a_scan_without_lesions_says_so_and_excludes_nothing(make_result):
 
 def test_one_view_and_no_spacing_are_said(make_result):
     text = text_of(page(make_result(views=(View.POSTERIOR,), spacing=None)))
-    assert "not acquired" in text
+    assert "not given" in text
     assert "not known, so that areas are in pixels" in text
     assert "no scale: the pixel spacing is not known" in text
     assert "mm²" not in text

@@ -152,7 +152,7 @@ def test_what_could_not_be_learned_is_refused(changes, message):
 
 def test_a_wrong_choice_is_told_the_right_ones(tmp_path):
     (tmp_path / "c.toml").write_text('[images]\nset = "D9"\n')
-    with pytest.raises(OptionError, match="set is 'D9': state one of D1, D2, D3, D4"):
+    with pytest.raises(OptionError, match="set is 'D9': give one of D1, D2, D3, D4"):
         read_config(tmp_path / "c.toml")
 
 

@@ -1,6 +1,7 @@
 """One round of annotation: what the readers agree on becomes the labels, what they do not goes back to them.
 
 OUT/<patient>/<study>/anterior.json              the consensus of a view: the accepted lesions' masks, exactly
+OUT/<patient>/<study>/anterior.png               the picture that the readers drew on, where it is found
 OUT/returned.csv                                 one row for each reader and lesion to look at again
 OUT/returned/<reader>/<patient>/<study>/anterior.json   the same as drawings, for LabelMe
 OUT/agreement.json                               how far the readers agree, and what could not be used
@@ -208,12 +209,17 @@ class _Round:
         consensus = agree(read.pictures, self.options.tolerance, draw_generator(self.options.seed, files))
         folder = Path(files.patient) / files.study
         (self.partial / folder).mkdir(parents=True, exist_ok=True)
+        picture = _picture(read)
         write_labelme(self.partial / folder / f"{files.view}.json", consensus_labels(consensus, f"{files.view}.png"))
+        _put_beside(picture, self.partial / folder / f"{files.view}.png")
         for reader in self.readings.readers if consensus.returned else ():
             below = Path(RETURNED) / reader / folder
             (self.partial / below).mkdir(parents=True, exist_ok=True)
             labels = worklist(reader, read, consensus.returned, self.returned + 1)
             name = _seen_from(self.out / below, files.paths[reader].parent, labels.image_name or f"{files.view}.png")
+            if picture is not None:
+                name = f"{files.view}.png"
+                _put_beside(picture, self.partial / below / name)
             write_labelme(self.partial / below / f"{files.view}.json", replace(labels, image_name=name))
         for number, place in enumerate(consensus.returned, start=self.returned + 1):
             self.rows += _rows(files, number, place)
@@ -265,6 +271,35 @@ def _told_differences(place: Correspondence) -> str:
         if place.numbers[first] or place.numbers[second]
     ]
     return f"area differences {', '.join(told)}"
+
+
+def _picture(read: ReadView) -> bytes | None:
+    """The 8-bit picture that a reader of the view drew on, of the frame's own size; None where none is found."""
+    for reader, labels in read.labels.items():
+        where = read.files.paths[reader].parent
+        for name in dict.fromkeys((labels.image_name, f"{read.files.view}.png", f"../{read.files.view}.png")):
+            path = where / name
+            if not name or Path(name).is_absolute() or path.suffix.lower() != ".png" or not path.is_file():
+                continue
+            if _size_of_picture(path) == read.pictures[reader].shape:
+                return path.read_bytes()
+    return None
+
+
+def _size_of_picture(path: Path) -> tuple[int, int] | None:
+    """(rows, cols) of an 8-bit grey PNG; None for any other file, as one of 16 bits, which LabelMe does not open."""
+    from PIL import Image  # only where there are pictures
+
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return (picture.height, picture.width) if picture.mode == "L" else None
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _put_beside(picture: bytes | None, path: Path) -> None:
+    if picture is not None:
+        path.write_bytes(picture)
 
 
 def _seen_from(folder: Path, where: Path, image_name: str) -> str:

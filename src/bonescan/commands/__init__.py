@@ -16,14 +16,18 @@ from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelAdd, ModelCost, ModelExport, ModelList, ModelShow, ModelUse, ModelVerify
 from bonescan.commands.node import NodeCheck, NodeRetry, NodeRun, NodeStatus
+from bonescan.commands.pictures import Pictures
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
+from bonescan.commands.table import Table
 from bonescan.commands.train import Train
 
 COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
     "export": Export,
     "import": Import,
+    "table": Table,
+    "pictures": Pictures,
     "deidentify": Deidentify,
     "simulate": Simulate,
     "dataset": Dataset,

@@ -38,15 +38,17 @@ class Command(ABC):
 
 @contextmanager
 def training_extra(extra: str = "train") -> Iterator[None]:
-    """Import what the base does not install; OptionError says how to install it."""
+    """Import what the base does not install; OptionError holds the command that installs it."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("bonescan"):
             raise
-        raise OptionError(
-            f"this needs {error.name}, which the base does not install: pip install 'bonescan[{extra}]'"
-        ) from error
+        from bonescan.extras import install_command
+
+        remedy = install_command(extra)
+        said = f"run {remedy}" if remedy else "run bonescan doctor, which says what is installed"
+        raise OptionError(f"this needs {error.name}, which the base does not install: {said}") from error
 
 
 def path(text: str) -> Path:

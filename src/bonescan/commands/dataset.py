@@ -111,7 +111,7 @@ class Dataset(Command):
         )
 
         if self.seed is None:
-            raise OptionError("a data set is built from a seed: state --seed, as in --seed 1")
+            raise OptionError("a data set is built from a seed: give --seed, as in --seed 1")
         if self.labels != "readers" and (self.readers is not None or self.tolerance is not None):
             raise OptionError("--readers and --tolerance are for labels by readers: add --labels readers")
         if self.readers is not None and self.cohort is not None:
@@ -134,4 +134,4 @@ class Dataset(Command):
         sizes = (self.seed, self.patients, self.images, self.protocol)
         sources = (self.labels, self.readers, self.tolerance, self.cohort)
         if self.keep_lesion_free or any(option is not None for option in (*sizes, *sources)):
-            raise OptionError("--add-gan adds to the data set that is there: state nothing beside -o OUT")
+            raise OptionError("--add-gan adds to the data set that is there: give nothing beside -o OUT")

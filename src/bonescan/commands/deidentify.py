@@ -133,9 +133,9 @@ def _key(file: Path) -> bytes:
         stated = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise OptionError(f"the key file {file} cannot be used ({reason}): state another") from None
+        raise OptionError(f"the key file {file} cannot be used ({reason}): give another") from None
     if not re.fullmatch(f"[0-9a-f]{{{2 * _KEY_BYTES}}}", stated):
-        raise OptionError(f"the key file {file} does not hold {2 * _KEY_BYTES} hexadecimal digits: state another")
+        raise OptionError(f"the key file {file} does not hold {2 * _KEY_BYTES} hexadecimal digits: give another")
     return bytes.fromhex(stated)
 
 

@@ -11,7 +11,7 @@ from bonescan.commands.console import Console
 
 @dataclass(frozen=True, slots=True)
 class Doctor(Command):
-    """Say what this machine has, and whether it works."""
+    """Say what this machine has, whether it works, and how to get what is missing for which command."""
 
     json: bool
 
@@ -34,6 +34,9 @@ class Doctor(Command):
         for check in checks:
             mark = "ok" if check.ok else ("BROKEN" if check.needed else "-")
             console.out(f"{mark:<6}  {check.name:<{width}}  {check.found}")
+        for mend in dict.fromkeys(check.mend for check in checks if check.mend):
+            lacking = [check.name for check in checks if check.mend == mend]
+            console.out(f"{', '.join(lacking)}: {mend}")
         console.out(f"{len(broken)} broken" if broken else "Everything that `bonescan segment` needs works.")
         console.out(RESEARCH_USE_ONLY)
         return NOTHING_DONE if broken else DONE

@@ -60,4 +60,4 @@ def _write(report: dict[str, Any], path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"the report cannot be written to {path} ({error.strerror}): state another place") from None
+        raise OutputError(f"the report cannot be written to {path} ({error.strerror}): give another place") from None

@@ -163,4 +163,4 @@ def _write(folder: Path, sheet: Image, figures: dict[str, Any]) -> None:
             for temporary in hidden.values():
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"the check cannot be written to {folder} ({error.strerror}): state another place") from None
+        raise OutputError(f"the check cannot be written to {folder} ({error.strerror}): give another place") from None

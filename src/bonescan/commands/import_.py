@@ -74,7 +74,7 @@ class Import(Command):
         from bonescan.pipeline import load_model
 
         if self.reader is not None and not self.reader.strip():
-            raise OptionError("the reader's name is empty: state who drew the curves, or leave --reader out")
+            raise OptionError("the reader's name is empty: give who drew the curves, or leave --reader out")
         work = _Work(self, console, load_model(model_named(self.model)))
         work.do()
         if self.json:
@@ -204,7 +204,7 @@ class _Work:
         result = adopt(study, found.drawn, self.model, reader)
         if reader is None and not (origin is not None and _is_our_own(result, found, origin)):
             raise OptionError(
-                f"nobody is named who drew the curves of {study.key}: state who did with --reader, or put LabelMe "
+                f"nobody is named who drew the curves of {study.key}: give who did with --reader, or put LabelMe "
                 "files into a folder reader-NAME"
             )
         return result

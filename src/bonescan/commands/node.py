@@ -72,7 +72,7 @@ class NodeStatus(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print it; the exit code is 1 where something has failed."""
+        """Print it; the exit code is 1 where something has failed, or no node runs."""
         with training_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import node_status
@@ -80,6 +80,9 @@ class NodeStatus(Command):
         if self.json:
             console.out_json(status)
         else:
+            console.out(
+                "the node runs" if status["running"] else "no node runs in this storage: it was stopped or killed"
+            )
             for name in ("objects_to_sort", "objects", "studies", "results"):
                 console.out(f"{name.replace('_', ' ')}: {status[name]}")
             for name in ("segmentations", "deliveries"):
@@ -87,7 +90,7 @@ class NodeStatus(Command):
             for title in ("tried_again", "failures"):
                 for job in status[title]:
                     console.out(f"{'failed' if title == 'failures' else 'trying again'}: {job['job']}: {job['error']}")
-        return SOME_FAILED if status["failures"] else DONE
+        return SOME_FAILED if status["failures"] or not status["running"] else DONE
 
 
 @dataclass(frozen=True, slots=True)

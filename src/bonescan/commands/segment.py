@@ -22,6 +22,7 @@ from bonescan.commands.base import (
 )
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import model_named
+from bonescan.errors import BonescanError, OptionError
 
 if TYPE_CHECKING:
     from bonescan.dicom.header import Origin
@@ -51,6 +52,7 @@ class Segment(Command):
     views: tuple[str, ...] | None
     frames: tuple[int, int] | None
     format: tuple[str, ...]
+    tables: bool
     identify: bool
     json: bool
 
@@ -98,6 +100,11 @@ class Segment(Command):
             metavar="FORMATS",
             help=f"outputs, among {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
         )
+        parser.add_argument(
+            "--tables",
+            action="store_true",
+            help="also write lesions.csv, studies.csv and statistics.csv of all results in OUT",
+        )
         add_identify(parser)
         add_json(parser)
 
@@ -107,6 +114,8 @@ class Segment(Command):
         from bonescan.reading import ReadOptions
         from bonescan.study import View
 
+        if self.tables and "json" not in self.format:
+            raise OptionError("the tables are made of lesions.json: add json to --format, or leave --tables out")
         region = self.region if self.window is None else "thorax"
         model = load_model(model_named(self.model))
         views = None if self.views is None else tuple(View(view) for view in self.views)
@@ -115,6 +124,7 @@ class Segment(Command):
         model.bundle.at(self.operating_point)
         work = _Work(self, console, model, options, ReadOptions(views, self.frames))
         work.do()
+        work.write_tables()
         work.summarise()
         return SOME_FAILED if work.failures else DONE
 
@@ -203,19 +213,29 @@ class _Work:
     def _fail(self, files: StudyFiles, error: Exception) -> None:
         sentence = self.console.explain(error)
         self.failures.append({"study": files.key, "files": [str(path) for path in files.paths], "error": sentence})
-        if not self.command.json:
-            self.console.error(_told(self.failures[-1]))
+
+    def write_tables(self) -> None:
+        """Where asked for: the tables of all results that lie in the output folder."""
+        if not (self.command.tables and self.done):
+            return
+        from bonescan.report.batch import write_batch_tables
+
+        try:
+            write_batch_tables(self.command.out, self.command.out)
+        except BonescanError as error:
+            # Some other folder's file must not make the results of this call look failed.
+            self.console.error(f"no tables were written: {error}")
 
     def summarise(self) -> None:
-        """Say at the end what was done and name each failure."""
+        """Say at the end what was done and name each failure, once."""
         if self.command.json:
             summary = {"research_use_only": True, "studies": self.done, "failures": self.failures}
             self.console.out_json(summary)
             return
         if self.failures and len(self.done) + len(self.failures) > 1:
             self.console.note(f"{len(self.done)} done, {len(self.failures)} failed:")
-            for failure in self.failures:
-                self.console.note(f"  {_told(failure)}")
+        for failure in self.failures:
+            self.console.error(_told(failure))
 
 
 def _told(failure: dict[str, Any]) -> str:

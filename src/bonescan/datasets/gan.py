@@ -54,7 +54,7 @@ def _sources(samples: Path, records: tuple[PairRecord, ...], images: int) -> lis
     originals = sum(sum(record.present) for record in records if record.origin is Origin.ORIGINAL)
     wanted = images - originals
     if wanted < 1:
-        raise OptionError(f"the originals alone are {originals} images: state more than that, or no GAN samples")
+        raise OptionError(f"the originals alone are {originals} images: give more than that, or no GAN samples")
     sources = sorted(path.parent for path in samples.glob("sample-*/scan.npz"))
     if len(sources) < wanted:
         raise InputError(

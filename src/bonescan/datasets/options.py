@@ -48,7 +48,7 @@ class PatientOptions:
                 f"{self.count} patients cannot be divided into training and test: state 2 to {MOST_PATIENTS}"
             )
         if self.keep_lesion_free and self.cohort is None:
-            raise OptionError("lesion-free patients are kept of a cohort, and none is stated: state --cohort")
+            raise OptionError("lesion-free patients are kept of a cohort, and none is stated: give --cohort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.test_share < 1:
-            raise OptionError(f"the test share is {self.test_share}: state a number between 0 and 1, as 0.3")
+            raise OptionError(f"the test share is {self.test_share}: give a number between 0 and 1, as 0.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class ReaderOptions:
                 f"a consensus of {self.count} readers cannot be had: state {FEWEST_READERS} to {MOST_READERS}"
             )
         if not 0 <= self.tolerance <= 1:
-            raise OptionError(f"the tolerance is {self.tolerance}: state an area difference from 0 to 1")
+            raise OptionError(f"the tolerance is {self.tolerance}: give an area difference from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +104,4 @@ class DatasetOptions:
         if self.seed < 0:
             raise OptionError(f"the seed is {self.seed}: state 0 or more")
         if self.images < 2 or self.images % 2:
-            raise OptionError(f"{self.images} images are no pairs of two views: state an even number")
+            raise OptionError(f"{self.images} images are no pairs of two views: give an even number")

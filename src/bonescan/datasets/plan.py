@@ -40,7 +40,7 @@ def plan_pairs(
     pairs = options.images // 2
     if pairs < len(names):
         raise OptionError(
-            f"{options.images} images are fewer than the {2 * len(names)} of the originals: state that many or more"
+            f"{options.images} images are fewer than the {2 * len(names)} of the originals: give that many or more"
         )
     copies = _copies(len(names), pairs - len(names), np.random.default_rng([_STREAM, options.seed, _MOVES]))
     drafts: list[tuple[int, str, Move | None]] = []

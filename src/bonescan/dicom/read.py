@@ -99,7 +99,7 @@ def _chosen_frames(files: Sequence[_File], options: ReadOptions) -> list[Frame]:
     frames = [Frame(file.dataset, index, file.layout.frames) for file in files for index in range(file.layout.frames)]
     if options.frames and max(options.frames) > len(frames):
         raise InputError(
-            f"frame {max(options.frames)} was chosen, but there are only {len(frames)}; state others with --frames"
+            f"frame {max(options.frames)} was chosen, but there are only {len(frames)}; give others with --frames"
         )
     if options.frames:
         return [frames[number - 1] for number in options.frames]

@@ -114,14 +114,14 @@ class NodeConfig:
         if len(set(names)) != len(names):
             raise OptionError(f"two destinations have one name ({', '.join(sorted(names))}): name them differently")
         if not self.storage:
-            raise OptionError("storage is empty: state the folder that the node keeps everything in")
+            raise OptionError("storage is empty: give the folder that the node keeps everything in")
         for key in ("quiet_seconds", "associations", "object_megabytes"):
             if not getattr(self, key) > 0:
-                raise OptionError(f"{key} is {getattr(self, key)}: state a number above 0")
+                raise OptionError(f"{key} is {getattr(self, key)}: give a number above 0")
         if self.keep_days < 0:
-            raise OptionError(f"keep_days is {self.keep_days}: state a number of days, or 0 to keep everything")
+            raise OptionError(f"keep_days is {self.keep_days}: give a number of days, or 0 to keep everything")
         if self.tls.listen and not (self.tls.certificate and self.tls.key):
-            raise OptionError("tls.listen needs tls.certificate and tls.key: state both")
+            raise OptionError("tls.listen needs tls.certificate and tls.key: give both")
         retry = self.retry
         if not (0 < retry.first_seconds <= retry.most_seconds and retry.attempts >= 1):
             raise OptionError("retry needs 0 < first_seconds <= most_seconds and at least one of attempts")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from bonescan.dicom.sop import sop_class_of
+from bonescan.dicom.sop import sop_class_of, transfer_syntax_of, uncompressed
 from bonescan.node.config import NodeConfig
 from bonescan.node.delivery import DeliveryError
 from bonescan.node.destinations import DicomPeer
 from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
 from bonescan.node.tls import client_context
 
-_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+_EXPLICIT_LITTLE, _RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
+"""The transfer syntaxes of what we write."""
 _DUPLICATE = 0x0111
 _SUCCESS_OR_WARNING = (0x0000, 0xB)
 
@@ -27,19 +31,17 @@ def send(peer: DicomPeer, paths: Sequence[Path], config: NodeConfig) -> None:
     """
     quiet_pynetdicom()
     entity = _entity(peer, config)
-    for uid in sorted({sop_class_of(path) for path in paths}):
-        entity.add_requested_context(uid, _EXPLICIT_LITTLE)
+    kinds = {(sop_class_of(path), transfer_syntax_of(path)) for path in paths}
+    # One context a syntax: of one with two the peer would choose, and not by what we have.
+    for uid, syntax in sorted(kinds | {(uid, _EXPLICIT_LITTLE) for uid, _ in kinds}):
+        entity.add_requested_context(uid, syntax)
     association = _associate(entity, peer, config)
     if not association.is_established:
-        refused = association.is_rejected
-        raise DeliveryError(
-            f"the destination {peer.name} {'refuses our association' if refused else 'cannot be reached'}",
-            retryable=True,
-        )
+        raise DeliveryError(_why_not(peer, config, refused=association.is_rejected), retryable=True)
     try:
         for path in paths:
             try:
-                answer = association.send_c_store(path)
+                answer = association.send_c_store(_sendable(association, path))
             except ValueError:
                 raise DeliveryError(
                     f"the destination {peer.name} does not take objects of the kind of {path.name}", retryable=False
@@ -52,6 +54,13 @@ def send(peer: DicomPeer, paths: Sequence[Path], config: NodeConfig) -> None:
             association.release()
 
 
+def _sendable(association: Association, path: Path) -> Any:
+    """The file as it is, or uncompressed where the peer takes no compressed one."""
+    said = sop_class_of(path), transfer_syntax_of(path)
+    taken = {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
+    return path if said in taken or said[1] == _EXPLICIT_LITTLE else uncompressed(path)
+
+
 def echo(peer: DicomPeer, config: NodeConfig) -> None:
     """Ask a peer whether it is there. Raises DeliveryError."""
     quiet_pynetdicom()
@@ -59,13 +68,32 @@ def echo(peer: DicomPeer, config: NodeConfig) -> None:
     entity.add_requested_context(VERIFICATION)
     association = _associate(entity, peer, config)
     if not association.is_established:
-        raise DeliveryError(f"the destination {peer.name} cannot be reached, or refuses us", retryable=True)
+        raise DeliveryError(_why_not(peer, config, refused=association.is_rejected), retryable=True)
     try:
         answer = association.send_c_echo()
     finally:
         association.release()
     if not answer or answer.get("Status") != 0:
         raise DeliveryError(f"the destination {peer.name} does not answer an echo", retryable=True)
+
+
+def _why_not(peer: DicomPeer, config: NodeConfig, *, refused: bool) -> str:
+    """Where the peer is, and why there is no association with it, which the library does not say."""
+    where = f"the destination {peer.name} at {peer.host}:{peer.port}"
+    if refused:
+        ours = peer.calling_ae_title or config.ae_title
+        return f"{where} refuses our association: it does not know us as {ours}, or is not called {peer.ae_title}"
+    try:
+        with socket.create_connection((peer.host, peer.port), timeout=peer.timeout_seconds) as plain:
+            if peer.tls:
+                client_context(config.tls).wrap_socket(plain, server_hostname=peer.host).close()
+    except ssl.SSLError as error:
+        return f"{where} cannot be talked to over TLS ({error.reason or 'the handshake failed'})"
+    except TimeoutError:
+        return f"{where} cannot be reached (no answer within {peer.timeout_seconds:g} s)"
+    except OSError as error:
+        return f"{where} cannot be reached ({error.strerror or error})"
+    return f"{where} takes the connection and ends it: check whether it talks DICOM there, and TLS or not as we do"
 
 
 def _associate(entity: AE, peer: DicomPeer, config: NodeConfig) -> Association:

@@ -48,7 +48,7 @@ class DicomPeer:
             raise OptionError(f"the destination {self.name} states no host: set host")
         check_port(self.port, f"dicom.{self.name}.port")
         if not self.timeout_seconds > 0:
-            raise OptionError(f"dicom.{self.name}.timeout_seconds is {self.timeout_seconds}: state a number above 0")
+            raise OptionError(f"dicom.{self.name}.timeout_seconds is {self.timeout_seconds}: give a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class WebPeer:
         except ValueError:
             wrong, named = True, False
         if wrong:
-            raise OptionError(f"the url of the destination {self.name} is none: state one as https://archive/dicom-web")
+            raise OptionError(f"the url of the destination {self.name} is none: give one as https://archive/dicom-web")
         if named:
             raise OptionError(f"the url of the destination {self.name} holds a password: set auth and secret_env")
         if (self.auth == "none") == bool(self.secret_env):
@@ -96,7 +96,7 @@ class WebPeer:
         if self.client_key and not self.client_certificate:
             raise OptionError(f"the destination {self.name} has a client_key alone: set client_certificate, too")
         if not self.timeout_seconds > 0:
-            raise OptionError(f"web.{self.name}.timeout_seconds is {self.timeout_seconds}: state a number above 0")
+            raise OptionError(f"web.{self.name}.timeout_seconds is {self.timeout_seconds}: give a number above 0")
 
 
 Destination = DicomPeer | WebPeer
@@ -112,10 +112,10 @@ def check_ae_title(title: str, key: str) -> None:
     """Raise OptionError unless `title` is an AE title (PS3.5 6.2): up to 16 letters of ASCII, not blank."""
     plain = title.isascii() and title.isprintable() and "\\" not in title
     if not (plain and title.strip() and len(title) <= _MOST_AE_LETTERS and title == title.strip()):
-        raise OptionError(f"{key} is {title!r}: state an AE title of up to {_MOST_AE_LETTERS} letters of ASCII")
+        raise OptionError(f"{key} is {title!r}: give an AE title of up to {_MOST_AE_LETTERS} letters of ASCII")
 
 
 def check_port(port: int, key: str) -> None:
     """Raise OptionError unless `port` is a TCP port."""
     if not 1 <= port <= _MOST_PORT:
-        raise OptionError(f"{key} is {port}: state a port from 1 to {_MOST_PORT}")
+        raise OptionError(f"{key} is {port}: give a port from 1 to {_MOST_PORT}")

@@ -134,19 +134,31 @@ class WebArchive:
             )
         except requests.exceptions.SSLError:
             raise DeliveryError(
-                f"the certificate of {self._peer.name} is not trusted: set ca_file", retryable=False
+                f"the certificate of {self._peer.name} at {self._peer.url} is not trusted: set ca_file", retryable=False
             ) from None
-        except (requests.RequestException, OSError):
-            raise DeliveryError(f"the archive {self._peer.name} cannot be reached", retryable=True) from None
+        except (requests.RequestException, OSError) as error:
+            raise DeliveryError(
+                f"the archive {self._peer.name} at {self._peer.url} cannot be reached ({_cause(error)})", retryable=True
+            ) from None
 
     def _failure(self, status: int) -> DeliveryError:
         if status in (401, 403):
             return DeliveryError(f"the archive {self._peer.name} does not let us in (HTTP {status})", retryable=False)
         if 300 <= status < 400:
             return DeliveryError(
-                f"the archive {self._peer.name} redirects elsewhere (HTTP {status}): state its own URL", retryable=False
+                f"the archive {self._peer.name} redirects elsewhere (HTTP {status}): give its own URL", retryable=False
             )
         return DeliveryError(f"the archive {self._peer.name} refuses (HTTP {status})", retryable=status in _LATER)
+
+
+def _cause(error: BaseException) -> str:
+    """The system's word for why a connection failed, which the library wraps several times."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return "no answer in time" if isinstance(error, requests.exceptions.Timeout) else type(error).__name__
 
 
 def checked_uid(uid: str) -> str:

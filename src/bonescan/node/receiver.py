@@ -55,6 +55,11 @@ def quiet_pynetdicom() -> None:
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 
+def _plain(text: str) -> str:
+    """A stranger's text, fit for a line of the log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:64].strip()
+
+
 class Receiver:
     """Listens, and puts what comes into the storage."""
 
@@ -80,12 +85,16 @@ class Receiver:
                 (config.host, config.port),
                 block=False,
                 ssl_context=server_context(config.tls),
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound), (evt.EVT_C_STORE, self._store)],
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, self._bound),
+                    (evt.EVT_REJECTED, self._rejected),
+                    (evt.EVT_C_STORE, self._store),
+                ],
             )
             self._server.verify_request = self._has_room
         except OSError as error:
             raise OptionError(
-                f"{config.host}:{config.port} cannot be listened on ({error.strerror}): state another host or port"
+                f"{config.host}:{config.port} cannot be listened on ({error.strerror}): give another host or port"
             ) from None
 
     def stop(self) -> None:
@@ -112,6 +121,20 @@ class Receiver:
         inflow = Inflow(connection, self._config.object_megabytes * 2**20)
         connection.recv = inflow.recv
         association.bind(evt.EVT_DIMSE_RECV, inflow.message_ended)
+
+    def _rejected(self, event: Event) -> None:
+        """Say who was refused and why: the first thing to look up when a scanner's results do not come."""
+        caller = event.assoc.requestor
+        request: Any = caller.primitive
+        calling, called = (_plain(str(one)) for one in (request.calling_ae_title, request.called_ae_title))
+        config = self._config
+        if called != config.ae_title:
+            why = f"it calls {called!r}, and this node is {config.ae_title!r}"
+        elif config.calling_ae_titles and calling not in config.calling_ae_titles:
+            why = "it is not among calling_ae_titles"
+        else:
+            why = f"there are {config.associations} associations already, or it asks for nothing that is taken"
+        log.warning("refused an association of %r at %s: %s", calling, _plain(str(caller.address)), why)
 
     def _store(self, event: Event) -> int:
         """Answer one C-STORE request."""

@@ -20,6 +20,7 @@ from bonescan.node.jobs import (
     next_try_of,
     queue_of,
 )
+from bonescan.node.storage import Storage
 
 _WAITING = ("ENQUEUED", "DELAYED")
 _LAST_ERROR = 3
@@ -45,6 +46,7 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     latest = latest_tries(read_jobs(config))
     studies = [path for path in (folder / "studies").iterdir() if not path.name.startswith(".")]
     return {
+        "running": Storage(folder).is_open(),
         "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
         "objects": sum(len(list(study.glob("*.dcm"))) for study in studies),
         "studies": len(studies),

@@ -66,7 +66,21 @@ class Storage:
             for path in self.results.glob(".*"):
                 shutil.rmtree(path, ignore_errors=True)
         except OSError as error:
-            raise OutputError(f"the storage {self.folder} cannot be used ({error.strerror}): state another") from None
+            raise OutputError(f"the storage {self.folder} cannot be used ({error.strerror}): give another") from None
+
+    def is_open(self) -> bool:
+        """Tell whether a process has the folder open, this one or another."""
+        try:
+            probe = os.open(self.folder / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(probe)
+        return False
 
     def close(self) -> None:
         """Let another process have the folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 from bonescan.errors import OptionError
@@ -39,10 +40,19 @@ def client_context(tls: TlsConfig) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    for name in ("certificate", "key", "ca_file"):
+        path = getattr(tls, name)
+        try:
+            if path:
+                Path(path).read_bytes()
+        except OSError as error:
+            raise OptionError(f"tls.{name} {path} cannot be read ({error.strerror}): correct it") from None
     try:
+        used = f"tls.certificate {tls.certificate} with tls.key {tls.key}"
         if tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
+        used = f"tls.ca_file {tls.ca_file}"
         if tls.ca_file:
             context.load_verify_locations(tls.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise OptionError(f"a certificate, key or ca_file of the table tls cannot be used ({error})") from None
+        raise OptionError(f"{used} cannot be used ({getattr(error, 'reason', None) or error}): correct it") from None

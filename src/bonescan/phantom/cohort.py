@@ -27,6 +27,7 @@ from bonescan.phantom.anatomy import make_anatomy
 from bonescan.phantom.patient import Phantom, make_patient
 from bonescan.phantom.readers import MOST_READERS, Reader, make_reader, read_patient
 from bonescan.phantom.truth import LesionRecord
+from bonescan.report.pictures import write_pictures
 from bonescan.study import View
 
 Progress = Callable[[int, int], None]
@@ -161,6 +162,8 @@ def _make(order: _Order) -> list[list[str]]:
     temporary = order.folder / f".{name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     write_patient(phantom, temporary / "study", Header(order.style, seed=order.seed))
+    if order.readers:
+        write_pictures(phantom.study, temporary / "study")
     for number in range(order.readers):
         write_reading(phantom, make_reader(order.seed, number), temporary / "study")
     shutil.rmtree(final, ignore_errors=True)

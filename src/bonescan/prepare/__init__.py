@@ -60,7 +60,7 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         if self.region not in ("whole-body", "thorax"):
-            raise OptionError(f"the region {self.region!r} is not known: state whole-body or thorax")
+            raise OptionError(f"the region {self.region!r} is not known: give whole-body or thorax")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,7 @@ class Normalisation:
                 nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
                 raise OptionError(f"the normalisation has no key {key!r}: did you mean {nearest!r}?")
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise OptionError(f"the normalisation's {key} is {value!r}: state a number")
+                raise OptionError(f"the normalisation's {key} is {value!r}: give a number")
         return cls(**{key: float(value) for key, value in values.items()})
 
 

@@ -51,6 +51,6 @@ class Window:
         if self.rows.stop > shape[0] or self.cols.stop > shape[1]:
             raise OptionError(
                 f"the window {self.rows.start}:{self.rows.stop}, {self.cols.start}:{self.cols.stop} leaves the frame "
-                f"of {shape[0]} rows and {shape[1]} columns: state one inside it"
+                f"of {shape[0]} rows and {shape[1]} columns: give one inside it"
             )
         return self

@@ -69,7 +69,7 @@ def cohort_spacing(path: Path) -> tuple[float, ...] | None:
             return None
         values = stated if isinstance(stated, list) else [stated, stated]
         if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            raise InputError("spacing_mm in cohort.toml is not a number or [row, col]; state it in millimetres")
+            raise InputError("spacing_mm in cohort.toml is not a number or [row, col]; give it in millimetres")
         return tuple(float(value) for value in values)
     return None
 

@@ -18,6 +18,7 @@ from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
 from bonescan.report.patient import patient_fields
+from bonescan.report.pictures import picture_name, write_pictures
 from bonescan.study import Result, View
 
 
@@ -57,9 +58,10 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
 
 
 def _write_labelme(result: Result, folder: Path) -> None:
-    """One file for each view that was acquired; without shapes: read, and no lesion."""
+    """A file and the picture that it is of for each view that was acquired; without shapes: read, and no lesion."""
+    write_pictures(result.study, folder)
     for view, scan in result.study.scans.items():
-        labels = from_label_image(result.labels(view), f"{view}.png")
+        labels = from_label_image(result.labels(view), picture_name(view))
         # LabelMe shows the flags of a picture beside it, and nothing else that a file says of it.
         labels = replace(labels, flags={f"warning: {warning}": True for warning in result.warnings})
         write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}))
@@ -77,7 +79,10 @@ FORMATS: dict[str, Format] = {
     "capture": _dicom("capture", "overlay-capture.dcm"),
     "pdf": Format(("report.pdf", "report-pdf.dcm"), _write_page),
     "gsps": _dicom("gsps", "presentation.dcm"),
-    "labelme": Format(tuple(f"{view}.json" for view in View), lambda result, folder, _: _write_labelme(result, folder)),
+    "labelme": Format(
+        (*(f"{view}.json" for view in View), *(picture_name(view) for view in View)),
+        lambda result, folder, _: _write_labelme(result, folder),
+    ),
     "coco": Format(("coco.json",), lambda result, folder, _: write_coco(result, folder / "coco.json")),
 }
 """A segmentation of no lesion does not exist in DICOM: then "seg" writes nothing. "pdf" writes the page, and its object
@@ -199,7 +204,7 @@ def _names(formats: Iterable[str]) -> set[str]:
 def _refuse_edited(target: Path, replaced: Collection[str]) -> None:
     """Never replace curves that somebody has changed since they were written here."""
     for name in sorted(_names(_EDITABLE) & set(replaced)):
-        if not (target / name).is_file():
+        if not name.endswith(".json") or not (target / name).is_file():
             continue
         # Imported on use: few folders hold such files, and reading one starts a process.
         from bonescan.sandbox import label_about

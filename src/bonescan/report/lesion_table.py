@@ -78,7 +78,7 @@ def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float)
 
 def _burden(result: Result, view: View) -> str:
     if view not in result.burden:
-        return "not acquired"
+        return "not given"
     burden = result.burden[view]
     if not burden.lesions:
         return "no lesion"

@@ -89,7 +89,7 @@ class _Layout:
 class Panels:
     """The views alone, for a page that has its own titles. All pictures have one size.
 
-    windows: the counts a pixel that are shown black. pixels_per_mm: of the pictures, None without spacing.
+    windows: the counts per pixel that are shown black. pixels_per_mm: of the pictures, None without spacing.
     """
 
     pictures: Mapping[View, Image.Image]
@@ -217,15 +217,15 @@ def _draw_captions(sheet: Sheet, layout: _Layout, result: Result) -> None:
 
 
 def grey_scale(upper: float) -> str:
-    """The caption of a view whose black is `upper` counts a pixel."""
-    return f"grey scale 0 to {upper:.3g} counts a pixel"
+    """The caption of a view whose black is `upper` counts per pixel."""
+    return f"grey scale 0 to {upper:.3g} counts per pixel"
 
 
 def _draw_missing(sheet: Sheet, layout: _Layout, view: View) -> None:
     left, top = layout.corner(view)
     width, height = layout.panel
     sheet.rectangle((left - 1, top - 1, left + width, top + height), grey=_FAINT, fill=246)
-    sheet.text((left + width / 2, top + height / 2), "not acquired", 32, anchor="mm", grey=_SOFT)
+    sheet.text((left + width / 2, top + height / 2), "not given", 32, anchor="mm", grey=_SOFT)
 
 
 def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
@@ -246,7 +246,7 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
 
 
 def bone_window(counts: FloatImage) -> float:
-    """The counts a pixel that are shown black, by a percentile over the body that a hot bladder moves little."""
+    """The counts per pixel that are shown black, by a percentile over the body that a hot bladder moves little."""
     inside = counts[body_mask(counts)]
     upper = float(np.percentile(inside, _WINDOW_PERCENTILE)) * _WINDOW_HEADROOM if inside.size else float(counts.max())
     return max(upper, 1.0)

@@ -221,7 +221,7 @@ def _pair(paper: Paper, place: tuple[float, float], label: str, lines: list[str]
 def _draw_foot(paper: Paper) -> float:
     """How to read the page, and what it is not; returns the upper edge."""
     said = (
-        "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts a pixel; "
+        "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
         "contrast: mean counts over those of the bone around the lesion, and of the bone at the place mirrored about "
         "the midline; p: the model's mean probability. A lesion that both views show is outlined and counted in each. "
         "Not a medical device; no basis for a diagnosis."

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HEADINGS = ("#", "view", "region", "side", "area", "max", "mean", "contrast", "mirror", "p")
-"""Number, view, bone, the patient's side, area, counts of the hottest pixel, counts a pixel, contrast to the bone
+"""Number, view, bone, the patient's side, area, counts of the hottest pixel, counts per pixel, contrast to the bone
 around and to the mirrored bone, mean probability."""
 _TO_THE_RIGHT = frozenset({"#", "area", "max", "mean", "contrast", "mirror", "p"})
 _NONE = "-"

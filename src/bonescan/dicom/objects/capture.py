@@ -1,9 +1,16 @@
-"""Secondary capture of the overlay: the picture that every archive can show (PS3.3 A.8.1)."""
+"""Secondary capture of the overlay: the picture that every archive can show (PS3.3 A.8.1).
+
+The overlay has few colours, so that it is stored by a palette (PS3.3 C.7.9) and run lengths (RLE Lossless, PS3.5 G):
+a seventh of the size, and the same pixels.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import FileDataset
+from pydicom.uid import RLELossless
 
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
@@ -13,8 +20,9 @@ from bonescan.study import Result, View
 
 
 def secondary_capture(result: Result, origin: Origin) -> FileDataset:
-    """Return the overlay as an RGB image. Raises InputError where the header is not that of the result's source."""
-    pixels = np.asarray(overlay(result, patient_fields(origin)).convert("RGB"))
+    """Return the overlay as a palette image. Raises InputError where the header is not that of the result's source."""
+    picture = overlay(result, patient_fields(origin))
+    pixels = np.asarray(picture)
     dataset = common.new_object(result, origin, "capture")
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
@@ -27,15 +35,28 @@ def secondary_capture(result: Result, origin: Origin) -> FileDataset:
     dataset.SourceImageSequence = [common.image_reference(result, origin, view) for view in _views(result)]
     for source in dataset.SourceImageSequence:
         source.PurposeOfReferenceCodeSequence = [codes.item(codes.SOURCE_IMAGE)]
-    dataset.SamplesPerPixel = 3
-    dataset.PhotometricInterpretation = "RGB"
-    dataset.PlanarConfiguration = 0
-    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    _palette(dataset, np.array(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3))
+    dataset.Rows, dataset.Columns = pixels.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation = 0
     stored = pixels.tobytes()
     dataset.PixelData = stored + b"\0" * (len(stored) % 2)
+    dataset["PixelData"].VR = "OB"
+    # The class UID and the UID of the object stay as they are: nothing is lost.
+    dataset.compress(RLELossless, encoding_plugin="gdcm", generate_instance_uid=False)
     return dataset
+
+
+def _palette(dataset: FileDataset, colours: NDArray[np.uint8]) -> None:
+    """State the palette: entries of 16 bits, as readers expect them, of which the lower byte repeats the higher."""
+    for place, name in enumerate(("Red", "Green", "Blue")):
+        entries = colours[:, place].astype("<u2") * 0x0101
+        dataset[f"{name}PaletteColorLookupTableDescriptor"] = DataElement(
+            f"{name}PaletteColorLookupTableDescriptor", "US", [len(entries), 0, 16]
+        )
+        setattr(dataset, f"{name}PaletteColorLookupTableData", entries.tobytes())
 
 
 def _views(result: Result) -> list[View]:

@@ -49,6 +49,10 @@ VIEWS: dict[View, Code] = {
     View.POSTERIOR: Code("399001007", "SCT", "Posterior projection"),
 }
 
+LESION = Code("52988006", "SCT", "Lesion")
+"""What a model's mark is: what it may be is stated as a suspicion."""
+SUSPECTED = Code("SUSPECTED", OURS, "Suspected finding")
+CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 METASTASIS = Code("94222008", "SCT", "Metastatic malignant neoplasm to bone")
 FINDING = Code("121071", "DCM", "Finding")
 IMAGE_VIEW = Code("111031", "DCM", "Image View")
@@ -63,7 +67,7 @@ AI = Code("123110", "DCM", "Artificial Intelligence")
 AREA = Code("42798000", "SCT", "Area")
 AREA_IN_PIXELS = Code("AREA_PX", OURS, "Area in pixels")
 COUNTS_TOTAL = Code("COUNTS_TOTAL", OURS, "Total counts")
-COUNTS_MEAN = Code("COUNTS_MEAN", OURS, "Mean counts a pixel")
+COUNTS_MEAN = Code("COUNTS_MEAN", OURS, "Mean counts per pixel")
 COUNTS_MAX = Code("COUNTS_MAX", OURS, "Counts of the hottest pixel")
 CONTRAST = Code("CONTRAST", OURS, "Mean counts over those of the bone around")
 CONTRAST_MIRROR = Code("CONTRAST_MIRROR", OURS, "Mean counts over those of the mirrored place")
@@ -73,6 +77,7 @@ SKELETON_SHARE = Code("SKELETON_SHARE", OURS, "Lesion pixels over skeleton pixel
 
 SQUARE_MILLIMETRES = Code("mm2", "UCUM", "square millimeter")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
+PERCENT = Code("%", "UCUM", "Percent")
 COUNTS = Code("{counts}", "UCUM", "counts")
 RATIO = Code("{ratio}", "UCUM", "ratio")
 NO_UNITS = Code("1", "UCUM", "no units")

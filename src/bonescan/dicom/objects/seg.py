@@ -50,9 +50,13 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     segment = Dataset()
     segment.SegmentNumber = number
     segment.SegmentLabel = common.tracking_id(lesion.id)
-    segment.SegmentDescription = f"{lesion.view.value} view"
+    suspected = "" if result.reader is not None else ", suspected metastasis"
+    certainty = "" if lesion.probability is None else f", probability {lesion.probability:.2f}"
+    segment.SegmentDescription = f"{lesion.view.value} view{suspected}{certainty}"
     segment.SegmentedPropertyCategoryCodeSequence = [codes.item(codes.ABNORMAL_STRUCTURE)]
-    segment.SegmentedPropertyTypeCodeSequence = [codes.item(codes.NEOPLASM)]
+    # A model suspects; a reader who drew or kept a curve has decided.
+    kind = codes.LESION if result.reader is None else codes.NEOPLASM
+    segment.SegmentedPropertyTypeCodeSequence = [codes.item(kind)]
     # A reader's curves began as the model's, or may have: by hand alone would claim too much.
     segment.SegmentAlgorithmType = "AUTOMATIC" if result.reader is None else "SEMIAUTOMATIC"
     segment.SegmentAlgorithmName = result.model.name

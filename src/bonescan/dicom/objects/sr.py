@@ -1,5 +1,8 @@
 """Structured report by TID 1500: a planar group of measurements for each lesion, its closed curve on its source frame.
 
+What a model marked is a lesion, suspected to be a metastasis, with the certainty of the model; what a reader drew or
+kept is the metastasis that the reader takes it for.
+
 highdicom builds the content tree; patient, study, equipment and UIDs are those of all objects.
 """
 
@@ -167,12 +170,12 @@ def _lesion_group(result: Result, origin: Origin, lesion: Lesion) -> PlanarROIMe
         ),
         referenced_region=ImageRegion("POLYLINE", to_graphic(lesion.contour), source),
         finding_category=_concept(codes.ABNORMAL_STRUCTURE),
-        finding_type=_concept(codes.METASTASIS),
+        finding_type=_concept(codes.LESION if result.reader is None else codes.METASTASIS),
         finding_sites=_sites(lesion),
         # A reader draws; the measures are the device's in both cases, and say so by its observer context.
         algorithm_id=_algorithm(result),
         measurements=_measurements(lesion.measures, lesion.probability),
-        qualitative_evaluations=[_view_shown(lesion.view)],
+        qualitative_evaluations=[_view_shown(lesion.view), *_suspected(result)],
     )
 
 
@@ -181,6 +184,13 @@ def _sites(lesion: Lesion) -> list[FindingSite] | None:
         return None
     side = None if lesion.side is Side.MIDLINE else _concept(codes.SIDES[lesion.side])
     return [FindingSite(anatomic_location=_concept(codes.SITES[lesion.region]), laterality=side)]
+
+
+def _suspected(result: Result) -> list[QualitativeEvaluation]:
+    """What a model's mark may be; nothing where a reader has decided."""
+    if result.reader is not None:
+        return []
+    return [QualitativeEvaluation(name=_concept(codes.SUSPECTED), value=_concept(codes.METASTASIS))]
 
 
 def _view_shown(view: View) -> QualitativeEvaluation:
@@ -197,6 +207,7 @@ def _measurements(measures: Measures, probability: float | None) -> list[Measure
         (codes.CONTRAST, measures.contrast, codes.RATIO),
         (codes.CONTRAST_MIRROR, measures.contrast_mirror, codes.RATIO),
         (codes.PROBABILITY, probability, codes.RATIO),
+        (codes.CERTAINTY, None if probability is None else 100 * probability, codes.PERCENT),
     ]
     return [_measured(name, value, unit) for name, value, unit in stated if value is not None]
 

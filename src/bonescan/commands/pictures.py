@@ -1,0 +1,76 @@
+"""`bonescan pictures`: scans as 8-bit pictures, to draw on in LabelMe and to look at."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, path
+from bonescan.commands.console import Console
+from bonescan.errors import OptionError, OutputError
+
+if TYPE_CHECKING:
+    from bonescan.reading import StudyFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures(Command):
+    """Write scans as 8-bit pictures that LabelMe and every viewer can show."""
+
+    inputs: tuple[Path, ...]
+    out: Path | None
+    beside: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "inputs", type=path, nargs="+", metavar="INPUT", help="scans, as `bonescan segment` reads them"
+        )
+        where = parser.add_mutually_exclusive_group(required=True)
+        where.add_argument("-o", "--out", type=path, metavar="OUT", help="the folder to write one folder a study into")
+        where.add_argument(
+            "--beside",
+            action="store_true",
+            help="write anterior.png and posterior.png beside each scan, where LabelMe puts anterior.json",
+        )
+
+    def run(self, console: Console) -> int:
+        """Write the pictures of every study that can be read; the others are named."""
+        from bonescan.reading import discover
+
+        studies = discover(self.inputs)
+        failed = 0
+        with console.progress("studies") as progress:
+            for done, files in enumerate(studies, start=1):
+                try:
+                    self._write(files, studies)
+                except Exception as error:
+                    failed += 1
+                    console.error(f"{files.key}: {console.explain(error)}")
+                progress(done, len(studies), files.key)
+        where = "beside the scans" if self.out is None else f"in {self.out}"
+        console.out(f"The pictures of {len(studies) - failed} studies are {where}.")
+        console.out(RESEARCH_USE_ONLY)
+        return SOME_FAILED if failed else DONE
+
+    def _write(self, files: StudyFiles, studies: list[StudyFiles]) -> None:
+        from bonescan.reading import read_files
+        from bonescan.report.pictures import write_pictures
+
+        study = read_files(files)
+        if self.out is not None:
+            folder = self.out / files.key
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
+        else:
+            folder = files.paths[0].parent
+            if sum(other.paths[0].parent == folder for other in studies) > 1:
+                raise OptionError(
+                    f"{folder} holds several studies, whose pictures would have one name: write them elsewhere with -o"
+                )
+        write_pictures(study, folder)

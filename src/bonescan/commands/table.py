@@ -1,0 +1,35 @@
+"""`bonescan table`: all results of a folder as CSV."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, path
+from bonescan.commands.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Command):
+    """Write lesions.csv, studies.csv and statistics.csv of all results in a folder."""
+
+    results: Path
+    out: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "results", type=path, metavar="RESULTS", help="a folder that `segment`, `import` or the node wrote"
+        )
+        add_out(parser, "the folder to write the tables into")
+
+    def run(self, console: Console) -> int:
+        """Write the tables."""
+        from bonescan.report.batch import write_batch_tables
+
+        number = write_batch_tables(self.results, self.out)
+        console.out(f"lesions.csv, studies.csv and statistics.csv of {number} results are in {self.out}.")
+        console.out(RESEARCH_USE_ONLY)
+        return DONE

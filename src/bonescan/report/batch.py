@@ -1,0 +1,143 @@
+"""Tables of many results: a row for each lesion, a row for each study, and statistics over all. CSV, UTF-8.
+
+They are made of the `lesions.json` of each result, so that they hold what lies in a folder, however it came there.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.errors import OutputError
+from bonescan.report.lesions_json import LesionsFile, read_lesions
+from bonescan.report.stored import NAME, result_folders
+from bonescan.study import Lesion, View
+
+LESIONS, STUDIES, STATISTICS = "lesions.csv", "studies.csv", "statistics.csv"
+Row = dict[str, Any]
+
+_FORMULA = ("=", "+", "-", "@", "\t")
+"""A spreadsheet takes text that begins so for a formula."""
+_MEASURES = ("area_px", "area_mm2", "counts_total", "counts_mean", "counts_max", "contrast", "contrast_mirror")
+_STATISTICS = ("quantity", "n", "mean", "sd", "median", "q1", "q3", "min", "max")
+
+
+def write_batch_tables(results: Path, out: Path) -> int:
+    """Write the three tables of all results below a folder into `out`; return how many results there are.
+
+    Raises InputError where there is none or one cannot be read, OutputError where nothing can be written.
+    """
+    files = [read_lesions(folder / NAME) for folder in result_folders([results])]
+    lesions = [row for file in files for row in lesion_rows(file)]
+    studies = [study_row(file) for file in files]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / LESIONS, lesion_columns(), lesions)
+        _write(out / STUDIES, tuple(studies[0]), studies)
+        _write(out / STATISTICS, _STATISTICS, statistics_rows(studies, lesions))
+    except OSError as error:
+        raise OutputError(
+            f"the tables cannot be written to {out} ({error.strerror or error}): choose another folder"
+        ) from error
+    return len(files)
+
+
+def lesion_columns() -> tuple[str, ...]:
+    """The columns of lesions.csv."""
+    who = ("model", "reader")
+    return ("study", "lesion", "view", "region", "side", "row", "col", *_MEASURES, "probability", *who)
+
+
+def lesion_rows(file: LesionsFile) -> list[Row]:
+    """A row for each lesion of a result; row, col: the centroid in the frame as acquired, pixels."""
+    return [_lesion_row(file, lesion) for lesion in file.lesions]
+
+
+def study_row(file: LesionsFile) -> Row:
+    """The row of a result: what its lesions come to in each view, how it was made, and its warnings."""
+    row: Row = {"study": file.key, "acquired": file.acquired, "lesions": len(file.lesions)}
+    for view in View:
+        burden = file.views[view].burden if view in file.views else None
+        for name in ("lesions", "area_px", "area_mm2", "skeleton_share"):
+            row[f"{view}_{name}"] = None if burden is None else getattr(burden, name)
+    return row | {
+        "region": file.region,
+        "model": file.model.name,
+        "model_sha256": file.model.sha256,
+        "reader": file.reader,
+        "views_told_by": file.view_source,
+        "warnings": "; ".join(file.warnings),
+    }
+
+
+def statistics_rows(studies: Sequence[Row], lesions: Sequence[Row]) -> list[Row]:
+    """Mean, standard deviation (n - 1), quartiles and range of what studies and lesions measure; then what is counted.
+
+    An unknown value (a view that is missing, millimetres without spacing) is in no figure; n says how many are known.
+    """
+    rows = [_figures(f"{name} per study", (row[name] for row in studies)) for name in _study_quantities()]
+    rows += [_figures(f"{name} per lesion", (row[name] for row in lesions)) for name in (*_MEASURES, "probability")]
+    rows.append({"quantity": "studies without lesions", "n": sum(not row["lesions"] for row in studies)})
+    rows.append({"quantity": "studies with warnings", "n": sum(bool(row["warnings"]) for row in studies)})
+    regions = Counter(str(row["region"]) for row in lesions)
+    rows += [{"quantity": f"lesions in {region}", "n": number} for region, number in sorted(regions.items())]
+    return rows
+
+
+def _study_quantities() -> tuple[str, ...]:
+    measured = ("lesions", "area_px", "area_mm2", "skeleton_share")
+    return ("lesions", *(f"{view}_{name}" for view in View for name in measured))
+
+
+def _lesion_row(file: LesionsFile, lesion: Lesion) -> Row:
+    row, col = np.argwhere(lesion.mask).mean(axis=0) + lesion.origin
+    return {
+        "study": file.key,
+        "lesion": lesion.id,
+        "view": lesion.view.value,
+        "region": lesion.region.value,
+        "side": lesion.side.value,
+        "row": round(float(row), 2),
+        "col": round(float(col), 2),
+        **{name: getattr(lesion.measures, name) for name in _MEASURES},
+        "probability": lesion.probability,
+        "model": file.model.name,
+        "reader": file.reader,
+    }
+
+
+def _figures(quantity: str, values: Iterable[float | None]) -> Row:
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    row: Row = {"quantity": quantity, "n": len(known)}
+    if not known.size:
+        return row
+    q1, median, q3 = np.percentile(known, [25, 50, 75])
+    row |= {"mean": known.mean(), "median": median, "q1": q1, "q3": q3, "min": known.min(), "max": known.max()}
+    return row | ({"sd": known.std(ddof=1)} if known.size > 1 else {})
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

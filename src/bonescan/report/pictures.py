@@ -1,0 +1,64 @@
+"""Pictures to draw on: each view as 8-bit grey PNG, for tools that show no 16-bit counts, as LabelMe.
+
+A picture has the frame's own shape, so that what is drawn on it lies on the frame. It holds no counts: bonescan reads
+16-bit PNGs alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bonescan.errors import OutputError
+from bonescan.report.overlay import bone_window, png_text
+from bonescan.study import FloatImage, Study, View
+
+_COMPRESSION = 6
+MODE = "L"
+"""Pillow's word for 8-bit grey."""
+
+
+def picture_name(view: View) -> str:
+    """The file name of one view's picture, after which LabelMe names what is drawn on it."""
+    return f"{view}.png"
+
+
+def view_picture(counts: FloatImage) -> NDArray[np.uint8]:
+    """Return counts (rows, cols) as inverted grey on the window of the overlay: 255 = no count."""
+    darkness = np.clip(counts / np.float32(bone_window(counts)), 0, 1)
+    return np.asarray(np.rint(255 - 255 * darkness), dtype=np.uint8)
+
+
+def write_pictures(study: Study, folder: Path) -> list[Path]:
+    """Write anterior.png and posterior.png, as far as there are views, into a folder that is there.
+
+    An older picture is replaced. Raises OutputError where a file of the name is none of ours, as a PNG with counts, or
+    nothing can be written.
+    """
+    paths = {view: folder / picture_name(view) for view in study.scans}
+    for path in paths.values():
+        if path.exists() and not is_picture(path):
+            raise OutputError(f"{path} is there and no 8-bit picture, so it is not replaced: write elsewhere with -o")
+    for view, path in paths.items():
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            picture = Image.fromarray(view_picture(study.counts(view)))
+            said = png_text(study.warnings)
+            picture.save(temporary, format="PNG", compress_level=_COMPRESSION, pnginfo=said)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(f"{path} cannot be written ({error.strerror or error}): choose another folder") from error
+    return list(paths.values())
+
+
+def is_picture(path: Path) -> bool:
+    """Tell whether a file is an 8-bit grey PNG."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.mode == MODE
+    except (OSError, ValueError, SyntaxError):
+        return False

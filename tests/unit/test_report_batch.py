@@ -1,0 +1,97 @@
+"""Tables of many results: each number is that of its lesions.json, and statistics are those of the rows."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.unit.conftest import LESIONS
+
+from bonescan.errors import InputError
+from bonescan.report.batch import write_batch_tables
+from bonescan.report.folder import write_result
+from bonescan.study import View
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def tables(make_result, tmp_path_factory):
+    """Three results: two views with lesions, one view without spacing, and none with a name like a formula."""
+    out = tmp_path_factory.mktemp("out")
+    results = [
+        make_result(key="both"),
+        make_result(key="posterior", views=(View.POSTERIOR,), spacing=None),
+        replace(make_result(key="=1+1", lesions={}), warnings=(), reader="A. Reader"),
+    ]
+    for result in results:
+        write_result(result, out, ("json",))
+    assert write_batch_tables(out, out) == 3
+    return results, out
+
+
+def test_each_lesion_has_a_row_with_its_measures(tables):
+    results, out = tables
+    rows = rows_of(out / "lesions.csv")
+    lesions = {(result.study.key, str(one.id)): one for result in results for one in result.lesions}
+    assert {(row["study"], row["lesion"]) for row in rows} == set(lesions)
+    for row in rows:
+        lesion = lesions[row["study"], row["lesion"]]
+        assert (row["view"], row["region"], row["side"]) == (lesion.view, lesion.region, lesion.side)
+        assert int(row["area_px"]) == lesion.measures.area_px
+        assert float(row["counts_max"]) == pytest.approx(lesion.measures.counts_max)
+        assert (row["area_mm2"] == "") is (lesion.measures.area_mm2 is None)
+    first = next(row for row in rows if row["study"] == "both" and row["view"] == "anterior")
+    row, col, _ = LESIONS[View.ANTERIOR][0]
+    assert (float(first["row"]), float(first["col"])) == pytest.approx((row, col), abs=1)
+
+
+def test_each_study_has_a_row_and_what_is_missing_is_empty(tables):
+    _, out = tables
+    rows = {row["study"]: row for row in rows_of(out / "studies.csv")}
+    assert [rows[key]["lesions"] for key in ("both", "posterior", "'=1+1")] == ["5", "3", "0"]
+    assert rows["posterior"]["anterior_lesions"] == ""
+    assert rows["posterior"]["posterior_area_mm2"] == ""
+    assert rows["both"]["warnings"] == "the tracer is not stated"
+    assert rows["'=1+1"]["reader"] == "A. Reader"
+
+
+def test_the_statistics_are_those_of_the_rows(tables):
+    _, out = tables
+    found = {row["quantity"]: row for row in rows_of(out / "statistics.csv")}
+    per_study = np.array([5, 3, 0])
+    assert float(found["lesions per study"]["mean"]) == pytest.approx(per_study.mean(), rel=1e-5)
+    assert float(found["lesions per study"]["sd"]) == pytest.approx(per_study.std(ddof=1), rel=1e-5)
+    assert found["anterior_lesions per study"]["n"] == "2"
+    areas = [float(row["area_mm2"]) for row in rows_of(out / "lesions.csv") if row["area_mm2"]]
+    assert int(found["area_mm2 per lesion"]["n"]) == len(areas) == 5
+    assert float(found["area_mm2 per lesion"]["median"]) == pytest.approx(np.median(areas), rel=1e-5)
+    assert found["studies without lesions"]["n"] == "1"
+    in_regions = sum(int(row["n"]) for name, row in found.items() if name.startswith("lesions in "))
+    assert in_regions == 8
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no result"):
+        write_batch_tables(tmp_path, tmp_path)
+
+
+def test_segment_writes_them_where_asked_for_and_table_writes_the_same(cli, tmp_path, threshold_bundle):
+    rng = np.random.default_rng(3)
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        np.savez(tmp_path / "in" / name / "scan.npz", **{view: rng.poisson(9, (256, 128)) for view in View})
+    common = ("--model", threshold_bundle, "--format", "json")
+    for option, out, written in (("--tables", "many", True), ("--json", "one", False)):
+        done = cli("segment", "in", "-o", out, option, *common, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / out / "lesions.csv").exists() is written
+    again = cli("table", "many", "-o", "tables", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    for name in ("lesions.csv", "studies.csv", "statistics.csv"):
+        assert (tmp_path / "tables" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
