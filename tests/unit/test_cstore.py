@@ -47,6 +47,8 @@ def peer_that_takes(syntaxes):
         server.shutdown()
 
 
+# pynetdicom leaves the socket of a request that was never answered to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_peer_that_cannot_be_reached_is_named_with_its_place_and_the_cause(tmp_path):
     config = NodeConfig(str(tmp_path))
     with socket.socket() as silent, pytest.raises(DeliveryError, match=r"takes the connection and ends it|no answer"):
