@@ -20,9 +20,6 @@ from bonescan.train.cases import FAINT, MOST_LESIONS, Case, CaseFacts, find_fact
 from bonescan.train.config import TrainConfig
 from bonescan.train.validate import predict_case
 
-_SWAPPED_BELOW = -0.12
-"""Logarithm of posterior over anterior counts of the lower spine; nine scans of people had 0.04 to 0.53."""
-_LOWER_SPINE = [REGIONS.index(region) for region in (Region.LUMBAR_SPINE, Region.SACRUM)]
 _COARSE: Mapping[Region, Region] = {
     Region.FACE: Region.SKULL,
     Region.MANDIBLE: Region.SKULL,
@@ -55,15 +52,6 @@ class LearnedScan:
     def counts(self) -> NDArray[np.uint16]:
         """(2, rows, cols)."""
         return self.scene.counts
-
-    @property
-    def may_be_swapped(self) -> bool:
-        """Whether the spine is so much hotter from the front that this may be the view from behind."""
-        spine = np.isin(self.scene.regions, _LOWER_SPINE).any(axis=0)
-        if not spine.any():
-            return False
-        front, back = (float(view[spine].mean()) + 0.1 for view in self.counts)
-        return bool(np.log(back / front) < _SWAPPED_BELOW)
 
     def plain(self, ignored: Mask | None = None) -> Case:
         """The scan without a lesion. ignored: pixels (2, rows, cols) of which nothing is known."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +25,8 @@ from bonescan.adapt.suspects import Suspect, find_suspects, foci_of
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.errors import OptionError
 from bonescan.models import from_bundle
+from bonescan.prepare import looks_exchanged
+from bonescan.prepare.order import EXCHANGED
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values
 from bonescan.train.phantoms import phantom_split
@@ -181,8 +184,8 @@ def _look(
     looked = {}
     for done, scan in enumerate(scans, start=1):
         one = looked[scan.number] = learned_scan(scan, network, train_config)
-        if one.may_be_swapped:
-            note(f"{scan.name}: the spine is hotter from the front: make sure that the views are not swapped")
+        if looks_exchanged(one.counts.astype(np.float32)):
+            note(f"{scan.name}: {EXCHANGED}")
         report(Progress("look", done, len(scans)))
     return looked
 

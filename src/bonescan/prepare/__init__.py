@@ -18,6 +18,7 @@ from bonescan.errors import OptionError
 from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
 from bonescan.prepare.binning import bin_counts, binning_of
 from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
+from bonescan.prepare.order import EXCHANGED, looks_exchanged
 from bonescan.prepare.window import Window
 from bonescan.study import FloatImage, Study, View, read_only
 
@@ -33,6 +34,7 @@ __all__ = [
     "body_mask",
     "denormalise",
     "from_pair",
+    "looks_exchanged",
     "mirror",
     "normalise",
     "prepare",
@@ -113,7 +115,8 @@ def prepare(
     padding = (-image.shape[1] % MULTIPLE, -image.shape[2] % MULTIPLE)
     if any(padding):
         image = np.pad(image, ((0, 0), (0, padding[0]), (0, padding[1])))
-    warnings = () if window.note is None else (window.note,)
+    notes = (window.note, EXCHANGED if looks_exchanged(frame) else None)
+    warnings = tuple(note for note in notes if note is not None)
     return Prepared(read_only(image), window, padding, study, binning, reference, warnings)
 
 

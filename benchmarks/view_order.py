@@ -1,0 +1,99 @@
+"""Fit and measure the alarm that the two views were exchanged: `python benchmarks/view_order.py [PEOPLE]`.
+
+Simulated patients teach the weights of `bonescan.prepare.order`; others, of unseen anatomies of both families, measure
+how often scans in the right order raise a false alarm, and how often exchanged ones are found. PEOPLE: a folder of
+scans whose order is right, which are measured, too, and teach nothing. Writes results/view_order.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.parallel import process_pool
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.phantom.family import HELD_OUT, STANDARD
+from bonescan.prepare import to_pair
+from bonescan.prepare.order import LEAST_SCORE, order_features
+from bonescan.reading import read_studies
+
+OUT = Path(__file__).parents[1] / "results" / "view_order.json"
+FAMILIES = {"standard": STANDARD, "held-out": HELD_OUT}
+FIRST_TAUGHT, FIRST_TESTED = 930_000, 935_000
+PATIENTS = 4
+RIDGE = 0.03
+"""Added to the variance of each feature: people differ from phantoms in ways that these do not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One anatomy: its seed and family."""
+
+    seed: int
+    family: str
+
+
+def features_of(work: Work) -> list[NDArray[np.float64] | None]:
+    """The features of an anatomy's patients."""
+    anatomy = make_anatomy(work.seed, FAMILIES[work.family])
+    return [order_features(to_pair(make_patient(anatomy, number).study).counts) for number in range(PATIENTS)]
+
+
+def fitted(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The linear discriminant between features (n, m) and their negatives, scaled to scores of unit variance."""
+    spread = np.cov(features.T) + RIDGE * np.eye(features.shape[1])
+    weights = np.linalg.solve(spread, features.mean(axis=0))
+    return np.asarray(weights / (features @ weights).std())
+
+
+def measured(found: list[NDArray[np.float64] | None], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """False alarms and alarms among scans whose order is right, and among the same with exchanged views."""
+    scores = np.array([entry @ weights for entry in found if entry is not None])
+    return {
+        "scans": len(found),
+        "not_judged": len(found) - scores.size,
+        "false_alarms": int((scores < LEAST_SCORE).sum()),
+        "exchanged_and_found": int((-scores < LEAST_SCORE).sum()),
+        "lowest_score": round(float(scores.min()), 2),
+        "median_score": round(float(np.median(scores)), 2),
+    }
+
+
+def main() -> None:
+    """Fit, measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", nargs="?", type=Path)
+    parser.add_argument("--anatomies", type=int, default=40, help="of each kind")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    numbers = range(arguments.anatomies)
+    groups = {
+        "taught": [Work(FIRST_TAUGHT + number, "standard") for number in numbers],
+        **{name: [Work(FIRST_TESTED + number, name) for number in numbers] for name in FAMILIES},
+    }
+    with process_pool(arguments.processes) as pool:
+        found = {
+            name: [entry for part in pool.map(features_of, works) for entry in part] for name, works in groups.items()
+        }
+    weights = np.round(fitted(np.array([entry for entry in found.pop("taught") if entry is not None])), 3)
+    if arguments.people is not None:
+        pairs = [to_pair(study).counts for _, study in read_studies([arguments.people])]
+        found["people"] = [order_features(pair) for pair in pairs]
+    report = {
+        "command": "python benchmarks/view_order.py PEOPLE",
+        "least_score": LEAST_SCORE,
+        "weights": weights.tolist(),
+        **{name: measured(entries, weights) for name, entries in found.items()},
+    }
+    print(json.dumps(report, indent=2))
+    OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
