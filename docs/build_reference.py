@@ -20,6 +20,8 @@ from typing import Any
 import bonescan
 from bonescan.commands import COMMANDS
 from bonescan.models import MODELS
+from bonescan.node.config import NodeConfig
+from bonescan.node.destinations import DicomPeer, WebPeer
 from bonescan.train.config import TrainConfig
 from bonescan.train.gan.config import GanConfig
 
@@ -66,7 +68,7 @@ def _argument(action: argparse.Action) -> str:
 
 
 def configuration() -> str:
-    """Every key of a training's TOML file."""
+    """Every key of the TOML files of a training, of a GAN and of a node."""
     pages = [
         "# Configuration of a training",
         MADE,
@@ -82,7 +84,14 @@ def configuration() -> str:
         "# Configuration of a GAN",
         "A TOML file for `bonescan gan train --config`, in the same manner.",
     ]
-    return "\n\n".join(pages + gan + _tables(GanConfig, "")) + "\n"
+    node = [
+        "# Configuration of a node",
+        "A TOML file for `bonescan node run`, in the same manner; see [run the node](../how-to/run-the-node.md).",
+    ]
+    node += _tables(NodeConfig, "")
+    node += _tables(DicomPeer, "dicom", "## `[[dicom]]`, once a destination")
+    node += _tables(WebPeer, "web", "## `[[web]]`, once a destination")
+    return "\n\n".join(pages + gan + _tables(GanConfig, "") + node) + "\n"
 
 
 def _tables(config: type[Any], table: str, title: str = "") -> list[str]:
@@ -105,6 +114,8 @@ def _tables(config: type[Any], table: str, title: str = "") -> list[str]:
 
 
 def _default(field: Field[Any]) -> str:
+    if field.default is MISSING and field.default_factory is MISSING:
+        return "(required)"
     value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
     if isinstance(value, bool):
         return str(value).lower()

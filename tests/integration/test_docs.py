@@ -111,6 +111,16 @@ def test_the_page_on_inputs_states_the_limits_that_hold():
     assert all(inputs.safe_name(f"a{sign}b") == f"a{sign}b" for sign in kept)
 
 
+def test_the_container_file_copies_what_there_is_and_runs_as_a_user_of_its_own():
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    copied = [name for line in lines if re.match(r"COPY (?!--)", line) for name in line.split()[1:-1]]
+    assert copied
+    assert all((ROOT / name).exists() for name in copied)
+    assert [line for line in lines if line.startswith("USER ")] == ["USER bonescan"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert all(name in extras for name in re.findall(r"\.whl\)\[(\w+)\]", "\n".join(lines)))
+
+
 def test_the_measured_figures_are_what_the_benchmarks_left():
     for place, make in script("build_figures").PLACES:
         assert place.page.read_text() == place.filled(make()), f"{place.page.name} is not current: run make docs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -231,6 +232,39 @@ def test_what_is_no_scan_fails_with_a_sentence_that_the_status_shows(place, cli,
     node.send_signal(signal.SIGTERM)
     assert node.wait(timeout=30) == 0
     assert cli("node", "status", place.config).returncode == 1
+
+
+def test_a_failure_that_was_seen_is_dismissed_and_a_monitor_hears_of_it(place, cli, tmp_path):
+    health_port = free_port()
+    place.configure(health_port=health_port)
+    place.start()
+
+    def health():
+        connection = http.client.HTTPConnection("127.0.0.1", health_port, timeout=10)
+        try:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    assert health()[0] == 200
+    source = pydicom.dcmread(scan(tmp_path, ImageType=["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]))
+    assert store(source, place.port) == 0
+    until(lambda: place.status(cli)["failures"])
+    (failure,) = place.status(cli)["failures"]
+    code, answer = health()
+    assert (code, answer["status"], answer["failed"], answer["segmentations"]["failed"]) == (503, "failing", 1, 1)
+    assert failure["error"] not in json.dumps(answer)
+    unknown = cli("node", "dismiss", place.config, "study-none")
+    assert (unknown.returncode, "no failed job is named study-none" in unknown.stderr) == (2, True)
+    assert cli("node", "dismiss", place.config).returncode == 2
+    assert cli("node", "dismiss", place.config, failure["job"]).stdout.startswith("1 failure(s)")
+    run = cli("node", "status", place.config)
+    assert (run.returncode, "dismissed failures: 1" in run.stdout) == (0, True)
+    assert health()[1]["dismissed"] == 1
+    assert cli("node", "retry", place.config).stdout.startswith("0 job(s)")
+    assert cli("node", "dismiss", place.config, "--all").stdout.startswith("0 failure(s)")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")

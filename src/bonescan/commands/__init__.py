@@ -15,7 +15,7 @@ from bonescan.commands.fetch import Fetch
 from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelAdd, ModelCost, ModelExport, ModelList, ModelShow, ModelUse, ModelVerify
-from bonescan.commands.node import NodeCheck, NodeRetry, NodeRun, NodeStatus
+from bonescan.commands.node import NodeCheck, NodeDismiss, NodeRetry, NodeRun, NodeStatus
 from bonescan.commands.pictures import Pictures
 from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
@@ -52,6 +52,7 @@ COMMANDS: dict[str, type[Command]] = {
     "node run": NodeRun,
     "node status": NodeStatus,
     "node retry": NodeRetry,
+    "node dismiss": NodeDismiss,
     "node check": NodeCheck,
     "doctor": Doctor,
 }

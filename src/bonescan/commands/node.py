@@ -1,4 +1,4 @@
-"""`bonescan node run | status | retry | check`: receive studies, send what is found."""
+"""`bonescan node run | status | retry | dismiss | check`: receive studies, send what is found."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ class NodeStatus(Command):
             )
             for name in ("objects_to_sort", "objects", "studies", "results"):
                 console.out(f"{name.replace('_', ' ')}: {status[name]}")
+            if status["dismissed"]:
+                console.out(f"dismissed failures: {status['dismissed']}")
             for name in ("segmentations", "deliveries"):
                 console.out(f"{name}: {', '.join(f'{count} {state}' for state, count in status[name].items())}")
             for title in ("tried_again", "failures"):
@@ -110,6 +112,34 @@ class NodeRetry(Command):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import retry_now
         console.out(f"{retry_now(read_node_config(self.config))} job(s) put into the queue again")
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDismiss(Command):
+    """Count failures as seen, such as those of studies that can never be segmented."""
+
+    config: Path
+    jobs: tuple[str, ...]
+    all: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        _add_config(parser)
+        parser.add_argument(
+            "jobs", nargs="*", metavar="JOB", help="names of failed jobs, as bonescan node status prints them"
+        )
+        parser.add_argument("--all", action="store_true", help="all that failed so far")
+
+    def run(self, console: Console) -> int:
+        """Do so."""
+        if bool(self.jobs) == self.all:
+            raise OptionError("give the names of failed jobs, or --all")
+        with training_extra("node"):
+            from bonescan.node.config import read_node_config
+            from bonescan.node.status import dismiss
+        console.out(f"{dismiss(read_node_config(self.config), self.jobs)} failure(s) dismissed")
         return DONE
 
 

@@ -59,6 +59,9 @@ class NodeConfig:
     port: int = 11112
     """The port to listen on."""
 
+    health_port: int = 0
+    """A port of this machine alone, on which `GET /health` tells a monitor how the node is; 0 = none."""
+
     calling_ae_titles: tuple[str, ...] = ()
     """Who may send; empty = anybody who can reach the port."""
 
@@ -108,6 +111,8 @@ class NodeConfig:
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title, "ae_title")
         check_port(self.port, "port")
+        if self.health_port:
+            check_port(self.health_port, "health_port")
         for title in self.calling_ae_titles:
             check_ae_title(title, "calling_ae_titles")
         names = [peer.name for peer in self.destinations]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from bonescan.node import jobs
 from bonescan.node.config import NodeConfig
+from bonescan.node.health import Health
 from bonescan.node.receiver import Receiver
 from bonescan.node.retention import delete_old
+from bonescan.node.status import node_status
 from bonescan.node.storage import Storage
 
 _LOOK_SECONDS = 0.5
@@ -29,6 +31,7 @@ class Node:
         self.config = config
         self.storage = Storage(Path(config.storage))
         self._receiver = Receiver(config, self.storage)
+        self._health: Health | None = None
         self._stop = threading.Event()
         self._submitted: dict[str, float] = {}
         self._next_cleaning = 0.0
@@ -40,6 +43,9 @@ class Node:
         try:
             jobs.start(self.config, self.storage)
             try:
+                if self.config.health_port:
+                    self._health = Health(self.config.health_port, lambda: node_status(self.config))
+                    self._health.start()
                 self._receiver.start()
                 log.info("listening on %s:%d as %s", self.config.host, self.config.port, self.config.ae_title)
                 while not self._stop.is_set():
@@ -55,6 +61,8 @@ class Node:
                 log.info("stopping")
             finally:
                 self._receiver.stop()
+                if self._health is not None:
+                    self._health.stop()
                 jobs.stop()
         finally:
             self.storage.close()

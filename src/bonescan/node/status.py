@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,20 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     folder = Path(config.storage)
     if not (folder / "studies").is_dir():
         raise OptionError(f"no node has run in {folder}: start it with bonescan node run")
-    latest = latest_tries(read_jobs(config))
+    storage = Storage(folder)
+    dismissed = storage.dismissed()
+    jobs = latest_tries(read_jobs(config))
+    latest = [job for job in jobs if not (job.state == "failed" and job.name in dismissed)]
     studies = [path for path in (folder / "studies").iterdir() if not path.name.startswith(".")]
     return {
-        "running": Storage(folder).is_open(),
+        "running": storage.is_open(),
         "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
         "objects": sum(len(list(study.glob("*.dcm"))) for study in studies),
         "studies": len(studies),
         "results": len([path for path in (folder / "results").iterdir() if not path.name.startswith(".")]),
         "segmentations": _counted(latest, STUDY),
         "deliveries": _counted(latest, DELIVERY),
+        "dismissed": len(jobs) - len(latest),
         "failures": [{"job": job.name, "error": job.error} for job in latest if job.state == "failed"],
         "tried_again": [
             {"job": job.name, "error": job.error} for job in latest if job.state in ("waiting", "running") and job.error
@@ -69,10 +74,31 @@ def read_jobs(config: NodeConfig) -> list[Job]:
         client.destroy()
 
 
+def dismiss(config: NodeConfig, names: Sequence[str]) -> int:
+    """Count failed jobs as seen: `status` and the health endpoint say no more of them; returns how many were new.
+
+    names: of failed jobs; none = all. A job that is tried again counts anew. Raises OptionError for a name that is none
+    of a failed job.
+    """
+    storage = Storage(Path(config.storage))
+    failed = {job.name for job in latest_tries(read_jobs(config)) if job.state == "failed"}
+    for name in names:
+        if name not in failed:
+            raise OptionError(f"no failed job is named {name}: bonescan node status lists them")
+    before = storage.dismissed() & failed
+    after = before | (set(names) if names else failed)
+    storage.dismiss(after)
+    return len(after - before)
+
+
 def retry_now(config: NodeConfig) -> int:
-    """Put the jobs that failed into their queues again, and let none wait for its next try; returns how many."""
+    """Put the jobs that failed into their queues again, and let none wait for its next try; returns how many.
+
+    Those that were dismissed stay as they are.
+    """
     jobs = latest_tries(read_jobs(config))
-    failed = [job for job in jobs if job.state == "failed"]
+    dismissed = Storage(Path(config.storage)).dismissed()
+    failed = [job for job in jobs if job.state == "failed" and job.name not in dismissed]
     later = [job for job in jobs if job.state == "waiting" and job.error]
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:

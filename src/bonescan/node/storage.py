@@ -8,6 +8,7 @@
       studies/<study>/  the objects of one study
       results/<study>/  what was found in it, and what is sent
       queue.sqlite      the jobs
+      dismissed         names of failed jobs that somebody has seen and wants to hear no more of
 
 An object is acknowledged when its bytes and its name are on the disk.
 """
@@ -33,6 +34,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOST_UID_LETTERS = 64
 _PARTIAL = ".partial"
 _RETIRED = ".retired-"
+_DISMISSED = "dismissed"
 
 
 class Storage:
@@ -87,6 +89,25 @@ class Storage:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def dismissed(self) -> set[str]:
+        """The names of the failed jobs that somebody has dismissed."""
+        try:
+            return set((self.folder / _DISMISSED).read_text(encoding="utf-8").split())
+        except FileNotFoundError:
+            return set()
+
+    def dismiss(self, names: set[str]) -> None:
+        """Keep the names of the jobs that are dismissed, in the place of those before. Raises OutputError."""
+        path = self.folder / _DISMISSED
+        partial = path.with_name(path.name + _PARTIAL)
+        try:
+            partial.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be written ({error.strerror}): give the user that runs the node"
+            ) from None
 
     def free_megabytes(self) -> float:
         """What is free on the disk."""

@@ -1,0 +1,86 @@
+"""A health endpoint on this machine alone: `GET /health` answers with counts, for a monitor to ask.
+
+200: the node works and nothing failed. 503: something failed, and `bonescan node status` says what. No name, no
+sentence and nothing of a patient is in the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from bonescan.errors import OptionError
+
+HOST = "127.0.0.1"
+PATH = "/health"
+_COUNTS = ("objects_to_sort", "objects", "studies", "results", "segmentations", "deliveries", "dismissed")
+
+log = logging.getLogger("bonescan.node")
+
+
+class Health:
+    """Answers on the loopback interface, in a thread of its own, until it is stopped."""
+
+    def __init__(self, port: int, status: Callable[[], dict[str, Any]]) -> None:
+        """Listen on a port of this machine, 0 = a free one. Raises OptionError where it is taken."""
+        handler = type("Handler", (_Handler,), {"status": staticmethod(status)})
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), handler)
+        except OSError as error:
+            raise OptionError(
+                f"the health endpoint cannot listen on {HOST}:{port} ({error.strerror}): give another health_port"
+            ) from None
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+        log.info("health on http://%s:%d%s", HOST, self.port, PATH)
+
+    def stop(self) -> None:
+        """Answer no longer."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def health_of(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The HTTP status and the answer for what `node_status` found."""
+    failed = len(status["failures"])
+    answer = {"status": "failing" if failed else "ok", "failed": failed, **{name: status[name] for name in _COUNTS}}
+    return (503 if failed else 200), answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request. status: what the node has to say."""
+
+    status: Callable[[], dict[str, Any]]
+    timeout = 10.0
+
+    def do_GET(self) -> None:
+        """Answer the one path that there is."""
+        if self.path != PATH:
+            self._answer(404, {"status": "unknown path"})
+            return
+        try:
+            code, answer = health_of(self.status())
+        except Exception as error:  # a queue that cannot be read is what the monitor must hear of
+            log.exception("the health endpoint failed")
+            code, answer = 503, {"status": "failing", "error": type(error).__name__}
+        self._answer(code, answer)
+
+    def _answer(self, code: int, answer: dict[str, Any]) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Requests of a monitor are not worth a line."""
