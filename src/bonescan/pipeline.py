@@ -2,7 +2,7 @@
 
 ::
 
-    read_study -> prepare -> predict -> delineate -> measure -> Result -> write_result
+    read_study -> prepare -> predict -> delineate -> measure -> assess -> Result -> write_result
 
 Every stage takes a value and hands over a value; each name leads to the one module that does it.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bonescan.assess import assess
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.delineate import candidates_below, delineate
 from bonescan.drawn import DrawnLesion, outlines_of
@@ -88,6 +89,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
     thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
     outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
+    lesions, extent = assess(study, lesions, prediction, region)
     return Result(
         study=study,
         model=model.name,
@@ -98,6 +100,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
         warnings=study.warnings + prepared.warnings,
         operating_point=options.operating_point,
         candidates=candidates_below(prediction, thresholds, outlines),
+        extent=extent,
     )
 
 
@@ -112,6 +115,7 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
     prediction = model.predictor.predict(prepared)
     outlines, changes = outlines_of(drawn, prediction.region)
     lesions, burden = measure(study, outlines, prediction)
+    lesions, extent = assess(study, lesions, prediction, region)
     return Result(
         study=study,
         model=model.name,
@@ -121,4 +125,5 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
         region=region,
         warnings=study.warnings + prepared.warnings + changes,
         reader=reader,
+        extent=extent,
     )

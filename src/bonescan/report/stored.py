@@ -91,6 +91,7 @@ def rebuilt(result: StoredResult, sources: Mapping[str, Path]) -> tuple[Result, 
             reader=file.reader,
             operating_point=file.operating_point,
             candidates=file.candidates,
+            extent=file.extent,
         ),
         files,
     )

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
 
 from bonescan import __version__
+from bonescan.assess.site import site_words
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.study import Lesion, Result, Side
@@ -50,7 +51,7 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     segment = Dataset()
     segment.SegmentNumber = number
     segment.SegmentLabel = common.tracking_id(lesion.id)
-    segment.SegmentDescription = f"{lesion.view.value} view"
+    segment.SegmentDescription = f"{lesion.view.value} view, {site_words(lesion)}"
     segment.SegmentedPropertyCategoryCodeSequence = [codes.item(codes.ABNORMAL_STRUCTURE)]
     segment.SegmentedPropertyTypeCodeSequence = [codes.item(codes.NEOPLASM)]
     # A reader's curves began as the model's, or may have: by hand alone would claim too much.
@@ -59,8 +60,10 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     segment.SegmentationAlgorithmIdentificationSequence = [_algorithm(result)]
     if lesion.region in codes.SITES:
         site = codes.item(codes.SITES[lesion.region])
-        if lesion.side is not Side.MIDLINE:
-            site.AnatomicRegionModifierSequence = [codes.item(codes.SIDES[lesion.side])]
+        modifiers = [] if lesion.side is Side.MIDLINE else [codes.SIDES[lesion.side]]
+        modifiers += [] if lesion.level is None else [codes.LEVELS[lesion.level.name]]
+        if modifiers:
+            site.AnatomicRegionModifierSequence = [codes.item(modifier) for modifier in modifiers]
         segment.AnatomicRegionSequence = [site]
     segment.RecommendedDisplayCIELabValue = list(_COLOURS[(number - 1) % len(_COLOURS)])
     segment.TrackingID = common.tracking_id(lesion.id)
