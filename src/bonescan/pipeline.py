@@ -20,6 +20,7 @@ from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import OptionError
 from bonescan.measure import measure
 from bonescan.predict import Predictor
+from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
 from bonescan.study import ModelName, Result, Study
 
@@ -82,6 +83,11 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
 
     Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
     """
+    return segment_with_maps(study, model, options)[0]
+
+
+def segment_with_maps(study: Study, model: Model, options: Options | None = None) -> tuple[Result, Prediction]:
+    """As `segment`; also return the model's maps, by which a scan is laid over another of the same patient."""
     options = options or Options()
     region = options.region_for(model.bundle)
     prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
@@ -90,7 +96,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
     outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
-    return Result(
+    result = Result(
         study=study,
         model=model.name,
         lesions=lesions,
@@ -102,6 +108,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
         candidates=candidates_below(prediction, thresholds, outlines),
         extent=extent,
     )
+    return result, prediction
 
 
 def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str | None) -> Result:
