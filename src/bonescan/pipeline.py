@@ -10,10 +10,13 @@ Every stage takes a value and hands over a value; each name leads to the one mod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bonescan.assess import assess
+import numpy as np
+
+from bonescan.assess import assess, check_quality
+from bonescan.assess.burden import with_intervals
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.delineate import candidates_below, delineate
 from bonescan.drawn import DrawnLesion, outlines_of
@@ -22,7 +25,7 @@ from bonescan.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
-from bonescan.study import ModelName, Result, Study
+from bonescan.study import Extent, ModelName, Result, Scan, Study
 
 DEFAULT_MODEL = "phantom-unet"
 """The model that ships inside the package."""
@@ -50,11 +53,13 @@ class Options:
     rows: the first row and the one after the last of the thoracic window, stated by a person: it
         takes the place of the window that would be found, over all columns.
     operating_point: of the model's bundle: how sure it must be of a lesion.
+    draws: how often the counts are drawn again for the intervals of the burden; 0: no intervals.
     """
 
     region: Region | None = None
     rows: tuple[int, int] | None = None
     operating_point: str = "balanced"
+    draws: int = 0
 
     def region_for(self, bundle: Bundle) -> Region:
         """The region that is looked at; OptionError for one that the model has not learned."""
@@ -83,7 +88,22 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
 
     Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
     """
-    return segment_with_maps(study, model, options)[0]
+    result, _ = segment_with_maps(study, model, options)
+    if options is None or not options.draws or result.extent is None:
+        return result
+    return replace(result, extent=_with_intervals(result.extent, study, model, options))
+
+
+def _with_intervals(extent: Extent, study: Study, model: Model, options: Options) -> Extent:
+    """Segment the study again and again with Poisson counts of its own; the same study has the same intervals."""
+    rng = np.random.default_rng(0x1B7)
+    once = replace(options, draws=0)
+    drawn = []
+    for _ in range(options.draws):
+        scans = {view: Scan(view, rng.poisson(scan.counts)) for view, scan in study.scans.items()}
+        again = segment_with_maps(replace(study, scans=scans), model, once)[0].extent
+        drawn += [] if again is None else [again]
+    return with_intervals(extent, drawn)
 
 
 def segment_with_maps(study: Study, model: Model, options: Options | None = None) -> tuple[Result, Prediction]:
@@ -96,6 +116,7 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
+    quality = check_quality(study, prediction, region)
     result = Result(
         study=study,
         model=model.name,
@@ -103,10 +124,11 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
         burden=burden,
         window=prepared.window.slices,
         region=region,
-        warnings=study.warnings + prepared.warnings,
+        warnings=study.warnings + prepared.warnings + tuple(check.said for check in quality if check.poor),
         operating_point=options.operating_point,
         candidates=candidates_below(prediction, thresholds, outlines),
         extent=extent,
+        quality=quality,
     )
     return result, prediction
 

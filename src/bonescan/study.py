@@ -327,6 +327,21 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityCheck:
+    """One figure of how good a scan is; `assess.quality` says how each is found.
+
+    name: which. value, threshold: the figure and where it becomes poor. poor: whether it is. said: in words, of a poor
+    one.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    poor: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelName:
     """Which model made a result: its name and the sha256 of its `bundle.json`."""
 
@@ -344,7 +359,8 @@ class Result:
     reader: who drew or corrected the curves; None: the model alone. The model of a reader's result is the one that
     told the bones apart.
     operating_point: at which the model decided; None where a reader did. candidates: what the model would outline at a
-    lower threshold. extent: what the lesions come to in the patient; None in results of before.
+    lower threshold. extent: what the lesions come to in the patient; None in results of before. quality: of the scan;
+    () likewise.
     """
 
     study: Study
@@ -358,6 +374,7 @@ class Result:
     operating_point: str | None = None
     candidates: tuple[Candidate, ...] = ()
     extent: Extent | None = None
+    quality: tuple[QualityCheck, ...] = ()
 
     def labels(self, view: View) -> LabelImage:
         """The label picture of one view: uint16 of the frame's shape, 0 = background, else lesion id."""

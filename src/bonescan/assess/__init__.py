@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bonescan.assess.burden import extent_of
 from bonescan.assess.pairing import with_pairs
+from bonescan.assess.quality import check_quality
 from bonescan.assess.site import with_levels
 from bonescan.prediction import Prediction
 from bonescan.study import Extent, Lesion, Study
 
-__all__ = ["assess"]
+__all__ = ["assess", "check_quality"]
 
 
 def assess(

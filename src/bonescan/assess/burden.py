@@ -11,7 +11,7 @@ Grade: Soloway et al., Cancer 1988;61:195-202.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +118,21 @@ def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, r
         grade=soloway(lesions, areas),
         bones={name: share for name, share in areas.items() if share > 0},
     )
+
+
+def with_intervals(extent: Extent, drawn: Sequence[Extent]) -> Extent:
+    """Return an extent with 95 % intervals: 1.96 standard deviations of the drawn ones to either side, not below 0.
+
+    drawn: extents of the same study with counts drawn from a Poisson distribution of the counts it has. They hold the
+    noise of the scan twice over, so that their spread, not their middle, is taken. Fewer than two leave it as it is.
+    """
+    intervals = {}
+    for name in ("lesions", "positive_share", "bone_scan_index"):
+        value, others = getattr(extent, name), [getattr(one, name) for one in drawn]
+        if value is not None and len(others) > 1 and None not in others:
+            reach = 1.96 * float(np.std(others, ddof=1))
+            intervals[name] = (max(value - reach, 0.0), value + reach)
+    return replace(extent, intervals=intervals, draws=len(drawn) if intervals else 0)
 
 
 GRADES = ("no lesion", "fewer than six", "six to twenty", "more than twenty", "superscan")

@@ -56,6 +56,12 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
         write_object("pdf", result, origin, folder / "report-pdf.dcm")
 
 
+def _write_html(result: Result, folder: Path, origin: Origin | None) -> None:
+    from bonescan.report.html import write_html  # wanted less often than a result
+
+    write_html(result, folder / "report.html", patient_fields(origin))
+
+
 def _write_labelme(result: Result, folder: Path) -> None:
     """One file for each view that was acquired; without shapes: read, and no lesion."""
     for view, scan in result.study.scans.items():
@@ -76,6 +82,7 @@ FORMATS: dict[str, Format] = {
     "seg": _dicom("seg", "lesions-seg.dcm"),
     "capture": _dicom("capture", "overlay-capture.dcm"),
     "pdf": Format(("report.pdf", "report-pdf.dcm"), _write_page),
+    "html": Format(("report.html",), _write_html),
     "gsps": _dicom("gsps", "presentation.dcm"),
     "labelme": Format(tuple(f"{view}.json" for view in View), lambda result, folder, _: _write_labelme(result, folder)),
     "coco": Format(("coco.json",), lambda result, folder, _: write_coco(result, folder / "coco.json")),

@@ -23,6 +23,7 @@ from bonescan.study import (
     Level,
     Measures,
     ModelName,
+    QualityCheck,
     Region,
     Result,
     RibPart,
@@ -62,7 +63,7 @@ class LesionsFile:
 
     views: those that were acquired. window: the rows and columns that were looked at.
     digests: sha256 of each source, () where the file does not state them. reader: None: the model alone.
-    operating_point, candidates, extent: as in a result; None and () in files of before.
+    operating_point, candidates, extent, quality: as in a result; None and () in files of before.
     """
 
     key: str
@@ -80,6 +81,7 @@ class LesionsFile:
     operating_point: str | None = None
     candidates: tuple[Candidate, ...] = ()
     extent: Extent | None = None
+    quality: tuple[QualityCheck, ...] = ()
 
 
 def lesions_document(result: Result) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def lesions_document(result: Result) -> dict[str, Any]:
         "operating_point": result.operating_point,
         "candidates": [_candidate(candidate) for candidate in result.candidates],
         "extent": None if result.extent is None else asdict(result.extent),
+        "quality": [asdict(check) for check in result.quality],
         "warnings": list(result.warnings),
     }
 
@@ -229,6 +232,7 @@ def _parse(document: Mapping[str, Any]) -> LesionsFile:
         operating_point=document.get("operating_point"),
         candidates=tuple(_parse_candidate(record) for record in document.get("candidates", ())),
         extent=None if document.get("extent") is None else _parse_extent(document["extent"]),
+        quality=tuple(QualityCheck(**record) for record in document.get("quality", ())),
     )
 
 

@@ -92,6 +92,7 @@ def rebuilt(result: StoredResult, sources: Mapping[str, Path]) -> tuple[Result, 
             operating_point=file.operating_point,
             candidates=file.candidates,
             extent=file.extent,
+            quality=file.quality,
         ),
         files,
     )
