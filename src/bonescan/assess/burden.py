@@ -68,7 +68,7 @@ _ARM = Bone("arms", 15.0, 0.187, (Region.ARM,))
 LEAST_AREA = 0.7
 """A bone's area is taken as at least this share of the usual one: where a region map misses most of a bone, one lesion
 would fill what is left of it."""
-SEEN_AREA = 0.3
+SEEN_AREA = 0.15
 """A bone of less than this share of its usual area is not in the field of view."""
 WHOLE_SEEN = 0.995
 """Below this share of the mass an index is called partial."""

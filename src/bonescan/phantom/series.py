@@ -10,7 +10,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -144,16 +144,16 @@ def _sample_lie(rng: Generator) -> NDArray[np.float64]:
     for axis in range(2):
         knots = rng.normal(0, BEND_PX, (9, 4))
         moved[axis] += ndimage.zoom(knots, (SHAPE[0] / 9, SHAPE[1] / 4), order=3, grid_mode=True, mode="nearest")
-    return moved
+    return np.asarray(moved, dtype=np.float64)
 
 
-def _moved(picture: NDArray[Any], lie: NDArray[np.float64] | None, order: int) -> NDArray[Any]:
+def _moved(picture: NDArray[Any], lie: NDArray[np.float64] | None, order: Literal[0, 1]) -> NDArray[Any]:
     """A picture as the patient lies; order 1 for counts, 0 for numbers."""
     if lie is None:
         return picture
-    if picture.dtype == np.bool_:
-        return np.asarray(ndimage.map_coordinates(picture.astype(np.uint8), lie, order=0) > 0)
-    return np.asarray(ndimage.map_coordinates(picture, lie, order=order, mode="constant"))
+    # Counts are well within what float64 holds, and so are numbers of lesions.
+    moved = ndimage.map_coordinates(picture.astype(np.float64), lie, order=order, mode="constant")
+    return np.asarray(moved > 0.5 if picture.dtype == np.bool_ else moved.astype(picture.dtype))
 
 
 def write_series(out: Path, number: int, seed: int, scans: int, style: HeaderStyle) -> list[list[str]]:

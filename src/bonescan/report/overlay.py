@@ -41,7 +41,7 @@ _NUMBER_SIZE, _NUMBER_SIZE_IN_PANELS, _LINE_WIDTH = 27, 36, 2.4
 _LEADER_WIDTH, _SHORTEST_LEADER = 1.4, 7.0
 _NUMBER_PADDING = 6
 _FAINT, _SOFT = 205, 110
-_LOG_STEPS = 50.0
+_LOG_STEPS = 30.0
 _COMPRESSION = 1
 """PNG's lowest effort: a third larger than the highest, and ten times as fast."""
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
@@ -251,10 +251,10 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
 
 
 def _logarithmic(counts: FloatImage, upper: float) -> FloatImage:
-    """Darkness, 0..1, by the logarithm of the counts from a fiftieth of the linear window on to the maximum."""
-    unit = np.float32(upper / _LOG_STEPS)
-    highest = max(float(counts.max()), 1.0)
-    return np.asarray(np.log1p(counts / unit) / np.log1p(highest / unit), dtype=np.float32)
+    """Darkness, 0..1, by the logarithm of the counts from a thirtieth of the linear window, which is white, on."""
+    white = np.float32(upper / _LOG_STEPS)
+    steps = np.log(np.maximum(counts, white) / white)
+    return np.asarray(steps / max(float(steps.max()), 1.0), dtype=np.float32)
 
 
 def bone_window(counts: FloatImage) -> float:

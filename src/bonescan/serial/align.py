@@ -127,7 +127,8 @@ def _refine(old: Seen, new: Seen, matrix: Points, shift: Points) -> tuple[Points
 
     if len(grid) < 100:
         return matrix, shift
-    solved = least_squares(residual, np.zeros(6), diff_step=0.01, loss="soft_l1", f_scale=0.1, max_nfev=40).x
+    step = np.full(6, 0.01)
+    solved = least_squares(residual, np.zeros(6), diff_step=step, loss="soft_l1", f_scale=0.1, max_nfev=40).x
     turned = matrix + (solved[2:] * _STEPS[2:]).reshape(2, 2)
     return turned, anchor + solved[:2] * _STEPS[:2] - turned @ centre
 
