@@ -2,7 +2,7 @@
 
 ::
 
-    read_study -> prepare -> predict -> delineate -> measure -> Result -> write_result
+    read_study -> prepare -> predict -> delineate -> measure -> assess -> Result -> write_result
 
 Every stage takes a value and hands over a value; each name leads to the one module that does it.
 """
@@ -10,17 +10,22 @@ Every stage takes a value and hands over a value; each name leads to the one mod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from bonescan.assess import assess, check_quality
+from bonescan.assess.burden import with_intervals
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.delineate import candidates_below, delineate
 from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import OptionError
 from bonescan.measure import measure
 from bonescan.predict import Predictor
+from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
-from bonescan.study import ModelName, Result, Study
+from bonescan.study import Extent, ModelName, Result, Scan, Study
 
 DEFAULT_MODEL = "phantom-unet"
 """The model that ships inside the package."""
@@ -48,11 +53,13 @@ class Options:
     rows: the first row and the one after the last of the thoracic window, stated by a person: it
         takes the place of the window that would be found, over all columns.
     operating_point: of the model's bundle: how sure it must be of a lesion.
+    draws: how often the counts are drawn again for the intervals of the burden; 0: no intervals.
     """
 
     region: Region | None = None
     rows: tuple[int, int] | None = None
     operating_point: str = "balanced"
+    draws: int = 0
 
     def region_for(self, bundle: Bundle) -> Region:
         """The region that is looked at; OptionError for one that the model has not learned."""
@@ -81,6 +88,26 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
 
     Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
     """
+    result, _ = segment_with_maps(study, model, options)
+    if options is None or not options.draws or result.extent is None:
+        return result
+    return replace(result, extent=_with_intervals(result.extent, study, model, options))
+
+
+def _with_intervals(extent: Extent, study: Study, model: Model, options: Options) -> Extent:
+    """Segment the study again and again with Poisson counts of its own; the same study has the same intervals."""
+    rng = np.random.default_rng(0x1B7)
+    once = replace(options, draws=0)
+    drawn = []
+    for _ in range(options.draws):
+        scans = {view: Scan(view, rng.poisson(scan.counts).astype(np.float32)) for view, scan in study.scans.items()}
+        again = segment_with_maps(replace(study, scans=scans), model, once)[0].extent
+        drawn += [] if again is None else [again]
+    return with_intervals(extent, drawn)
+
+
+def segment_with_maps(study: Study, model: Model, options: Options | None = None) -> tuple[Result, Prediction]:
+    """As `segment`; also return the model's maps, by which a scan is laid over another of the same patient."""
     options = options or Options()
     region = options.region_for(model.bundle)
     prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
@@ -88,17 +115,27 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
     thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
     outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
-    return Result(
+    lesions, extent = assess(study, lesions, prediction, region)
+    quality = check_quality(study, prediction, region)
+    result = Result(
         study=study,
         model=model.name,
         lesions=lesions,
         burden=burden,
         window=prepared.window.slices,
         region=region,
-        warnings=study.warnings + prepared.warnings + model.bundle.warnings,
+        warnings=(
+            *study.warnings,
+            *prepared.warnings,
+            *model.bundle.warnings,
+            *(check.said for check in quality if check.poor),
+        ),
         operating_point=options.operating_point,
         candidates=candidates_below(prediction, thresholds, outlines),
+        extent=extent,
+        quality=quality,
     )
+    return result, prediction
 
 
 def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str | None) -> Result:
@@ -112,6 +149,7 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
     prediction = model.predictor.predict(prepared)
     outlines, changes = outlines_of(drawn, prediction.region)
     lesions, burden = measure(study, outlines, prediction)
+    lesions, extent = assess(study, lesions, prediction, region)
     return Result(
         study=study,
         model=model.name,
@@ -121,4 +159,5 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
         region=region,
         warnings=study.warnings + prepared.warnings + changes,
         reader=reader,
+        extent=extent,
     )

@@ -193,6 +193,30 @@ class Study:
         return self.scans[view].counts
 
 
+class RibPart(StrEnum):
+    """Which part of a rib."""
+
+    ANTERIOR = "anterior"
+    LATERAL = "lateral"
+    POSTERIOR = "posterior"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Which vertebra or rib a lesion lies on.
+
+    name: one of `LEVELS`. plus_minus: by how many levels it may be off. part: of the rib; None for a vertebra.
+    """
+
+    name: str
+    plus_minus: int
+    part: RibPart | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in LEVELS[1:] or self.plus_minus < 0:
+            raise ValueError(f"there is no level {self.name!r} \u00b1{self.plus_minus}")
+
+
 @dataclass(frozen=True, slots=True)
 class Measures:
     """What is measured of one lesion, on its mask.
@@ -221,6 +245,8 @@ class Lesion:
     origin, mask: the (row, col) of the mask's first pixel, and the boolean mask of the bounding box.
     probability: mean of the model's probability over the mask, 0..1; None where a reader drew it and states none.
     region, side: the bone region that most of the mask lies on, and the patient's side, by view and column.
+    level: which vertebra or rib; None where the bone is neither, or the model does not tell.
+    pair: number shared by the two outlines of a lesion that both views show, from 1; None for any other.
     """
 
     id: int
@@ -232,6 +258,8 @@ class Lesion:
     region: Region
     side: Side
     measures: Measures
+    level: Level | None = None
+    pair: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "contour", read_only(np.asarray(self.contour, dtype=np.float64)))
@@ -277,6 +305,43 @@ class Burden:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What all lesions of a patient come to, over both views; `assess.burden` says how.
+
+    lesions: those that both views show counted once. positive_share: lesion area over skeletal area, 0..1, None where
+    no skeleton was found. bone_scan_index: per cent of the skeleton's mass (Imbriaco 1998), None likewise. mass_seen:
+    share of the skeleton's mass whose bones were seen, 0..1; below 1 the index is partial. grade: extent of disease,
+    0..4 (Soloway 1988). bones: involved part of each bone that has any, 0..1.
+    intervals: for figures by the names of these fields, 95 % by Poisson bootstrap of the counts; empty where none was
+    asked for. draws: how often the counts were drawn again for them.
+    """
+
+    lesions: int
+    positive_share: float | None
+    bone_scan_index: float | None
+    mass_seen: float
+    grade: int
+    bones: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    draws: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QualityCheck:
+    """One figure of how good a scan is; `assess.quality` says how each is found.
+
+    name: which. value, threshold: the figure and where it becomes poor. poor: whether it is. said: in words, of a poor
+    one.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    poor: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelName:
     """Which model made a result: its name and the sha256 of its `bundle.json`."""
 
@@ -294,7 +359,8 @@ class Result:
     reader: who drew or corrected the curves; None: the model alone. The model of a reader's result is the one that
     told the bones apart.
     operating_point: at which the model decided; None where a reader did. candidates: what the model would outline at a
-    lower threshold.
+    lower threshold. extent: what the lesions come to in the patient; None in results of before. quality: of the scan;
+    () likewise.
     """
 
     study: Study
@@ -307,6 +373,8 @@ class Result:
     reader: str | None = None
     operating_point: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    extent: Extent | None = None
+    quality: tuple[QualityCheck, ...] = ()
 
     def labels(self, view: View) -> LabelImage:
         """The label picture of one view: uint16 of the frame's shape, 0 = background, else lesion id."""

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bonescan.assess import assess
 from bonescan.delineate import Thresholds, delineate
 from bonescan.measure import measure
 from bonescan.prediction import Prediction
-from bonescan.study import REGIONS, ModelName, Region, Result, Scan, SourceFrame, Spacing, Study, View
+from bonescan.study import LEVELS, REGIONS, ModelName, Region, Result, Scan, SourceFrame, Spacing, Study, View
 
 SHAPE = (320, 128)
 SPACING = Spacing(2.4, 2.4)
@@ -58,6 +59,17 @@ def draw_view(view, lesions):
     return np.random.default_rng(seed).poisson(expected), regions, probability
 
 
+def levels_of(regions):
+    """Vertebrae from T1 to T12 by height over the thoracic spine, ribs likewise."""
+    levels = np.zeros(SHAPE, dtype=np.uint8)
+    for region, first in ((Region.THORACIC_SPINE, "T1"), (Region.RIBS, "rib 1")):
+        rows, cols = np.nonzero(regions == REGIONS.index(region))
+        if rows.size:
+            place = (rows - rows.min()) * 12 // (np.ptp(rows) + 1)
+            levels[rows, cols] = LEVELS.index(first) + place
+    return levels
+
+
 @pytest.fixture(scope="session")
 def make_result() -> Callable[..., Result]:
     """Build a result: `make_result(views=..., lesions=..., spacing=..., window=...)`."""
@@ -79,10 +91,12 @@ def make_result() -> Callable[..., Result]:
         prediction = Prediction(
             {view: probability for view, (_, _, probability) in drawn.items()},
             {view: regions for view, (_, regions, _) in drawn.items()},
+            level={view: levels_of(regions) for view, (_, regions, _) in drawn.items()},
         )
         found, burden = measure(study, delineate(prediction, Thresholds()), prediction)
         region = "whole-body" if window == WHOLE else "thorax"
-        return Result(study, MODEL, found, burden, window, region, study.warnings)
+        found, extent = assess(study, found, prediction, region)
+        return Result(study, MODEL, found, burden, window, region, study.warnings, extent=extent)
 
     return make
 

@@ -13,15 +13,16 @@ from bonescan.study import View
 
 def test_the_text_has_a_line_for_each_lesion_and_each_view(result):
     lines = table_text(result).splitlines()
-    assert lines[0] == "scan-1: 5 lesions"
+    assert lines[0] == "scan-1: 5 outlines of 4 lesions"
     assert lines[1].split() == list(HEADINGS)
     first = result.lesions[0]
-    assert lines[2].split()[:4] == ["1", "anterior", "ribs", "right"]
+    assert lines[2].split()[:6] == ["1", "1", "anterior", "rib", "2", "\u00b11"]
     assert f"{first.measures.area_mm2:.0f} mm\u00b2" in lines[2]
     front = result.burden[View.ANTERIOR]
     assert lines[7] == f"anterior: 2 lesions, {front.area_mm2:.0f} mm\u00b2, {front.skeleton_share:.2%} of the skeleton"
     assert lines[8].startswith("posterior: 3 lesions")
-    assert lines[9:] == ["Research use only - not for diagnosis"]
+    assert lines[9].startswith("both views: 4 lesions; positive area ")
+    assert lines[10:] == ["Research use only - not for diagnosis"]
 
 
 def test_a_scan_without_lesions_says_so(make_result):
@@ -29,6 +30,8 @@ def test_a_scan_without_lesions_says_so(make_result):
     assert lines == [
         "scan-1: no lesion",
         "anterior: 0 lesions, 0 mm\u00b2, 0.00% of the skeleton",
+        "both views: 0 lesions; positive area 0.00 % of the skeleton; bone scan index 0.00 %, partial: 55% of the mass "
+        "was seen; extent of disease grade 0 (no lesion)",
         "Research use only - not for diagnosis",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bonescan.commands.adapt import Adapt
 from bonescan.commands.base import Command
+from bonescan.commands.compare import Compare
 from bonescan.commands.consensus import Consensus
 from bonescan.commands.dataset import Dataset
 from bonescan.commands.deidentify import Deidentify
@@ -24,6 +25,7 @@ from bonescan.commands.train import Train
 
 COMMANDS: dict[str, type[Command]] = {
     "segment": Segment,
+    "compare": Compare,
     "export": Export,
     "import": Import,
     "table": Table,

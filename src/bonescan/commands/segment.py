@@ -19,6 +19,7 @@ from bonescan.commands.base import (
     names,
     path,
     row_range,
+    seed,
 )
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import model_named
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bonescan.reading import ReadOptions, StudyFiles
     from bonescan.study import Result
 
-FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "gsps", "labelme", "coco")
+FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "html", "gsps", "labelme", "coco")
 """The outputs that `--format` can name."""
 
 DEFAULT_FORMATS = ("json", "labels", "png")
@@ -53,6 +54,7 @@ class Segment(Command):
     frames: tuple[int, int] | None
     format: tuple[str, ...]
     tables: bool
+    intervals: int
     identify: bool
     json: bool
 
@@ -105,6 +107,14 @@ class Segment(Command):
             action="store_true",
             help="also write lesions.csv, studies.csv and statistics.csv of all results in OUT",
         )
+        parser.add_argument(
+            "--intervals",
+            type=seed,
+            default=0,
+            metavar="N",
+            help="state 95 %% intervals beside the burden, by segmenting N times with the counts drawn again "
+            "(default: 0, none; 20 take 20 times as long)",
+        )
         add_identify(parser)
         add_json(parser)
 
@@ -119,7 +129,7 @@ class Segment(Command):
         region = self.region if self.window is None else "thorax"
         model = load_model(model_named(self.model))
         views = None if self.views is None else tuple(View(view) for view in self.views)
-        options = Options(region, self.window, self.operating_point)
+        options = Options(region, self.window, self.operating_point, self.intervals)
         options.region_for(model.bundle)  # before the first study is read
         model.bundle.at(self.operating_point)
         work = _Work(self, console, model, options, ReadOptions(views, self.frames))

@@ -22,6 +22,7 @@ class Simulate(Command):
     seed: int
     header: str
     readers: int
+    series: int
     json: bool
 
     @staticmethod
@@ -40,6 +41,13 @@ class Simulate(Command):
             metavar="N",
             help="also write what N simulated readers draw, as reader-a, reader-b, ... in each study (default: 0)",
         )
+        parser.add_argument(
+            "--series",
+            type=count,
+            default=1,
+            metavar="N",
+            help="N scans of each patient over time, as study-1, study-2, ..., with series.csv (default: 1, no series)",
+        )
         add_json(parser)
 
     def run(self, console: Console) -> int:
@@ -47,7 +55,12 @@ class Simulate(Command):
         from bonescan.phantom.cohort import CohortOptions, write_cohort
 
         options = CohortOptions(
-            out=self.out, count=self.count, seed=self.seed, header=self.header, readers=self.readers
+            out=self.out,
+            count=self.count,
+            seed=self.seed,
+            header=self.header,
+            readers=self.readers,
+            series=self.series,
         )
         with console.progress("patients") as progress:
             summary = write_cohort(options, progress)

@@ -38,6 +38,9 @@ _MIXED_STYLES = tuple(style for style in HeaderStyle if style is not HeaderStyle
 MOST_PATIENTS = 100_000
 """More than this is a slip of the hand: a week of computing and 100 GB."""
 
+MOST_SCANS = 12
+"""Of one patient: more than a course of treatment has."""
+
 TABLE_COLUMNS = (
     "patient", "lesion", "bone", "region", "side", "radius_mm", "contrast", "anterior_px", "posterior_px",
 )  # fmt: skip
@@ -48,6 +51,7 @@ class CohortOptions:
     """out: the folder to make. count: patients, each of an anatomy of its own. header: a HeaderStyle, or "mixed".
 
     readers: how many simulated readers label each patient; the same ones first, however many there are.
+    series: how many scans each patient has over time; 1: a single study.
     """
 
     out: Path
@@ -55,6 +59,7 @@ class CohortOptions:
     seed: int
     header: str = MIXED
     readers: int = 0
+    series: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
         raise OptionError(f"{options.count} patients cannot be simulated at once: state 1 to {MOST_PATIENTS}")
     if not 0 <= options.readers <= MOST_READERS:
         raise OptionError(f"{options.readers} readers cannot be simulated: state 0 to {MOST_READERS}")
+    if options.series > 1:
+        return _write_series_cohort(options, styles, progress)
     out = Path(options.out)
     stated = _cohort_toml(options)
     toml = out / "cohort.toml"
@@ -115,6 +122,29 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
     visible = {row[0] for row in rows if row[7] != "0" or row[8] != "0"}
     seen = sum(row[7] != "0" or row[8] != "0" for row in rows)
     return CohortSummary(out, options.count, options.count - len(visible), seen)
+
+
+def _write_series_cohort(options: CohortOptions, styles: tuple[HeaderStyle, ...], progress: Progress) -> CohortSummary:
+    from bonescan.phantom.series import write_series, write_statuses
+
+    if options.readers or options.series > MOST_SCANS:
+        raise OptionError(f"a series has 2 to {MOST_SCANS} scans and no simulated readers: leave --readers out")
+    out = Path(options.out)
+    stated = _cohort_toml(options)
+    rows: list[list[str]] = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _refuse_what_is_not_this_cohort(out, out / "cohort.toml", stated)
+        (out / "cohort.toml").write_text(stated, encoding="utf-8")
+        for number in range(options.count):
+            shutil.rmtree(out / f"patient-{number:04d}", ignore_errors=True)
+            rows += write_series(out, number, options.seed, options.series, styles[number % len(styles)])
+            progress(number + 1, options.count)
+        write_statuses(out / "series.csv", rows)
+    except OSError as error:
+        raise OutputError(f"the cohort cannot be written to {out}: {error.strerror}") from None
+    seen = [row for row in rows if row[4:] != ["0", "0"]]
+    return CohortSummary(out, options.count, options.count - len({row[0] for row in seen}), len(seen))
 
 
 def _refuse_what_is_not_this_cohort(out: Path, toml: Path, stated: str) -> None:
@@ -140,7 +170,9 @@ def _cohort_toml(options: CohortOptions) -> str:
         "# Simulated patients. Research use only.\n"
         "simulated = true\n"
         f"count = {options.count}\nseed = {options.seed}\n"
-        f'header = "{options.header}"\n' + (f"readers = {options.readers}\n" if options.readers else "")
+        f'header = "{options.header}"\n'
+        + (f"readers = {options.readers}\n" if options.readers else "")
+        + (f"series = {options.series}\n" if options.series > 1 else "")
     )
 
 

@@ -57,6 +57,12 @@ def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
         write_object("pdf", result, origin, folder / "report-pdf.dcm")
 
 
+def _write_html(result: Result, folder: Path, origin: Origin | None) -> None:
+    from bonescan.report.html import write_html  # wanted less often than a result
+
+    write_html(result, folder / "report.html", patient_fields(origin))
+
+
 def _write_labelme(result: Result, folder: Path) -> None:
     """A file and the picture that it is of for each view that was acquired; without shapes: read, and no lesion."""
     write_pictures(result.study, folder)
@@ -78,6 +84,7 @@ FORMATS: dict[str, Format] = {
     "seg": _dicom("seg", "lesions-seg.dcm"),
     "capture": _dicom("capture", "overlay-capture.dcm"),
     "pdf": Format(("report.pdf", "report-pdf.dcm"), _write_page),
+    "html": Format(("report.html",), _write_html),
     "gsps": _dicom("gsps", "presentation.dcm"),
     "labelme": Format(
         (*(f"{view}.json" for view in View), *(picture_name(view) for view in View)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
+from bonescan.assess.site import level_words
 from bonescan.report.paper import Box, Paper, Style, grey
 from bonescan.study import Lesion, Region, Result, Side, View
 
@@ -132,11 +134,22 @@ class _Rows:
                 self._paper.text((self._rights[number], y), cell, style, "right")
 
 
+def _site(lesion: Lesion) -> str:
+    """The vertebra or rib with its uncertainty, else the bone; and the pair, where the other view shows it, too."""
+    if lesion.region is Region.BACKGROUND:
+        return _NONE
+    site = lesion.region.value
+    if lesion.level is not None:
+        # The part of a rib has no room here; lesions.json states it.
+        site = level_words(replace(lesion.level, part=None))
+    return site if lesion.pair is None else f"{site} ({lesion.pair})"
+
+
 def _cells(lesion: Lesion) -> list[str]:
     measures = lesion.measures
     return [
         str(lesion.id),
-        _NONE if lesion.region is Region.BACKGROUND else lesion.region.value,
+        _site(lesion),
         _NONE if lesion.side is Side.MIDLINE else lesion.side.value,
         f"{measures.area_px}" if measures.area_mm2 is None else f"{measures.area_mm2:.0f}",
         f"{measures.counts_max:.0f}",

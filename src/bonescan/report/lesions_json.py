@@ -18,11 +18,15 @@ from bonescan.errors import InputError, OutputError
 from bonescan.study import (
     Burden,
     Candidate,
+    Extent,
     Lesion,
+    Level,
     Measures,
     ModelName,
+    QualityCheck,
     Region,
     Result,
+    RibPart,
     Side,
     SourceFrame,
     Spacing,
@@ -59,7 +63,7 @@ class LesionsFile:
 
     views: those that were acquired. window: the rows and columns that were looked at.
     digests: sha256 of each source, () where the file does not state them. reader: None: the model alone.
-    operating_point, candidates: as in a result; None and () in files of before.
+    operating_point, candidates, extent, quality: as in a result; None and () in files of before.
     """
 
     key: str
@@ -76,6 +80,8 @@ class LesionsFile:
     reader: str | None = None
     operating_point: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    extent: Extent | None = None
+    quality: tuple[QualityCheck, ...] = ()
 
 
 def lesions_document(result: Result) -> dict[str, Any]:
@@ -99,6 +105,8 @@ def lesions_document(result: Result) -> dict[str, Any]:
         "lesions": [_lesion(lesion) for lesion in result.lesions],
         "operating_point": result.operating_point,
         "candidates": [_candidate(candidate) for candidate in result.candidates],
+        "extent": None if result.extent is None else asdict(result.extent),
+        "quality": [asdict(check) for check in result.quality],
         "warnings": list(result.warnings),
     }
 
@@ -128,6 +136,8 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
         "region": lesion.region.value,
         "side": lesion.side.value,
         "probability": lesion.probability,
+        "level": None if lesion.level is None else asdict(lesion.level),
+        "pair": lesion.pair,
         **asdict(lesion.measures),
         "contour": lesion.contour.tolist(),
     }
@@ -221,7 +231,22 @@ def _parse(document: Mapping[str, Any]) -> LesionsFile:
         reader=document.get("reader"),
         operating_point=document.get("operating_point"),
         candidates=tuple(_parse_candidate(record) for record in document.get("candidates", ())),
+        extent=None if document.get("extent") is None else _parse_extent(document["extent"]),
+        quality=tuple(QualityCheck(**record) for record in document.get("quality", ())),
     )
+
+
+def _parse_extent(record: Mapping[str, Any]) -> Extent:
+    intervals = {str(name): (float(low), float(high)) for name, (low, high) in record["intervals"].items()}
+    bones = {str(name): float(share) for name, share in record["bones"].items()}
+    return Extent(**{**record, "bones": bones, "intervals": intervals})
+
+
+def _parse_level(record: Mapping[str, Any] | None) -> Level | None:
+    if record is None:
+        return None
+    part = None if record["part"] is None else RibPart(record["part"])
+    return Level(str(record["name"]), int(record["plus_minus"]), part)
 
 
 def _parse_candidate(record: Mapping[str, Any]) -> Candidate:
@@ -265,4 +290,6 @@ def _parse_lesion(record: Mapping[str, Any], views: Mapping[View, ViewRecord]) -
         region=Region(record["region"]),
         side=Side(record["side"]),
         measures=Measures(**{name: record[name] for name in Measures.__dataclass_fields__}),
+        level=_parse_level(record.get("level")),
+        pair=record.get("pair"),
     )

@@ -41,6 +41,7 @@ _NUMBER_SIZE, _NUMBER_SIZE_IN_PANELS, _LINE_WIDTH = 27, 36, 2.4
 _LEADER_WIDTH, _SHORTEST_LEADER = 1.4, 7.0
 _NUMBER_PADDING = 6
 _FAINT, _SOFT = 205, 110
+_LOG_STEPS = 30.0
 _COMPRESSION = 1
 """PNG's lowest effort: a third larger than the highest, and ten times as fast."""
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
@@ -53,7 +54,7 @@ class _Layout:
     rows: those of the frame that are shown. zoom: sheet pixels a frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
     header: from the sheet's upper edge to the panels. number: the height of a lesion's number.
-    warnings: the lines of the box at the lower edge.
+    warnings: the lines of the box at the lower edge. logarithmic: whether grey follows the logarithm of the counts.
     """
 
     rows: slice
@@ -64,6 +65,7 @@ class _Layout:
     header: int = _HEADER
     number: int = _NUMBER_SIZE
     warnings: tuple[str, ...] = ()
+    logarithmic: bool = False
 
     def corner(self, view: View) -> tuple[int, int]:
         """The panel's upper left corner, (x, y)."""
@@ -118,9 +120,12 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     return sheet.picture()
 
 
-def panels(result: Result) -> Panels:
-    """Draw both views with their curves and numbers, without titles and captions."""
-    layout = replace(_layout(result), number=_NUMBER_SIZE_IN_PANELS)
+def panels(result: Result, logarithmic: bool = False) -> Panels:
+    """Draw both views with their curves and numbers, without titles and captions.
+
+    logarithmic: grey follows the logarithm of the counts, which shows faint bones beside hot ones.
+    """
+    layout = replace(_layout(result), number=_NUMBER_SIZE_IN_PANELS, logarithmic=logarithmic)
     sheet = Sheet(layout.size, INK)
     _draw_views(sheet, layout, result)
     picture, (width, height) = sheet.picture(), layout.panel
@@ -231,7 +236,7 @@ def _draw_missing(sheet: Sheet, layout: _Layout, view: View) -> None:
 def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
     counts = result.study.counts(view)
     upper = bone_window(counts)
-    darkness = np.clip(counts / np.float32(upper), 0, 1)
+    darkness = _logarithmic(counts, upper) if layout.logarithmic else np.clip(counts / np.float32(upper), 0, 1)
     grey = Image.fromarray(np.rint(255 - 255 * darkness[layout.rows]).astype(np.uint8))
     left, top = layout.corner(view)
     size = (round(layout.cols * layout.zoom[1]), layout.panel[1])
@@ -243,6 +248,13 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
     if lesions:
         field = Field(darkness, result.labels(view) > 0, layout.rows, (layout.cols - 1) / 2)
         _draw_numbers(sheet, layout, lesions, field)
+
+
+def _logarithmic(counts: FloatImage, upper: float) -> FloatImage:
+    """Darkness, 0..1, by the logarithm of the counts from a thirtieth of the linear window, which is white, on."""
+    white = np.float32(upper / _LOG_STEPS)
+    steps = np.log(np.maximum(counts, white) / white)
+    return np.asarray(steps / max(float(steps.max()), 1.0), dtype=np.float32)
 
 
 def bone_window(counts: FloatImage) -> float:
@@ -351,4 +363,5 @@ def _findings(result: Result) -> str:
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
         parts.append(f"{view} {burden.lesions} ({area})" if burden.lesions else f"{view} none")
     count = len(result.lesions)
-    return f"{count} lesion{'s' if count > 1 else ''} outlined: {', '.join(parts)}"
+    in_all = "" if result.extent is None else f"; {result.extent.lesions} in all, those of both views counted once"
+    return f"{count} lesion{'s' if count > 1 else ''} outlined: {', '.join(parts)}{in_all}"

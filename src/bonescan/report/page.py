@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bonescan import __version__
+from bonescan.assess.burden import extent_words
 from bonescan.report import letters
 from bonescan.report.lesion_table import draw_table
 from bonescan.report.overlay import RESEARCH_USE, Panels, grey_scale, panels
@@ -154,9 +155,11 @@ def _draw_facts(paper: Paper, result: Result, column: Box) -> float:
         ("pixel spacing", unknown if spacing is None else f"{spacing.row_mm:.4g} × {spacing.col_mm:.4g} mm"),
         ("looked at", "the whole body" if result.region == "whole-body" else f"the {result.region}"),
     ]
+    if result.extent is not None:
+        facts.append(("in all", "; ".join(extent_words(result.extent))))
     y = _heading(paper, column.left, column.right, column.top + 3, "Scan")
     for label, text in facts:
-        y = _pair(paper, (column.left, y), label, broken(text, column.width - _LABEL_WIDTH, _TEXT)[:3])
+        y = _pair(paper, (column.left, y), label, broken(text, column.width - _LABEL_WIDTH, _TEXT)[:6])
     return y + 1
 
 
@@ -223,7 +226,8 @@ def _draw_foot(paper: Paper) -> float:
     said = (
         "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
         "contrast: mean counts over those of the bone around the lesion, and of the bone at the place mirrored about "
-        "the midline; p: the model's mean probability. A lesion that both views show is outlined and counted in each. "
+        "the midline; p: the model's mean probability. A lesion that both views show is outlined in each: the number "
+        "in brackets behind its site is that of the pair, and it is counted once in all. "
         "Not a medical device; no basis for a diagnosis."
     )
     lines = broken(said, WIDTH_MM - 2 * _MARGIN, _SMALL)

@@ -91,6 +91,8 @@ def rebuilt(result: StoredResult, sources: Mapping[str, Path]) -> tuple[Result, 
             reader=file.reader,
             operating_point=file.operating_point,
             candidates=file.candidates,
+            extent=file.extent,
+            quality=file.quality,
         ),
         files,
     )

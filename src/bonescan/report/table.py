@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bonescan.assess.burden import extent_words
+from bonescan.assess.site import level_words
 from bonescan.study import Lesion, Region, Result, Side
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADINGS = ("#", "view", "region", "side", "area", "max", "mean", "contrast", "mirror", "p")
-"""Number, view, bone, the patient's side, area, counts of the hottest pixel, counts per pixel, contrast to the bone
-around and to the mirrored bone, mean probability."""
-_TO_THE_RIGHT = frozenset({"#", "area", "max", "mean", "contrast", "mirror", "p"})
+HEADINGS = ("#", "pair", "view", "site", "side", "area", "max", "mean", "contrast", "mirror", "p")
+"""Number, number of the pair of outlines that show one lesion, view, bone or level, the patient's side, area, counts of
+the hottest pixel, counts per pixel, contrast to the bone around and to the mirrored bone, mean probability."""
+_TO_THE_RIGHT = frozenset({"#", "pair", "area", "max", "mean", "contrast", "mirror", "p"})
 _NONE = "-"
 
 
@@ -45,18 +47,29 @@ def title_line(result: Result) -> str:
     """How many lesions, in which study."""
     count = len(result.lesions)
     found = "no lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
+    if result.extent is not None and result.extent.lesions != count:
+        found = f"{count} outlines of {result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''}"
     drawn = "" if result.reader is None else f", drawn by {result.reader}"
     return f"{result.study.key}: {found}{drawn}"
 
 
 def summary_lines(result: Result) -> list[str]:
-    """The burden of each view, and what the result may be used for."""
+    """The burden of each view and of the patient, and what the result may be used for."""
     lines = []
     for view, burden in result.burden.items():
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2:.0f} mm\u00b2"
         share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
         lines.append(f"{view}: {burden.lesions} lesion{'' if burden.lesions == 1 else 's'}, {area}{share}")
+    if result.extent is not None:
+        lines.append(f"both views: {'; '.join(extent_words(result.extent))}")
     return [*lines, "Research use only - not for diagnosis"]
+
+
+def site_cell(lesion: Lesion) -> str:
+    """The vertebra or rib with its uncertainty, else the bone."""
+    if lesion.level is not None:
+        return level_words(lesion.level)
+    return _NONE if lesion.region is Region.BACKGROUND else lesion.region.value
 
 
 def _justify(heading: str, cell: str, width: int) -> str:
@@ -69,8 +82,9 @@ def _cells(lesion: Lesion) -> tuple[str, ...]:
     side = _NONE if lesion.side is Side.MIDLINE else lesion.side.value
     return (
         str(lesion.id),
+        _NONE if lesion.pair is None else str(lesion.pair),
         lesion.view.value,
-        _NONE if lesion.region is Region.BACKGROUND else lesion.region.value,
+        site_cell(lesion),
         side,
         area,
         f"{measures.counts_max:.0f}",

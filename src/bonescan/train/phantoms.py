@@ -266,5 +266,5 @@ def simulation_digest() -> str:
     from bonescan import phantom
 
     folder = Path(phantom.__file__).parent
-    apart = {folder / name for name in ("__init__.py", "cohort.py", "readers.py", "realism.py")}
+    apart = {folder / name for name in ("__init__.py", "cohort.py", "readers.py", "realism.py", "series.py")}
     return source_digest(set(folder.rglob("*.py")) - apart, folder)

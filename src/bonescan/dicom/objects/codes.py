@@ -38,6 +38,47 @@ SITES: dict[Region, Code] = {
 }
 """Where most of a lesion lies; nothing is coded where no bone was found."""
 
+LEVELS: dict[str, Code] = {
+    "C1": Code("14806007", "SCT", "C1 vertebra"),
+    "C2": Code("39976000", "SCT", "C2 vertebra"),
+    "C3": Code("113205007", "SCT", "C3 vertebra"),
+    "C4": Code("5329002", "SCT", "C4 vertebra"),
+    "C5": Code("36978003", "SCT", "C5 vertebra"),
+    "C6": Code("36054005", "SCT", "C6 vertebra"),
+    "C7": Code("87391001", "SCT", "C7 vertebra"),
+    "T1": Code("64864005", "SCT", "T1 vertebra"),
+    "T2": Code("53733008", "SCT", "T2 vertebra"),
+    "T3": Code("1626008", "SCT", "T3 vertebra"),
+    "T4": Code("73071006", "SCT", "T4 vertebra"),
+    "T5": Code("56401006", "SCT", "T5 vertebra"),
+    "T6": Code("45296009", "SCT", "T6 vertebra"),
+    "T7": Code("62487009", "SCT", "T7 vertebra"),
+    "T8": Code("11068009", "SCT", "T8 vertebra"),
+    "T9": Code("82687006", "SCT", "T9 vertebra"),
+    "T10": Code("7610001", "SCT", "T10 vertebra"),
+    "T11": Code("12989004", "SCT", "T11 vertebra"),
+    "T12": Code("23215003", "SCT", "T12 vertebra"),
+    "L1": Code("66794005", "SCT", "L1 vertebra"),
+    "L2": Code("14293000", "SCT", "L2 vertebra"),
+    "L3": Code("36470004", "SCT", "L3 vertebra"),
+    "L4": Code("11994002", "SCT", "L4 vertebra"),
+    "L5": Code("49668003", "SCT", "L5 vertebra"),
+    "rib 1": Code("48535007", "SCT", "First rib"),
+    "rib 2": Code("78247007", "SCT", "Second rib"),
+    "rib 3": Code("25888004", "SCT", "Third rib"),
+    "rib 4": Code("25523003", "SCT", "Fourth rib"),
+    "rib 5": Code("15339008", "SCT", "Fifth rib"),
+    "rib 6": Code("59558009", "SCT", "Sixth rib"),
+    "rib 7": Code("24915002", "SCT", "Seventh rib"),
+    "rib 8": Code("5953002", "SCT", "Eighth rib"),
+    "rib 9": Code("22565002", "SCT", "Ninth rib"),
+    "rib 10": Code("77644006", "SCT", "Tenth rib"),
+    "rib 11": Code("58830002", "SCT", "Eleventh rib"),
+    "rib 12": Code("43993008", "SCT", "Twelfth rib"),
+}
+"""The most likely vertebra or rib: it refines the site, which stays the region of the spine or the ribs.
+Vertebrae as in CID 7602; SNOMED CT has the single ribs, which no context group of DICOM lists."""
+
 SIDES: dict[Side, Code] = {
     Side.LEFT: Code("7771000", "SCT", "Left"),
     Side.RIGHT: Code("24028007", "SCT", "Right"),
@@ -75,11 +116,20 @@ PROBABILITY = Code("PROBABILITY", OURS, "Mean probability by the model")
 LESIONS = Code("LESIONS", OURS, "Number of lesions")
 SKELETON_SHARE = Code("SKELETON_SHARE", OURS, "Lesion pixels over skeleton pixels")
 
+LEVEL_PLUS_MINUS = Code("LEVEL_PLUS_MINUS", OURS, "Vertebrae or ribs by which the level may be off")
+PAIR = Code("PAIR", OURS, "Number of the lesion that both views show")
+LESIONS_IN_ALL = Code("LESIONS_IN_ALL", OURS, "Number of lesions, those of both views counted once")
+POSITIVE_SHARE = Code("POSITIVE_SHARE", OURS, "Lesion area over skeletal area in both views")
+BONE_SCAN_INDEX = Code("BONE_SCAN_INDEX", OURS, "Bone scan index (Imbriaco 1998)")
+MASS_SEEN = Code("MASS_SEEN", OURS, "Share of the skeletal mass that the index covers")
+GRADE = Code("EXTENT_GRADE", OURS, "Extent of disease grade (Soloway 1988)")
+
 SQUARE_MILLIMETRES = Code("mm2", "UCUM", "square millimeter")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
 PERCENT = Code("%", "UCUM", "Percent")
 COUNTS = Code("{counts}", "UCUM", "counts")
 RATIO = Code("{ratio}", "UCUM", "ratio")
+PERCENT = Code("%", "UCUM", "Percent")
 NO_UNITS = Code("1", "UCUM", "no units")
 
 

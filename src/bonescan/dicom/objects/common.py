@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydicom import config
@@ -72,6 +72,8 @@ def content_digest(result: Result, origin: Origin) -> str:
             lesion.view.value,
             lesion.region.value,
             lesion.side.value,
+            None if lesion.level is None else (lesion.level.name, lesion.level.plus_minus, lesion.level.part),
+            lesion.pair,
             lesion.origin,
             hashlib.sha256(lesion.mask.tobytes()).hexdigest(),
         )
@@ -83,6 +85,7 @@ def content_digest(result: Result, origin: Origin) -> str:
         "lesions": lesions,
         "model": result.model.sha256,
         "reader": result.reader,
+        "extent": None if result.extent is None else asdict(result.extent),
         "warnings": list(result.warnings),
         "region": (result.region, *((side.start, side.stop) for side in result.window)),
         "identify": origin.made.identify,

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
 
 from bonescan import __version__
+from bonescan.assess.site import site_words
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.study import Lesion, Result, Side
@@ -52,7 +53,7 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     segment.SegmentLabel = common.tracking_id(lesion.id)
     suspected = "" if result.reader is not None else ", suspected metastasis"
     certainty = "" if lesion.probability is None else f", probability {lesion.probability:.2f}"
-    segment.SegmentDescription = f"{lesion.view.value} view{suspected}{certainty}"
+    segment.SegmentDescription = f"{lesion.view.value} view, {site_words(lesion)}{suspected}{certainty}"
     segment.SegmentedPropertyCategoryCodeSequence = [codes.item(codes.ABNORMAL_STRUCTURE)]
     # A model suspects; a reader who drew or kept a curve has decided.
     kind = codes.LESION if result.reader is None else codes.NEOPLASM
@@ -63,8 +64,10 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     segment.SegmentationAlgorithmIdentificationSequence = [_algorithm(result)]
     if lesion.region in codes.SITES:
         site = codes.item(codes.SITES[lesion.region])
-        if lesion.side is not Side.MIDLINE:
-            site.AnatomicRegionModifierSequence = [codes.item(codes.SIDES[lesion.side])]
+        modifiers = [] if lesion.side is Side.MIDLINE else [codes.SIDES[lesion.side]]
+        modifiers += [] if lesion.level is None else [codes.LEVELS[lesion.level.name]]
+        if modifiers:
+            site.AnatomicRegionModifierSequence = [codes.item(modifier) for modifier in modifiers]
         segment.AnatomicRegionSequence = [site]
     segment.RecommendedDisplayCIELabValue = list(_COLOURS[(number - 1) % len(_COLOURS)])
     segment.TrackingID = common.tracking_id(lesion.id)

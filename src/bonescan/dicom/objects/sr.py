@@ -37,7 +37,7 @@ from bonescan import __version__
 from bonescan.dicom.header import Code, Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.dicom.objects.coordinates import to_graphic
-from bonescan.study import Burden, Lesion, Measures, Result, Side, View
+from bonescan.study import Burden, Extent, Lesion, Measures, Result, Side, View
 
 
 def structured_report(result: Result, origin: Origin) -> FileDataset:
@@ -50,6 +50,7 @@ def structured_report(result: Result, origin: Origin) -> FileDataset:
         procedure_reported=_concept(codes.WHOLE_BODY_SCAN),
         imaging_measurements=[
             *(_view_group(result, origin, view) for view in View if view in result.study.scans),
+            *([] if result.extent is None else [_patient_group(result, origin, result.extent)]),
             *(_lesion_group(result, origin, lesion) for lesion in result.lesions),
         ],
         title=dictionary.DCM.ImagingMeasurementReport,
@@ -158,6 +159,24 @@ def _burden(burden: Burden) -> list[Measurement]:
     return found
 
 
+def _patient_group(result: Result, origin: Origin, extent: Extent) -> MeasurementsAndQualitativeEvaluations:
+    """What all lesions of the patient come to, over the views there are."""
+    stated = [
+        (codes.LESIONS_IN_ALL, extent.lesions, codes.NO_UNITS),
+        (codes.POSITIVE_SHARE, extent.positive_share, codes.RATIO),
+        (codes.BONE_SCAN_INDEX, extent.bone_scan_index, codes.PERCENT),
+        (codes.MASS_SEEN, extent.mass_seen, codes.RATIO),
+        (codes.GRADE, extent.grade, codes.NO_UNITS),
+    ]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=common.derived_uid("patient", common.content_digest(result, origin)), identifier="all views"
+        ),
+        algorithm_id=_algorithm(result),
+        measurements=[_measured(name, value, unit) for name, value, unit in stated if value is not None],
+    )
+
+
 def _lesion_group(result: Result, origin: Origin, lesion: Lesion) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     reference = common.image_reference(result, origin, lesion.view)
     frame = reference.get("ReferencedFrameNumber")
@@ -174,7 +193,7 @@ def _lesion_group(result: Result, origin: Origin, lesion: Lesion) -> PlanarROIMe
         finding_sites=_sites(lesion),
         # A reader draws; the measures are the device's in both cases, and say so by its observer context.
         algorithm_id=_algorithm(result),
-        measurements=_measurements(lesion.measures, lesion.probability),
+        measurements=[*_measurements(lesion.measures, lesion.probability), *_relations(lesion)],
         qualitative_evaluations=[_view_shown(lesion.view), *_suspected(result)],
     )
 
@@ -183,7 +202,18 @@ def _sites(lesion: Lesion) -> list[FindingSite] | None:
     if lesion.region not in codes.SITES:
         return None
     side = None if lesion.side is Side.MIDLINE else _concept(codes.SIDES[lesion.side])
-    return [FindingSite(anatomic_location=_concept(codes.SITES[lesion.region]), laterality=side)]
+    level = None if lesion.level is None else _concept(codes.LEVELS[lesion.level.name])
+    location = _concept(codes.SITES[lesion.region])
+    return [FindingSite(anatomic_location=location, laterality=side, topographical_modifier=level)]
+
+
+def _relations(lesion: Lesion) -> list[Measurement]:
+    """How sure its level is, and with which outline of the other view it is one lesion."""
+    stated = [
+        (codes.LEVEL_PLUS_MINUS, None if lesion.level is None else lesion.level.plus_minus),
+        (codes.PAIR, lesion.pair),
+    ]
+    return [_measured(name, value, codes.NO_UNITS) for name, value in stated if value is not None]
 
 
 def _suspected(result: Result) -> list[QualitativeEvaluation]:

@@ -1,0 +1,288 @@
+"""How well sites, pairs and burden are told on simulated patients that no training has seen.
+
+    python benchmarks/reading.py --anatomies 20 --patients 5 --json results/reading.json
+
+Each patient is read three ways. `method`: the truth's outlines and the phantom's own maps of bones and levels, which
+leaves the method's own error. `maps`: the truth's outlines and the model's maps. `model`: all by the model. True are
+which bone, vertebra or rib a lesion was put into, the lesions that both views show, and the index in three dimensions:
+each lesion's volume over the volume of the phantom's bone, times that bone's share of mass. Repeatability: the same
+patient counted twice. These are phantoms: how well people are read, they cannot say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.assess import assess
+from bonescan.assess.burden import BONES, WHOLE_PERCENT
+from bonescan.delineate import Outline, contour_of, delineate, region_of
+from bonescan.measure import measure
+from bonescan.parallel import process_pool
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.phantom.anatomy import Anatomy
+from bonescan.phantom.family import FAMILIES
+from bonescan.phantom.patient import Phantom
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.predict import Predictor
+from bonescan.prediction import Prediction
+from bonescan.prepare import PrepareOptions, prepare
+from bonescan.study import LEVELS, LEVELS_OF_REGION, Extent, Lesion, Region, Scan, Side, Study, View
+
+FIRST_ANATOMY = 910_000
+WAYS = ("method", "maps", "model")
+AIMS = {"pair_f1": 0.95, "level_within_one": 0.90, "index_correlation": 0.95, "index_repeat_difference": 0.05}
+Volumes = Mapping[Region, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One anatomy: which, of which family, how many patients, and the model that reads them."""
+
+    seed: int
+    family: str
+    patients: int
+    model: str
+
+
+@dataclass(slots=True)
+class Found:
+    """What one way of reading gave, added up over patients.
+
+    pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
+    regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
+    """
+
+    pairs: list[tuple[int, int, int]] = field(default_factory=list)
+    levels: list[tuple[int, bool]] = field(default_factory=list)
+    regions: list[tuple[bool, bool]] = field(default_factory=list)
+    indices: list[tuple[float, float]] = field(default_factory=list)
+    repeats: list[tuple[float, float]] = field(default_factory=list)
+    counts: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, other: Found) -> None:
+        """Add what another patient gave."""
+        for name in ("pairs", "levels", "regions", "indices", "repeats", "counts"):
+            getattr(self, name).extend(getattr(other, name))
+
+
+def bone_volumes(anatomy: Anatomy) -> dict[Region, float]:
+    """The volume of each region's bones, cm3."""
+    volumes: dict[Region, float] = defaultdict(float)
+    for structure in anatomy.structures:
+        volumes[structure.bone.region] += float(structure.bone.cloud.weights.sum())
+    return dict(volumes)
+
+
+def true_index(phantom: Phantom, volumes: Volumes, seen_only: bool = True) -> float:
+    """The index in three dimensions, per cent. seen_only: of the lesions that stand out in a view."""
+    total = 0.0
+    for bone in BONES:
+        whole = sum(volumes.get(region, 0.0) for region in bone.regions)
+        records = [record for record in phantom.table if record.region in bone.regions]
+        involved = sum(record.volume_cm3 for record in records if record.visible or not seen_only)
+        total += bone.percent * min(involved / whole, 1.0) if whole else 0.0
+    return 100.0 * total / WHOLE_PERCENT
+
+
+def true_outlines(phantom: Phantom, regions: Mapping[View, Any]) -> tuple[list[Outline], list[int]]:
+    """The outlines of the truth with the bone that a region map names, and the number of the lesion of each."""
+    outlines, numbers = [], []
+    for view, labels in phantom.lesions.items():
+        for number in np.unique(labels[labels > 0]):
+            rows, cols = np.nonzero(labels == number)
+            window = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
+            mask = labels[window] == number
+            region = region_of(regions[view], window, mask)
+            origin = int(rows.min()), int(cols.min())
+            outlines.append(Outline(view, origin, mask, contour_of(np.ones((1, 1), np.bool_)), 1.0, region))
+            numbers.append(int(number))
+    return outlines, numbers
+
+
+def numbers_of(lesions: Sequence[Lesion], phantom: Phantom) -> list[int]:
+    """The true lesion that most of each outline lies on; 0 = none."""
+    numbers = []
+    for lesion in lesions:
+        under = phantom.lesions[lesion.view][lesion.window][lesion.mask]
+        numbers.append(int(np.bincount(under[under > 0]).argmax()) if (under > 0).any() else 0)
+    return numbers
+
+
+def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) -> Found:
+    """Compare pairs and sites with the truth. numbers: the true lesion of each outline."""
+    found = Found()
+    by_pair: dict[int, list[int]] = defaultdict(list)
+    seen: dict[int, set[View]] = defaultdict(set)
+    for lesion, number in zip(lesions, numbers, strict=True):
+        if lesion.pair is not None:
+            by_pair[lesion.pair].append(number)
+        if number:
+            seen[number].add(lesion.view)
+    # A lesion in pieces has one right pair; two marks on nothing, as on one benign finding, are not judged.
+    right = len({both[0] for both in by_pair.values() if both[0] == both[1] != 0})
+    claimed = right + sum(both[0] != both[1] for both in by_pair.values())
+    found.pairs.append((right, claimed, sum(len(views) == 2 for views in seen.values())))
+    records = {record.number: record for record in phantom.table}
+    for lesion, number in zip(lesions, numbers, strict=True):
+        if not number:
+            continue
+        record = records[number]
+        same = lesion.region is record.region
+        # A vertebra has no side of its own: left of the midline is said of the lesion.
+        found.regions.append((same, same and (record.side is Side.MIDLINE or lesion.side is record.side)))
+        if record.bone in LEVELS and record.region in LEVELS_OF_REGION:
+            ribs = record.region is Region.RIBS
+            if lesion.level is None or (lesion.region is Region.RIBS) is not ribs:
+                found.levels.append((99, False))
+                continue
+            off = abs(LEVELS.index(lesion.level.name) - LEVELS.index(record.bone))
+            found.levels.append((off, off <= lesion.level.plus_minus))
+    return found
+
+
+def read(study: Study, outlines: Sequence[Outline], prediction: Prediction) -> tuple[tuple[Lesion, ...], Extent]:
+    """Measure and assess."""
+    lesions, _ = measure(study, outlines, prediction)
+    return assess(study, lesions, prediction, "whole-body")
+
+
+def judge_patient(
+    phantom: Phantom, volumes: Volumes, predictions: Sequence[Prediction], model: Model
+) -> dict[str, Found]:
+    """All three ways. predictions: by the model, of this patient's counts and of those drawn again."""
+    truth = true_index(phantom, volumes)
+    own = Prediction(predictions[0].lesion, phantom.regions, level=phantom.levels)
+    judged_ways = {}
+    for way, prediction in (("method", own), ("maps", predictions[0])):
+        outlines, numbers = true_outlines(phantom, prediction.region)
+        lesions, extent = read(phantom.study, outlines, prediction)
+        judged_ways[way] = judged(lesions, numbers, phantom)
+        judged_ways[way].indices.append((truth, extent.bone_scan_index or 0.0))
+        judged_ways[way].counts.append((len(set(numbers)), extent.lesions))
+    thresholds = model.bundle.at("balanced")
+    told = []
+    for prediction in predictions:
+        lesions, extent = read(phantom.study, delineate(prediction, thresholds), prediction)
+        told.append(extent.bone_scan_index or 0.0)
+        if prediction is predictions[0]:
+            found = judged(lesions, numbers_of(lesions, phantom), phantom)
+            found.indices.append((truth, told[0]))
+            found.counts.append((sum(bool(record.visible) for record in phantom.table), extent.lesions))
+    if len(told) > 1:
+        found.repeats.append((told[0], told[1]))
+    judged_ways["model"] = found
+    return judged_ways
+
+
+_models: dict[str, Model] = {}
+
+
+def model_of(name: str) -> Model:
+    """The model, loaded once a process and run in one thread."""
+    if name not in _models:
+        bundle = load_model(name).bundle
+        _models[name] = Model(bundle, Predictor(bundle, threads=1))
+    return _models[name]
+
+
+def judge_anatomy(work: Work) -> dict[str, Found]:
+    """Simulate and judge the patients of one anatomy."""
+    model, anatomy = model_of(work.model), make_anatomy(work.seed, FAMILIES[work.family])
+    volumes = bone_volumes(anatomy)
+    total = {way: Found() for way in WAYS}
+    for seed in range(work.patients):
+        phantom = make_patient(anatomy, seed)
+        predictions = [predict(study, model) for study in (phantom.study, counted_again(phantom, work.seed + seed))]
+        for way, found in judge_patient(phantom, volumes, predictions, model).items():
+            total[way].add(found)
+    return total
+
+
+def predict(study: Study, model: Model) -> Prediction:
+    """The model's maps of a whole body."""
+    return model.predictor.predict(prepare(study, PrepareOptions("whole-body"), model.bundle.normalisation))
+
+
+def counted_again(phantom: Phantom, seed: int) -> Study:
+    """The same patient with other counting noise."""
+    rng = np.random.default_rng([0x2ED, seed])
+    scans = {view: Scan(view, rng.poisson(expected)) for view, expected in phantom.expected.items()}
+    return replace(phantom.study, scans=scans)
+
+
+def summary(found: Found) -> dict[str, Any]:
+    """The figures of one way."""
+    right, claimed, true = (sum(column) for column in zip(*found.pairs, strict=True))
+    off = np.array([levels for levels, _ in found.levels])
+    indices, counts = np.array(found.indices), np.array(found.counts)
+    repeats = np.array(found.repeats)
+    difference = indices[:, 1] - indices[:, 0]
+    slope = float((indices[:, 0] * indices[:, 1]).sum() / max((indices[:, 0] ** 2).sum(), 1e-12))
+    return {
+        "patients": len(indices),
+        "outlines": len(found.regions),
+        "pairs": true,
+        "pair_f1": 2 * right / (claimed + true) if claimed + true else None,
+        "pair_precision": right / claimed if claimed else None,
+        "pair_recall": right / true if true else None,
+        "lesions_in_all_right": float((counts[:, 0] == counts[:, 1]).mean()),
+        "region_right": float(np.mean([same for same, _ in found.regions])) if found.regions else None,
+        "region_and_side_right": float(np.mean([both for _, both in found.regions])) if found.regions else None,
+        "levels": len(off),
+        "level_right": float((off == 0).mean()) if off.size else None,
+        "level_within_one": float((off <= 1).mean()) if off.size else None,
+        "level_covered": float(np.mean([covered for _, covered in found.levels])) if off.size else None,
+        "index_correlation": float(np.corrcoef(indices.T)[0, 1]) if len(indices) > 2 and indices.any() else None,
+        "index_bias": float(difference.mean()),
+        "index_mean_true": float(indices[:, 0].mean()),
+        "index_slope": slope,
+        "index_repeat_difference": float(np.abs(repeats[:, 0] - repeats[:, 1]).mean()) if repeats.size else None,
+        "index_repeat_bias": float((repeats[:, 0] - repeats[:, 1]).mean()) if repeats.size else None,
+    }
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anatomies", type=int, default=20)
+    parser.add_argument("--patients", type=int, default=5, help="of each anatomy")
+    parser.add_argument("--family", choices=tuple(FAMILIES), default="standard")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    name = load_model(arguments.model).name
+    begin = time.perf_counter()
+    work = [
+        Work(FIRST_ANATOMY + number, arguments.family, arguments.patients, arguments.model)
+        for number in range(arguments.anatomies)
+    ]
+    total = {way: Found() for way in WAYS}
+    with process_pool(arguments.processes) as pool:
+        for ways in pool.map(judge_anatomy, work):
+            for way, found in ways.items():
+                total[way].add(found)
+    report = {
+        "command": f"python benchmarks/reading.py --anatomies {arguments.anatomies} --patients {arguments.patients} "
+        f"--family {arguments.family}",
+        "model": {"name": name.name, "sha256": name.sha256},
+        "aims": AIMS,
+        **{way: summary(found) for way, found in total.items()},
+    }
+    print(json.dumps(report, indent=2))
+    print(f"{time.perf_counter() - begin:.0f} s")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""How well change between two scans of one patient is told, on simulated patients that no training has seen.
+
+    python benchmarks/serial.py --anatomies 20 --patients 5 --json results/serial.json
+
+Two scans of each patient (`bonescan.phantom.series`) are compared two ways: `method` with the truth's outlines and the
+phantom's own region maps, which leaves the error of alignment, matching and decision; `model` with all by the model.
+Sensitivity: of the lesions that are truly new and stand out, those called new. Specificity: of the other lesions of the
+new scan, those not called new; by the model also its false marks, which count against it where they are called new.
+These are phantoms: how well change in people is told, they cannot say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.assess import assess
+from bonescan.contours import contour_of
+from bonescan.delineate import Outline, delineate, region_of
+from bonescan.measure import measure
+from bonescan.parallel import process_pool
+from bonescan.phantom import make_anatomy
+from bonescan.phantom.series import SeriesScan, make_series
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.predict import Predictor
+from bonescan.prediction import Prediction
+from bonescan.prepare import PrepareOptions, prepare
+from bonescan.serial.change import ReadScan, Status, compare
+from bonescan.study import Lesion, Result, View
+
+FIRST_ANATOMY = 930_000
+AIMS = {"sensitivity": 0.93, "specificity": 0.87}
+"""The published figures of a clinical system for new lesions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One anatomy: which, how many patients, and the model."""
+
+    seed: int
+    patients: int
+    model: str
+
+
+def read(scan: SeriesScan, outlines: Sequence[Outline], prediction: Prediction, model: Model) -> ReadScan:
+    """A scan as `compare` takes it."""
+    study = scan.phantom.study
+    lesions, burden = measure(study, outlines, prediction)
+    lesions, extent = assess(study, lesions, prediction, "whole-body")
+    window = slice(0, study.shape[0]), slice(0, study.shape[1])
+    return ReadScan(Result(study, model.name, lesions, burden, window, extent=extent), prediction.region)
+
+
+def true_outlines(scan: SeriesScan) -> list[Outline]:
+    """The outlines of the truth."""
+    outlines = []
+    for view, labels in scan.phantom.lesions.items():
+        for number in np.unique(labels[labels > 0]):
+            rows, cols = np.nonzero(labels == number)
+            window = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
+            mask = labels[window] == number
+            region = region_of(scan.phantom.regions[view], window, mask)
+            contour = contour_of(np.ones((1, 1), np.bool_))
+            outlines.append(Outline(view, (int(rows.min()), int(cols.min())), mask, contour, 1.0, region))
+    return outlines
+
+
+def true_number(lesion: Lesion, labels: Mapping[View, Any]) -> int:
+    """The true lesion that most of an outline lies on; 0 = none."""
+    under = labels[lesion.view][lesion.window][lesion.mask]
+    return int(np.bincount(under[under > 0]).argmax()) if (under > 0).any() else 0
+
+
+def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counter[tuple[str, str]]:
+    """How often a lesion of each true status was told as each; "false mark" is no lesion, "not told" none of ours."""
+    was, now = series
+    before = {record.number for record in was.phantom.table if record.visible}
+    after = {record.number for record in now.phantom.table if record.visible}
+    truth = {number: status for number, status in now.statuses.items() if number in after or status == "resolved"}
+    ids = {lesion.id: true_number(lesion, now.phantom.lesions) for lesion in new.result.lesions}
+    old_ids = {lesion.id: true_number(lesion, was.phantom.lesions) for lesion in old.result.lesions}
+    found: Counter[tuple[str, str]] = Counter()
+    told: dict[int, Status] = {}
+    for change in compare(old, new).changes:
+        numbers = {ids[number] for number in change.new} | {old_ids[number] for number in change.old}
+        for number in numbers - {0}:
+            told.setdefault(number, change.status)
+        if numbers <= {0} and change.new:
+            found["false mark", change.status] += 1
+    for number, status in truth.items():
+        if status != "resolved" or number in before:
+            found[status, told.get(number, "not told")] += 1
+    return found
+
+
+_models: dict[str, Model] = {}
+
+
+def judge_series(series: Sequence[SeriesScan], predictions: Sequence[Prediction], model: Model) -> dict[str, Any]:
+    """Both ways of one patient."""
+    own = [
+        Prediction(prediction.lesion, scan.phantom.regions, level=scan.phantom.levels)
+        for scan, prediction in zip(series, predictions, strict=True)
+    ]
+    thresholds = model.bundle.at("balanced")
+    method = [read(scan, true_outlines(scan), maps, model) for scan, maps in zip(series, own, strict=True)]
+    by_model = [
+        read(scan, delineate(maps, thresholds), maps, model) for scan, maps in zip(series, predictions, strict=True)
+    ]
+    return {"method": judged(*method, series), "model": judged(*by_model, series)}
+
+
+def judge_anatomy(work: Work) -> dict[str, Counter[tuple[str, str]]]:
+    """Simulate and judge the patients of one anatomy."""
+    if work.model not in _models:
+        bundle = load_model(work.model).bundle
+        _models[work.model] = Model(bundle, Predictor(bundle, threads=1))
+    model, anatomy = _models[work.model], make_anatomy(work.seed)
+    total: dict[str, Counter[tuple[str, str]]] = {"method": Counter(), "model": Counter()}
+    for seed in range(work.patients):
+        series = make_series(anatomy, seed, 2)
+        predictions = [
+            model.predictor.predict(
+                prepare(scan.phantom.study, PrepareOptions("whole-body"), model.bundle.normalisation)
+            )
+            for scan in series
+        ]
+        for way, found in judge_series(series, predictions, model).items():
+            total[way] += found
+    return total
+
+
+def summary(found: Counter[tuple[str, str]]) -> dict[str, Any]:
+    """Sensitivity and specificity for new lesions, and the whole table of true and told statuses."""
+    new = {told: number for (true, told), number in found.items() if true == "new"}
+    others = {key: number for key, number in found.items() if key[0] != "new" and key[1] != "not told"}
+    wrong = sum(number for (_, told), number in others.items() if told == Status.NEW)
+    all_new, all_others = sum(new.values()), sum(others.values())
+    lesions = {key: number for key, number in others.items() if key[0] != "false mark"}
+    wrong_lesions = sum(number for (_, told), number in lesions.items() if told == Status.NEW)
+    return {
+        "new_lesions": all_new,
+        "other_lesions": all_others,
+        "sensitivity": new.get(Status.NEW, 0) / all_new if all_new else None,
+        "specificity": 1 - wrong / all_others if all_others else None,
+        "specificity_on_lesions": 1 - wrong_lesions / sum(lesions.values()) if lesions else None,
+        "table": {f"{true} told as {told}": number for (true, told), number in sorted(found.items())},
+    }
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anatomies", type=int, default=20)
+    parser.add_argument("--patients", type=int, default=5, help="of each anatomy")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    name = load_model(arguments.model).name
+    begin = time.perf_counter()
+    work = [Work(FIRST_ANATOMY + n, arguments.patients, arguments.model) for n in range(arguments.anatomies)]
+    total: dict[str, Counter[tuple[str, str]]] = {"method": Counter(), "model": Counter()}
+    with process_pool(arguments.processes) as pool:
+        for ways in pool.map(judge_anatomy, work):
+            for way, found in ways.items():
+                total[way] += found
+    report = {
+        "command": f"python benchmarks/serial.py --anatomies {arguments.anatomies} --patients {arguments.patients}",
+        "model": {"name": name.name, "sha256": name.sha256},
+        "aims": AIMS,
+        **{way: summary(found) for way, found in total.items()},
+    }
+    print(json.dumps(report, indent=2))
+    print(f"{time.perf_counter() - begin:.0f} s")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`bonescan compare`: scans of one patient over time."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bonescan.commands.base import DONE, Command, add_json, add_out, path
+from bonescan.commands.console import Console
+from bonescan.commands.models_folder import model_named
+from bonescan.errors import InputError, OptionError, OutputError
+
+if TYPE_CHECKING:
+    from bonescan.pipeline import Model, Options
+    from bonescan.serial.change import ReadScan
+
+OPERATING_POINTS = ("sensitive", "balanced", "specific")
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Command):
+    """Compare scans of one patient over time, oldest first: new, growing, shrinking and resolved lesions."""
+
+    scans: tuple[Path, ...]
+    out: Path
+    model: str | None
+    operating_point: str
+    pcwg3: bool
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument(
+            "scans",
+            type=path,
+            nargs="+",
+            metavar="SCAN",
+            help="OLD NEW [NEWER ...]: each a file or folder of one study",
+        )
+        add_out(parser, "the folder to write comparison.json and a picture for each pair into")
+        parser.add_argument("--model", metavar="NAME|FOLDER", help="as for segment (default: the one in use)")
+        parser.add_argument(
+            "--operating-point", choices=OPERATING_POINTS, default="balanced", help="as for segment (default: balanced)"
+        )
+        parser.add_argument(
+            "--pcwg3",
+            action="store_true",
+            help="state progression by the 2+2 rule of PCWG3: for prostate cancer in clinical trials, the first scan "
+            "being the last before treatment",
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Segment every scan, compare each with the one before it, and write."""
+        from bonescan.pipeline import Options, load_model
+        from bonescan.serial.follow import compare_series, verdicts
+        from bonescan.serial.report import comparison_document, comparison_text, write_comparison
+
+        if len(self.scans) < 2:
+            raise OptionError(f"{len(self.scans)} scan cannot be compared: give two or more, oldest first")
+        model = load_model(model_named(self.model))
+        options = Options("whole-body", operating_point=self.operating_point)
+        with console.progress("scans") as progress:
+            read = []
+            for number, scan in enumerate(self.scans, 1):
+                read.append(_read(scan, model, options))
+                progress(number, len(self.scans), read[-1].result.study.key)
+        _refuse_disorder(read)
+        pairs = compare_series(read)
+        steps = verdicts(pairs) if self.pcwg3 else ()
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_comparison(self.out, read, pairs, steps)
+        except OSError as error:
+            raise OutputError(f"the comparison cannot be written to {self.out} ({error.strerror})") from None
+        if self.json:
+            console.out_json(comparison_document(read, pairs, steps))
+            return DONE
+        console.out(f"{comparison_text(read, pairs, steps)}Written to {self.out}")
+        return DONE
+
+
+def _read(scan: Path, model: Model, options: Options) -> ReadScan:
+    from bonescan.pipeline import segment_with_maps
+    from bonescan.reading import read_study
+    from bonescan.serial.change import ReadScan
+
+    result, prediction = segment_with_maps(read_study(scan), model, options)
+    return ReadScan(result, prediction.region)
+
+
+def _refuse_disorder(scans: list[ReadScan]) -> None:
+    """Old and new exchanged would turn progression into response."""
+    dates = [scan.result.study.acquired for scan in scans if scan.result.study.acquired]
+    if dates != sorted(dates):
+        raise InputError(f"the scans were acquired on {', '.join(dates)}: give the oldest first")
+    if len({scan.result.study.digests for scan in scans if scan.result.study.digests}) < sum(
+        bool(scan.result.study.digests) for scan in scans
+    ):
+        raise InputError("a scan is given twice: give each once")

@@ -1,0 +1,172 @@
+"""The report of a result as one HTML file that needs no other: views at two windows, lesions by site, burden, quality.
+
+It loads nothing, runs no script, and prints on one sheet in grey as well. The same result gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+from PIL import Image
+
+from bonescan import __version__
+from bonescan.assess.burden import extent_words
+from bonescan.assess.site import site_words
+from bonescan.report.overlay import RESEARCH_USE, panels
+from bonescan.report.patient import Fields
+from bonescan.study import Lesion, Result, View
+
+_STYLE = """
+body{font:14px/1.4 system-ui,sans-serif;color:#1e1e1e;margin:1.2rem auto;max-width:62rem;padding:0 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1rem;border-bottom:1px solid #bbb;margin:1.2rem 0 .4rem}
+.use{border:2px solid #a8200f;color:#a8200f;background:#fdf1ee;padding:.3rem .7rem;font-weight:700;display:inline-block}
+.views{display:grid;grid-template-columns:repeat(4,1fr);gap:.6rem}figure{margin:0;text-align:center}
+figure img{width:100%;border:1px solid #ccc}.sides{display:flex;justify-content:space-between;font-weight:700}
+table{border-collapse:collapse;width:100%}th,td{padding:.15rem .5rem;border-bottom:1px solid #ddd;text-align:left}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.warn{border-left:4px solid #1e1e1e;padding-left:.6rem}
+.soft{color:#555}@media print{body{font-size:9.5px;margin:0;max-width:none}
+.views img{max-height:95mm;object-fit:contain}
+tr,figure{break-inside:avoid}@page{size:A4;margin:12mm}}
+"""
+
+
+def write_html(result: Result, path: Path, patient: Fields = ()) -> None:
+    """Write the report (UTF-8) to `path`; patient: as in `html_report`."""
+    path.write_text(html_report(result, patient), encoding="utf-8")
+
+
+def html_report(result: Result, patient: Fields = ()) -> str:
+    """Return the report. patient: what names the patient; () leaves the identity out."""
+    named = " ".join(f"<b>{escape(label)}</b> {escape(value)}&emsp;" for label, value in patient)
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">",
+        f"<title>Whole-body bone scan</title><style>{_STYLE}</style></head><body>",
+        f'<p class="use">{escape(RESEARCH_USE)}</p><h1>Whole-body bone scan</h1>',
+        f'<p class="soft">{escape(_found(result))}</p>',
+        f"<p>{named or 'The identity of the patient is left out of this page.'}</p>",
+        *_views(result),
+        *_burden(result),
+        *_lesions(result),
+        *_quality(result),
+        *_provenance(result),
+        "</body></html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _found(result: Result) -> str:
+    by = f"by the model {result.model.name}" if result.reader is None else f"by the reader {result.reader}"
+    return f"{len(result.lesions)} outlines {by}; acquired {result.study.acquired or 'on a date not stated'}"
+
+
+def _views(result: Result) -> Iterable[str]:
+    """Both views at the linear, then at the logarithmic window."""
+    yield '<div class="views">'
+    for name, drawn in (("linear", panels(result)), ("logarithmic", panels(result, logarithmic=True))):
+        for view in View:
+            # Seen from the front the patient's right is on the image's left, seen from behind the left.
+            left, right = ("R", "L") if view is View.ANTERIOR else ("L", "R")
+            caption = f"{view.value}, {name} window"
+            yield (
+                f'<figure><div class="sides"><span>{left}</span><span>{right}</span></div>'
+                f'<img alt="{caption}" src="{_embedded(drawn.pictures[view])}">'
+                f"<figcaption>{caption}</figcaption></figure>"
+            )
+    yield "</div>"
+
+
+def _embedded(picture: Image.Image) -> str:
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG", compress_level=6)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _burden(result: Result) -> Iterable[str]:
+    if result.extent is None:
+        return
+    yield "<h2>Burden over both views</h2><ul>"
+    yield from (f"<li>{escape(words)}</li>" for words in extent_words(result.extent))
+    if result.extent.draws:
+        yield f"<li>in brackets: 95 % intervals by Poisson bootstrap, {result.extent.draws} draws</li>"
+    yield "</ul>"
+
+
+def _lesions(result: Result) -> Iterable[str]:
+    """The outlines by lesion: those of one pair follow one another."""
+    yield "<h2>Lesions</h2>"
+    if not result.lesions:
+        yield "<p><b>No lesion was outlined.</b> That does not exclude one.</p>"
+        return
+    unit = "px" if result.study.spacing is None else "mm²"
+    headings = ("site", "view", "#", f"area, {unit}", "max counts", "contrast", "p")
+    yield "<table><thead><tr>" + "".join(f"<th{_number(i)}>{name}</th>" for i, name in enumerate(headings))
+    yield "</tr></thead><tbody>"
+    for group in _by_lesion(result.lesions):
+        for place, lesion in enumerate(group):
+            cells = ("", *_cells(lesion)[1:]) if place else _cells(lesion)
+            yield "<tr>" + "".join(f"<td{_number(i)}>{escape(cell)}</td>" for i, cell in enumerate(cells)) + "</tr>"
+    yield "</tbody></table>"
+
+
+def _number(column: int) -> str:
+    return ' class="n"' if column > 1 else ""
+
+
+def _by_lesion(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
+    groups: dict[tuple[bool, int], list[Lesion]] = {}
+    for lesion in lesions:
+        key = (False, lesion.id) if lesion.pair is None else (True, lesion.pair)
+        groups.setdefault(key, []).append(lesion)
+    return list(groups.values())
+
+
+def _cells(lesion: Lesion) -> tuple[str, ...]:
+    measures = lesion.measures
+    return (
+        site_words(lesion),
+        lesion.view.value,
+        str(lesion.id),
+        f"{measures.area_px}" if measures.area_mm2 is None else f"{measures.area_mm2:.0f}",
+        f"{measures.counts_max:.0f}",
+        "–" if measures.contrast is None else f"{measures.contrast:.1f}",
+        "–" if lesion.probability is None else f"{lesion.probability:.2f}",
+    )
+
+
+def _quality(result: Result) -> Iterable[str]:
+    poor = {check.said for check in result.quality if check.poor}
+    others = [warning for warning in result.warnings if warning not in poor]
+    if result.quality:
+        yield "<h2>Quality of the scan</h2>"
+        good = [check.name for check in result.quality if not check.poor]
+        yield f"<p>Within limits: {escape(', '.join(good)) or 'none'}.</p>"
+    if poor or others:
+        said = chain(sorted(poor), others)
+        yield (
+            '<div class="warn"><b>Warnings</b><ul>' + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul></div>"
+        )
+
+
+def _provenance(result: Result) -> Iterable[str]:
+    study = result.study
+    facts = {
+        "study": study.key,
+        "views told by": study.view_source,
+        "looked at": "the whole body" if result.region == "whole-body" else f"the {result.region}",
+        "model": f"{result.model.name}, sha256 {result.model.sha256}",
+        "software": f"bonescan {__version__}",
+    }
+    yield '<h2>How it was found</h2><p class="soft">'
+    yield "<br>".join(f"{label}: {escape(value)}" for label, value in facts.items())
+    yield (
+        "<br>Sites of vertebrae and ribs are estimates with their uncertainty. The bone scan index is Imbriaco's "
+        "(1998), the grade Soloway's (1988). Not a medical device; no basis for a diagnosis.</p>"
+    )

@@ -1,0 +1,1 @@
+"""Scans of one patient over time: alignment, matched lesions, what changed, and the PCWG3 rule."""

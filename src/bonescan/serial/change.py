@@ -1,0 +1,223 @@
+"""What changed between two scans of one patient: new, persistent, growing, shrinking and resolved lesions.
+
+Lesions are matched in each view after alignment; outlines that one pair or one match ties together are one lesion. A
+lesion that only one scan outlines is checked in the other's counts: what counting noise alone explains, or a change of
+uptake too small to tell from normal variation, is no change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+from bonescan.assess.site import site_words
+from bonescan.prediction import RegionMap
+from bonescan.serial.align import Alignment, Seen, align
+from bonescan.study import BONE_REGIONS, REGIONS, Lesion, Result, View
+
+SAME_PLACE_PX = 5.0
+"""Outlines whose centres lie farther apart than this and their radii together are two lesions."""
+LEAST_Z = 3.0
+"""A change of counts of fewer standard deviations is noise (two-sided 0.3 %)."""
+LEAST_RATIO = 1.3
+"""Uptake relative to the skeleton must change at least so much: that of a bone varies from scan to scan, too, and an
+alignment that is a pixel off moves the counts on a small lesion."""
+NEW_RATIO = 1.25
+"""A lesion that was not outlined before is new where its counts rose at least so much."""
+_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
+
+
+class Status(StrEnum):
+    """What became of a lesion."""
+
+    NEW = "new"
+    GROWING = "growing"
+    PERSISTENT = "persistent"
+    SHRINKING = "shrinking"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadScan:
+    """A result with the region maps by which bones are found in it."""
+
+    result: Result
+    regions: Mapping[View, RegionMap]
+
+    def seen(self, view: View) -> Seen:
+        """Counts and regions of one view."""
+        return Seen(self.result.study.counts(view), self.regions[view])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One lesion over two scans.
+
+    old, new: ids of its outlines in each, () where it has none. ratio: uptake over the skeleton's, new over old, on the
+    outlines. z: that difference in standard deviations of counting noise. site: in words, of the newer outline.
+    """
+
+    status: Status
+    old: tuple[int, ...]
+    new: tuple[int, ...]
+    ratio: float | None
+    z: float
+    site: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Two scans of one patient compared, lesion by lesion, new ones first. scales: counts of the new scan over those of
+    the old on bone without lesions, per view. alignments: from the new view to the old one."""
+
+    changes: tuple[Change, ...]
+    scales: Mapping[View, float]
+    alignments: Mapping[View, Alignment]
+
+    def number(self, status: Status) -> int:
+        """How many lesions have this status."""
+        return sum(change.status is status for change in self.changes)
+
+
+def compare(old: ReadScan, new: ReadScan) -> Comparison:
+    """Compare two scans of one patient over the views that both have."""
+    views = [view for view in View if view in old.result.study.scans and view in new.result.study.scans]
+    alignments = {view: align(old.seen(view), new.seen(view)) for view in views}
+    scales = {view: _scale(old, new, view) for view in views}
+    matches = [pair for view in views for pair in _matches(old.result, new.result, view, alignments[view])]
+    groups = _tied(old.result.lesions, new.result.lesions, matches)
+    context = _Context(old, new, alignments, scales)
+    changes = [context.judge(before, after) for before, after in groups]
+    order = list(Status)
+    return Comparison(tuple(sorted(changes, key=lambda change: order.index(change.status))), scales, alignments)
+
+
+def _scale(old: ReadScan, new: ReadScan, view: View) -> float:
+    levels = []
+    for scan in (old, new):
+        bone = _IS_BONE[scan.regions[view]] & (scan.result.labels(view) == 0)
+        counts = scan.result.study.counts(view)[bone]
+        levels.append(
+            float(np.median(ndimage.uniform_filter(scan.result.study.counts(view), 5)[bone])) if counts.size else 0
+        )
+    return levels[1] / levels[0] if min(levels) > 0 else 1.0
+
+
+def _matches(old: Result, new: Result, view: View, alignment: Alignment) -> list[tuple[int, int]]:
+    """Pairs (old id, new id) of one view: a one-to-one assignment of the least distance."""
+    before = [lesion for lesion in old.lesions if lesion.view is view]
+    after = [lesion for lesion in new.lesions if lesion.view is view]
+    if not before or not after:
+        return []
+    there = alignment.to_old(np.array([_centre(lesion) for lesion in after]))
+    here = np.array([_centre(lesion) for lesion in before])
+    radii = np.add.outer(*([np.sqrt(one.mask.sum() / np.pi) for one in group] for group in (before, after)))
+    cost = np.linalg.norm(here[:, None] - there[None], axis=2) / (SAME_PLACE_PX + radii)
+    return [
+        (before[a].id, after[b].id)
+        for a, b in zip(*linear_sum_assignment(np.minimum(cost, 10.0)), strict=True)
+        if cost[a, b] <= 1.0
+    ]
+
+
+def _centre(lesion: Lesion) -> NDArray[np.float64]:
+    rows, cols = np.nonzero(lesion.mask)
+    return np.array([rows.mean() + lesion.origin[0], cols.mean() + lesion.origin[1]])
+
+
+def _tied(
+    old: Sequence[Lesion], new: Sequence[Lesion], matches: Sequence[tuple[int, int]]
+) -> list[tuple[tuple[Lesion, ...], tuple[Lesion, ...]]]:
+    """Groups of outlines that pairs and matches tie together, each the old and the new outlines of one lesion."""
+    nodes = [(0, lesion) for lesion in old] + [(1, lesion) for lesion in new]
+    leader = {(scan, lesion.id): (scan, lesion.id) for scan, lesion in nodes}
+
+    def lead(node: tuple[int, int]) -> tuple[int, int]:
+        while leader[node] != node:
+            node = leader[node]
+        return node
+
+    first_of_pair: dict[tuple[int, int], tuple[int, int]] = {}
+    for scan, lesion in nodes:
+        if lesion.pair is not None:
+            first = first_of_pair.setdefault((scan, lesion.pair), (scan, lesion.id))
+            leader[lead((scan, lesion.id))] = lead(first)
+    for before, after in matches:
+        leader[lead((1, after))] = lead((0, before))
+    groups: dict[tuple[int, int], tuple[list[Lesion], list[Lesion]]] = {}
+    for scan, lesion in nodes:
+        groups.setdefault(lead((scan, lesion.id)), ([], []))[scan].append(lesion)
+    return [(tuple(before), tuple(after)) for before, after in groups.values()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Context:
+    """Both scans and how they lie over one another."""
+
+    old: ReadScan
+    new: ReadScan
+    alignments: Mapping[View, Alignment]
+    scales: Mapping[View, float]
+
+    def judge(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> Change:
+        """What became of one lesion."""
+        ratio, z = self._uptake(before, after)
+        risen, fallen = z >= LEAST_Z, z <= -LEAST_Z
+        if not before:
+            status = Status.NEW if ratio is None or (risen and ratio >= NEW_RATIO) else Status.PERSISTENT
+        elif not after:
+            status = Status.RESOLVED if ratio is None or (fallen and ratio <= 1 / NEW_RATIO) else Status.PERSISTENT
+        elif ratio is not None and risen and ratio >= LEAST_RATIO:
+            status = Status.GROWING
+        elif ratio is not None and fallen and ratio <= 1 / LEAST_RATIO:
+            status = Status.SHRINKING
+        else:
+            status = Status.PERSISTENT
+        named = (after or before)[0]
+        return Change(
+            status, tuple(one.id for one in before), tuple(one.id for one in after), ratio, z, site_words(named)
+        )
+
+    def _uptake(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> tuple[float | None, float]:
+        """New over old counts on the lesion, relative to the skeleton, and the difference over its counting noise.
+
+        The place of the newer outline is looked up in the old scan; a resolved lesion's own in the new one.
+        """
+        was, now, noise = 0.0, 0.0, 0.0
+        for lesion in after or before:
+            view = lesion.view
+            if view not in self.alignments:
+                continue
+            own = (self.new if after else self.old).result.study.counts(view)[lesion.window][lesion.mask]
+            other = self._elsewhere(lesion, bool(after))
+            scale = self.scales[view]
+            new_counts, old_counts = (own, other) if after else (other, own)
+            now += float(new_counts.sum()) / scale
+            was += float(old_counts.sum())
+            noise += float(new_counts.sum()) / scale**2 + float(old_counts.sum())
+        if was <= 0 or noise <= 0:
+            return None, 0.0
+        return now / was, (now - was) / float(np.sqrt(noise))
+
+    def _elsewhere(self, lesion: Lesion, is_new: bool) -> NDArray[np.float32]:
+        """The counts at a lesion's pixels in the other scan."""
+        rows, cols = np.nonzero(lesion.mask)
+        points = np.stack([rows + lesion.origin[0], cols + lesion.origin[1]], axis=1).astype(np.float64)
+        alignment = self.alignments[lesion.view]
+        there = alignment.to_old(points) if is_new else _to_new(alignment, points)
+        counts = (self.old if is_new else self.new).result.study.counts(lesion.view)
+        return np.asarray(ndimage.map_coordinates(counts, there.T, order=1, mode="nearest"), dtype=np.float32)
+
+
+def _to_new(alignment: Alignment, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `to_old`, by iteration."""
+    found = (points - alignment.shift) @ np.linalg.inv(alignment.matrix).T
+    for _ in range(5):
+        found = found + (points - alignment.to_old(found)) @ np.linalg.inv(alignment.matrix).T
+    return np.asarray(found)

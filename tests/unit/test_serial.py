@@ -1,0 +1,241 @@
+"""Scans over time: alignment, change, the rule of two and two, and what is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bonescan.contours import contour_of
+from bonescan.serial.align import Alignment, Seen, align
+from bonescan.serial.change import ReadScan, Status, compare
+from bonescan.serial.follow import compare_series, verdicts
+from bonescan.serial.pcwg3 import FollowUp, Step, Verdict, two_plus_two
+from bonescan.serial.report import PCWG3_LABEL, comparison_document, comparison_text, picture, write_comparison
+from bonescan.study import (
+    REGIONS,
+    Lesion,
+    Measures,
+    ModelName,
+    Region,
+    Result,
+    Scan,
+    Side,
+    Spacing,
+    Study,
+    View,
+)
+
+SHAPE = (320, 128)
+PARTS = {
+    Region.SKULL: (20, 64, 14, 11),
+    Region.THORACIC_SPINE: (90, 64, 34, 5),
+    Region.LUMBAR_SPINE: (145, 64, 18, 5),
+    Region.ILIUM: (175, 64, 10, 26),
+    Region.FEMUR: (230, 64, 40, 24),
+}
+
+
+def body(move=(0, 0), scale=1.0, seed=0, hot=()):
+    """A drawn patient, moved by (rows, cols); hot: (row, col, factor) of discs in the patient's own place."""
+    rows, cols = np.indices(SHAPE)
+    rows, cols = rows - move[0], cols - move[1]
+    expected = np.where((rows > 4) & (rows < 290) & (np.abs(cols - 64) < 34), 4.0, 0.05)
+    regions = np.zeros(SHAPE, np.uint8)
+    for region, (row, col, height, width) in PARTS.items():
+        part = ((rows - row) / height) ** 2 + ((cols - col) / width) ** 2 < 1
+        if region in (Region.ILIUM, Region.FEMUR):
+            part &= np.abs(cols - col) > 8
+        expected[part], regions[part] = 20.0, REGIONS.index(region)
+    for row, col, factor in hot:
+        expected[np.hypot(rows - row, cols - col) < 4] *= factor
+    return np.random.default_rng(seed).poisson(expected * scale).astype(float), regions
+
+
+def read(move=(0, 0), scale=1.0, seed=0, hot=(), outlined=None):
+    """A read scan of the anterior view with an outline on each hot place, or on those that are named."""
+    counts, regions = body(move, scale, seed, hot)
+    study = Study(f"scan-{seed}", {View.ANTERIOR: Scan(View.ANTERIOR, counts)}, spacing=Spacing(2.4, 2.4))
+    lesions = []
+    for row, col, _ in hot if outlined is None else outlined:
+        mask = np.hypot(*(np.indices((9, 9)) - 4)) < 4
+        mask = mask[1:8, 1:8]
+        origin = (row + move[0] - 3, col + move[1] - 3)
+        number, measures = len(lesions) + 1, Measures(int(mask.sum()), None, 1.0, 1.0, 1.0, 2.0, None)
+        curve = contour_of(mask) + np.array(origin)
+        lesions.append(Lesion(number, View.ANTERIOR, curve, origin, mask, 0.9, Region.ILIUM, Side.LEFT, measures))
+    window = (slice(0, SHAPE[0]), slice(0, SHAPE[1]))
+    result = Result(study, ModelName("drawn", "0" * 64), tuple(lesions), {}, window)
+    return ReadScan(result, {View.ANTERIOR: regions})
+
+
+# Alignment
+
+
+@pytest.mark.parametrize("move", [(0, 0), (9, -6), (-11, 8)])
+def test_the_same_patient_elsewhere_is_laid_over(move):
+    old, new = Seen(*body(seed=1)), Seen(*body(move, scale=2.0, seed=2))
+    places = np.array([[20.0, 64.0], [90.0, 64.0], [175.0, 80.0], [230.0, 48.0]])
+    there = align(old, new).to_old(places + np.array(move))
+    assert np.abs(there - places).max() < 2.5
+
+
+def test_a_map_without_landmarks_is_its_affine_part():
+    alignment = Alignment(np.eye(2), np.array([3.0, -2.0]), np.zeros((0, 2)), np.zeros((0, 2)))
+    np.testing.assert_array_equal(alignment.to_old(np.array([[1.0, 1.0]])), [[4.0, -1.0]])
+
+
+def test_empty_maps_of_bones_still_align_by_counts():
+    old, new = body(seed=1), body((6, 4), seed=2)
+    nothing = np.zeros(SHAPE, np.uint8)
+    there = align(Seen(old[0], nothing), Seen(new[0], nothing)).to_old(np.array([[96.0, 68.0]]))
+    assert np.abs(there - [[90.0, 64.0]]).max() < 3.0
+
+
+# Change
+
+HOT = (175, 80, 3.0)
+OTHER = (90, 64, 3.0)
+
+
+def status(old, new):
+    return [change.status for change in compare(old, new).changes]
+
+
+def test_the_same_lesion_at_another_dose_and_place_persists():
+    old, new = read(seed=1, hot=(HOT,)), read((8, -5), scale=2.5, seed=2, hot=(HOT,))
+    (change,) = compare(old, new).changes
+    assert change.status is Status.PERSISTENT
+    assert change.ratio == pytest.approx(1.0, abs=0.2)
+    assert (change.old, change.new, change.site) == ((1,), (1,), "ilium, left")
+
+
+def test_new_and_resolved_are_each_other_turned_round():
+    without, having = read(seed=1), read((5, 3), seed=2, hot=(HOT,))
+    assert status(without, having) == [Status.NEW]
+    assert status(having, without) == [Status.RESOLVED]
+
+
+def test_more_and_less_uptake():
+    faint, hot = read(seed=1, hot=((175, 80, 2.0),)), read(seed=2, hot=((175, 80, 4.5),))
+    assert status(faint, hot) == [Status.GROWING]
+    assert status(hot, faint) == [Status.SHRINKING]
+
+
+def test_a_lesion_that_only_one_scan_outlines_is_no_change_where_the_counts_are_the_same():
+    hot, missed = read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT,), outlined=())
+    assert status(missed, hot) == [Status.PERSISTENT]
+    assert status(hot, missed) == [Status.PERSISTENT]
+
+
+def test_what_noise_alone_explains_is_no_change():
+    old, new = read(scale=0.02, seed=1), read(scale=0.02, seed=2, hot=((175, 80, 1.6),))
+    assert status(old, new) == [Status.PERSISTENT]
+
+
+def test_without_lesions_nothing_changes():
+    assert compare(read(seed=1), read(seed=2)).changes == ()
+
+
+def test_two_lesions_keep_apart():
+    old, new = read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, OTHER))
+    found = compare(old, new)
+    assert {change.status: change.new for change in found.changes} == {Status.NEW: (2,), Status.PERSISTENT: (1,)}
+    assert found.number(Status.NEW) == 1
+
+
+# The rule of two and two
+
+
+def follow(*scans):
+    return two_plus_two([FollowUp(frozenset(scan)) for scan in scans])
+
+
+def test_no_new_lesions_are_no_progression():
+    assert follow((), (), ()) == (Step(Verdict.NONE),) * 3
+
+
+def test_two_and_two_are_progression_from_the_first_scan():
+    assert follow((1, 2), (1, 2, 3, 4)) == (Step(Verdict.UNCONFIRMED), Step(Verdict.PROGRESSION, 0))
+
+
+def test_two_and_one_were_a_flare():
+    assert [step.verdict for step in follow((1, 2), (1, 2, 3))] == [Verdict.UNCONFIRMED, Verdict.NONE]
+
+
+def test_after_a_flare_the_first_scan_is_the_baseline():
+    steps = follow((1, 2), (1, 2), (1, 2, 3, 4), (1, 2, 3, 4))
+    assert [step.verdict for step in steps] == [
+        Verdict.UNCONFIRMED, Verdict.NONE, Verdict.UNCONFIRMED, Verdict.PROGRESSION,
+    ]  # fmt: skip
+    assert steps[-1].date_of == 2
+
+
+def test_a_later_pair_that_does_not_persist_is_none():
+    assert [step.verdict for step in follow((), (), (3, 4), (3,))][-1] is Verdict.NONE
+
+
+def test_new_lesions_of_the_second_scan_are_confirmed_by_the_third():
+    assert follow((), (1, 2), (1, 2)) == (
+        Step(Verdict.NONE), Step(Verdict.UNCONFIRMED), Step(Verdict.PROGRESSION, 1),
+    )  # fmt: skip
+
+
+def test_one_new_lesion_is_never_enough():
+    assert {step.verdict for step in follow((1,), (1,), (1,))} == {Verdict.NONE}
+
+
+def test_progression_stays():
+    assert follow((1, 2), (1, 2, 3, 4), ())[-1] == Step(Verdict.PROGRESSION, 0)
+
+
+def test_a_series_of_scans_is_followed_by_lesion():
+    more = [(90, 64, 3.0), (145, 64, 3.0), (60, 64, 3.0), (120, 64, 3.0)]
+    scans = [read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, *more[:2])), read(seed=3, hot=(HOT, *more))]
+    assert [step.verdict for step in verdicts(compare_series(scans))] == [Verdict.UNCONFIRMED, Verdict.PROGRESSION]
+
+
+# What is written
+
+
+def test_table_json_and_picture_say_the_same(tmp_path):
+    scans = [read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, OTHER))]
+    pairs = compare_series(scans)
+    steps = verdicts(pairs)
+    write_comparison(tmp_path, scans, pairs, steps)
+    document = json.loads((tmp_path / "comparison.json").read_text())
+    assert document == json.loads(json.dumps(comparison_document(scans, pairs, steps)))
+    assert document["research_use_only"] is True
+    assert document["comparisons"][0]["numbers"]["new"] == 1
+    text = comparison_text(scans, pairs, steps)
+    assert "scan-1 -> scan-2: 1 new, 0 growing, 1 persistent" in text
+    assert PCWG3_LABEL in text
+    assert "Research use only" in text
+    assert (tmp_path / "comparison-1.png").stat().st_size > 10_000
+
+
+def test_the_rule_is_not_stated_unless_asked_for():
+    scans = [read(seed=1), read(seed=2)]
+    pairs = compare_series(scans)
+    assert comparison_document(scans, pairs, ())["pcwg3"] is None
+    assert PCWG3_LABEL not in comparison_text(scans, pairs, ())
+
+
+def test_one_grey_is_one_uptake_in_both():
+    """The new scan has twice the counts; the picture of its bones is as dark as the old one's."""
+    old, new = read(seed=1, scale=5.0), read(seed=2, scale=10.0)
+    drawn = np.asarray(picture(old, new, compare(old, new)).convert("L"), dtype=float)
+    width = round(SHAPE[1] * 1.6)
+    row, col = 90 + round(90 * 1.6), 40 + round(64 * 1.6)
+    patches = [drawn[row - 6 : row + 6, left - 4 : left + 4].mean() for left in (col, col + width + 24)]
+    assert patches[0] == pytest.approx(patches[1], abs=8)
+
+
+def test_a_date_that_goes_back_is_seen_by_its_scan():
+    scan = read(seed=1)
+    dated = replace(scan.result.study, acquired="2024-01-02")
+    pairs = compare_series([scan, scan])
+    document = comparison_document([replace(scan, result=replace(scan.result, study=dated))] * 2, pairs, ())
+    assert document["scans"][0]["acquired"] == "2024-01-02"
