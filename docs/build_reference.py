@@ -190,9 +190,9 @@ def _shown_outputs() -> list[str]:
         "the source is DICOM.",
         "![The page of a simulated scan](../images/report.png)",
         "## `report.html` (`--format html`)",
-        "The report as one file that loads nothing: both views at a linear and a logarithmic window, the lesions by site "
-        "with the outlines of both views together, the burden with its intervals where `--intervals` asked for them, the "
-        "quality of the scan, the model. Its numbers are those of `lesions.json`.",
+        "The report as one file that loads nothing: both views at a linear and a logarithmic window, the lesions by "
+        "site with the outlines of both views together, the burden with its intervals where `--intervals` asked for "
+        "them, the quality of the scan, the model. Its numbers are those of `lesions.json`.",
         "## `overlay-capture.dcm` (`--format capture`)",
         "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show.",
         "## `presentation.dcm` (`--format gsps`)",
