@@ -17,7 +17,7 @@ from bonescan.report.overlay import RESEARCH_USE, overlay, panels
 from bonescan.report.page import page
 from bonescan.report.paper import Style, broken, text_width
 from bonescan.report.patient import patient_fields
-from bonescan.study import Burden, Lesion, Measures, Region, Side, View
+from bonescan.study import Burden, Lesion, Level, Measures, Region, Side, View
 
 IDENTITY = {
     "PatientName": "Łukasiewicz^Jadwiga^Ελένη=烏山^花子=からすやま^はなこ",
@@ -99,9 +99,11 @@ def test_of_more_than_fit_the_largest_are_shown_and_the_others_counted(result):
 
 
 def test_the_sites_sides_and_what_is_not_known_are_on_it(result):
-    one = replace(result.lesions[0], probability=None, region=Region.THORACIC_SPINE, side=Side.MIDLINE)
-    text = text_of(page(replace(result, lesions=(one,))))
+    bone = replace(result.lesions[0], probability=None, region=Region.THORACIC_SPINE, side=Side.MIDLINE, level=None)
+    placed = replace(bone, level=Level("T8", 2), pair=None)
+    text = text_of(page(replace(result, lesions=(bone, placed))))
     assert "thoracic spine" in text
+    assert "T8 \u00b12" in text
     assert "–" in text
 
 
