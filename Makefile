@@ -2,6 +2,7 @@
 #
 #   make demo     environment with the base only (no torch), one simulated study, its lesions
 #   make test     environment with all extras, the whole test suite
+#   make test-fast OF=phantom   the unit and property tests whose file or name holds that word
 #   make check    format, lint, strict types, architecture
 #   make docs     write docs/reference from the code, and the measured figures from results/
 #   make nnunet   nnU-Net in an environment of its own, .venv-nnunet, to compare with
@@ -14,10 +15,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 WORKERS ?= 2
 
-.PHONY: help demo test check format docs nnunet clean
+OF ?=
+
+.PHONY: help demo test test-fast check format docs nnunet clean
 
 help:
-	@sed -n '3,9s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
@@ -43,6 +46,9 @@ demo: $(VENV)/base.stamp
 # One thread a worker: the workers already fill the machine.
 test: $(VENV)/full.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+test-fast: $(VENV)/full.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/unit tests/property -k "$(OF)"
 
 check: $(VENV)/full.stamp
 	$(BIN)/ruff format --check .

@@ -31,7 +31,7 @@ from bonescan.evaluate import ComparedImage, ImageName, ViewTruth, compare_image
 from bonescan.evaluate.lesion import sensitivity_at
 from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
-from bonescan.phantom.family import HELD_OUT, STANDARD
+from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
 from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model
@@ -42,7 +42,6 @@ from bonescan.study import Study, View
 
 FIRST_ANATOMY = 900_000
 PATIENTS_PER_ANATOMY = 5
-FAMILIES = {"standard": STANDARD, "held-out": HELD_OUT}
 AIMS = {"dsc_pooled": 0.75, "sensitivity_at_0.5": 0.80, "false_positives_per_scan": 0.5}
 RATES = (0.1, 0.25, 0.5, 1.0, 2.0)
 """False positives per scan at which sensitivities are stated."""

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
-from bonescan.phantom.family import HELD_OUT, STANDARD
+from bonescan.phantom.family import FAMILIES
 from bonescan.prepare import to_pair
 from bonescan.prepare.order import LEAST_SCORE, order_features
 from bonescan.reading import read_studies
 
 OUT = Path(__file__).parents[1] / "results" / "view_order.json"
-FAMILIES = {"standard": STANDARD, "held-out": HELD_OUT}
 FIRST_TAUGHT, FIRST_TESTED = 930_000, 935_000
 PATIENTS = 4
 RIDGE = 0.03
