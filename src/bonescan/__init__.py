@@ -16,14 +16,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bonescan._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from bonescan.errors import BonescanError
     from bonescan.pipeline import Model, Options, load_model, segment
     from bonescan.reading import ReadOptions, read_studies, read_study
-    from bonescan.report.folder import write_result
+    from bonescan.results.folder import write_result
     from bonescan.study import Lesion, Result, Scan, Spacing, Study, View
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "BonescanError": "bonescan.errors",
@@ -40,7 +41,7 @@ _HOMES = {
     "read_studies": "bonescan.reading",
     "read_study": "bonescan.reading",
     "segment": "bonescan.pipeline",
-    "write_result": "bonescan.report.folder",
+    "write_result": "bonescan.results.folder",
 }
 
 __all__ = [

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import NoReturn
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.commands import COMMANDS, GROUPS
 from bonescan.commands.base import NOTHING_DONE, RESEARCH_USE_ONLY, Command
 from bonescan.commands.console import Console

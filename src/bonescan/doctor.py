@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bonescan import __version__, extras
+from bonescan import extras
+from bonescan._version import __version__
 from bonescan.errors import BonescanError
 from bonescan.pipeline import DEFAULT_MODEL, load_model, segment
 from bonescan.reading import ReadOptions, read_study

@@ -14,6 +14,9 @@ from bonescan.study import FloatImage, Spacing
 MAX_COUNTS_A_PIXEL = 2.0**24
 """Beyond it float32 no longer holds every integer; real scans stay below a thousand."""
 
+MOST_PIXELS_A_SIDE = 4096
+"""Of a picture, an array or a label file that is read."""
+
 MAX_NEGATIVE_SHARE = 0.10
 """Lossy compression leaves a few per cent of the counts below zero; more is a wrong reading of the file."""
 

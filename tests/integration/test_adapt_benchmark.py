@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from bonescan.cases import FAINT
 from bonescan.prediction import Prediction
 from bonescan.study import View
 from bonescan.train.calibrate import Judged
-from bonescan.train.cases import FAINT
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,19 @@ def test_links_within_the_project_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_architecture_page_names_every_room():
+def test_the_architecture_page_shows_the_layers_that_are_checked():
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
-    rooms = [path for path in (ROOT / "src" / "bonescan").iterdir() if not path.name.startswith(("_", "py.typed"))]
-    names = [path.name if path.suffix else f"{path.name}/" for path in rooms]
-    assert [name for name in names if name not in page] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    (picture,) = (found["body"] for found in BLOCK.finditer(page) if found["body"].startswith("cli "))
+    assert [re.split(r" {2,}", line)[0] for line in picture.strip().splitlines()] == contract["layers"]
+    packages = {path.stem for path in (ROOT / "src" / "bonescan").iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
+    assert packages - named == {"__init__", "__main__", "__pycache__", "bundles"}
+    files = re.findall(
+        r"`([a-z_]+(?:/[a-z_0-9]+)*(?:\.py|/))`", page.split("## Where to look")[1].split("## Import")[0]
+    )
+    assert [name for name in files if not (ROOT / "src" / "bonescan" / name).exists()] == []
 
 
 def test_the_generated_pages_are_what_the_code_says():
@@ -98,7 +106,8 @@ def test_the_generated_pages_are_what_the_code_says():
 
 def test_the_page_on_inputs_states_the_limits_that_hold():
     from bonescan.dicom import accept, views
-    from bonescan.reading import inputs, rasters
+    from bonescan.reading import inputs
+    from bonescan.sandbox import rasters
 
     page = (ROOT / "docs" / "reference" / "inputs.md").read_text()
     assert f"at least {accept._LEAST_ROWS} rows and {accept._LEAST_COLS} columns" in page

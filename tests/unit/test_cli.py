@@ -135,7 +135,7 @@ def test_the_names_that_arguments_offer_are_those_that_there_are():
     from bonescan.commands import segment, simulate
     from bonescan.delineate import OPERATING_POINTS
     from bonescan.dicom.write_nm import HeaderStyle
-    from bonescan.report.folder import DEFAULT_FORMATS, FORMATS
+    from bonescan.results.folder import DEFAULT_FORMATS, FORMATS
     from bonescan.study import View
 
     assert tuple(FORMATS) == segment.FORMATS

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from bonescan.cases import FAINT
 from bonescan.datasets import (
     DatasetOptions,
     Move,
@@ -35,7 +36,6 @@ from bonescan.datasets.sizes import SetSize, set_sizes
 from bonescan.datasets.statement import LEAKY_WARNING, read_statement, state, write_statement
 from bonescan.errors import InputError, OptionError
 from bonescan.prepare import mirror
-from bonescan.train.cases import FAINT
 
 MARGIN = 22
 EDGE = 256 + 2 * MARGIN

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bonescan.annotate import from_label_image, label_image, read_labelme, write_labelme
+from bonescan.cases import FAINT
 from bonescan.datasets import (
     DatasetOptions,
     Move,
@@ -32,7 +33,6 @@ from bonescan.evaluate.cohort import read_truth
 from bonescan.prepare import aggregate, mirror, skeletal_reference, to_pair
 from bonescan.reading import read_study
 from bonescan.study import View
-from bonescan.train.cases import FAINT
 from bonescan.train.config import ImagesConfig
 from bonescan.train.images import draw_labels
 

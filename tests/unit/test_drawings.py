@@ -10,14 +10,14 @@ import pytest
 from tests.drawn import random_masks, result_of, scan_of
 
 from bonescan import contours, sandbox
-from bonescan.annotate.returned import LabelFile, LabelSource, label_files, read_source, returned
 from bonescan.annotate.stamp import counts_digest, read_stamp
 from bonescan.dicom.header import SourceHeader
 from bonescan.dicom.objects.curves import Curve, Curves
 from bonescan.dicom.write_nm import Header
 from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import InputError, LabelError
-from bonescan.report.folder import write_result
+from bonescan.reading.returned import LabelFile, LabelSource, label_files, read_source, returned
+from bonescan.results.folder import write_result
 from bonescan.study import Region, View
 
 FRAME = (1024, 256)

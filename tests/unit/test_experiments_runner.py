@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from bonescan.cases import Split
 from bonescan.errors import OptionError
 from bonescan.experiments import plan, runner
 from bonescan.experiments.declared import EXPERIMENTS
@@ -17,7 +18,6 @@ from bonescan.experiments.nnunet import NnunetOutcome
 from bonescan.experiments.question import Arm
 from bonescan.experiments.results import Store
 from bonescan.experiments.runner import Places, run_all, training_seconds
-from bonescan.train.cases import Split
 from bonescan.train.config import TrainConfig
 
 TIMES = ("training_seconds", "test_seconds_per_image")

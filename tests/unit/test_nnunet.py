@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from skimage import io
 
+from bonescan.cases import FAINT
 from bonescan.datasets import LoadedPair, Move, Origin, PairRecord, Split
 from bonescan.errors import OptionError, OutputError
 from bonescan.experiments import nnunet
 from bonescan.experiments.nnunet import NnunetOptions, run_nnunet
 from bonescan.experiments.nnunet_raw import NnunetInput, masks_of, pictures_of, write_test, write_training
-from bonescan.train.cases import FAINT
 
 VIEWS, PAIRS = NnunetInput.VIEWS, NnunetInput.PAIRS
 STILL = Move(flip=False, rotation_deg=0.0, shift_rows_px=0, shift_cols_px=0)

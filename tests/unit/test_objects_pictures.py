@@ -15,7 +15,7 @@ from tests.drawn import MADE, dicom_errors, random_masks, result_of, scan_of
 from bonescan.dicom.header import Made
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import OptionError
-from bonescan.report.folder import write_result
+from bonescan.results.folder import write_result
 from bonescan.study import Spacing, View
 
 FORMATS = ("png", "capture", "pdf", "gsps")

@@ -13,13 +13,13 @@ from PIL import Image
 from tests.drawn import random_masks, result_of, scan_of
 
 from bonescan.annotate import from_label_image, write_labelme
-from bonescan.annotate.rounds import RoundOptions, hold_round
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import InputError, OutputError
+from bonescan.evaluate.rounds import RoundOptions, hold_round
 from bonescan.reading import read_study
-from bonescan.report.folder import write_result
 from bonescan.report.overlay import bone_window
 from bonescan.report.pictures import view_picture, write_pictures
+from bonescan.results.folder import write_result
 from bonescan.study import Scan, Spacing, Study, View
 
 SHAPE = (256, 64)

@@ -10,8 +10,8 @@ import pytest
 from tests.unit.conftest import LESIONS
 
 from bonescan.errors import InputError
-from bonescan.report.batch import write_batch_tables
-from bonescan.report.folder import write_result
+from bonescan.results.batch import write_batch_tables
+from bonescan.results.folder import write_result
 from bonescan.study import View
 
 

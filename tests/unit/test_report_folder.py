@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from bonescan.errors import OptionError, OutputError
-from bonescan.report import folder
-from bonescan.report.folder import FORMATS, Format, write_result
 from bonescan.report.labels import write_label_image, write_labels
+from bonescan.results import folder
+from bonescan.results.folder import FORMATS, Format, write_result
 from bonescan.study import View
 
 ALL_FILES = ["labels_anterior.png", "labels_posterior.png", "lesions.json", "overlay.png"]

@@ -12,11 +12,11 @@ from pypdf import PdfReader
 
 from bonescan import __version__
 from bonescan.dicom.header import Made, Origin, SourceHeader
+from bonescan.dicom.patient import patient_fields
 from bonescan.report.fonts import BOLD, SANS
 from bonescan.report.overlay import RESEARCH_USE, overlay, panels
 from bonescan.report.page import page
 from bonescan.report.paper import Style, broken, text_width
-from bonescan.report.patient import patient_fields
 from bonescan.study import Burden, Lesion, Level, Measures, Region, Side, View
 
 IDENTITY = {

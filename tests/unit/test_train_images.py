@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from bonescan.cases import FAINT, Case, Split, union_truth  # noqa: E402
 from bonescan.datasets import DataSet, Origin, PairRecord  # noqa: E402
 from bonescan.datasets.index import Split as Side  # noqa: E402
 from bonescan.datasets.moves import Move  # noqa: E402
@@ -19,7 +20,6 @@ from bonescan.errors import OptionError  # noqa: E402
 from bonescan.study import View  # noqa: E402
 from bonescan.train import images as subject  # noqa: E402
 from bonescan.train.calibrate import judge  # noqa: E402
-from bonescan.train.cases import FAINT, Case, Split, union_truth  # noqa: E402
 from bonescan.train.config import ChanVeseConfig, CohortConfig, ImagesConfig, TrainConfig, read_config  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, train  # noqa: E402
 from bonescan.train.methods import METHODS  # noqa: E402

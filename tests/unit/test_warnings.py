@@ -13,9 +13,9 @@ from tests.drawn import dicom_errors, random_masks, result_of, scan_of
 
 from bonescan.dicom.objects.common import KINDS
 from bonescan.dicom.write_nm import Header, HeaderStyle
-from bonescan.report.folder import FORMATS, write_result
 from bonescan.report.ink import Sheet
 from bonescan.report.overlay import overlay
+from bonescan.results.folder import FORMATS, write_result
 from bonescan.study import Spacing, View
 
 WARNINGS = ("the views look swapped", "the tracer is not stated: København")

@@ -11,7 +11,7 @@ from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command
 from bonescan.commands.console import Console
 
 if TYPE_CHECKING:
-    from bonescan.annotate.rounds import RoundSummary
+    from bonescan.evaluate.rounds import RoundSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Consensus(Command):
 
     def run(self, console: Console) -> int:
         """Hold one round."""
-        from bonescan.annotate.rounds import RoundOptions, hold_round
+        from bonescan.evaluate.rounds import RoundOptions, hold_round
 
         options = RoundOptions(self.tolerance, self.seed)
         with console.progress("views") as progress:

@@ -66,7 +66,7 @@ class Export(Command):
 
     def run(self, console: Console) -> int:
         """Write every result that can be written; the others are named."""
-        from bonescan.report.stored import result_folders, sources_by_digest
+        from bonescan.results.stored import result_folders, sources_by_digest
 
         folders = result_folders(self.results)
         sources = sources_by_digest(self.source)
@@ -89,9 +89,9 @@ class Export(Command):
 
     def _one(self, folder: Path, sources: dict[str, Path], written: dict[Path, Path]) -> dict[str, Any]:
         """Export one result. written: the folders that were written, and the result that each is of."""
-        from bonescan.report.folder import FORMATS as WRITERS
-        from bonescan.report.folder import extend_result, refuse_without_header, write_result
-        from bonescan.report.stored import rebuilt, stored
+        from bonescan.results.folder import FORMATS as WRITERS
+        from bonescan.results.folder import extend_result, refuse_without_header, write_result
+        from bonescan.results.stored import rebuilt, stored
 
         result, files = rebuilt(stored(folder), sources)
         refuse_without_header(self.format, files.kind == "dicom", self.identify)

@@ -15,10 +15,10 @@ from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
 from bonescan.errors import BonescanError, OptionError
 
 if TYPE_CHECKING:
-    from bonescan.annotate.returned import LabelFile, LabelSource, Returned
     from bonescan.dicom.header import Origin, SourceHeader
     from bonescan.pipeline import Model
     from bonescan.reading import ReadOptions, StudyFiles
+    from bonescan.reading.returned import LabelFile, LabelSource, Returned
     from bonescan.study import Result, Study
 
 
@@ -94,8 +94,8 @@ class _Work:
 
     def do(self) -> None:
         """Read the curves, find each its scan, and write a result for every scan that has some."""
-        from bonescan.annotate.returned import belongs, label_files, needs_counts
         from bonescan.reading import discover
+        from bonescan.reading.returned import belongs, label_files, needs_counts
 
         sources = [source for file in label_files(self.command.labels) if (source := self._source(file))]
         scans = discover(self.command.scan)
@@ -119,7 +119,7 @@ class _Work:
             )
 
     def _source(self, file: LabelFile) -> LabelSource | None:
-        from bonescan.annotate.returned import read_source
+        from bonescan.reading.returned import read_source
 
         try:
             return read_source(file)
@@ -161,11 +161,11 @@ class _Work:
             self._fail(files.key, self.console.explain(error))
 
     def _finish(self, files: StudyFiles, sources: list[LabelSource], header: SourceHeader | None) -> None:
-        from bonescan.annotate.returned import returned
         from bonescan.dicom.header import Made, Origin
         from bonescan.reading import read_files
-        from bonescan.report.folder import refuse_without_header, write_result
+        from bonescan.reading.returned import returned
         from bonescan.report.table import table_text
+        from bonescan.results.folder import refuse_without_header, write_result
 
         refuse_without_header(self.command.format, header is not None, self.command.identify)
         study = read_files(files, self._stated())

@@ -194,8 +194,8 @@ class _Work:
     def _finish(self, files: StudyFiles) -> None:
         from bonescan.pipeline import segment
         from bonescan.reading import read_files
-        from bonescan.report.folder import write_result
         from bonescan.report.table import table_text
+        from bonescan.results.folder import write_result
 
         origin = self._origin(files)
         result = segment(read_files(files, self.reading), self.model, self.options)
@@ -210,7 +210,7 @@ class _Work:
     def _origin(self, files: StudyFiles) -> Origin | None:
         """What objects in DICOM and pictures that name the patient need of the header; None where nothing asks."""
         from bonescan.dicom.header import Made, Origin
-        from bonescan.report.folder import FORMATS, refuse_without_header
+        from bonescan.results.folder import FORMATS, refuse_without_header
 
         refuse_without_header(self.command.format, files.kind == "dicom", self.command.identify)
         asked = self.command.identify or any(FORMATS[name].needs_dicom or name == "pdf" for name in self.command.format)
@@ -228,7 +228,7 @@ class _Work:
         """Where asked for: the tables of all results that lie in the output folder."""
         if not (self.command.tables and self.done):
             return
-        from bonescan.report.batch import write_batch_tables
+        from bonescan.results.batch import write_batch_tables
 
         try:
             write_batch_tables(self.command.out, self.command.out)

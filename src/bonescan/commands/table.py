@@ -27,7 +27,7 @@ class Table(Command):
 
     def run(self, console: Console) -> int:
         """Write the tables."""
-        from bonescan.report.batch import write_batch_tables
+        from bonescan.results.batch import write_batch_tables
 
         number = write_batch_tables(self.results, self.out)
         console.out(f"lesions.csv, studies.csv and statistics.csv of {number} results are in {self.out}.")

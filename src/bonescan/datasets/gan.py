@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan.cases import pair_counts
 from bonescan.datasets.index import Origin, PairRecord, Split, read_index
 from bonescan.datasets.moves import Move
 from bonescan.datasets.originals import GAN, references_of
@@ -18,7 +19,6 @@ from bonescan.datasets.write import SHAPE, Written, digest_of, extend, write_sca
 from bonescan.errors import InputError, OptionError, OutputError
 from bonescan.reading import read_study
 from bonescan.study import Study, View
-from bonescan.train.cases import pair_counts
 
 LIST = "samples.json"
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan.cases import drawn, pair_counts, pair_labels, pair_truth
 from bonescan.datasets.moves import Move, Planes, apply_move
 from bonescan.datasets.options import PAPER_PATIENTS, DatasetOptions, PatientOptions, ReaderOptions
 from bonescan.datasets.readings import agreed_labels, simulated_readings, stored_readings
@@ -23,7 +24,6 @@ from bonescan.prepare import skeletal_reference
 from bonescan.prepare.binning import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
 from bonescan.study import Study, View
-from bonescan.train.cases import drawn, pair_counts, pair_labels, pair_truth
 
 FIRST_ANATOMY = 2_000_000
 """Seed of the first anatomy of seed 0. Training phantoms begin at 1,000,000, their validation at 1,500,000, and test

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan.cases import FAINT, drawn, union_truth
 from bonescan.datasets.index import SETS, Origin, PairRecord, SetName, Split, read_index
 from bonescan.datasets.statement import read_statement
 from bonescan.datasets.write import SHAPE
 from bonescan.errors import InputError, OptionError
 from bonescan.prepare import mirror
 from bonescan.study import View
-from bonescan.train.cases import FAINT, drawn, union_truth
 
 
 class LoadedPair(NamedTuple):

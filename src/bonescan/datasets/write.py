@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate import from_label_image, write_labelme
+from bonescan.cases import FAINT, drawn
 from bonescan.datasets.index import PairRecord, Split, write_index
 from bonescan.datasets.moves import Planes, apply_move
 from bonescan.datasets.originals import Original
@@ -20,7 +21,6 @@ from bonescan.datasets.statement import Statement, write_statement
 from bonescan.prepare import from_pair
 from bonescan.prepare.crop import EDGE_PX
 from bonescan.study import View
-from bonescan.train.cases import FAINT, drawn
 
 SHAPE = (EDGE_PX, EDGE_PX)
 

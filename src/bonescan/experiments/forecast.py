@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bonescan.cases import Case, CaseFacts, Split
 from bonescan.experiments.plan import Run, profile_of
 from bonescan.experiments.results import Result, Store
 from bonescan.fingerprint import values_digest
-from bonescan.train.cases import Case, CaseFacts, Split
 from bonescan.train.loop import start, train_step
 
 _WARM, _TIMED = 1, 2

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bonescan.cases import FAINT, Case, drawn, union_truth
 from bonescan.delineate import Outline, Thresholds, delineate
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, count_pixels
 from bonescan.experiments.pictures import packed_mask
@@ -22,7 +23,6 @@ from bonescan.experiments.results import ImageResult
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage, Mask, View
-from bonescan.train.cases import FAINT, Case, drawn, union_truth
 
 THRESHOLD = 0.5
 THRESHOLDS = Thresholds(low=THRESHOLD, high=THRESHOLD)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bonescan.cases import Case
 from bonescan.datasets import read_dataset
 from bonescan.errors import BonescanError
 from bonescan.evaluate import Bootstrap
@@ -30,7 +31,6 @@ from bonescan.experiments.scores import summarised
 from bonescan.experiments.sets import Report, ensure_set
 from bonescan.models.cost import network_cost
 from bonescan.study import FloatImage
-from bonescan.train.cases import Case
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import averaged_network
 from bonescan.train.images import draw_labels, held_out, image_split

@@ -144,7 +144,7 @@ class NodeConfig:
 
 def read_node_config(path: Path) -> NodeConfig:
     """Read a node's TOML file. Raises OptionError where it cannot be read or states what cannot be."""
-    from bonescan.report.folder import FORMATS
+    from bonescan.results.folder import FORMATS
 
     config: NodeConfig = config_from_dict(NodeConfig, read_toml(path))
     unknown = [name for name in config.formats if name not in FORMATS]

@@ -182,7 +182,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
     from bonescan.dicom.header import Made, Origin
     from bonescan.pipeline import Options, load_model, segment
     from bonescan.reading import read_files
-    from bonescan.report.folder import write_result
+    from bonescan.results.folder import write_result
     from bonescan.sandbox import read_header
 
     now = _now()

@@ -138,7 +138,8 @@ def _write_series_cohort(options: CohortOptions, styles: tuple[HeaderStyle, ...]
         (out / "cohort.toml").write_text(stated, encoding="utf-8")
         for number in range(options.count):
             shutil.rmtree(out / f"patient-{number:04d}", ignore_errors=True)
-            rows += write_series(out, number, options.seed, options.series, styles[number % len(styles)])
+            style = styles[number % len(styles)]
+            rows += write_series(out, number, options.seed, options.series, style, write_patient)
             progress(number + 1, options.count)
         write_statuses(out / "series.csv", rows)
     except OSError as error:

@@ -7,7 +7,7 @@ a little otherwise: the expected counts are moved, turned, stretched and bent by
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,6 @@ from scipy import ndimage
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.phantom.anatomy import SHAPE, Anatomy, make_anatomy
 from bonescan.phantom.camera import VIEWS, count, sample_exposure
-from bonescan.phantom.cohort import write_patient
 from bonescan.phantom.findings import add_findings
 from bonescan.phantom.foci import Images
 from bonescan.phantom.metastases import Metastasis, make_metastases
@@ -36,6 +35,10 @@ GROWTH = (1.6, 2.6)
 MOST_SHIFT_PX, MOST_TURN, MOST_STRETCH, BEND_PX = 12.0, 0.03, 0.02, 3.0
 """How the patient lies: shift in pixels, turn in radians, stretch as a part of 1, and bending in pixels."""
 STATUS_COLUMNS = ("patient", "study", "lesion", "status", "anterior_px", "posterior_px")
+
+
+WritePatient = Callable[[Phantom, Path, Header], None]
+"""Writes one scan and its truth into a new folder (`cohort.write_patient`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +159,9 @@ def _moved(picture: NDArray[Any], lie: NDArray[np.float64] | None, order: Litera
     return np.asarray(moved > 0.5 if picture.dtype == np.bool_ else moved.astype(picture.dtype))
 
 
-def write_series(out: Path, number: int, seed: int, scans: int, style: HeaderStyle) -> list[list[str]]:
+def write_series(
+    out: Path, number: int, seed: int, scans: int, style: HeaderStyle, write_patient: WritePatient
+) -> list[list[str]]:
     """Write one patient's scans to `out`/patient-0000/study-1 and so on; return the rows of the table of statuses."""
     anatomy_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     name = f"patient-{number:04d}"

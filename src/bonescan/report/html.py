@@ -14,11 +14,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.assess.burden import extent_words
 from bonescan.assess.site import site_words
+from bonescan.report.ink import Fields
 from bonescan.report.overlay import RESEARCH_USE, panels
-from bonescan.report.patient import Fields
 from bonescan.study import Lesion, Result, View
 
 _STYLE = """

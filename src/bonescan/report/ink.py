@@ -111,3 +111,8 @@ def patient_text_width(text: str, size: float) -> float:
 def _wide_font(size: float) -> ImageFont.FreeTypeFont:
     """The font of the pages: Pillow's own has the letters of English alone."""
     return ImageFont.truetype(SANS_FILE, round(size), layout_engine=ImageFont.Layout.BASIC)
+
+
+Fields = tuple[tuple[str, str], ...]
+"""(label, value) of each field that names the patient; () names nobody."""
+NOT_STATED = "not stated"

@@ -1,7 +1,7 @@
 """The letters of pages and pictures: the font that is brought along, and what to do about a letter that it lacks.
 
 The font is embedded in every page. Fonts that a viewer is said to bring, as those for ideographs, are not used: one
-that has none leaves the letters out, and silence looks like another name. A letter that cannot be drawn becomes a
+that has none leaves the letters out, and a missing letter could change a name. A letter that cannot be drawn becomes a
 question mark, and a line says so.
 """
 

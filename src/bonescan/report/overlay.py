@@ -17,8 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
-from bonescan.report.ink import Sheet, patient_text_width, text_width
-from bonescan.report.patient import Fields
+from bonescan.report.ink import Fields, Sheet, patient_text_width, text_width
 from bonescan.report.placement import Field, place_numbers
 from bonescan.study import FloatImage, Lesion, Result, View
 

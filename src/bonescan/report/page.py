@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.assess.burden import extent_words
 from bonescan.report import letters
+from bonescan.report.ink import NOT_STATED, Fields
 from bonescan.report.lesion_table import draw_table
 from bonescan.report.overlay import RESEARCH_USE, Panels, grey_scale, panels
 from bonescan.report.paper import HEIGHT_MM, WIDTH_MM, Box, Colour, Paper, Style, broken, grey, text_width
-from bonescan.report.patient import NOT_STATED, Fields
 from bonescan.study import Result, View
 
 TITLE = "Lesions in a whole-body bone scan"

@@ -79,12 +79,12 @@ def deidentified(path: Path, key: bytes, *, accept_burned_in: bool) -> wire.Name
 
 
 def read_png(paths: Sequence[Path], key: str) -> Study:
-    """Run `bonescan.reading.rasters.read_png`. Raises InputError."""
+    """Run `bonescan.sandbox.rasters.read_png`. Raises InputError."""
     return wire.study(ask("png", paths, key=key), key, _names(paths))
 
 
 def read_npz(path: Path, key: str) -> Study:
-    """Run `bonescan.reading.rasters.read_npz`. Raises InputError."""
+    """Run `bonescan.sandbox.rasters.read_npz`. Raises InputError."""
     return wire.study(ask("npz", [path], key=key), key, _names([path]))
 
 

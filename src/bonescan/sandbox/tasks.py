@@ -18,8 +18,8 @@ from bonescan.dicom.options import ReadOptions
 from bonescan.dicom.pixels import load_codecs
 from bonescan.dicom.read import outline, read_dicom
 from bonescan.dicom.read_header import read_header
-from bonescan.reading.rasters import read_npz, read_png
 from bonescan.sandbox.frames import Message
+from bonescan.sandbox.rasters import read_npz, read_png
 from bonescan.study import Study, View
 
 

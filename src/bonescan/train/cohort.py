@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
+from bonescan.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation
 from bonescan.reading import read_study
 from bonescan.study import Study, View
-from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import CohortConfig
 
 

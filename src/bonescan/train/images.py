@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from bonescan.cases import Case, CaseFacts, Split
 from bonescan.datasets import DataSet, PairRecord, read_dataset
 from bonescan.datasets.index import Split as Side
 from bonescan.errors import OptionError
-from bonescan.train.cases import Case, CaseFacts, Split
 from bonescan.train.config import ImagesConfig
 
 Labelled = tuple[bool, bool]

@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 from bonescan.bundle import load_bundle
+from bonescan.cases import Split, spread
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
 from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models import MODELS, UNet
 from bonescan.models.bundled import from_bundle, take_weights
-from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.config import TrainConfig
 from bonescan.train.ema import Ema
@@ -34,7 +34,6 @@ from bonescan.train.methods import METHODS, Parts
 from bonescan.train.precision import autocast, device_of, place_of
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import Batch, training_batch
-from bonescan.train.supply import spread
 from bonescan.train.validate import quick_figures
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -22,13 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.errors import OptionError
-from bonescan.fingerprint import source_digest
-from bonescan.parallel import process_pool
-from bonescan.prepare import Normalisation
-from bonescan.train.cases import (
+from bonescan.cases import (
+    FIRST_SOURCES,
     Case,
     CaseFacts,
+    CaseList,
     Split,
     draw_counts,
     find_facts,
@@ -36,8 +34,11 @@ from bonescan.train.cases import (
     pair_labels,
     pair_truth,
 )
+from bonescan.errors import OptionError
+from bonescan.fingerprint import source_digest
+from bonescan.parallel import process_pool
+from bonescan.prepare import Normalisation
 from bonescan.train.config import PhantomConfig
-from bonescan.train.supply import FIRST_SOURCES, CaseList
 
 if TYPE_CHECKING:
     from bonescan.phantom.patient import Phantom

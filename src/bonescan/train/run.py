@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from bonescan.bundle import Bundle
+from bonescan.cases import Case, CaseList, Growth, Loaded, Split
 from bonescan.configuration import config_from_dict
 from bonescan.datasets import read_dataset
 from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
 from bonescan.train.calibrate import calibrate
-from bonescan.train.cases import Case, Split
 from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import TrainConfig, read_config
@@ -25,7 +25,6 @@ from bonescan.train.images import image_split
 from bonescan.train.loop import CHECKPOINT, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Progress, Report, silent
-from bonescan.train.supply import CaseList, Growth, Loaded
 
 BUNDLE = "bundle"
 CALIBRATION = "calibration.json"

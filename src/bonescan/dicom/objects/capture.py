@@ -14,8 +14,8 @@ from pydicom.uid import RLELossless
 
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
+from bonescan.dicom.patient import patient_fields
 from bonescan.report.overlay import overlay
-from bonescan.report.patient import patient_fields
 from bonescan.study import Result, View
 
 

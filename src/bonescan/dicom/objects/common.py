@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.dicom.header import Origin, SourceInstance
 from bonescan.dicom.objects import codes
 from bonescan.errors import InputError

@@ -6,8 +6,8 @@ from pydicom.dataset import Dataset, FileDataset
 
 from bonescan.dicom.header import Code, Origin
 from bonescan.dicom.objects import codes, common
+from bonescan.dicom.patient import patient_fields
 from bonescan.report.page import page
-from bonescan.report.patient import patient_fields
 from bonescan.study import Result, View
 
 _REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")

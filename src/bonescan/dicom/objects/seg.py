@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.assess.site import site_words
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common

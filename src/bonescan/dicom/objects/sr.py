@@ -33,7 +33,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from bonescan import __version__
+from bonescan._version import __version__
 from bonescan.dicom.header import Code, Origin
 from bonescan.dicom.objects import codes, common
 from bonescan.dicom.objects.coordinates import to_graphic

@@ -15,10 +15,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bonescan.errors import BonescanError, InputError
-from bonescan.plausibility import checked_counts, checked_spacing
+from bonescan.plausibility import MOST_PIXELS_A_SIDE, checked_counts, checked_spacing
 from bonescan.study import Scan, Spacing, Study, View
 
-MOST_PIXELS_A_SIDE = 4096
 _LEVELS_ABOVE = 4
 """cohort/<patient>/<study>/anterior.png: cohort.toml is two levels above; a few more do no harm."""
 

@@ -13,11 +13,11 @@ from bonescan.annotate.coco import write_coco
 from bonescan.annotate.labelme import from_label_image, stamped, write_labelme
 from bonescan.annotate.stamp import counts_digest
 from bonescan.dicom.header import Origin
+from bonescan.dicom.patient import patient_fields
 from bonescan.errors import InputError, OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
-from bonescan.report.patient import patient_fields
 from bonescan.report.pictures import picture_name, write_pictures
 from bonescan.study import Result, View
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bonescan.errors import OutputError
 from bonescan.report.lesions_json import LesionsFile, read_lesions
-from bonescan.report.stored import NAME, result_folders
+from bonescan.results.stored import NAME, result_folders
 from bonescan.study import Lesion, View
 
 LESIONS, STUDIES, STATISTICS = "lesions.csv", "studies.csv", "statistics.csv"

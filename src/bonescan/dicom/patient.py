@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from bonescan.dicom.header import Origin
-
-Fields = tuple[tuple[str, str], ...]
-"""(label, value) of each field; () names nobody."""
+from bonescan.report.ink import NOT_STATED, Fields
 
 _LABELS = {
     "PatientName": "Name",
@@ -16,7 +14,6 @@ _LABELS = {
     "StudyDate": "Study",
 }
 _DATES = ("PatientBirthDate", "StudyDate")
-NOT_STATED = "not stated"
 
 
 def patient_fields(origin: Origin | None) -> Fields:
