@@ -28,6 +28,8 @@ LEAST_Z = 3.0
 LEAST_RATIO = 1.3
 """Uptake relative to the skeleton must change at least so much: that of a bone varies from scan to scan, too, and an
 alignment that is a pixel off moves the counts on a small lesion."""
+SLACK_PX = 3.0
+"""An alignment may be off by so much; without it a lesion that stays would seem to grow, its old place being missed."""
 NEW_RATIO = 1.25
 """A lesion that was not outlined before is new where its counts rose at least so much."""
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
@@ -206,13 +208,19 @@ class _Context:
         return now / was, (now - was) / float(np.sqrt(noise))
 
     def _elsewhere(self, lesion: Lesion, is_new: bool) -> NDArray[np.float32]:
-        """The counts at a lesion's pixels in the other scan."""
+        """The counts at a lesion's pixels in the other scan, at the hottest place within the slack of the alignment."""
         rows, cols = np.nonzero(lesion.mask)
         points = np.stack([rows + lesion.origin[0], cols + lesion.origin[1]], axis=1).astype(np.float64)
         alignment = self.alignments[lesion.view]
         there = alignment.to_old(points) if is_new else _to_new(alignment, points)
         counts = (self.old if is_new else self.new).result.study.counts(lesion.view)
-        return np.asarray(ndimage.map_coordinates(counts, there.T, order=1, mode="nearest"), dtype=np.float32)
+        steps = (-SLACK_PX, -SLACK_PX / 2, 0.0, SLACK_PX / 2, SLACK_PX)
+        tried = [
+            ndimage.map_coordinates(counts, (there + np.array([down, across])).T, order=1, mode="nearest")
+            for down in steps
+            for across in steps
+        ]
+        return np.asarray(max(tried, key=lambda values: float(values.sum())), dtype=np.float32)
 
 
 def _to_new(alignment: Alignment, points: NDArray[np.float64]) -> NDArray[np.float64]:
