@@ -124,7 +124,7 @@ def test_one_view_and_no_spacing_are_said(make_result):
 
 def test_a_reader_is_named_and_the_models_part_said(result):
     text = text_of(page(replace(result, reader="Ada Lovelace")))
-    assert "outlined by the reader Ada Lovelace" in text
+    assert "outlines by the reader Ada Lovelace" in text
     assert "drawn or corrected by Ada Lovelace" in text
     assert "told the bones apart" in text
 
