@@ -25,7 +25,7 @@ from bonescan.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
-from bonescan.study import Extent, ModelName, Result, Scan, Study
+from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study
 
 DEFAULT_MODEL = "phantom-unet"
 """The model that ships inside the package."""
@@ -100,10 +100,14 @@ def _with_intervals(extent: Extent, study: Study, model: Model, options: Options
     once = replace(options, draws=0)
     drawn = []
     for _ in range(options.draws):
-        scans = {view: Scan(view, rng.poisson(scan.counts).astype(np.float32)) for view, scan in study.scans.items()}
+        scans = {view: Scan(view, _drawn(scan.counts, rng)) for view, scan in study.scans.items()}
         again = segment_with_maps(replace(study, scans=scans), model, once)[0].extent
         drawn += [] if again is None else [again]
     return with_intervals(extent, drawn)
+
+
+def _drawn(counts: FloatImage, rng: np.random.Generator) -> FloatImage:
+    return rng.poisson(counts).astype(np.float32)
 
 
 def segment_with_maps(study: Study, model: Model, options: Options | None = None) -> tuple[Result, Prediction]:

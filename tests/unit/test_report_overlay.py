@@ -51,7 +51,7 @@ def test_it_says_what_it_is_for_and_which_model_made_it(result, said):
     assert "Research use only - not for diagnosis" in texts
     assert "Model phantom-unet (0123456789ab)" in texts
     front, back = (result.burden[view].area_mm2 / 100 for view in View)
-    assert f"5 lesions outlined: anterior 2 ({front:.1f} cm\u00b2), posterior 3 ({back:.1f} cm\u00b2)" in texts
+    assert f"4 lesions in 5 outlines: anterior 2 ({front:.1f} cm\u00b2), posterior 3 ({back:.1f} cm\u00b2)" in texts
 
 
 def test_nothing_says_who_the_patient_is(make_result, said):

@@ -60,7 +60,7 @@ def test_it_says_what_it_is_what_it_is_for_and_how_it_came_about(result):
     for said in (
         "Whole-body bone scan",
         RESEARCH_USE,
-        "5 lesions outlined by the model phantom-unet",
+        "4 lesions in 5 outlines by the model phantom-unet",
         "scan-1",
         "2021-05-06",
         "2.4 × 2.4 mm",
@@ -95,7 +95,7 @@ def test_of_more_than_fit_the_largest_are_shown_and_the_others_counted(result):
     assert len(shown) >= 60
     assert shown == list(range(150 - len(shown) + 1, 151))  # the later ones are larger
     assert f"{150 - len(shown)} smaller lesions are not listed here: lesions.json states all." in text
-    assert "150 lesions outlined" in text
+    assert "150 outlines" in text
 
 
 def test_the_sites_sides_and_what_is_not_known_are_on_it(result):
@@ -124,7 +124,7 @@ def test_one_view_and_no_spacing_are_said(make_result):
 
 def test_a_reader_is_named_and_the_models_part_said(result):
     text = text_of(page(replace(result, reader="Ada Lovelace")))
-    assert "outlined by the reader Ada Lovelace" in text
+    assert "outlines by the reader Ada Lovelace" in text
     assert "drawn or corrected by Ada Lovelace" in text
     assert "told the bones apart" in text
 

@@ -70,7 +70,7 @@ LEAST_AREA = 0.7
 would fill what is left of it."""
 SEEN_AREA = 0.15
 """A bone of less than this share of its usual area is not in the field of view."""
-WHOLE_SEEN = 0.995
+WHOLE_SEEN = 0.97
 """Below this share of the mass an index is called partial."""
 FULL_DEPTH_MM = 20.0
 """A focus of this radius goes through the whole depth of its bone, a smaller one through as much less: it covers more

@@ -25,9 +25,9 @@ from bonescan.train.phantoms import simulation_digest
 
 _SOURCE = Path(bonescan.__file__).parent
 _TRAINING = (
+    "cases.py",
     "models/views.py",
     "train/augment/apply.py",
-    "train/cases.py",
     "train/chan_vese.py",
     "train/checkpoint.py",
     "train/ema.py",

@@ -362,5 +362,7 @@ def _findings(result: Result) -> str:
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
         parts.append(f"{view} {burden.lesions} ({area})" if burden.lesions else f"{view} none")
     count = len(result.lesions)
-    in_all = "" if result.extent is None else f"; {result.extent.lesions} in all, those of both views counted once"
-    return f"{count} lesion{'s' if count > 1 else ''} outlined: {', '.join(parts)}{in_all}"
+    found = f"{count} lesion{'s' if count > 1 else ''} outlined"
+    if result.extent is not None and result.extent.lesions != count:
+        found = f"{result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''} in {count} outlines"
+    return f"{found}: {', '.join(parts)}"

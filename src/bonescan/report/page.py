@@ -63,6 +63,8 @@ def _draw_title(paper: Paper, result: Result) -> float:
     paper.text((_MARGIN, top + 5.4), "Whole-body bone scan", _TITLE)
     count = len(result.lesions)
     found = "No lesion outlined" if not count else f"{count} lesion{'s' if count > 1 else ''} outlined"
+    if result.extent is not None and result.extent.lesions != count:
+        found = f"{result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''} in {count} outlines"
     by = f"by the model {result.model.name}" if result.reader is None else f"by the reader {result.reader}"
     subtitle = broken(f"{found} {by}", WIDTH_MM - 2 * _MARGIN, _SUBTITLE)
     said = Style(9.2, _ALERT, bold=True)

@@ -28,6 +28,9 @@ LEAST_Z = 3.0
 LEAST_RATIO = 1.3
 """Uptake relative to the skeleton must change at least so much: that of a bone varies from scan to scan, too, and an
 alignment that is a pixel off moves the counts on a small lesion."""
+SLACK_PX = 2.0
+"""Within so much the place of a lesion that both scans outline is looked for: alignments are a little off, and a lesion
+that stays would seem to grow. For a new lesion there is nothing to look for, and bones beside it are hot, too."""
 NEW_RATIO = 1.25
 """A lesion that was not outlined before is new where its counts rose at least so much."""
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
@@ -195,7 +198,7 @@ class _Context:
             if view not in self.alignments:
                 continue
             own = (self.new if after else self.old).result.study.counts(view)[lesion.window][lesion.mask]
-            other = self._elsewhere(lesion, bool(after))
+            other = self._elsewhere(lesion, bool(after), SLACK_PX if before and after else 0.0)
             scale = self.scales[view]
             new_counts, old_counts = (own, other) if after else (other, own)
             now += float(new_counts.sum()) / scale
@@ -205,14 +208,20 @@ class _Context:
             return None, 0.0
         return now / was, (now - was) / float(np.sqrt(noise))
 
-    def _elsewhere(self, lesion: Lesion, is_new: bool) -> NDArray[np.float32]:
-        """The counts at a lesion's pixels in the other scan."""
+    def _elsewhere(self, lesion: Lesion, is_new: bool, slack: float) -> NDArray[np.float32]:
+        """The counts at a lesion's pixels in the other scan, at the hottest place within the slack."""
         rows, cols = np.nonzero(lesion.mask)
         points = np.stack([rows + lesion.origin[0], cols + lesion.origin[1]], axis=1).astype(np.float64)
         alignment = self.alignments[lesion.view]
         there = alignment.to_old(points) if is_new else _to_new(alignment, points)
         counts = (self.old if is_new else self.new).result.study.counts(lesion.view)
-        return np.asarray(ndimage.map_coordinates(counts, there.T, order=1, mode="nearest"), dtype=np.float32)
+        steps = (-slack, -slack / 2, 0.0, slack / 2, slack) if slack else (0.0,)
+        tried = [
+            ndimage.map_coordinates(counts, (there + np.array([down, across])).T, order=1, mode="nearest")
+            for down in steps
+            for across in steps
+        ]
+        return np.asarray(max(tried, key=lambda values: float(values.sum())), dtype=np.float32)
 
 
 def _to_new(alignment: Alignment, points: NDArray[np.float64]) -> NDArray[np.float64]:
