@@ -1,13 +1,15 @@
 """Masks and closed curves: each gives back the other exactly.
 
 Coordinates are (row, col); a pixel's centre is at integer coordinates. The curve of a mask is its half-level curve:
-its vertices lie halfway between the centres of an inside pixel and an outside 4-neighbour.
+its vertices lie halfway between the centres of an inside pixel and an outside 4-neighbour. A mask with holes has no
+such curve until it is cut open.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 from bonescan.study import Mask
 
@@ -110,3 +112,59 @@ def _toggle_block(
     col = start[edge, 1] + along * (end[edge, 1] - start[edge, 1])
     first_right = np.clip(np.ceil(col), 0, mask.shape[1] - 1).astype(np.int64)
     np.logical_xor.at(mask, (row, first_right), True)
+
+
+def holes(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Number the holes of `mask` from 1; returns the picture of numbers and each hole's pixels (0 is no hole)."""
+    background, count = ndimage.label(~np.pad(mask, 1))
+    sizes = np.bincount(background.ravel(), minlength=count + 1)
+    # The padding makes the outside one piece, and the first that is numbered.
+    numbers = np.maximum(background[1:-1, 1:-1] - 1, 0).astype(np.int32)
+    sizes[1] = 0
+    return numbers, sizes[1:]
+
+
+def open_holes(mask: Mask) -> Mask:
+    """Cut a way of single pixels from each hole to the next background, where the wall is thinnest."""
+    numbers, sizes = holes(mask)
+    mask = mask.copy()
+    for number in range(1, len(sizes)):
+        hole = np.argwhere(numbers == number)
+        way, end = _thinnest_wall(mask, hole)
+        mask[tuple(np.array(way).T)] = False
+        # The hole is now one with the background that was reached: the outside, or a hole that comes later.
+        reached = numbers[end] if _is_in(mask, end) else 0
+        numbers[tuple(np.concatenate([hole, way]).T)] = reached
+    return mask
+
+
+def _is_in(mask: Mask, place: tuple[int, int]) -> bool:
+    rows, cols = mask.shape
+    return bool(0 <= place[0] < rows and 0 <= place[1] < cols)
+
+
+def _thinnest_wall(mask: Mask, hole: NDArray[np.intp]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """The shortest 4-connected way through `mask` from `hole` to other background, and the place that it ends at."""
+    came_from: dict[tuple[int, int], tuple[int, int] | None] = dict.fromkeys((row, col) for row, col in hole.tolist())
+    frontier = list(came_from)
+    for place in frontier:
+        for row_step, col_step in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+            there = (place[0] + row_step, place[1] + col_step)
+            if there in came_from:
+                continue
+            if not (_is_in(mask, there) and mask[there]):
+                return _way_back(came_from, place), there
+            came_from[there] = place
+            frontier.append(there)
+    raise AssertionError("a hole is surrounded by its mask, and the mask by background")
+
+
+def _way_back(
+    came_from: dict[tuple[int, int], tuple[int, int] | None], place: tuple[int, int]
+) -> list[tuple[int, int]]:
+    way = []
+    previous = came_from[place]
+    while previous is not None:
+        way.append(place)
+        place, previous = previous, came_from[previous]
+    return way
