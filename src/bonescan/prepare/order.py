@@ -20,8 +20,8 @@ BANDS = (0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60)
 STRIPS = ((0.0, 0.009), (0.022, 0.058))
 """Distances from the midline, as shares of the body's height: the spine and sternum, and what lies beside them."""
 WEIGHTS = np.array([
-    -0.609, -1.155, -0.451, -0.419, -0.716, 1.0, 2.119, 1.046, 1.042, -0.457, -0.381,
-    -0.683, -0.898, -0.485, -0.616, 0.161, -0.148, 0.378, 0.845, 1.311, -0.095, -0.194,
+    -1.004, -1.697, 0.185, -0.637, -0.536, 1.624, 2.375, 1.566, 0.804, -0.812, -0.32,
+    -0.549, -0.532, -0.405, -0.523, 0.485, -0.091, 0.528, 0.638, 1.024, 0.229, -0.534,
 ])  # fmt: skip
 """Of each feature: the midline from the vertex down, then beside it."""
 LEAST_SCORE = -0.5
