@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import isotonic_regression
 
-from bonescan.assess import assess
+from bonescan.assess import assess, site
 from bonescan.assess.burden import BONES, WHOLE_PERCENT, depth_share, extent_of, extent_words, soloway
 from bonescan.assess.pairing import lesions_in_all, pairs_of
 from bonescan.assess.site import rib_under, site_words, spine_levels, vertebra_at
@@ -313,3 +314,9 @@ def test_an_interval_stands_beside_its_figure():
     study, prediction = body(skeleton())
     extent = replace(extent_of(study, (), prediction), intervals={"bone_scan_index": (0.0, 0.25)}, draws=20)
     assert "bone scan index 0.00 % (0.00 to 0.25)" in extent_words(extent)
+
+
+def test_levels_are_fitted_by_the_nearest_rising_sequence():
+    rng = np.random.default_rng(3)
+    values, weights = rng.normal(np.linspace(0, 5, 60), 2.0), rng.uniform(0.5, 3, 60)
+    np.testing.assert_allclose(site._rising(values, weights), isotonic_regression(values, weights=weights).x)

@@ -120,17 +120,19 @@ def _jumps(counts: FloatImage) -> NDArray[np.float64]:
 
     0 where nothing is seen, or no other place is clearly better than the same one.
     """
-    root = ndimage.gaussian_filter1d(np.sqrt(counts.astype(np.float64)), 1.0, axis=1)
-    sums = np.pad(root.cumsum(axis=0), ((1, 0), (0, 0)))
+    root = ndimage.gaussian_filter1d(np.sqrt(counts), 1.0, axis=1)
+    sums = np.pad(root.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0))).astype(np.float32)
     above = sums[_BAND:-_BAND] - sums[: -2 * _BAND]
     below = sums[2 * _BAND :] - sums[_BAND:-_BAND]
     seen = np.minimum(above.sum(axis=1), below.sum(axis=1)) > 0.25 * _BAND * counts.shape[1]
-    a, b = (np.pad(band, ((0, 0), (_MOST_LAG, _MOST_LAG))) for band in (above, below))
+    wide = np.pad(below, ((0, 0), (_MOST_LAG, _MOST_LAG)))
     lags = np.arange(-_MOST_LAG, _MOST_LAG + 1)
-    fit = np.stack([(a * np.roll(b, -lag, axis=1)).sum(axis=1) for lag in lags])
+    fit = np.stack(
+        [np.einsum("rc,rc->r", above, wide[:, first : first + above.shape[1]]) for first in lags + _MOST_LAG]
+    )
     best = fit.argmax(axis=0)
     # Squared differences of the bands, at the same place and at the best one.
-    squares = (a**2).sum(axis=1) + (b**2).sum(axis=1)
+    squares = (above**2).sum(axis=1) + (below**2).sum(axis=1)
     clear = squares - 2 * fit.max(axis=0) < LEAST_GAIN * (squares - 2 * fit[_MOST_LAG])
     return np.where(seen & clear, lags[best], 0).astype(np.float64)
 
