@@ -223,13 +223,13 @@ def table(work: Path) -> dict[str, Any]:
     }
 
 
-def people(folder: Path, model: str, work: Path) -> list[dict[str, Any]]:
-    """Leave three out, teach with the others, three times; scans in the order of their names."""
+def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, Any]]:
+    """Leave every third scan out, teach with the others, up to three times; scans in the order of their names."""
     base = load_bundle(model)
     network = from_bundle(base)
     scans = read_scans([folder]).scans
     found = []
-    for fold in range(3):
+    for fold in range(folds):
         arm = Arm(f"people-{fold}")
         config, train_config = configs = configs_of(arm, 1, base, network, work)
         out = [scan for number, scan in enumerate(scans) if number % 3 == fold]
@@ -290,6 +290,7 @@ def main() -> int:
     parser.add_argument("--run", metavar="ARM")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--people", type=Path, metavar="FOLDER")
+    parser.add_argument("--folds", type=int, default=3, choices=(1, 2, 3), help="with --people: how many of the three")
     parser.add_argument("--membership", action="store_true")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patients", type=int, default=TESTED, help="untouched patients of the department")
@@ -307,7 +308,7 @@ def main() -> int:
     if arguments.run is not None:
         run_cells(arguments)
     if arguments.people is not None:
-        made = {"people": people(arguments.people, arguments.model, arguments.work)}
+        made = {"people": people(arguments.people, arguments.model, arguments.work, arguments.folds)}
     if arguments.membership:
         made = {"membership": membership(arguments.model, arguments.work)}
     if arguments.table:

@@ -48,7 +48,7 @@ def labels(folder):
 def test_an_export_says_the_same_as_the_result(result, exported):
     for name in ("lesions.json", "labels_anterior.png", "labels_posterior.png", "overlay.png"):
         assert (exported / name).read_bytes() == (result / name).read_bytes()
-    assert len(list(exported.iterdir())) == 13
+    assert len(list(exported.iterdir())) == 15
 
 
 def test_segment_writes_the_same_objects_as_a_later_export(cli, place, exported):
@@ -96,6 +96,8 @@ def test_a_source_without_a_header_has_no_objects(cli, tmp_path):
     assert {path.name for path in (tmp_path / "out" / "one").iterdir()} == {
         "lesions.json",
         "report.pdf",
+        "anterior.png",
+        "posterior.png",
         "anterior.json",
         "posterior.json",
         "coco.json",

@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 from bonescan.datasets import DatasetOptions, Origin, PairRecord, PatientOptions, Split, add_gan_samples, read_dataset
 from bonescan.datasets.index import write_index
 from bonescan.datasets.moves import Move
+from bonescan.datasets.originals import Chosen
 from bonescan.datasets.statement import state, write_statement
 from bonescan.datasets.write import write_scan
 from bonescan.prepare import Normalisation, mirror, normalise
@@ -54,7 +55,7 @@ def dataset(make_case, tmp_path_factory):
         )
     write_index(folder, records)
     options = DatasetOptions(seed=1, images=22, patients=PatientOptions(count=len(SPLITS)))
-    write_statement(folder, state(options, len(SPLITS), 0), records)
+    write_statement(folder, {**state(options, Chosen((), 0)), "patients": len(SPLITS)}, records)
     return folder
 
 

@@ -42,6 +42,8 @@ def simulating(tmp_path):
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A shell in the background ignores the signal, and children inherit that; there are no threads here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     until = time.monotonic() + 120
     while len(group_of(process)) < 4 and time.monotonic() < until:  # itself, the resource tracker, two workers

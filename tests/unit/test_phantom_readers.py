@@ -170,7 +170,7 @@ def test_a_cohort_holds_as_many_readers_as_were_asked_for(tmp_path, monkeypatch)
         {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "patient-0000").rglob("*.*"))}
         for folder in (tmp_path / "0", tmp_path / "1", tmp_path / "2")
     ]
-    assert [len(one) for one in files] == [4, 6, 8]
+    assert [len(one) for one in files] == [4, 8, 10]  # with readers, a picture of each view, too
     assert files[0].items() <= files[1].items() <= files[2].items()
     assert "readers = 2" in (tmp_path / "2" / "cohort.toml").read_text()
     assert "readers" not in (tmp_path / "0" / "cohort.toml").read_text()

@@ -60,4 +60,4 @@ def test_importing_bonescan_imports_nothing_else_of_weight():
 def test_the_version_is_the_same_everywhere():
     assert f"version: {bonescan.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "bonescan.__version__"
+    assert project["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "bonescan._version.__version__"

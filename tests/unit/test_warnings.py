@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 
@@ -54,6 +55,8 @@ def said_in(path):
     if path.suffix == ".png":
         # Pillow keeps the last of several texts of one keyword; these are stored as they are, in UTF-8.
         return path.read_bytes().decode("utf-8", "replace")
+    if path.suffix == ".html":
+        return html.unescape(path.read_text(encoding="utf-8"))
     if path.suffix == ".pdf":
         return text_of_pdf(path.read_bytes())
     return text_of_dicom(path)

@@ -25,8 +25,8 @@ class AdaptConfig:
     minutes: float = 0.0
     """Most minutes for everything, by an estimate when it begins; 0 = no limit."""
 
-    batch_rows: int = 2048
-    """Rows of picture in a batch; a batch of crops of 512 rows has four samples."""
+    batch_rows: int = 1024
+    """Rows of picture in a batch; a batch of crops of 512 rows has two samples, a scan's and a simulated patient's."""
 
     crop_rows: int = 512
     """Height of the crops, a multiple of 32."""
