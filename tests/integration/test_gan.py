@@ -55,7 +55,7 @@ def dataset(make_case, tmp_path_factory):
         )
     write_index(folder, records)
     options = DatasetOptions(seed=1, images=22, patients=PatientOptions(count=len(SPLITS)))
-    write_statement(folder, {**state(options, Chosen((), 0)), "patients": len(SPLITS)}, records)
+    write_statement(folder, state(options, Chosen((), 0)), records)
     return folder
 
 

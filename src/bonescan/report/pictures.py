@@ -32,11 +32,11 @@ def view_picture(counts: FloatImage) -> NDArray[np.uint8]:
     return np.asarray(np.rint(255 - 255 * darkness), dtype=np.uint8)
 
 
-def write_pictures(study: Study, folder: Path) -> list[Path]:
+def write_pictures(study: Study, folder: Path, warnings: tuple[str, ...] = ()) -> list[Path]:
     """Write anterior.png and posterior.png, as far as there are views, into a folder that is there.
 
-    An older picture is replaced. Raises OutputError where a file of the name is none of ours, as a PNG with counts, or
-    nothing can be written.
+    warnings: what is to be said beside those of the study. An older picture is replaced. Raises OutputError where a
+    file of the name is none of ours, as a PNG with counts, or nothing can be written.
     """
     paths = {view: folder / picture_name(view) for view in study.scans}
     for path in paths.values():
@@ -46,7 +46,7 @@ def write_pictures(study: Study, folder: Path) -> list[Path]:
         temporary = path.with_name(f".{path.name}.part")
         try:
             picture = Image.fromarray(view_picture(study.counts(view)))
-            said = png_text(study.warnings)
+            said = png_text(tuple(dict.fromkeys((*study.warnings, *warnings))))
             picture.save(temporary, format="PNG", compress_level=_COMPRESSION, pnginfo=said)
             temporary.replace(path)
         except OSError as error:

@@ -65,7 +65,7 @@ def _write_html(result: Result, folder: Path, origin: Origin | None) -> None:
 
 def _write_labelme(result: Result, folder: Path) -> None:
     """A file and the picture that it is of for each view that was acquired; without shapes: read, and no lesion."""
-    write_pictures(result.study, folder)
+    write_pictures(result.study, folder, result.warnings)
     for view, scan in result.study.scans.items():
         labels = from_label_image(result.labels(view), picture_name(view))
         # LabelMe shows the flags of a picture beside it, and nothing else that a file says of it.
