@@ -26,6 +26,7 @@ from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import InputError, OptionError, ViewError
 from bonescan.reading import read_study
 from bonescan.sandbox import frames, parent, wire
+from bonescan.sandbox.child import PROCESSOR_SECONDS
 from bonescan.study import Scan, Spacing, Study, View
 
 MOST_SECONDS, MOST_MB = 2.0, 300.0
@@ -228,16 +229,21 @@ BOMBS = {
 @LINUX
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_quickly_and_small(name, scan):
+    # A child's processor time is limited; beside that it takes its start, which depends on the machine.
+    parent.end()
+    with Watch() as start:
+        read_study(scan)
+    most = max(MOST_SECONDS, PROCESSOR_SECONDS + 4 * start.seconds)
     bomb = BOMBS[name](scan)
     seconds = []
     # The best of three: others may have the processor, which is not the bomb's doing.
-    while len(seconds) < 3 and min(seconds, default=MOST_SECONDS) >= MOST_SECONDS:
+    while len(seconds) < 3 and min(seconds, default=most) >= most:
         with Watch() as watch, pytest.raises(InputError) as refusal:
             read_study(bomb)
         assert "\n" not in str(refusal.value)
         assert watch.peak < MOST_MB
         seconds.append(watch.seconds)
-    assert min(seconds) < MOST_SECONDS
+    assert min(seconds) < most
     good = Study("case", {view: Scan(view, np.full((512, 128), 3.0)) for view in View}, Spacing(2.0, 2.0))
     assert read_study(write_nm(good, scan.with_name("good.dcm"))[0]).shape == (512, 128)
 
