@@ -278,7 +278,7 @@ def test_what_went_back_is_no_background_for_training_and_evaluation(three, tmp_
         case = read_case(out / "p1" / "study", Normalisation())
         pixels = case.lesions[0] if view is View.ANTERIOR else mirror(case.lesions[1])
         np.testing.assert_array_equal(pixels == FAINT, back)
-    # A mark on it is set aside.
+    # A mark on it is ignored.
     mark = np.where(back, 1, 0)
     compared = compare_image(ImageName("p1", "study", view), mark, truth)
     assert (compared.on_faint, compared.match.counts().false_positives, compared.pixels.false_positive) == (1, 0, 0)

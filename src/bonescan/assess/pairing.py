@@ -1,7 +1,7 @@
 """The same lesion in both views, counted once.
 
 Both detectors see the patient at the same moment along the same rays, so that a lesion lies at the same row and the
-mirrored column in both. Pairs are an assignment, one to one, of the least total cost (`scipy.optimize`).
+mirrored column in both. Pairs are an assignment, one to one, of the least total cost.
 """
 
 from __future__ import annotations

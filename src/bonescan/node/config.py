@@ -48,7 +48,7 @@ class NodeConfig:
     """One node. An unknown key is an error."""
 
     storage: str
-    """The folder that holds everything the node keeps; nobody else's."""
+    """The folder that holds everything the node keeps; used by nothing else."""
 
     ae_title: str = "BONESCAN"
     """Our AE title; a call for another one is refused."""

@@ -114,5 +114,5 @@ def _wide_font(size: float) -> ImageFont.FreeTypeFont:
 
 
 Fields = tuple[tuple[str, str], ...]
-"""(label, value) of each field that names the patient; () names nobody."""
+"""(label, value) of each field that names the patient; () for none."""
 NOT_STATED = "not stated"
