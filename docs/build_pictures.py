@@ -1,10 +1,11 @@
-"""Draw docs/images/report.png, the page of a simulated scan: python docs/build_pictures.py. Needs poppler's pdftoppm.
+"""Draw docs/images/overlay.png and report.png, of one simulated scan: python docs/build_pictures.py. Needs pdftoppm.
 
-Run by hand after a change of the page; the phantom and the model that ships make the same picture every time.
+Run by hand after a change of the model, the picture or the page; the same phantom and model make the same pictures.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,13 +22,15 @@ def main() -> None:
         work = Path(folder)
         for command in (
             ("bonescan", "simulate", "-o", "cohort", "--count", "1", "--seed", "2", "--header", "ge"),
-            ("bonescan", "segment", "cohort", "-o", "result", "--format", "pdf"),
+            ("bonescan", "segment", "cohort", "-o", "result", "--format", "png,pdf"),
         ):
             subprocess.run(command, cwd=work, check=True)
         (page,) = work.glob("result/*/report.pdf")
         subprocess.run(["pdftoppm", "-r", str(_DOTS_AN_INCH), "-png", "-singlefile", page, work / "page"], check=True)
         with Image.open(work / "page.png") as drawn:
             drawn.save(IMAGES / "report.png", optimize=True)
+        (overlay,) = work.glob("result/*/overlay.png")
+        shutil.copyfile(overlay, IMAGES / "overlay.png")
 
 
 if __name__ == "__main__":
