@@ -69,6 +69,14 @@ def test_each_operating_point_keeps_false_positives_to_its_rate():
     assert len({point.low for point in points.values()}) == 1
 
 
+def test_a_rate_that_the_best_lower_threshold_does_not_reach_lowers_it():
+    patients = [judged((A, 5, 0.9, True), (A, 20, 0.9, True), (P, 30, 0.42, False), (P, 5, 0.22, False))]
+    assert best_low(patients) == pytest.approx(0.45)
+    points = fit(patients, {"sensitive": 2.0, "balanced": 1.0, "specific": 0.1})
+    assert [points[name].low for name in ("sensitive", "balanced", "specific")] == [0.2, 0.4, 0.4]
+    assert [measure(patients, points[name]).false_per_scan for name in ("sensitive", "balanced")] == [2.0, 1.0]
+
+
 def test_where_no_peak_keeps_to_the_rate_nothing_is_marked():
     patients = [judged((A, 5, 0.99, False), (A, 30, 0.5, False))]
     assert measure(patients, fit(patients, RATES)["specific"]).false_per_scan == 0.0

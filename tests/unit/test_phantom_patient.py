@@ -251,14 +251,14 @@ def metastases(anatomy):
     return make_metastases(anatomy, 400, base, np.random.default_rng(3))
 
 
-def test_metastases_sit_where_they_sit_in_lung_cancer(anatomy, metastases):
+def test_metastases_sit_mainly_in_the_trunk_and_everywhere_else_often_enough(anatomy, metastases):
     regions = [lesion.region for lesion in metastases]
     shares = {
-        0.37: (Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE),
-        0.30: (Region.RIBS, Region.STERNUM),
-        0.19: (Region.ILIUM, Region.ISCHIUM, Region.PUBIS, Region.SACRUM),
-        0.08: (Region.FEMUR, Region.HUMERUS, Region.LOWER_LEG),
-        0.065: (Region.SCAPULA, Region.CLAVICLE),
+        0.30: (Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE),
+        0.265: (Region.RIBS, Region.STERNUM),
+        0.21: (Region.ILIUM, Region.ISCHIUM, Region.PUBIS, Region.SACRUM),
+        0.125: (Region.FEMUR, Region.HUMERUS, Region.LOWER_LEG),
+        0.07: (Region.SCAPULA, Region.CLAVICLE),
         0.03: (Region.SKULL, Region.FACE, Region.MANDIBLE),
     }
     for share, group in shares.items():

@@ -126,7 +126,8 @@ def test_bone_hides_nothing():
 
 
 def test_the_brighter_lesion_owns_shared_pixels_whatever_the_order():
-    faint, bright = spot(col=18, factor=1.0), spot(col=24, factor=2.0)
+    # A cold lesion, as two hot ones that share pixels flow together.
+    faint, bright = spot(col=18, factor=-0.8), spot(col=24, factor=2.0)
     labels = draw([faint, bright], backdrop()).lesions
     assert (labels[View.ANTERIOR] == 2).sum() == AREA
     owned = labels[View.ANTERIOR] == 1
@@ -137,6 +138,25 @@ def test_the_brighter_lesion_owns_shared_pixels_whatever_the_order():
 
 def test_what_a_brighter_neighbour_leaves_over_may_be_too_little_to_draw():
     assert areas([spot(), spot(factor=3.0)], backdrop()) == [0, AREA]
+
+
+@pytest.mark.parametrize(("apart", "own"), [(6, [0, 2 * AREA]), (9, [AREA, AREA])])
+def test_hot_lesions_that_flow_together_are_one(apart, own):
+    # Two Gaussians have a valley between them from twice their sigma of 3 on; at three times it is deep.
+    found = areas([spot(col=18), spot(col=18 + apart, factor=1.001)], backdrop())
+    assert sum(found) <= sum(own)
+    assert [area > 0 for area in found] == [area > 0 for area in own]
+
+
+def test_a_cold_lesion_is_not_joined_to_a_hot_one():
+    assert min(areas([spot(col=20, factor=-0.8), spot(col=26)], backdrop())) > 0
+
+
+def test_lesions_are_joined_in_chains_and_one_by_one():
+    row = [spot(col=10), spot(col=15, factor=1.01), spot(col=20), spot(col=38, factor=1.02)]
+    first, second, third, fourth = areas(row, backdrop())
+    assert (first, third, fourth) == (0, 0, AREA)
+    assert second > AREA
 
 
 def test_a_lesion_at_the_edge_of_the_frame_is_cut_and_one_beyond_is_not_drawn():

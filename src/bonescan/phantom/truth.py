@@ -4,7 +4,8 @@ Between the lesions that stand out and those that nobody could see lie faint one
 the other view would mark it, who does not would not. They are kept apart, as neither lesion nor background.
 
 A lesion's outline is its own noise-free projection above a share of its maximum, in each view in which it stands
-out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer.
+out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer. Hot lesions
+that flow together are one outline: where no valley lies between two of them, nobody could tell them apart.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from bonescan.phantom.anatomy import RegionMap
 from bonescan.phantom.body import Map
@@ -29,11 +33,20 @@ MIN_SIGMAS = 6.0
 """Excess counts of the outline over their counting noise, below which nobody could tell it from noise."""
 MIN_AREA = 4
 """Pixels."""
+VALLEY = 0.1
+"""Lesions that touch are two where the image between them falls by more than this share of the lower one's peak."""
 FAINT_CONTRAST, FAINT_SIGMAS = 0.1, 2.0
 """The same for a faint lesion: below these it is not there for anybody."""
 MOST_HIDDEN = 0.5
 """Share of an outline that may lie on tracer outside bone."""
 
+_NEIGHBOURS = (
+    (np.s_[:-1, :], np.s_[1:, :]),
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:-1, :-1], np.s_[1:, 1:]),
+    (np.s_[:-1, 1:], np.s_[1:, :-1]),
+)
+"""Each pixel and its neighbour below, to the right, and at the two lower corners."""
 _IS_TRACER = np.array([region in TRACER_REGIONS for region in REGIONS])
 
 
@@ -41,8 +54,9 @@ _IS_TRACER = np.array([region in TRACER_REGIONS for region in REGIONS])
 class LesionRecord:
     """One row of the truth's table.
 
-    contrast: peak over what lies under it, in its better view. area_px: 0 in a view where it does not stand out.
-    volume_cm3: of the lesion inside bone. bone_cm3: of the whole bone that it lies in.
+    contrast: peak over what lies under it, in its better view. area_px: 0 in a view where it does not stand out, or
+    cannot be told from a hotter lesion, whose area then holds both. volume_cm3: of the lesion inside bone. bone_cm3: of
+    the whole bone that it lies in.
     """
 
     number: int
@@ -141,7 +155,7 @@ class Truth:
 
 
 def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
-    """Draw label pictures and the table; where lesions overlap the brighter one owns the pixel."""
+    """Draw label pictures and the table; where lesions overlap, the brighter one owns the pixel, or they are joined."""
     drawn = {view: _draw(lesions, view, backdrop) for view in VIEWS}
     labels = {view: drawn[view][0] for view in VIEWS}
     records = []
@@ -176,11 +190,40 @@ def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[La
             labels[found.window][wins] = number
         elif found is not None and found.faint:
             faint[found.window] |= found.excess > 0
+    hot = np.array([False, *(lesion.focus.factor > 0 for lesion in lesions)])
+    labels = _join_confluent(labels, backdrop.over[view], hot)
     # What a brighter neighbour left of a lesion may be too little to draw.
     areas = np.bincount(labels.ravel())
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
     return labels, (faint | little) & (labels == 0)
+
+
+def _join_confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> LabelImage:
+    """Give hot lesions that touch without a valley between them the number of the hottest of them.
+
+    The image falls from each lesion's peak to where it meets the other, so that the highest meeting place is the pass.
+    """
+    peaks = np.zeros(len(hot), dtype=np.float32)
+    np.maximum.at(peaks, labels.ravel(), image.ravel())
+    pairs = []
+    for here, there in _NEIGHBOURS:
+        own, other = labels[here], labels[there]
+        meet = (own != other) & hot[own] & hot[other]
+        height = np.minimum(image[here][meet], image[there][meet])
+        own, other = own[meet], other[meet]
+        joined = height >= (1 - VALLEY) * np.minimum(peaks[own], peaks[other])
+        pairs.append(np.stack([own[joined], other[joined]]))
+    rows, cols = np.concatenate(pairs, axis=1).astype(np.int64)
+    if not rows.size:
+        return labels
+    graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(len(hot), len(hot)))
+    _, groups = connected_components(graph, directed=False)
+    hottest_first = np.argsort(-peaks, kind="stable")
+    _, first, group = np.unique(groups[hottest_first], return_index=True, return_inverse=True)
+    number = np.zeros(len(hot), dtype=labels.dtype)
+    number[hottest_first] = hottest_first[first][group]
+    return number[labels]
 
 
 def draw_benign(findings: Sequence[Focus], backdrop: Backdrop) -> Mapping[View, LabelImage]:

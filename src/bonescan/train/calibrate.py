@@ -101,23 +101,39 @@ def rates_of(config: TrainConfig) -> dict[str, float]:
 def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thresholds]:
     """Fit the thresholds of each operating point; rates: most false positives per scan, by name.
 
-    The lower threshold is where the pooled Dice of pixels is best; the upper one is the lowest that keeps to the rate,
-    or, where none does, the highest there is.
+    The lower threshold is where the pooled Dice of pixels is best; the upper one is the lowest that keeps to the rate.
+    Where the rate allows all candidates above that lower threshold, it is lowered as long as more come, up to the rate.
     """
-    low = best_low(judged)
+    best = best_low(judged)
+    curves = {best: _curve_of_highs(judged, best)}
+    points = {}
+    for name in OPERATING_POINTS:
+        chosen = best
+        for low in reversed([low for low in LOWS if low < best]):
+            if curves[chosen][1][0] >= rates[name]:
+                break
+            if low not in curves:
+                curves[low] = _curve_of_highs(judged, low)
+            if curves[low][1][0] > curves[chosen][1][0]:
+                chosen = low
+        highs, rate = curves[chosen]
+        high = float(highs[rate <= rates[name]][0])
+        points[name] = replace(Thresholds(), low=chosen, high=round(max(high, chosen), 4))
+    return points
+
+
+def _curve_of_highs(judged: Sequence[Judged], low: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Upper thresholds that differ in what they keep, ascending, and the false positives per scan of each.
+
+    The last keeps nothing.
+    """
     base = replace(Thresholds(), low=low, high=max(low, LEAST_HIGH))
     found = [view for entry in judged for view in _candidates(entry, base)]
     peaks = np.unique(np.concatenate([np.array([base.high]), *(view.match.scores for view in found)]))
     # A candidate belongs to a point when its peak reaches the threshold: the midpoint to the next lower peak.
-    highs = np.concatenate([peaks[:1], (peaks[1:] + peaks[:-1]) / 2])
-    false = np.sort(np.concatenate([_false_scores(view.match) for view in found]))
-    rate = (false.size - np.searchsorted(false, highs)) / max(1, len(judged))
-    points = {}
-    for name in OPERATING_POINTS:
-        within = highs[rate <= rates[name]]
-        high = float(within[0]) if within.size else float((peaks[-1] + 1) / 2)
-        points[name] = replace(base, high=round(max(high, low), 4))
-    return points
+    highs = np.concatenate([peaks[:1], (peaks[1:] + peaks[:-1]) / 2, (peaks[-1:] + 1) / 2])
+    false = np.sort(np.concatenate([np.zeros(0), *(_false_scores(view.match) for view in found)]))
+    return highs, (false.size - np.searchsorted(false, highs)) / max(1, len(judged))
 
 
 def matches_of(judged: Sequence[Judged], thresholds: Thresholds) -> list[LesionMatch]:
