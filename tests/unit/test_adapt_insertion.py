@@ -65,6 +65,27 @@ def test_a_third_of_the_draws_has_none(scene):
     assert max(numbers) <= InsertionConfig().most
 
 
+def test_lesions_of_ribs_lie_on_a_rib_and_along_it():
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    ribs = np.cos((rows - 0.6 * cols) * 2 * np.pi / 6)  # they slope down; the map shows one area
+    expected = np.where((ribs > 0.3) & (rows > 20) & (rows < 120), 25.0, 6.0)
+    counts = np.random.default_rng(0).poisson(np.stack([expected, expected])).astype(np.uint16)
+    scene = make_scene(counts, np.full(counts.shape, REGIONS.index(Region.RIBS), dtype=np.uint8), SPACING)
+    angles, hot = [], []
+    for seed in range(60):
+        drawn = insert(scene, np.random.default_rng(seed), InsertionConfig(none=0.0, most=1))
+        for channel in range(2):
+            place = np.argwhere(drawn.lesions[channel] == 1)
+            if len(place) < 8 or not 30 < place[:, 0].mean() < 110:
+                continue
+            along = np.linalg.svd(place - place.mean(axis=0), full_matrices=False)[2][0]
+            angles.append(np.degrees(np.arctan2(*along)) % 180)
+            hot.append(expected[tuple(np.rint(place.mean(axis=0)).astype(int))] > 10)
+    assert len(angles) > 20
+    assert np.median(angles) == pytest.approx(np.degrees(np.arctan(0.6)), abs=8)
+    assert np.mean(hot) > 0.7
+
+
 def test_added_counts_are_poisson_of_the_lesions_mean(draws):
     """Mean and variance of what was added, over all pixels of all draws, are those of Poisson counts."""
     expected = np.concatenate([draw.expected[draw.expected > 1] for draw in draws]).astype(np.float64)

@@ -43,7 +43,11 @@ _THIN_MM = {
     Region.MANDIBLE: 7.0,
 }  # fmt: skip
 _THICK_MM = 24.0
+_NARROW_MM = {Region.RIBS: 9.0, Region.CLAVICLE: 10.0}
+"""Across the bone, in the image's plane: the region map shows the ribs as one area, which does not bound a lesion."""
 _REACH_MM = 26.0
+_RIB_REACH_MM = 12.0
+"""As far as the direction of a rib is looked for: its neighbours lie 25 mm away."""
 _BEYOND_BONE = 0.12
 """Density outside the bone's silhouette, against 1 inside: lesions swell a little, and a map's edge is not exact."""
 _LEAST_EXPECTED = 1e-4
@@ -153,7 +157,7 @@ def _lesion(
     spacing = scene.grid.spacing
     depth = _depth(scene, (channel, row, col), region, rng)
     centre = np.array([col * spacing.col_mm, depth, row * spacing.row_mm])
-    radii = np.minimum(shape.radii, [np.inf, np.inf, _THIN_MM.get(region, _THICK_MM)])
+    radii = np.minimum(shape.radii, [np.inf, _NARROW_MM.get(region, np.inf), _THIN_MM.get(region, _THICK_MM)])
     axes = _axes(scene, (channel, row, col), region)
     blob = make_blob(centre, radii, axes, rng, irregular=shape.irregular)
     silhouette = scene.silhouette(channel, region) if config.by_region else None
@@ -201,16 +205,38 @@ def _axes(scene: Scene, place: tuple[int, int, int], region: Region) -> Points:
     """Axes (columns): along the bone in the image's plane, across it, and through the body."""
     channel, row, col = place
     along = np.array([1.0, 0.0])
-    if region not in _ACROSS:
-        spacing = scene.grid.spacing
-        reach_rows, reach_cols = round(_REACH_MM / spacing.row_mm), round(_REACH_MM / spacing.col_mm)
-        top, left = max(0, row - reach_rows), max(0, col - reach_cols)
-        near = scene.regions[channel, top : row + reach_rows + 1, left : col + reach_cols + 1]
-        rows, cols = np.nonzero(near == scene.regions[channel, row, col])
-        if rows.size >= 12:
-            points = np.stack([cols * spacing.col_mm, rows * spacing.row_mm], axis=1)
+    if region is Region.RIBS:
+        along = _along_the_rib(scene, place)
+    elif region not in _ACROSS:
+        rows, cols = _window(scene, row, col, _REACH_MM)
+        rows_of, cols_of = np.nonzero(scene.regions[channel, rows, cols] == scene.regions[channel, row, col])
+        if rows_of.size >= 12:
+            points = np.stack([cols_of, rows_of], axis=1) * _pixel(scene)
             along = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
     return np.array([[along[0], -along[1], 0.0], [0.0, 0.0, 1.0], [along[1], along[0], 0.0]])
+
+
+def _along_the_rib(scene: Scene, place: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Unit vector (x, z) in which the scan changes least around a place: a map shows the ribs as one area."""
+    channel, row, col = place
+    rows, cols = _window(scene, row, col, _RIB_REACH_MM)
+    by_row, by_col = np.gradient(scene.under[VIEWS[channel]][rows, cols])
+    slopes = np.stack([by_col.ravel(), by_row.ravel()]) / _pixel(scene)[:, None]
+    return np.linalg.eigh(slopes @ slopes.T)[1][:, 0]
+
+
+def _pixel(scene: Scene) -> NDArray[np.float64]:
+    """Size of a pixel along x and z, mm."""
+    return np.array([scene.grid.spacing.col_mm, scene.grid.spacing.row_mm])
+
+
+def _window(scene: Scene, row: int, col: int, reach_mm: float) -> tuple[slice, slice]:
+    """Rows and columns within a reach of a pixel."""
+    reach_cols, reach_rows = np.rint(reach_mm / _pixel(scene)).astype(int).tolist()
+    return (
+        slice(max(0, row - reach_rows), row + reach_rows + 1),
+        slice(max(0, col - reach_cols), col + reach_cols + 1),
+    )
 
 
 def _in_silhouette(scene: Scene, blob: Blob, silhouette: FloatImage | None) -> Cloud:

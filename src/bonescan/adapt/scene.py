@@ -26,6 +26,9 @@ USUAL_SPACING = Spacing(2.4, 2.4)
 _UNDER_SMOOTHING_PX = 1.5
 """Of the scan, for what a lesion is compared with: the noise goes, and a bone stays."""
 _SILHOUETTE_SMOOTHING_PX = 0.8
+_BESIDE_A_RIB_MM = 10.0
+_RIB_STANDS_OUT = 1.05
+"""A map shows the ribs as one area: a rib is where the scan is hotter than around, by this factor."""
 _LEAST_PIXELS = 12
 _LEAST_SHARE_OF_MEDIAN = 0.4
 _MOST_HEAT = 4.0
@@ -109,7 +112,7 @@ def make_scene(counts: NDArray[np.uint16], regions: RegionPair, spacing: Spacing
         body=estimate_body(body, spacing),
         under={view: smooth[channel] for channel, view in enumerate(VIEWS)},
         passed={view: passed[channel] for channel, view in enumerate(VIEWS)},
-        places=_places(regions, smooth * np.stack(passed)),
+        places=_places(regions, smooth * np.stack(passed), spacing),
     )
 
 
@@ -150,11 +153,15 @@ def estimate_body(inside: Mask, spacing: Spacing) -> Body:
     return Body(front=front, back=back, lung_front=nowhere, lung_back=nowhere, parts=())
 
 
-def _places(regions: RegionPair, smooth: FloatImage) -> tuple[Places, ...]:
+def _places(regions: RegionPair, smooth: FloatImage, spacing: Spacing) -> tuple[Places, ...]:
     found = []
+    around = (0.0, _BESIDE_A_RIB_MM / spacing.row_mm, _BESIDE_A_RIB_MM / spacing.col_mm)
+    between_ribs = (regions == REGIONS.index(Region.RIBS)) & (
+        smooth < _RIB_STANDS_OUT * ndimage.gaussian_filter(smooth, around)
+    )
     for chance, group in SITES:
         names = {*group, *(_ALSO[region] for region in group if region in _ALSO)}
-        here = np.isin(regions, [REGIONS.index(region) for region in names]) & (smooth > 0)
+        here = np.isin(regions, [REGIONS.index(region) for region in names]) & (smooth > 0) & ~between_ribs
         if here.sum() < _LEAST_PIXELS:
             continue
         # Where the map says bone and the scan shows hardly any uptake, the map is wrong.
