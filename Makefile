@@ -76,7 +76,7 @@ $(NNUNET)/ready.stamp: constraints-nnunet.txt
 	$(PYTHON) -m venv --clear $(NNUNET)
 	$(NNUNET_INSTALL) setuptools
 	$(NNUNET_INSTALL) $(NNUNET_PIP) --no-build-isolation torch torchvision nnunetv2
-	$(NNUNET)/bin/python -I src/bonescan/experiments/nnunet_program.py check
+	$(NNUNET)/bin/python -I src/bonescan/lin2022/experiments/nnunet_program.py check
 	@touch $@
 
 clean:

@@ -4,7 +4,7 @@
 
 Cuts the thoracic pairs of training anatomies, whose seeds no test uses, grows regions with every combination of seed
 level and largest area, evolves the morphological contour for several numbers of iterations, and prints the pooled and
-the mean Dice of each. The chosen values stand in `bonescan.experiments.classical`.
+the mean Dice of each. The chosen values stand in `bonescan.lin2022.experiments.classical`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bonescan.cases import FAINT, drawn, pair_counts, pair_truth
 from bonescan.evaluate import PixelCounts, count_pixels
-from bonescan.experiments.classical import (
+from bonescan.lin2022.experiments.classical import (
     SeedRule,
     morphological_chan_vese_pair,
     region_growing_pair,

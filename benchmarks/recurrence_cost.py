@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bonescan.models import Lin2022Config, build_lin2022
+from bonescan.lin2022.network import Lin2022Config, build_lin2022
 from bonescan.models.cost import network_cost
 
 ROOT = Path(__file__).parents[1]

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.experiments.declared import EXPERIMENTS
-from bonescan.experiments.results import Store
-from bonescan.experiments.tables import HEADINGS, build, sentence
+from bonescan.lin2022.experiments.declared import EXPERIMENTS
+from bonescan.lin2022.experiments.results import Store
+from bonescan.lin2022.experiments.tables import HEADINGS, build, sentence
 from bonescan.phantom.realism import cells
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "reference" / "figures.md"
-REPRODUCTION = ROOT / "docs" / "explanation" / "reproduction.md"
+REPRODUCTION = ROOT / "docs" / "lin2022" / "reproduction.md"
 OUTCOMES = {
     "right": "read, and rightly", "refused": "refused with a sentence", "stopped": "stopped at a limit",
     "wrong": "read wrongly", "crash": "crashes", "hang": "hangs",

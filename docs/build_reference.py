@@ -19,11 +19,11 @@ from typing import Any
 
 import bonescan
 from bonescan.commands import COMMANDS
+from bonescan.lin2022.gan.config import GanConfig
 from bonescan.models import MODELS
 from bonescan.node.config import NodeConfig
 from bonescan.node.destinations import DicomPeer, WebPeer
 from bonescan.train.config import TrainConfig
-from bonescan.train.gan.config import GanConfig
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made by docs/build_reference.py; change the code, not this page. -->"

@@ -14,7 +14,7 @@ SOURCES = sorted((ROOT / "src" / "bonescan").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 HOMES = {
-    "torch": ("models/", "train/", "adapt/", "experiments/"),
+    "torch": ("models/", "train/", "adapt/", "lin2022/"),
     "pydicom": ("dicom/",),
     "highdicom": ("dicom/",),
     "onnxruntime": ("predict.py",),

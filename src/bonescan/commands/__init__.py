@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bonescan.commands.adapt import Adapt
 from bonescan.commands.base import Command
 from bonescan.commands.compare import Compare
 from bonescan.commands.consensus import Consensus
-from bonescan.commands.dataset import Dataset
 from bonescan.commands.deidentify import Deidentify
 from bonescan.commands.doctor import Doctor
 from bonescan.commands.evaluate import Evaluate
-from bonescan.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
 from bonescan.commands.export import Export
 from bonescan.commands.fetch import Fetch
-from bonescan.commands.gan import GanCheck, GanSample, GanTrain
 from bonescan.commands.import_ import Import
 from bonescan.commands.model import ModelAdd, ModelCost, ModelExport, ModelList, ModelShow, ModelUse, ModelVerify
 from bonescan.commands.node import NodeCheck, NodeDismiss, NodeRetry, NodeRun, NodeStatus
@@ -22,8 +21,9 @@ from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
 from bonescan.commands.table import Table
 from bonescan.commands.train import Train
+from bonescan.plugins import Registry
 
-COMMANDS: dict[str, type[Command]] = {
+_OWN: dict[str, type[Command]] = {
     "segment": Segment,
     "compare": Compare,
     "export": Export,
@@ -32,7 +32,6 @@ COMMANDS: dict[str, type[Command]] = {
     "pictures": Pictures,
     "deidentify": Deidentify,
     "simulate": Simulate,
-    "dataset": Dataset,
     "train": Train,
     "adapt": Adapt,
     "evaluate": Evaluate,
@@ -44,12 +43,6 @@ COMMANDS: dict[str, type[Command]] = {
     "model verify": ModelVerify,
     "model export": ModelExport,
     "model cost": ModelCost,
-    "gan train": GanTrain,
-    "gan sample": GanSample,
-    "gan check": GanCheck,
-    "experiment list": ExperimentList,
-    "experiment run": ExperimentRun,
-    "experiment table": ExperimentTable,
     "fetch": Fetch,
     "node run": NodeRun,
     "node status": NodeStatus,
@@ -58,12 +51,17 @@ COMMANDS: dict[str, type[Command]] = {
     "node check": NodeCheck,
     "doctor": Doctor,
 }
+
+_GROUPS = {
+    "model": "List, keep, choose, show, check and export models, and say what networks cost.",
+    "node": "Receive studies over DICOM, segment them, send the results.",
+}
+
+_PLUGGED = Registry[Mapping[str, type[Command]]]("bonescan.commands")
+_PLUGGED_GROUPS = Registry[Mapping[str, str]]("bonescan.command_groups")
+
+COMMANDS = {**_OWN, **{words: command for added in _PLUGGED.values() for words, command in added.items()}}
 """Words on the command line -> command, in the order of `--help`."""
 
-GROUPS = {
-    "model": "List, keep, choose, show, check and export models, and say what networks cost.",
-    "gan": "Train a GAN of thoracic images, sample it, and check what it learned.",
-    "node": "Receive studies over DICOM, segment them, send the results.",
-    "experiment": "Run the declared experiments, and rebuild their tables and figures.",
-}
+GROUPS = {**_GROUPS, **{word: purpose for added in _PLUGGED_GROUPS.values() for word, purpose in added.items()}}
 """First words that stand before several verbs -> their purpose."""

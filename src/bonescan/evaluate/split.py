@@ -1,6 +1,6 @@
 """Which studies are scored: where a data set's index says who was trained on, the test patients alone.
 
-Read here and not by `bonescan.datasets`, which builds on this package.
+Read here and not by `bonescan.lin2022.datasets`, which builds on this package.
 """
 
 from __future__ import annotations

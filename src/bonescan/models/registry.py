@@ -7,14 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from bonescan.models.lin2022 import Lin2022Config, build_lin2022
-from bonescan.models.plain_unet import PlainUNetConfig, build_plain_unet
 from bonescan.models.unet import UNetConfig, build_unet
+from bonescan.plugins import Registry
 
-MODELS: dict[str, tuple[type[Any], Callable[[Any], nn.Module]]] = {
-    "unet": (UNetConfig, build_unet),
-    "lin2022": (Lin2022Config, build_lin2022),
-    "plain-unet": (PlainUNetConfig, build_plain_unet),
-}
+Network = tuple[type[Any], Callable[[Any], nn.Module]]
+
+MODELS = Registry[Network]("bonescan.networks", {"unet": (UNetConfig, build_unet)})
 """Every network takes normalised counts (N, 2, H, W), H and W multiples of its `multiple`, and returns what
 `answer.answer_of` makes an `Answer` of."""

@@ -10,6 +10,7 @@ import torch
 from bonescan.errors import OptionError
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import build_network, refuse_other_run
+from bonescan.train.methods import METHODS
 
 _SMALL = 64
 """Rows and columns of the image that the network is tried on; every network takes multiples of 32."""
@@ -18,6 +19,8 @@ _SMALL = 64
 def check_config(config: TrainConfig) -> None:
     """Raise OptionError for a network that cannot be built or run, and for numbers and folders that cannot be used."""
     _check_numbers(config)
+    if config.method not in METHODS:
+        raise OptionError(f"there is no method {config.method!r} here: choose one of {', '.join(METHODS)}")
     network = build_network(config).eval()
     try:
         with torch.no_grad():

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from bonescan.errors import OptionError
-from bonescan.models.lin2022 import Lin2022
 from bonescan.train.config import TrainConfig
 
 
@@ -30,11 +29,11 @@ def place_of(network: nn.Module) -> torch.device:
 def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
     """The context that a network runs in: bfloat16 where the configuration wants it and the network can bear it.
 
-    The recurrent network's narrow dilated convolutions give NaN, or crash, in bfloat16 on a processor (torch 2.13). A
-    processor without instructions for bfloat16 takes some ten times as long with it as without.
+    A network says so where it cannot (`bears_bfloat16`). A processor without instructions for bfloat16 takes some ten
+    times as long with it as without.
     """
     kind = place_of(network).type
-    enabled = config.bf16 and not isinstance(network, Lin2022) and (kind != "cpu" or _processor_has_bfloat16())
+    enabled = config.bf16 and getattr(network, "bears_bfloat16", True) and (kind != "cpu" or _processor_has_bfloat16())
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
 
 

@@ -6,28 +6,45 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from bonescan.bundle import Bundle
 from bonescan.cases import Case, CaseList, Growth, Loaded, Split
 from bonescan.configuration import config_from_dict
-from bonescan.datasets import read_dataset
 from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
+from bonescan.plugins import Registry
 from bonescan.train.calibrate import calibrate
 from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
-from bonescan.train.config import TrainConfig, read_config
+from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
-from bonescan.train.images import image_split
 from bonescan.train.loop import CHECKPOINT, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Progress, Report, silent
 
+IMAGE_SOURCES = Registry["ImageSource"]("bonescan.image_sources")
 BUNDLE = "bundle"
 CALIBRATION = "calibration.json"
+
+
+class ImageSource(Protocol):
+    """What reads the data sets that `images.folder` names."""
+
+    def split(self, config: ImagesConfig) -> Split:
+        """The cases for training and validation, with the labels that are used."""
+
+    def digest(self, config: ImagesConfig) -> str:
+        """A hash of the content of the set."""
+
+
+def image_source() -> ImageSource:
+    """The plug-in that reads data sets; OptionError where there is none."""
+    if "dataset" not in IMAGE_SOURCES:
+        raise OptionError("images.folder asks for the package bonescan.lin2022, which is not here: install it")
+    return IMAGE_SOURCES["dataset"]
 
 
 def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = silent) -> Path:
@@ -60,7 +77,7 @@ def make_split(config: TrainConfig, report: Report = silent, simulation: Simulat
     simulation: simulates what the training does not begin with; None = everything is simulated first.
     """
     if config.images.folder:
-        return image_split(config.images)
+        return image_source().split(config.images)
     # First what may be refused, then what takes minutes.
     labelled = cohort_split(config.cohort, config.normalisation) if config.cohort.folder else Split([], [])
     if not config.phantoms.anatomies:
@@ -92,7 +109,7 @@ def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
 def pin_sources(config: TrainConfig) -> None:
     """Keep the digest of what a run learns from, simulation or data set; OptionError where it began with another."""
     if config.images.folder:
-        source = {"dataset": read_dataset(config.images.folder, config.images.set).digest}
+        source = {"dataset": image_source().digest(config.images)}
     else:
         source = {"phantom": simulation_digest()} if config.phantoms.anatomies else {}
     path = config.folder / SOURCES
@@ -162,7 +179,7 @@ def is_fitted(config: TrainConfig) -> bool:
 def validation_so_far(config: TrainConfig) -> list[Case]:
     """The validation cases that can be read now; those that are not simulated yet are left out."""
     if config.images.folder:
-        return list(image_split(config.images).validation)
+        return list(image_source().split(config.images).validation)
     shards = validation_shards(config.phantoms, config.normalisation) if config.phantoms.anatomies else []
     cases = [case for shard in shards if shard.folder.exists() for case in read_shard(shard)]
     if config.cohort.folder:

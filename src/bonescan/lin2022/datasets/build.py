@@ -1,0 +1,168 @@
+"""Build a data set's folder: there at once and whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bonescan.errors import InputError, OutputError
+from bonescan.lin2022.datasets.gan import add_samples
+from bonescan.lin2022.datasets.index import read_index
+from bonescan.lin2022.datasets.options import PAPER_PATIENTS, DatasetOptions
+from bonescan.lin2022.datasets.originals import Chosen, Given, Made, Spread, read_originals, simulate_originals
+from bonescan.lin2022.datasets.plan import plan_pairs
+from bonescan.lin2022.datasets.sizes import SetSize, set_sizes
+from bonescan.lin2022.datasets.statement import TOML, Statement, read_statement, state
+from bonescan.lin2022.datasets.write import WriteOrder, Written, extend, write_pairs
+from bonescan.parallel import process_pool
+
+
+class Progress(Protocol):
+    """Where a build says how far it is."""
+
+    def __call__(self, done: int, total: int, last: str = "", stage: str | None = None) -> None:
+        """Steps done, steps in all, what was done last, and what the steps are."""
+
+
+def _silent(done: int, total: int, last: str = "", stage: str | None = None) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """What a data set's folder holds."""
+
+    out: Path
+    statement: Statement
+    sizes: tuple[SetSize, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must not be overlooked."""
+        return self.statement.warnings
+
+    def __str__(self) -> str:
+        options, left_out = self.statement.options, self.statement.patients_left_out
+        unlabelled = self.statement.unlabelled_patients
+        told = f", {unlabelled} of them without labels, to learn from" if unlabelled else ""
+        why = "without a lesion in the thorax" if self.statement.simulated else "as said below"
+        said = "".join(f"\n  left out: {reason}" for reason in self.statement.left_out)
+        return (
+            f"{options['patients']} patients{told} ({left_out} left out{f', {why}' if left_out else ''}), protocol "
+            f"{options['protocol']}, in {self.out}{said}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        return {
+            "dataset": str(self.out),
+            "warnings": list(self.warnings),
+            **asdict(self.statement),
+            "sets": {size.name: size.numbers() for size in self.sizes},
+        }
+
+
+def build_dataset(
+    options: DatasetOptions, out: Path, progress: Progress = _silent, processes: int = 2
+) -> DatasetSummary:
+    """Simulate or read the patients, augment them, divide them, and write the folder `out`.
+
+    The same options give the same bytes, whatever the number of processes. Raises OptionError for sizes that do not
+    fit, InputError and LabelError for a cohort that cannot be used, and OutputError when `out` is not empty or cannot
+    be written.
+    """
+    out = Path(out)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        _refuse_what_is_there(out)
+        partial.mkdir(parents=True)
+        with _spread(processes) as spread:
+            chosen = _originals(options, spread, processes, progress)
+            written = _write(options, chosen, partial, spread, progress)
+        statement = extend(partial, state(options, chosen), (), written)
+        if options.gan is not None:
+            statement = add_samples(partial, statement, options.gan)
+        partial.rename(out)
+    except OSError as error:
+        raise OutputError(
+            f"the data set cannot be written to {out} ({error.strerror}): make room there or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return summarise(out)
+
+
+def add_gan_samples(out: Path, samples: Path) -> DatasetSummary:
+    """Add samples of a GAN that was trained on the data set `out` to it: D3 and D4 come into being.
+
+    The folder is then the same, to the byte, as one that was built with these samples at once. Raises InputError where
+    `out` is no data set or there are too few samples, and OutputError where it has samples already.
+    """
+    out = Path(out)
+    try:
+        add_samples(out, read_statement(out), Path(samples))
+    except OSError as error:
+        raise OutputError(f"the samples cannot be added to {out} ({error.strerror}): make room there") from error
+    return summarise(out)
+
+
+def summarise(out: Path) -> DatasetSummary:
+    """What the folder of a data set holds. Raises InputError where it is none."""
+    statement, records = read_statement(out), read_index(out)
+    return DatasetSummary(out, statement, set_sizes(records))
+
+
+@contextmanager
+def _spread(processes: int) -> Iterator[Spread]:
+    """A `map` over so many processes; one is this one."""
+    if processes <= 1:
+        yield _one_by_one
+        return
+    with process_pool(processes) as pool:
+        yield pool.map
+
+
+def _one_by_one(work: Callable[[Given], Made], orders: Iterable[Given]) -> Iterator[Made]:
+    return map(work, orders)
+
+
+def _refuse_what_is_there(out: Path) -> None:
+    if (out / TOML).exists():
+        raise OutputError(f"{out} holds a data set already: choose another folder, or remove it to build it again")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is no empty folder: choose another one")
+
+
+def _originals(options: DatasetOptions, spread: Spread, processes: int, progress: Progress) -> Chosen:
+    if options.patients.cohort is not None:
+        chosen = read_originals(options, spread, lambda done, total: progress(done, total, stage="studies"))
+    else:
+        wanted = options.patients.count or PAPER_PATIENTS
+        chosen = simulate_originals(options, spread, processes, lambda done: progress(done, wanted, stage="patients"))
+    patients = len(chosen.patients - chosen.unlabelled)
+    if patients < max(options.patients.count or 2, 2):
+        raise InputError(
+            f"{patients} patients have a lesion in the thorax and {options.patients.count or 2} are wanted: "
+            "take fewer, or another cohort"
+        )
+    return chosen
+
+
+def _write(options: DatasetOptions, chosen: Chosen, folder: Path, spread: Spread, progress: Progress) -> list[Written]:
+    names = [(original.patient, original.study) for original in chosen.originals]
+    without = {number for number, original in enumerate(chosen.originals) if not original.is_labelled}
+    plan = plan_pairs(names, options, without)
+    orders = [
+        WriteOrder(folder, original, tuple(pair for pair in plan if pair.original == number))
+        for number, original in enumerate(chosen.originals)
+    ]
+    written: list[Written] = []
+    for pairs in spread(write_pairs, orders):
+        written += pairs
+        progress(len(written), len(plan), stage="pairs")
+    return written

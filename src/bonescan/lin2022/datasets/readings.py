@@ -1,0 +1,65 @@
+"""Labels as several readers' consensus leaves them, in the place of the truth. Lin et al. 2022, section 2.2.
+
+What all readers drew alike is a lesion; what goes back to them is faint: neither lesion nor background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.annotate.consensus import FEWEST_READERS, agree
+from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.cases import pair_truth
+from bonescan.errors import InputError
+from bonescan.lin2022.datasets.options import ReaderOptions
+from bonescan.phantom import Phantom
+from bonescan.phantom.readers import make_reader, read_patient
+from bonescan.study import LabelImage, Study, View
+
+_STREAM = 0xA6EE
+Readings = Mapping[View, Mapping[str, LabelImage]]
+"""What each reader drew, per view, as acquired."""
+
+
+def simulated_readings(patient: Phantom, options: ReaderOptions, seed: int) -> Readings:
+    """What simulated readers draw on a phantom; the same readers read all patients of a data set."""
+    readers = [make_reader(seed, number) for number in range(options.count)]
+    drawn = {reader.name: read_patient(patient, reader) for reader in readers}
+    return {view: {name: pictures[view] for name, pictures in drawn.items()} for view in View}
+
+
+def stored_readings(folder: Path, study: Study) -> Readings:
+    """What the readers of a cohort's study drew: reader-<name>/anterior.json and posterior.json in its folder.
+
+    Raises InputError where a view was read by fewer than two, LabelError for a file that cannot be used.
+    """
+    readings: dict[View, dict[str, LabelImage]] = {}
+    for view in study.scans:
+        files = sorted(folder.glob(f"reader-*/{view}.json"))
+        if len(files) < FEWEST_READERS:
+            raise InputError(
+                f"the {view} view of {folder.parent.name}/{folder.name} was read by {len(files)} readers and a "
+                f"consensus takes {FEWEST_READERS}: add reader-<name>/{view}.json, or take the truth as labels"
+            )
+        readings[view] = {path.parent.name: label_image(read_labelme(path), study.shape) for path in files}
+    return readings
+
+
+def agreed_labels(
+    readings: Readings, shape: tuple[int, int], tolerance: float, key: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """The consensus of a study's readers as (2, rows, cols) uint8: lesion numbers, 0, and FAINT for what goes back.
+
+    key: integers that the random draw of accepted curves follows from.
+    """
+    views = list(View)
+    consensus = {
+        view: agree(drawn, tolerance, np.random.default_rng([_STREAM, *key, views.index(view)]))
+        for view, drawn in readings.items()
+    }
+    labels = {view: one.labels for view, one in consensus.items()}
+    return pair_truth(labels, {view: one.returned_mask for view, one in consensus.items()}, shape)

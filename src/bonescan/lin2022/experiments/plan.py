@@ -1,0 +1,229 @@
+"""From declared experiments to runs: which there are, how each is configured, and when its result is out of date.
+
+Two arms of the same configuration are one run, in whichever experiments they stand. A run's identity is made of what
+is declared, so that a result is found again after the code has changed; its key is made of all that the result follows
+from, so that it is then known to be of earlier code. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import bonescan
+from bonescan.configuration import config_from_dict
+from bonescan.errors import OptionError
+from bonescan.fingerprint import source_digest, values_digest
+from bonescan.lin2022.experiments.declared import EXPERIMENTS
+from bonescan.lin2022.experiments.profiles import PROFILES, SHARED, Profile
+from bonescan.lin2022.experiments.question import Arm, Experiment, Kind, SetOptions
+from bonescan.train.config import TrainConfig
+from bonescan.train.phantoms import simulation_digest
+
+_SOURCE = Path(bonescan.__file__).parent
+_TRAINING = (
+    "cases.py",
+    "models/views.py",
+    "train/augment/apply.py",
+    "lin2022/chan_vese.py",
+    "train/checkpoint.py",
+    "train/ema.py",
+    "train/export.py",
+    "lin2022/images.py",
+    "train/loop.py",
+    "train/losses.py",
+    "train/methods.py",
+    "train/precision.py",
+    "train/stream.py",
+    "train/validate.py",
+)
+_NETWORKS = {"lin2022": "lin2022/network.py", "plain-unet": "lin2022/plain_unet.py", "unet": "models/unet.py"}
+_TESTING = (
+    "delineate.py",
+    "evaluate/lesion.py",
+    "evaluate/pixel.py",
+    "evaluate/report.py",
+    "lin2022/experiments/measure.py",
+    "prepare/normalise.py",
+)
+_UNTOLD = (
+    "name",
+    "runs",
+    "threads",
+    "log_every",
+    "checkpoint_every",
+    "validate_every",
+    "validation_cases",
+    "max_minutes",
+)
+"""Keys of a configuration that change no weights, or only their last bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training, or one pass of a method that learns nothing, and its test.
+
+    values: keys of `TrainConfig` that differ from its defaults, without folders. identity: what its result is found by.
+    """
+
+    profile: str
+    kind: Kind
+    method: str
+    images: SetOptions
+    seed: int
+    values: Mapping[str, Any] = field(repr=False)
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """The stem of its result's file: letters, digits and hyphens."""
+        what = self.method or f"{self.values['network']}-{self.values['method']}"
+        return f"{what}-{self.identity}"
+
+    def config(self, folder: str = "unset", runs: str = "runs", name: str = "run") -> TrainConfig:
+        """The configuration of its training. folder: of the data set. Raises OptionError for an unknown key."""
+        values = merged(self.values, {"images": {"folder": folder}, "runs": runs, "name": name})
+        config: TrainConfig = config_from_dict(TrainConfig, values)
+        return config
+
+    @property
+    def key(self) -> str:
+        """A hash of all that its result follows from: configuration, data set and code."""
+        return values_digest({"config": self.told, "set": self.set_identity, "code": self.code})
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What of its configuration its result follows from, all defaults included."""
+        values = told(self.config())
+        if self.kind == "train":
+            return values
+        return {"seed": values["seed"], "images": values["images"]} if self.kind == "external" else {}
+
+    @property
+    def set_identity(self) -> str:
+        """What the folder of its data set is named."""
+        return set_identity(self.profile, self.images)
+
+    @property
+    def code(self) -> str:
+        """A hash of the code that makes and tests it."""
+        return code_digest(self.kind, self.method or str(self.values["network"]))
+
+
+def find(names: Sequence[str]) -> dict[str, Experiment]:
+    """The experiments of these names, all where there is no name. Raises OptionError for an unknown one."""
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise OptionError(f"there is no experiment {name!r}: choose of {', '.join(EXPERIMENTS)}")
+    return {name: EXPERIMENTS[name] for name in names or EXPERIMENTS}
+
+
+def profile_of(name: str) -> Profile:
+    """The profile of that name. Raises OptionError for an unknown one."""
+    if name not in PROFILES:
+        raise OptionError(f"there is no profile {name!r}: choose of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def runs_of_arm(arm: Arm, experiment: Experiment, profile: str) -> tuple[Run, ...]:
+    """The runs of one arm, one a seed; one in all where nothing is random."""
+    seeds = profile_of(profile).seeds[: experiment.seeds]
+    return tuple(_run(arm, profile, seed) for seed in (seeds[:1] if arm.kind == "classical" else seeds))
+
+
+def runs_of(experiments: Iterable[Experiment], profile: str) -> tuple[Run, ...]:
+    """All runs of experiments, each once; a seed is finished for all arms before the next one begins."""
+    every = [run for one in experiments for arm in one.arms for run in runs_of_arm(arm, one, profile)]
+    unique = {run.identity: run for run in every}
+    return tuple(sorted(unique.values(), key=lambda run: run.seed))
+
+
+def merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over one another; a later one's values come before."""
+    result: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            before = result.get(key)
+            if isinstance(value, Mapping):
+                value = merged(before if isinstance(before, Mapping) else {}, value)
+            result[key] = value
+    return result
+
+
+def told(config: TrainConfig) -> dict[str, Any]:
+    """The configuration without folders, and without what changes no result."""
+    values = {key: value for key, value in config.to_dict().items() if key not in _UNTOLD}
+    for apart in ("phantoms", "cohort", "calibration"):
+        del values[apart]
+    del values["images"]["folder"]
+    return values
+
+
+def _run(arm: Arm, profile: str, seed: int) -> Run:
+    sizes = profile_of(profile)
+    values: dict[str, Any] = {}
+    if arm.kind == "external":
+        # Only which labels it learns from is ours; all else is its own.
+        values = merged(
+            {"images": SHARED["images"]},
+            {"images": arm.overrides["images"]},
+            {"seed": seed, "images": {"label_seed": seed}},
+        )
+    elif arm.kind == "train":
+        values = merged(SHARED, sizes.config, arm.overrides, {"seed": seed, "images": {"label_seed": seed}})
+        if values["images"]["label_share"] > 0:
+            values["images"]["label_share"] = max(values["images"]["label_share"], sizes.least_share)
+        own = merged(sizes.networks.get(values["network"], {}), values.get("network_config", {}))
+        values = {**values, "network_config": own}
+    stated = {
+        "kind": arm.kind,
+        "method": arm.method,
+        "set": set_values(profile, arm.images),
+        "values": {key: value for key, value in values.items() if key not in _UNTOLD},
+        "seed": seed,
+    }
+    if arm.kind == "external":
+        stated["options"] = dict(sizes.nnunet)
+    return Run(profile, arm.kind, arm.method, arm.images, seed, values, values_digest(stated))
+
+
+def set_values(profile: str, images: SetOptions) -> dict[str, Any]:
+    """What a data set is declared by, as JSON values."""
+    sizes = profile_of(profile)
+    values: dict[str, Any] = {"patients": sizes.patients, "images": sizes.images, "protocol": images.protocol}
+    if images.tolerance is not None:
+        values["tolerance"] = images.tolerance
+    if images.gan:
+        values["gan"] = dict(sizes.gan)
+    return values
+
+
+@cache
+def set_identity(profile: str, images: SetOptions) -> str:
+    """A hash of what the content of a data set follows from: its options, and the code that makes it."""
+    files = [*(_SOURCE / "lin2022/datasets").glob("*.py"), _SOURCE / "prepare/crop.py"]
+    if images.tolerance is not None:
+        files += [_SOURCE / name for name in ("annotate/consensus.py", "phantom/readers.py")]
+    if images.gan:
+        files += (_SOURCE / "lin2022/gan").glob("*.py")
+    code = source_digest([path for path in files if path.exists()], _SOURCE)
+    return values_digest({**set_values(profile, images), "code": code, "simulation": simulation_digest()})
+
+
+@cache
+def code_digest(kind: Kind, what: str) -> str:
+    """A hash of the code that makes a run and tests it, taken once: what runs is the code as it was when it started.
+
+    what: the network of a training, or the method's name.
+    """
+    files = list(_TESTING)
+    if kind == "train":
+        files += [*_TRAINING, _NETWORKS[what]]
+    elif kind == "classical":
+        files.append("lin2022/experiments/classical.py")
+    else:
+        files += [f"lin2022/experiments/{what}.py", f"lin2022/experiments/{what}_program.py"]
+    return source_digest([_SOURCE / name for name in files if (_SOURCE / name).exists()], _SOURCE)

@@ -1,0 +1,96 @@
+"""The images that a GAN learns from, and those that it is compared with. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonescan.errors import OptionError
+from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, Split, read_dataset
+from bonescan.prepare import Normalisation, normalise
+from bonescan.study import FloatImage, read_only
+
+SpacingMm = tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GanImages:
+    """Images of one view each, in the common orientation: the posterior ones are mirrored.
+
+    So the two views of a patient lie over one another, and the networks learn one anatomy instead of two.
+    images: (n, rows, cols) float32, normalised by the reference of their own frame. references: (n,) float64, counts
+    a pixel. views: (n,) uint8, 0 = anterior, 1 = posterior. patients: whose each is. spacings_mm: (row, col) of each,
+    or None where a scan states none.
+    """
+
+    images: FloatImage
+    references: NDArray[np.float64]
+    views: NDArray[np.uint8]
+    patients: tuple[str, ...]
+    spacings_mm: tuple[SpacingMm, ...]
+
+    def __post_init__(self) -> None:
+        counted = {len(one) for one in (self.images, self.references, self.views, self.patients, self.spacings_mm)}
+        if len(counted) != 1:
+            raise ValueError("every image has one reference, one view, one patient and one spacing")
+        for name in ("images", "references", "views"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def digest(self) -> str:
+        """A sha256 of images, references and views."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        for array in (self.images, self.references, self.views):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def read_gan_images(folder: Path, split: Split, normalisation: Normalisation) -> GanImages:
+    """Read the originals (D1) of one side of a data set's split, every view by itself.
+
+    A GAN learns from `Split.TRAIN` alone: a sample that copied a test patient would carry the test into the training.
+    Raises OptionError where that side has no image, or the data set has patients on both sides; InputError for a
+    folder that is no data set.
+    """
+    data = read_dataset(folder, "D1")
+    if data.leaky:
+        raise OptionError(f"{folder} has patients in training and in test at once: take a data set that is not leaky")
+    records = [record for record in data.of(split) if record.origin is Origin.ORIGINAL]
+    if not records:
+        raise OptionError(f"{folder} has no {split} patient: build a data set with some")
+    return _stacked(data, records, normalisation)
+
+
+def _stacked(data: DataSet, records: Iterable[PairRecord], normalisation: Normalisation) -> GanImages:
+    images, references, views, patients = [], [], [], []
+    spacings: list[SpacingMm] = []
+    for record in records:
+        counts, _, present = data.load(record)
+        # One reference for both views, so that which of them is hot survives.
+        normalised = normalise(counts, normalisation, record.references[0])
+        spacing = _spacing(record.path / "scan.npz")
+        for view in np.flatnonzero(present).tolist():
+            images.append(normalised[view])
+            references.append(record.references[0])
+            views.append(view)
+            patients.append(record.patient)
+            spacings.append(spacing)
+    return GanImages(
+        np.stack(images), np.array(references), np.array(views, dtype=np.uint8), tuple(patients), tuple(spacings)
+    )
+
+
+def _spacing(path: Path) -> SpacingMm:
+    with np.load(path, allow_pickle=False) as scan:
+        if "spacing_mm" not in scan:
+            return None
+        row_mm, col_mm = scan["spacing_mm"].tolist()
+    return float(row_mm), float(col_mm)

@@ -1,0 +1,203 @@
+"""What is measured of a GAN's samples: nearness to training images, diversity, resemblance. Imports no torch.
+
+Every figure comes with the same figure of real images of patients that the GAN never saw, or of the training images
+themselves where there are no others, so that a verdict says what the generator does beyond what real scans do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bonescan.lin2022.gan.distances import Distances, blurred, distances_within
+from bonescan.lin2022.gan.images import GanImages
+from bonescan.study import FloatImage
+
+NEAR = 0.5
+"""Nearer than this share of what real images are to one another is too near."""
+SPECIFIC = 0.75
+"""A copy is nearer to its original than this share of its distance to any other patient; a mean image is not."""
+
+COMPONENTS, NEIGHBOURS = 12, 3
+"""Principal components and neighbours of the coverage."""
+BANDS_PX = (2.0, 4.0, 8.0, 16.0)
+"""Standard deviations between which bands of detail lie."""
+FREQUENCIES = (0.02, 0.1, 0.25, 0.75)
+"""Cycles a pixel between which bands of the power spectrum lie: anatomy, edges, noise (and checkerboards, in the
+corners of the spectrum)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """How near images are to training images.
+
+    ratio: median, over the images, of the distance to the nearest training image, over the median distance of training
+    images to their nearest other patient. specificity: median of that distance over the one to the nearest
+    other patient; about 1 for what copies nobody. copies: share of the images that are copies.
+    """
+
+    ratio: float
+    specificity: float
+    copies: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How unlike samples are among one another, against training images of as many patients.
+
+    spread: median distance among samples over that among real images. twins: share of the samples whose nearest
+    other sample is nearer than NEAR times what real images' nearest others are. real_twins: the same share of real
+    images. bands: standard deviation over the samples in each band of detail, finest first, over the real one.
+    """
+
+    spread: float
+    twins: float
+    real_twins: float
+    bands: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """How much images look like training images.
+
+    precision: share of the images within the training images' neighbourhoods; coverage: share of the
+    training images that have one of them in theirs (Naeem et al., ICML 2020; of principal components of blurred images,
+    as many images of either kind). spectrum: mean power in each band of frequencies over the training images'.
+    profile: root mean square difference of mean uptake by rows and by columns, over the real spread of it.
+    """
+
+    precision: float
+    coverage: float
+    spectrum: tuple[float, ...]
+    profile: float
+
+
+def nearness(distances: Distances, scale: float, reference: Distances) -> Nearness:
+    """How near images are to training images.
+
+    distances, reference: (n, 2) from `nearest_patients`; the reference is that of real images that are no copies.
+    scale: what a ratio of 1 is.
+    """
+    specificity = distances[:, 0] / distances[:, 1]
+    near = distances[:, 0] < NEAR * np.median(reference[:, 0])
+    return Nearness(
+        ratio=float(np.median(distances[:, 0])) / scale,
+        specificity=float(np.median(specificity)),
+        copies=float(np.mean(near & (specificity < SPECIFIC))),
+    )
+
+
+def diversity(samples: GanImages, training: GanImages, real: Distances) -> Diversity:
+    """How unlike samples are among one another; nearest neighbours are sought among as many of either kind.
+
+    real: `distances_within` of the training images.
+    """
+    among = distances_within(samples)
+    nearest: list[NDArray[np.float64]] = []
+    real_nearest: list[NDArray[np.float64]] = []
+    for view in np.unique(training.views):
+        ours, theirs = np.flatnonzero(samples.views == view), np.flatnonzero(training.views == view)
+        number = min(len(ours), len(theirs))
+        nearest.append(_nearest_of(among, ours[:number]))
+        real_nearest.append(_nearest_of(real, theirs[:number]))
+    limit = NEAR * np.median(np.concatenate(real_nearest))
+    return Diversity(
+        spread=float(np.median(among[np.isfinite(among)]) / np.median(real[np.isfinite(real)])),
+        twins=float(np.mean(np.concatenate(nearest) < limit)),
+        real_twins=float(np.mean(np.concatenate(real_nearest) < limit)),
+        bands=tuple(
+            float(ours / theirs) for ours, theirs in zip(_band_spread(samples), _band_spread(training), strict=True)
+        ),
+    )
+
+
+def _nearest_of(distances: Distances, chosen: NDArray[np.intp]) -> Distances:
+    nearest: Distances = distances[np.ix_(chosen, chosen)].min(axis=1, initial=np.inf)
+    return nearest
+
+
+def _band_spread(images: GanImages) -> list[float]:
+    """Standard deviation over the images of each view, root mean square over pixels and views, in each band."""
+    finest, *widths = BANDS_PX
+    # The finest blur leaves nothing that every second pixel does not show; the others go on from there.
+    scales = [ndimage.gaussian_filter(images.images, (0, finest, finest), mode="nearest")[:, ::2, ::2]]
+    for width in widths:
+        more = np.sqrt(width**2 - finest**2) / 2
+        scales.append(ndimage.gaussian_filter(scales[0], (0, more, more), mode="nearest", truncate=3.0))
+    bands = [fine - coarse for fine, coarse in pairwise(scales)] + [scales[-1]]
+    views = [images.views == view for view in np.unique(images.views)]
+    return [float(np.sqrt(np.mean([band[view].var(axis=0).mean() for view in views]))) for band in bands]
+
+
+def resemblance(images: GanImages, training: GanImages, number: int) -> Resemblance:
+    """How much `images` look like training images; precision and coverage of the first `number` of either kind.
+
+    `training` comes in an order that means nothing, see `shuffled`.
+    """
+    ours, theirs = _components(images, training)
+    precision, coverage = _precision_and_coverage(ours[:number], theirs[:number])
+    return Resemblance(
+        precision=precision,
+        coverage=coverage,
+        spectrum=tuple((_band_power(images.images) / _band_power(training.images)).tolist()),
+        profile=_profile_difference(images, training),
+    )
+
+
+def shuffled(images: GanImages) -> GanImages:
+    """The same images in an order that follows from their number alone: patients come sorted, in both views."""
+    order = np.random.default_rng(len(images)).permutation(len(images))
+    return GanImages(
+        images.images[order],
+        images.references[order],
+        images.views[order],
+        tuple(images.patients[index] for index in order),
+        tuple(images.spacings_mm[index] for index in order),
+    )
+
+
+def _components(images: GanImages, training: GanImages) -> tuple[Distances, Distances]:
+    """Both as principal components of the training images, blurred."""
+    theirs = blurred(training.images).reshape(len(training), -1).astype(np.float64)
+    middle = theirs.mean(axis=0)
+    _, _, axes = np.linalg.svd(theirs - middle, full_matrices=False)
+    axes = axes[:COMPONENTS]
+    ours = blurred(images.images).reshape(len(images), -1)
+    return (ours - middle) @ axes.T, (theirs - middle) @ axes.T
+
+
+def _precision_and_coverage(ours: Distances, theirs: Distances) -> tuple[float, float]:
+    """Neighbourhoods are balls about real images that reach to the NEIGHBOURS-th other real one."""
+    among = np.linalg.norm(theirs[:, None] - theirs, axis=-1)
+    # The nearest of all is the image itself.
+    radii = np.sort(among, axis=1)[:, min(NEIGHBOURS, len(theirs) - 1)]
+    inside = np.linalg.norm(ours[:, None] - theirs, axis=-1) <= radii
+    return float(inside.any(axis=1).mean()), float(inside.any(axis=0).mean())
+
+
+def _band_power(images: FloatImage) -> NDArray[np.float64]:
+    """Mean power of the images in each band of radial frequency, tapered at the edges."""
+    rows, cols = images.shape[1:]
+    taper = np.outer(np.hanning(rows), np.hanning(cols)).astype(np.float32)
+    power = (np.abs(np.fft.rfft2(images * taper)) ** 2).mean(axis=0)
+    radius = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(cols))
+    edges = pairwise(FREQUENCIES)
+    return np.array([power[(radius >= low) & (radius < high)].mean() for low, high in edges])
+
+
+def _profile_difference(images: GanImages, training: GanImages) -> float:
+    """By view, so that a mix of views is no difference."""
+    squares = []
+    for view in np.unique(training.views):
+        ours, theirs = images.images[images.views == view], training.images[training.views == view]
+        if not len(ours):
+            continue
+        for axis in (1, 2):
+            profiles, real = ours.mean(axis=axis), theirs.mean(axis=axis)
+            spread = np.sqrt(real.var(axis=0).mean())
+            squares.append(np.mean(((profiles.mean(axis=0) - real.mean(axis=0)) / spread) ** 2))
+    return float(np.sqrt(np.mean(squares)))
