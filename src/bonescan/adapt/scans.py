@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bonescan.dicom import sentences
 from bonescan.errors import InputError
 from bonescan.reading import StudyFiles, discover, read_files
+from bonescan.sandbox import read_header
 from bonescan.study import Study, View
 
 SMOOTHED_BELOW, NOT_COUNTS_ABOVE = 0.8, 1.3
@@ -136,8 +137,6 @@ def patient_of(files: StudyFiles, given: Sequence[Path]) -> str:
     """A hash of who the patient is: by the header where it says so, else by the folder below the one that was given."""
     stated = ""
     if files.kind == "dicom":
-        from bonescan.sandbox import read_header
-
         try:
             header = read_header(files.paths).patient
         except InputError:  # it lacks an element that derived objects need, and we do not

@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING, TypedDict
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos._serialization import DBOSPortableJSON
 
+from bonescan.dicom.header import Made, Origin
 from bonescan.errors import BonescanError, InputError
 from bonescan.node.config import NodeConfig
+from bonescan.node.cstore import send
 from bonescan.node.delivery import DeliveryError
 from bonescan.node.destinations import Destination, DicomPeer
+from bonescan.node.dicomweb import WebArchive
 from bonescan.node.storage import Storage
+from bonescan.pipeline import Options, load_model, segment
+from bonescan.reading import discover, read_files
+from bonescan.results.folder import write_result
+from bonescan.sandbox import read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,8 +166,6 @@ def delivery_job(folders: list[str], destination: str, tries: int = 0, _last_err
 @DBOS.step(name="segment")
 def segment_step(study: str, digest: str) -> Found:
     """Find the lesions of each scan of a study; results that a crash left behind are kept as they are."""
-    from bonescan.reading import discover
-
     found: Found = {"folders": [], "errors": []}
     scans = discover([_now().storage.studies / study])
     for number, files in enumerate(scans, start=1):
@@ -179,12 +184,6 @@ def segment_step(study: str, digest: str) -> Found:
 
 def _segmented(files: StudyFiles, name: str) -> str:
     """Segment one scan into the folder of a name, unless that is there."""
-    from bonescan.dicom.header import Made, Origin
-    from bonescan.pipeline import Options, load_model, segment
-    from bonescan.reading import read_files
-    from bonescan.results.folder import write_result
-    from bonescan.sandbox import read_header
-
     now = _now()
     if (now.storage.results / name).is_dir():
         return name
@@ -222,12 +221,8 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
 
 def _transfer(peer: Destination, paths: list[Path], config: NodeConfig) -> None:
     if isinstance(peer, DicomPeer):
-        from bonescan.node.cstore import send
-
         send(peer, paths, config)
     else:
-        from bonescan.node.dicomweb import WebArchive
-
         with WebArchive(peer) as archive:
             archive.store(paths)
 

@@ -16,6 +16,7 @@ from bonescan.node.receiver import Receiver
 from bonescan.node.retention import delete_old
 from bonescan.node.status import node_status
 from bonescan.node.storage import Storage
+from bonescan.sandbox import outline
 
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
@@ -73,8 +74,6 @@ class Node:
 
     def sort(self) -> None:
         """Move what was received to its study; what cannot be read is a study of its own, and fails as one."""
-        from bonescan.sandbox import outline
-
         for path in self.storage.spooled():
             uid = outline(path).study_uid
             study = self.storage.study_name(uid or f"unreadable {path.name}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bonescan.errors import OptionError
 from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
 from bonescan.prepare.binning import bin_counts, binning_of
+from bonescan.prepare.crop import thoracic_window
 from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
 from bonescan.prepare.order import EXCHANGED, looks_exchanged
 from bonescan.prepare.window import Window
@@ -124,7 +125,5 @@ def _window(study: Study, options: PrepareOptions) -> Window:
     if options.window is not None:
         return options.window
     if options.region == "thorax":
-        from bonescan.prepare.crop import thoracic_window  # the whole body, the default, needs none of it
-
         return thoracic_window(study)
     return Window.whole(study.shape)

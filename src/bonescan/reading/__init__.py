@@ -14,6 +14,7 @@ from pathlib import Path
 from bonescan.dicom.options import ReadOptions
 from bonescan.errors import InputError
 from bonescan.reading.inputs import StudyFiles, discover, is_file
+from bonescan.sandbox import read_dicom, read_npz, read_png
 from bonescan.study import Study
 
 __all__ = ["ReadOptions", "StudyFiles", "digest", "discover", "read_files", "read_studies", "read_study"]
@@ -60,11 +61,7 @@ def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:
 def _read(files: StudyFiles, options: ReadOptions | None) -> Study:
     # Imported on use: a PNG needs no pydicom, and DICOM no Pillow.
     if files.kind == "dicom":
-        from bonescan.sandbox import read_dicom
-
         return read_dicom(files.paths, files.key, options or ReadOptions())
-    from bonescan.sandbox import read_npz, read_png
-
     study = read_npz(files.paths[0], files.key) if files.kind == "npz" else read_png(files.paths, files.key)
     if options is None or (options.views is None and options.frames is None):
         return study

@@ -13,12 +13,14 @@ from bonescan.annotate.coco import write_coco
 from bonescan.annotate.labelme import from_label_image, stamped, write_labelme
 from bonescan.annotate.stamp import counts_digest
 from bonescan.dicom.header import Origin
+from bonescan.dicom.objects import write_object
 from bonescan.dicom.patient import patient_fields
 from bonescan.errors import InputError, OptionError, OutputError
 from bonescan.report.labels import labels_name, write_labels
 from bonescan.report.lesions_json import write_lesions
 from bonescan.report.overlay import write_overlay
 from bonescan.report.pictures import picture_name, write_pictures
+from bonescan.sandbox import label_about
 from bonescan.study import Result, View
 
 
@@ -38,8 +40,6 @@ def _dicom(kind: str, name: str) -> Format:
     """The format that writes one object in the study of its source."""
 
     def write(result: Result, folder: Path, origin: Origin | None) -> None:
-        from bonescan.dicom.objects import write_object
-
         if origin is None:
             raise OptionError(f"the format {kind} needs the header of a DICOM source")
         write_object(kind, result, origin, folder / name)
@@ -49,7 +49,6 @@ def _dicom(kind: str, name: str) -> Format:
 
 def _write_page(result: Result, folder: Path, origin: Origin | None) -> None:
     # Imported on use: a PDF is wanted less often than a result.
-    from bonescan.dicom.objects import write_object
     from bonescan.report.page import write_page
 
     write_page(result, folder / "report.pdf", patient_fields(origin))
@@ -214,8 +213,6 @@ def _refuse_edited(target: Path, replaced: Collection[str]) -> None:
         if not name.endswith(".json") or not (target / name).is_file():
             continue
         # Imported on use: few folders hold such files, and reading one starts a process.
-        from bonescan.sandbox import label_about
-
         try:
             edited = label_about(target / name).edited
         except InputError:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan import phantom
 from bonescan.cases import (
     FIRST_SOURCES,
     Case,
@@ -174,8 +175,6 @@ def simulate_shards(shards: Sequence[Shard], processes: int, progress: Simulatio
 
 def write_shard(shard: Shard) -> None:
     """Simulate one anatomy's patients; the folder appears under its name when it is complete."""
-    from bonescan import phantom
-
     anatomy = phantom.make_anatomy(shard.anatomy_seed)
     planes: dict[str, list[NDArray[Any]]] = {name: [] for name in _PLANES}
     facts = []
@@ -264,8 +263,6 @@ def _shard(config: PhantomConfig, seed: int, patients: int, normalisation: Norma
 @cache
 def simulation_digest() -> str:
     """A hash of the simulation's own source: a changed simulation makes other patients from the same seeds."""
-    from bonescan import phantom
-
     folder = Path(phantom.__file__).parent
     apart = {folder / name for name in ("__init__.py", "cohort.py", "readers.py", "realism.py", "series.py")}
     return source_digest(set(folder.rglob("*.py")) - apart, folder)

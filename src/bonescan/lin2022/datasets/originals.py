@@ -20,9 +20,11 @@ from bonescan.evaluate.cohort import TrueStudy, find_truth, read_truth
 from bonescan.lin2022.datasets.moves import Move, Planes, apply_move
 from bonescan.lin2022.datasets.options import PAPER_PATIENTS, DatasetOptions, PatientOptions, ReaderOptions
 from bonescan.lin2022.datasets.readings import agreed_labels, simulated_readings, stored_readings
+from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prepare import skeletal_reference
 from bonescan.prepare.binning import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
+from bonescan.reading import discover, read_study
 from bonescan.study import Study, View
 
 FIRST_ANATOMY = 2_000_000
@@ -147,8 +149,6 @@ def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, 
 
 def _simulate(order: _Order) -> Original | None:
     """One patient; None without a lesion in the thoracic window."""
-    from bonescan.phantom import make_anatomy, make_patient
-
     patient = make_patient(make_anatomy(anatomy_seed(order.seed, order.number)), 0)
     study, agreed = patient.study, None
     if order.readers is not None:
@@ -253,8 +253,6 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
 
 def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
     """The studies below a cohort that have a scan and no label, in folders of their own as the labelled ones."""
-    from bonescan.reading import discover
-
     known = {study.folder.resolve() for study in labelled}
     found: dict[Path, TrueStudy] = {}
     for files in discover([cohort]):
@@ -294,8 +292,6 @@ def _name(study: TrueStudy) -> str:
 
 def _read(order: _Order) -> Original | str:
     """One study of a cohort; of one without labels that cannot be used, the reason."""
-    from bonescan.reading import read_study
-
     name = (order.patient, order.study)
     try:
         study = read_study(order.folder)

@@ -21,8 +21,10 @@ from bonescan.cases import Case
 from bonescan.errors import BonescanError
 from bonescan.evaluate import Bootstrap
 from bonescan.lin2022.datasets import read_dataset
+from bonescan.lin2022.experiments.classical import CLASSICAL
 from bonescan.lin2022.experiments.lock import held
 from bonescan.lin2022.experiments.measure import Tested, choose_shown, measure_method, true_masks
+from bonescan.lin2022.experiments.nnunet import NnunetOptions, run_nnunet
 from bonescan.lin2022.experiments.pictures import scan_picture
 from bonescan.lin2022.experiments.plan import Run, profile_of
 from bonescan.lin2022.experiments.question import Kind, SetOptions
@@ -180,8 +182,6 @@ def training_seconds(log: Path, config: TrainConfig) -> float:
 
 
 def _apply_classical(job: _Job) -> _Made:
-    from bonescan.lin2022.experiments.classical import CLASSICAL
-
     function = CLASSICAL[job.run.method]
 
     def method(case: Case) -> FloatImage:
@@ -191,8 +191,6 @@ def _apply_classical(job: _Job) -> _Made:
 
 
 def _ask_nnunet(job: _Job) -> _Made:
-    from bonescan.lin2022.experiments.nnunet import NnunetOptions, run_nnunet
-
     config, profile = job.config, profile_of(job.run.profile)
     folder = Path(config.images.folder)
     labels = draw_labels(read_dataset(folder, config.images.set), config.images)

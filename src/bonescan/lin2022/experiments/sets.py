@@ -11,6 +11,7 @@ from bonescan.lin2022.datasets import Protocol as SplitProtocol
 from bonescan.lin2022.experiments.lock import held
 from bonescan.lin2022.experiments.plan import Run, profile_of, set_identity
 from bonescan.lin2022.experiments.question import SetOptions
+from bonescan.lin2022.experiments.samples import with_samples
 
 SEED = 1
 """Of all data sets: other data sets are another experiment."""
@@ -51,8 +52,6 @@ def _ensure(profile: str, images: SetOptions, root: Path, report: Report) -> Pat
                 lambda done, total, last="", stage=None: report(done, total, f"data set: {stage or 'pairs'}"),
             )
             return folder
-        from bonescan.lin2022.experiments.samples import with_samples
-
         plain = _ensure(profile, replace(images, gan=False), root, report)
         with_samples(plain, folder, profile_of(profile).gan, report)
     return folder
