@@ -34,7 +34,7 @@ $(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[train,experiments,node,dev]'
+	$(PIP) --no-build-isolation -e '.[train,experiments,node,parquet,dev]'
 	@touch $@ $(VENV)/base.stamp
 
 demo: $(VENV)/base.stamp

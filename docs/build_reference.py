@@ -185,8 +185,10 @@ def outputs() -> str:
         "each study (what its lesions come to in each view, how it was made, its warnings), and for the whole the "
         "mean, standard deviation, quartiles and range of each quantity, and how many lesions lie in each region. "
         "`bonescan table RESULTS -o FOLDER` writes them of any results, also of readers'. Text that a spreadsheet "
-        "would take for a formula has an apostrophe in front. There is no Parquet: its library is larger than the rest "
-        "of the base, and tables of some thousand rows are read as fast from CSV.",
+        "would take for a formula has an apostrophe in front. A lesion that both views show has a row for each, with "
+        "one number in `pair`; what is counted once, over both views, stands in the columns of a study that begin with "
+        "`patient_`. `bonescan table --parquet` writes Parquet in the place of CSV, numbers as numbers; its library "
+        "(pyarrow) is larger than the rest of the base, and an extra of its own.",
         "## Where the warnings are",
         "What a result warns of is in every file that leaves the program: drawn on `overlay.png`, the capture and the "
         "page; in the text chunks (keyword Warning) of all PNGs; as text of the report and the presentation state; in "

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "gan", "model export", "model cost", "experiment run"),
     "experiments": ("experiment run", "experiment table -o"),
     "node": ("node", "fetch"),
+    "parquet": ("table --parquet",),
     "dev": ("make test", "make check"),
 }
 """Extra -> the commands that need it."""

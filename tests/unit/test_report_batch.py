@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.unit.conftest import LESIONS
 
+from bonescan.assess.site import site_words
 from bonescan.errors import InputError
 from bonescan.results.batch import write_batch_tables
 from bonescan.results.folder import write_result
@@ -74,6 +75,49 @@ def test_the_statistics_are_those_of_the_rows(tables):
     assert found["studies without lesions"]["n"] == "1"
     in_regions = sum(int(row["n"]) for name, row in found.items() if name.startswith("lesions in "))
     assert in_regions == 8
+
+
+def test_the_site_the_pair_and_what_is_counted_once_have_columns(tables):
+    results, out = tables
+    lesions = {(result.study.key, str(one.id)): one for result in results for one in result.lesions}
+    for row in rows_of(out / "lesions.csv"):
+        lesion = lesions[row["study"], row["lesion"]]
+        assert row["site"] == site_words(lesion)
+        assert row["level"] == ("" if lesion.level is None else lesion.level.name)
+        assert row["pair"] == ("" if lesion.pair is None else str(lesion.pair))
+    studies = {row["study"]: row for row in rows_of(out / "studies.csv")}
+    extent = results[0].extent
+    assert int(studies["both"]["patient_lesions"]) == extent.lesions
+    assert float(studies["both"]["patient_bone_scan_index"]) == pytest.approx(extent.bone_scan_index, rel=1e-5)
+    assert int(studies["both"]["patient_grade"]) == extent.grade
+
+
+def test_parquet_holds_the_same_rows_with_numbers_as_numbers(tables, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    _, out = tables
+    assert write_batch_tables(out, tmp_path, parquet=True) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "lesions.parquet", "statistics.parquet", "studies.parquet",
+    ]  # fmt: skip
+    for name in ("lesions", "studies", "statistics"):
+        found, rows = parquet.read_table(tmp_path / f"{name}.parquet").to_pylist(), rows_of(out / f"{name}.csv")
+        assert [set(row) for row in found] == [set(row) for row in rows]
+        for row, text in zip(found, rows, strict=True):
+            for column, value in row.items():
+                if isinstance(value, float):
+                    assert float(text[column]) == pytest.approx(value, rel=1e-5, abs=1e-12)
+                elif column != "study":  # a name like a formula needs no apostrophe here
+                    assert text[column] == ("" if value is None else str(value))
+
+
+def test_without_pyarrow_the_command_says_what_to_install(cli, tmp_path):
+    hidden = tmp_path / "hidden" / "pyarrow"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ModuleNotFoundError('not here', name='pyarrow')")
+    done = cli("table", ".", "-o", "out", "--parquet", cwd=tmp_path, shadow=hidden.parent)
+    assert done.returncode == 2
+    assert "this needs pyarrow, which the base does not install" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

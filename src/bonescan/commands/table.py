@@ -1,4 +1,4 @@
-"""`bonescan table`: all results of a folder as CSV."""
+"""`bonescan table`: all results of a folder as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, path
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, path, training_extra
 from bonescan.commands.console import Console
 
 
@@ -16,6 +16,7 @@ class Table(Command):
 
     results: Path
     out: Path
+    parquet: bool
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +25,15 @@ class Table(Command):
             "results", type=path, metavar="RESULTS", help="a folder that `segment`, `import` or the node wrote"
         )
         add_out(parser, "the folder to write the tables into")
+        parser.add_argument("--parquet", action="store_true", help="write Parquet in the place of CSV (needs pyarrow)")
 
     def run(self, console: Console) -> int:
         """Write the tables."""
         from bonescan.results.batch import write_batch_tables
 
-        number = write_batch_tables(self.results, self.out)
-        console.out(f"lesions.csv, studies.csv and statistics.csv of {number} results are in {self.out}.")
+        with training_extra("parquet"):
+            number = write_batch_tables(self.results, self.out, self.parquet)
+        kind = "parquet" if self.parquet else "csv"
+        console.out(f"lesions.{kind}, studies.{kind} and statistics.{kind} of {number} results are in {self.out}.")
         console.out(RESEARCH_USE_ONLY)
         return DONE

@@ -1,4 +1,4 @@
-"""Tables of many results: a row for each lesion, a row for each study, and statistics over all. CSV, UTF-8.
+"""Tables of many results: a row for each lesion, a row for each study, and statistics over all. CSV or Parquet.
 
 They are made of the `lesions.json` of each result, so that they hold what lies in a folder, however it came there.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bonescan.assess.site import site_words
 from bonescan.errors import OutputError
 from bonescan.report.lesions_json import LesionsFile, read_lesions
 from bonescan.results.stored import NAME, result_folders
@@ -25,22 +27,27 @@ Row = dict[str, Any]
 _FORMULA = ("=", "+", "-", "@", "\t")
 """A spreadsheet takes text that begins so for a formula."""
 _MEASURES = ("area_px", "area_mm2", "counts_total", "counts_mean", "counts_max", "contrast", "contrast_mirror")
+_EXTENT = ("lesions", "positive_share", "bone_scan_index", "mass_seen", "grade")
+"""Of the patient, over both views: a lesion that both show is counted once."""
 _STATISTICS = ("quantity", "n", "mean", "sd", "median", "q1", "q3", "min", "max")
 
 
-def write_batch_tables(results: Path, out: Path) -> int:
+def write_batch_tables(results: Path, out: Path, parquet: bool = False) -> int:
     """Write the three tables of all results below a folder into `out`; return how many results there are.
 
-    Raises InputError where there is none or one cannot be read, OutputError where nothing can be written.
+    parquet: as Parquet, with numbers as numbers and null for what is unknown, in the place of CSV.
+    Raises InputError where there is none or one cannot be read, OutputError where nothing can be written, and
+    ModuleNotFoundError for Parquet without pyarrow.
     """
+    write = parquet_writer() if parquet else _write
     files = [read_lesions(folder / NAME) for folder in result_folders([results])]
     lesions = [row for file in files for row in lesion_rows(file)]
     studies = [study_row(file) for file in files]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / LESIONS, lesion_columns(), lesions)
-        _write(out / STUDIES, tuple(studies[0]), studies)
-        _write(out / STATISTICS, _STATISTICS, statistics_rows(studies, lesions))
+        write(out / LESIONS, lesion_columns(), lesions)
+        write(out / STUDIES, tuple(studies[0]), studies)
+        write(out / STATISTICS, _STATISTICS, statistics_rows(studies, lesions))
     except OSError as error:
         raise OutputError(
             f"the tables cannot be written to {out} ({error.strerror or error}): choose another folder"
@@ -51,11 +58,16 @@ def write_batch_tables(results: Path, out: Path) -> int:
 def lesion_columns() -> tuple[str, ...]:
     """The columns of lesions.csv."""
     who = ("model", "reader")
-    return ("study", "lesion", "view", "region", "side", "row", "col", *_MEASURES, "probability", *who)
+    where = ("region", "side", "site", "level", "level_plus_minus", "pair")
+    return ("study", "lesion", "view", *where, "row", "col", *_MEASURES, "probability", *who)
 
 
 def lesion_rows(file: LesionsFile) -> list[Row]:
-    """A row for each lesion of a result; row, col: the centroid in the frame as acquired, pixels."""
+    """A row for each lesion of a result.
+
+    row, col: the centroid in the frame as acquired, pixels. site: bone, side and level in words. pair: the number that
+    the two outlines of one lesion share.
+    """
     return [_lesion_row(file, lesion) for lesion in file.lesions]
 
 
@@ -66,6 +78,8 @@ def study_row(file: LesionsFile) -> Row:
         burden = file.views[view].burden if view in file.views else None
         for name in ("lesions", "area_px", "area_mm2", "skeleton_share"):
             row[f"{view}_{name}"] = None if burden is None else getattr(burden, name)
+    for name in _EXTENT:
+        row[f"patient_{name}"] = None if file.extent is None else getattr(file.extent, name)
     return row | {
         "region": file.region,
         "model": file.model.name,
@@ -92,7 +106,8 @@ def statistics_rows(studies: Sequence[Row], lesions: Sequence[Row]) -> list[Row]
 
 def _study_quantities() -> tuple[str, ...]:
     measured = ("lesions", "area_px", "area_mm2", "skeleton_share")
-    return ("lesions", *(f"{view}_{name}" for view in View for name in measured))
+    patient = tuple(f"patient_{name}" for name in _EXTENT)
+    return ("lesions", *patient, *(f"{view}_{name}" for view in View for name in measured))
 
 
 def _lesion_row(file: LesionsFile, lesion: Lesion) -> Row:
@@ -103,6 +118,10 @@ def _lesion_row(file: LesionsFile, lesion: Lesion) -> Row:
         "view": lesion.view.value,
         "region": lesion.region.value,
         "side": lesion.side.value,
+        "site": site_words(lesion),
+        "level": None if lesion.level is None else lesion.level.name,
+        "level_plus_minus": None if lesion.level is None else lesion.level.plus_minus,
+        "pair": lesion.pair,
         "row": round(float(row), 2),
         "col": round(float(col), 2),
         **{name: getattr(lesion.measures, name) for name in _MEASURES},
@@ -122,14 +141,33 @@ def _figures(quantity: str, values: Iterable[float | None]) -> Row:
     return row | ({"sd": known.std(ddof=1)} if known.size > 1 else {})
 
 
+def parquet_writer() -> Callable[[Path, Sequence[str], Iterable[Mapping[str, Any]]], None]:
+    """What writes a table as Parquet, under the name of the CSV with another ending; needs pyarrow."""
+    from pyarrow import Table
+    from pyarrow.parquet import write_table
+
+    def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        kept = list(rows)
+        table = Table.from_pydict({column: [row.get(column) for row in kept] for column in columns})
+        with _whole(path.with_suffix(".parquet")) as temporary:
+            write_table(table, temporary)
+
+    return write
+
+
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table, whole or not at all."""
+    with _whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `path` when all is written; whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
