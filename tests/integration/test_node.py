@@ -100,13 +100,13 @@ def place(tmp_path):
     one.end()
 
 
-def scan(folder, **elements):
+def scan(folder, style=HeaderStyle.STANDARD, **elements):
     rng = np.random.default_rng(3)
     rows, cols = np.ogrid[:256, :64]
     body = 20.0 * np.exp(-(((rows - 128) / 90) ** 2 + ((cols - 32) / 14) ** 2))
     hot = 120.0 * np.exp(-(((rows - 100) / 3) ** 2 + ((cols - 32) / 3) ** 2))
     study = Study("one", {view: Scan(view, rng.poisson(body + hot)) for view in View}, Spacing(4.0, 4.0))
-    (path,) = write_nm(study, folder / "one.dcm", Header(HeaderStyle.STANDARD))
+    (path,) = write_nm(study, folder / "one.dcm", Header(style))
     dataset = pydicom.dcmread(path)
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
@@ -161,6 +161,25 @@ def test_a_study_comes_in_by_dcmtk_and_its_results_go_out_to_dcmtk(place, cli, t
             assert MARK.encode() not in path.read_bytes(), path
     assert MARK not in (tmp_path / "log").read_text()
     assert not re.search(r"\d+\.\d+\.\d+\.\d+\.\d+", (tmp_path / "log").read_text().replace("127.0.0.1", ""))
+
+
+def test_the_views_of_a_station_are_those_that_the_configuration_states(place, cli, tmp_path):
+    place.config.write_text(
+        place.config.read_text() + '[[stations]]\nname = "NM-OLD"\nviews = ["posterior", "anterior"]\n'
+    )
+    place.start()
+    for number, station in enumerate(("NM-OLD", "NM-NEW")):
+        silent = pydicom.dcmread(scan(tmp_path, HeaderStyle.NO_VIEWS, StationName=station))
+        silent.StudyInstanceUID = silent.SeriesInstanceUID = f"1.2.840.99.{number}"
+        silent.SOPInstanceUID = silent.file_meta.MediaStorageSOPInstanceUID = f"1.2.840.99.7.{number}"
+        assert store(silent, place.port) == 0
+    until(lambda: place.status(cli)["results"] and place.status(cli)["failures"])
+    (failure,) = place.status(cli)["failures"]
+    assert "view" in failure["error"]
+    (result,) = (tmp_path / "storage" / "results").glob("*/lesions.json")
+    views = json.loads(result.read_text())["views"]
+    assert views["posterior"]["source"]["frame"] == 1
+    assert views["anterior"]["source"]["frame"] == 2
 
 
 def test_a_peer_that_is_down_gets_its_results_when_it_comes(place, cli, tmp_path):

@@ -61,6 +61,14 @@ def test_a_configuration_is_read_with_its_destinations(tmp_path):
         ('storage = "s"\n[[dicom]]\nname = "a"\nhost = "h"\n[[dicom]]\nname = "a"\nhost = "i"', "two destinations"),
         ('storage = "s"\n[[dicom]]\nname = "a"', "lacks 'dicom.host'"),
         ('storage = "s"\n[retry]\nattempts = 0', "retry needs"),
+        ('storage = "s"\n[[stations]]\nname = "A"', "lacks 'stations.views'"),
+        ('storage = "s"\n[[stations]]\nname = "A"\nviews = ["front"]', "no view 'front'"),
+        ('storage = "s"\n[[stations]]\nname = "A"\nviews = ["anterior", "anterior"]', "two different ones"),
+        (
+            'storage = "s"\n[[stations]]\nname = "A"\nviews = ["anterior"]\n'
+            '[[stations]]\nname = "A"\nviews = ["posterior"]',
+            "two stations",
+        ),
         ("storage = ", "cannot be read"),
     ],
 )

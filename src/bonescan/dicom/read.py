@@ -45,7 +45,7 @@ def outline(path: Path) -> Outline:
                 layout = _accepted_layout(dataset)
             except InputError as refusal:
                 return Outline(*uids, 0, str(refusal))
-            return Outline(*uids, layout.frames, None)
+            return Outline(*uids, layout.frames, None, text(dataset, "StationName"))
     except InputError as refusal:
         return Outline("", "", 0, str(refusal))
 

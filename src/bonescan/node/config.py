@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bonescan.configuration import config_from_dict, read_toml
+from bonescan.dicom.options import ReadOptions
 from bonescan.errors import OptionError
 from bonescan.node.destinations import Destination, DicomPeer, WebPeer, check_ae_title, check_port
+from bonescan.study import View
 
 DEFAULT_FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf")
 
@@ -41,6 +43,24 @@ class TlsConfig:
 
     ca_file: str = ""
     """PEM file of the authorities that we trust; empty = the system's, and senders need no certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationConfig:
+    """A scanner whose headers do not say which frame is which view, or say it wrongly."""
+
+    name: str
+    """Station Name (0008,1010) in its headers."""
+
+    views: tuple[str, ...]
+    """The view of each frame, in order, such as ["anterior", "posterior"]; overrules the header."""
+
+    def options(self) -> ReadOptions:
+        """What is stated of its scans; OptionError for views that are none."""
+        unknown = [view for view in self.views if view not in list(View)]
+        if unknown:
+            raise OptionError(f"there is no view {unknown[0]!r}: give {' or '.join(View)} (stations.views)")
+        return ReadOptions(views=tuple(View(view) for view in self.views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,9 @@ class NodeConfig:
     tls: TlsConfig = field(default_factory=TlsConfig)
     """Certificates for TLS."""
 
+    stations: tuple[StationConfig, ...] = ()
+    """Scanners of which the views are stated here."""
+
     dicom: tuple[DicomPeer, ...] = ()
     """Destinations that take C-STORE."""
 
@@ -118,6 +141,11 @@ class NodeConfig:
         names = [peer.name for peer in self.destinations]
         if len(set(names)) != len(names):
             raise OptionError(f"two destinations have one name ({', '.join(sorted(names))}): name them differently")
+        for station in self.stations:
+            station.options()
+        stations = [station.name for station in self.stations]
+        if len(set(stations)) != len(stations):
+            raise OptionError(f"two stations have one name ({', '.join(sorted(stations))}): keep one of them")
         if not self.storage:
             raise OptionError("storage is empty: give the folder that the node keeps everything in")
         for key in ("quiet_seconds", "associations", "object_megabytes"):
@@ -135,6 +163,10 @@ class NodeConfig:
     def destinations(self) -> tuple[Destination, ...]:
         """All destinations."""
         return (*self.dicom, *self.web)
+
+    def options_of(self, station: str) -> ReadOptions | None:
+        """What is stated of the scans of a station; None where nothing is."""
+        return next((one.options() for one in self.stations if one.name == station), None)
 
     @property
     def database_url(self) -> str:

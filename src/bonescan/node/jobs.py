@@ -26,7 +26,7 @@ from bonescan.node.storage import Storage
 from bonescan.pipeline import Options, load_model, segment
 from bonescan.reading import discover, read_files
 from bonescan.results.folder import write_result
-from bonescan.sandbox import read_header
+from bonescan.sandbox import outline, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +191,8 @@ def _segmented(files: StudyFiles, name: str) -> str:
         raise InputError("the study holds no scan that can be read")
     if now.model is None:
         now.model = load_model(now.config.model)
-    study = replace(read_files(files), key=name)
+    stated = now.config.options_of(outline(files.paths[0]).station) if now.config.stations else None
+    study = replace(read_files(files, stated), key=name)
     result = segment(study, now.model, Options(operating_point=now.config.operating_point))
     origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))
     write_result(result, now.storage.results, ("json", *now.config.formats), origin)

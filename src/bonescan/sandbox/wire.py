@@ -84,7 +84,11 @@ def outline(message: Message) -> Outline:
 
     said = message.document
     return Outline(
-        _text(said["study_uid"]), _text(said["series_uid"]), _number(said["frames"], 0, 4096), _maybe(said["refusal"])
+        _text(said["study_uid"]),
+        _text(said["series_uid"]),
+        _number(said["frames"], 0, 4096),
+        _maybe(said["refusal"]),
+        _text(said["station"]),
     )
 
 
