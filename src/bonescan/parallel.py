@@ -15,7 +15,7 @@ _ONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREAD
 
 def _begin_child(niceness: int) -> None:
     """In a child: leave Ctrl-C to the parent, which the terminal tells, too, and end where the parent is gone."""
-    if niceness:
+    if niceness and hasattr(os, "nice"):  # Windows has none
         os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

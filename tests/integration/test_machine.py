@@ -140,6 +140,35 @@ def test_a_damaged_model_is_refused(cli, tmp_path):
     assert "model.onnx" in done.stderr
 
 
+@pytest.fixture
+def without_unix(tmp_path):
+    """A folder that hides the modules that Windows lacks."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in ("fcntl", "resource", "termios"):
+        (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError('not on Windows', name={name!r})")
+    return hidden
+
+
+def test_scans_are_read_without_the_modules_that_windows_lacks(cli, tmp_path, without_unix):
+    for arguments in (
+        ("simulate", "-o", "cohort", "--count", "1", "--seed", "2", "--header", "ge"),
+        ("segment", "cohort", "-o", "out", "--format", "json,labels,png,sr,pdf"),
+        ("evaluate", "out", "cohort"),
+        ("table", "out", "-o", "out"),
+    ):
+        done = cli(*arguments, cwd=tmp_path, shadow=without_unix)
+        assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("out/*/report.pdf"))) == 1
+
+
+def test_a_command_that_cannot_run_on_windows_says_so(cli, tmp_path, without_unix):
+    (tmp_path / "node.toml").write_text('storage = "s"\n')
+    done = cli("node", "run", "node.toml", cwd=tmp_path, shadow=without_unix)
+    assert done.returncode == 2
+    assert "this runs on Linux and macOS alone" in done.stderr
+
+
 def test_training_without_torch_says_what_to_install(cli, tmp_path):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
     (tmp_path / "run.toml").write_text("")

@@ -44,6 +44,8 @@ def training_extra(extra: str = "train") -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("bonescan"):
             raise
+        if error.name == "fcntl":
+            raise OptionError("this runs on Linux and macOS alone: it locks its folder as Windows cannot") from error
         from bonescan.extras import install_command
 
         remedy = install_command(extra)
