@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -49,6 +51,15 @@ def command_of(block: Block) -> list[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    try:
+        run_blocks(page, tmp_path, path)
+    finally:
+        for started in tmp_path.glob("*.pid"):  # what a page runs in the background, where it fails before it stops it
+            with suppress(ProcessLookupError):
+                os.kill(int(started.read_text()), signal.SIGKILL)
+
+
+def run_blocks(page, tmp_path, path):
     for block in runnable(page):
         done = subprocess.run(
             command_of(block),
