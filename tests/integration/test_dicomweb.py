@@ -23,8 +23,7 @@ from tests.integration.test_node import Place, free_port, scan, until
 
 from bonescan.dicom.sop import sop_instance_of
 from bonescan.errors import InputError, OptionError
-from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import WebPeer
+from bonescan.node.destinations import DeliveryError, WebPeer
 from bonescan.node.dicomweb import WebArchive, value_of
 from bonescan.node.fetch import fetch_study
 

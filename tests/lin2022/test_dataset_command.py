@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bonescan.lin2022.datasets import Split, read_dataset
+from bonescan.lin2022.datasets import Subset, read_dataset
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def test_four_patients_make_twenty_four_images(built):
     assert "Research use only" in done.stdout
     assert "LEAKY" not in done.stdout
     dataset = read_dataset(out, "D2")
-    assert {record.patient for record in dataset.of(Split.TRAIN)}.isdisjoint(
-        record.patient for side in (Split.TEST, Split.UNUSED) for record in dataset.of(side)
+    assert {record.patient for record in dataset.of(Subset.TRAIN)}.isdisjoint(
+        record.patient for side in (Subset.TEST, Subset.UNUSED) for record in dataset.of(side)
     )
     for record in read_dataset(out, "D1").pairs:
         pair = dataset.load(record)

@@ -23,8 +23,8 @@ from bonescan.lin2022.datasets import (
     Planes,
     Protocol,
     ReaderOptions,
-    Split,
     SplitOptions,
+    Subset,
     aggregate_pair,
     apply_move,
     sample_move,
@@ -212,9 +212,9 @@ class TestPlan:
         assert sum(pair.origin is Origin.ORIGINAL for pair in plan) == 56
         assert set(copies) == {20, 21}
         assert len({(pair.original, pair.study) for pair in plan}) == 1140
-        sides = {side: {pair.original for pair in plan if pair.split is side} for side in Split}
-        assert (len(sides[Split.TRAIN]), len(sides[Split.TEST])) == (39, 17)
-        assert sides[Split.UNUSED] == sides[Split.TEST]
+        sides = {side: {pair.original for pair in plan if pair.split is side} for side in Subset}
+        assert (len(sides[Subset.TRAIN]), len(sides[Subset.TEST])) == (39, 17)
+        assert sides[Subset.UNUSED] == sides[Subset.TEST]
 
     @settings(max_examples=40)
     @given(st.integers(2, 30), st.integers(0, 5), st.integers(0, 99), st.floats(0.05, 0.95))
@@ -222,14 +222,14 @@ class TestPlan:
         names = [(f"p{number // 2}", f"s{number % 2}") for number in range(2 * patients)]  # two studies a patient
         options = DatasetOptions(seed=seed, images=2 * len(names) * (1 + copies), split=SplitOptions(test_share=share))
         plan = plan_pairs(names, options)
-        train = {names[pair.original][0] for pair in plan if pair.split is Split.TRAIN}
-        held = {names[pair.original][0] for pair in plan if pair.split is not Split.TRAIN}
+        train = {names[pair.original][0] for pair in plan if pair.split is Subset.TRAIN}
+        held = {names[pair.original][0] for pair in plan if pair.split is not Subset.TRAIN}
         assert train
         assert held
         assert not train & held
         assert all((pair.origin is Origin.ORIGINAL) == (pair.move == Move()) for pair in plan)
-        assert {pair.origin for pair in plan if pair.split is Split.TEST} == {Origin.ORIGINAL}
-        assert {pair.split for pair in plan if pair.origin is Origin.ORIGINAL} == {Split.TRAIN, Split.TEST}
+        assert {pair.origin for pair in plan if pair.split is Subset.TEST} == {Origin.ORIGINAL}
+        assert {pair.split for pair in plan if pair.origin is Origin.ORIGINAL} == {Subset.TRAIN, Subset.TEST}
         assert len(held) == min(max(round(share * patients), 1), patients - 1)
 
     @pytest.mark.parametrize("protocol", list(Protocol))
@@ -239,20 +239,20 @@ class TestPlan:
         for seed in range(5):
             options = DatasetOptions(seed=seed, images=48, split=SplitOptions(protocol))
             plan = plan_pairs(names, options, unlabelled)
-            tested = {pair.original for pair in plan if pair.split is Split.TEST}
+            tested = {pair.original for pair in plan if pair.split is Subset.TEST}
             assert tested
             assert not tested & unlabelled
-            assert {pair.split for pair in plan if names[pair.original][0] in ("p2", "p5")} == {Split.TRAIN}
+            assert {pair.split for pair in plan if names[pair.original][0] in ("p2", "p5")} == {Subset.TRAIN}
             if protocol is Protocol.BY_PATIENT:
-                learned = {names[pair.original][0] for pair in plan if pair.split is Split.TRAIN}
+                learned = {names[pair.original][0] for pair in plan if pair.split is Subset.TRAIN}
                 assert not learned & {names[place][0] for place in tested}
 
     def test_leaky_shuffles_pairs_so_that_patients_are_on_both_sides(self):
         options = DatasetOptions(seed=1, split=SplitOptions(Protocol.LEAKY))
         plan = plan_pairs(PAPER, options)
-        sides = {side: [pair.original for pair in plan if pair.split is side] for side in Split}
-        assert (len(sides[Split.TRAIN]), len(sides[Split.TEST]), len(sides[Split.UNUSED])) == (798, 342, 0)
-        assert len(set(sides[Split.TRAIN]) & set(sides[Split.TEST])) > 50
+        sides = {side: [pair.original for pair in plan if pair.split is side] for side in Subset}
+        assert (len(sides[Subset.TRAIN]), len(sides[Subset.TEST]), len(sides[Subset.UNUSED])) == (798, 342, 0)
+        assert len(set(sides[Subset.TRAIN]) & set(sides[Subset.TEST])) > 50
         same = plan_pairs(PAPER, DatasetOptions(seed=1))
         assert [(pair.study, pair.move) for pair in same] == [(pair.study, pair.move) for pair in plan]
 
@@ -331,7 +331,7 @@ class TestSimulation:
         assert len({anatomy_seed(seed, number) for seed in range(3) for number in (0, 9_999)}) == 6
 
 
-def record(study, origin=Origin.ORIGINAL, split=Split.TRAIN, **changes):
+def record(study, origin=Origin.ORIGINAL, split=Subset.TRAIN, **changes):
     values = {
         "study": study,
         "patient": study.partition("/")[0],
@@ -350,8 +350,8 @@ def record(study, origin=Origin.ORIGINAL, split=Split.TRAIN, **changes):
 RECORDS = (
     record("a/study"),
     record("a/study-geometric-01", Origin.GEOMETRIC, move=Move(True, -4.125, 6, -3)),
-    record("b/study", split=Split.TEST, present=(True, False), labelled=(True, False)),
-    record("b/study-geometric-01", Origin.GEOMETRIC, Split.UNUSED, labelled=(False, True)),
+    record("b/study", split=Subset.TEST, present=(True, False), labelled=(True, False)),
+    record("b/study-geometric-01", Origin.GEOMETRIC, Subset.UNUSED, labelled=(False, True)),
     record("gan/sample-0000", Origin.GAN, present=(False, True), labelled=(False, False)),
 )
 

@@ -22,8 +22,8 @@ from bonescan.lin2022.datasets import (
     Planes,
     Protocol,
     ReaderOptions,
-    Split,
     SplitOptions,
+    Subset,
     add_gan_samples,
     aggregate_pair,
     apply_move,
@@ -196,18 +196,18 @@ class TestReading:
 
     def test_no_patient_is_on_both_sides(self, built):
         dataset = read_dataset(built, "D2")
-        sides = {side: {record.patient for record in dataset.of(side)} for side in Split}
+        sides = {side: {record.patient for record in dataset.of(side)} for side in Subset}
         assert not dataset.leaky
-        assert not sides[Split.TRAIN] & (sides[Split.TEST] | sides[Split.UNUSED])
-        assert {record.origin for record in dataset.of(Split.TEST)} == {Origin.ORIGINAL}
+        assert not sides[Subset.TRAIN] & (sides[Subset.TEST] | sides[Subset.UNUSED])
+        assert {record.origin for record in dataset.of(Subset.TEST)} == {Origin.ORIGINAL}
 
     def test_leaky_is_leaky_and_says_so(self, options, tmp_path):
         leaky = replace(options, split=SplitOptions(Protocol.LEAKY))
         summary = build_dataset(leaky, tmp_path / "set", processes=1)
         dataset = read_dataset(tmp_path / "set", "D2")
-        sides = {side: {record.patient for record in dataset.of(side)} for side in Split}
+        sides = {side: {record.patient for record in dataset.of(side)} for side in Subset}
         assert dataset.leaky
-        assert sides[Split.TRAIN] & sides[Split.TEST]
+        assert sides[Subset.TRAIN] & sides[Subset.TEST]
         assert "LEAKY" in summary.warnings[0]
         assert "# LEAKY" in (tmp_path / "set" / "dataset.toml").read_text()
 
@@ -253,7 +253,7 @@ class TestCohort:
         dataset = read_dataset(out, "D2")
         without = {record.study for record in dataset.pairs if not any(record.labelled)}
         assert {study.partition("/")[0] for study in without} == {"p1", "p4"}
-        assert {record.split for record in dataset.pairs if record.study in without} == {Split.TRAIN}
+        assert {record.split for record in dataset.pairs if record.study in without} == {Subset.TRAIN}
         assert not list((out / "p1").rglob("*.json"))
         statement = summary.statement
         assert (statement.options["patients"], statement.unlabelled_patients, statement.patients_left_out) == (4, 2, 2)
@@ -261,7 +261,7 @@ class TestCohort:
         assert "p2: no lesion in the thoracic window" in told
         assert "p9/s: not labelled, and not usable without" in told
         labels = draw_labels(dataset, ImagesConfig(str(out), label_share=1.0))
-        assert all(any(labels[record.study]) for record in dataset.of(Split.TRAIN) if record.study not in without)
+        assert all(any(labels[record.study]) for record in dataset.of(Subset.TRAIN) if record.study not in without)
 
     def test_returned_lesions_are_neither_lesion_nor_background(self, options, tmp_path):
         cohort = tmp_path / "cohort"
@@ -353,7 +353,7 @@ class TestReaders:
         read = replace(options, patients=PatientOptions(cohort=cohort), images=8, readers=ReaderOptions(tolerance=0.3))
         build_dataset(read, tmp_path / "set", processes=1)
         dataset = read_dataset(tmp_path / "set", "D1")
-        ((learned,), (tested,)) = dataset.of(Split.TRAIN), dataset.of(Split.TEST)
+        ((learned,), (tested,)) = dataset.of(Subset.TRAIN), dataset.of(Subset.TEST)
         lesions = dataset.load(learned).lesions
         assert np.array_equal(lesions[0] == 1, disc(60, 100))
         assert np.array_equal(lesions[1] == 1, mirror(disc(60, 100)))
@@ -378,7 +378,7 @@ class TestGan:
         assert len(d3.pairs) == 5 + 14
         assert set(d4.pairs) == set(d2.pairs) | set(d3.pairs)
         assert {(record.split, record.labelled, record.patient) for record in drawn} == {
-            (Split.TRAIN, (False, False), "gan")
+            (Subset.TRAIN, (False, False), "gan")
         }
         for number, record in enumerate(drawn):
             pair = d3.load(record)

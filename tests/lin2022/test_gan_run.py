@@ -15,7 +15,7 @@ from bonescan.lin2022.datasets import (
     Origin,
     PairRecord,
     PatientOptions,
-    Split,
+    Subset,
     add_gan_samples,
     read_dataset,
 )
@@ -29,7 +29,7 @@ from bonescan.prepare import Normalisation, mirror, normalise
 from bonescan.reading import read_study
 from bonescan.study import View
 
-SPLITS = [*[Split.TRAIN] * 6, *[Split.TEST] * 4]
+SPLITS = [*[Subset.TRAIN] * 6, *[Subset.TEST] * 4]
 REFERENCES = [20.0 + patient for patient in range(len(SPLITS))]
 TINY = ["steps=2", "batch=4", "discriminator_steps=1", "network.generator_width=2", "network.discriminator_width=2"]
 NARROW = ["network.most_channels=8", "network.latent=4"]
@@ -68,7 +68,7 @@ def dataset(make_case, tmp_path_factory):
 
 
 def test_only_training_patients_are_learned_from(dataset):
-    images = read_gan_images(dataset, Split.TRAIN, Normalisation())
+    images = read_gan_images(dataset, Subset.TRAIN, Normalisation())
     assert len(images) == 2 * 6 - 1
     assert set(images.patients) == {f"patient-{number:04d}" for number in range(6)}
     assert images.views.tolist() == [0, *[0, 1] * 5]

@@ -15,7 +15,7 @@ from skimage import io
 
 from bonescan.cases import FAINT
 from bonescan.errors import OptionError, OutputError
-from bonescan.lin2022.datasets import LoadedPair, Move, Origin, PairRecord, Split
+from bonescan.lin2022.datasets import LoadedPair, Move, Origin, PairRecord, Subset
 from bonescan.lin2022.experiments import nnunet
 from bonescan.lin2022.experiments.nnunet import NnunetOptions, run_nnunet
 from bonescan.lin2022.experiments.nnunet_raw import NnunetInput, masks_of, pictures_of, write_test, write_training
@@ -119,11 +119,11 @@ class StandInDataSet:
 
     def __init__(self):
         rows = (
-            ("one/study", Origin.ORIGINAL, Split.TRAIN),
-            ("one/copy", Origin.GEOMETRIC, Split.TRAIN),
-            ("two/study", Origin.ORIGINAL, Split.TRAIN),
-            ("three/study", Origin.ORIGINAL, Split.TEST),
-            ("three/copy", Origin.GEOMETRIC, Split.TEST),
+            ("one/study", Origin.ORIGINAL, Subset.TRAIN),
+            ("one/copy", Origin.GEOMETRIC, Subset.TRAIN),
+            ("two/study", Origin.ORIGINAL, Subset.TRAIN),
+            ("three/study", Origin.ORIGINAL, Subset.TEST),
+            ("three/copy", Origin.GEOMETRIC, Subset.TEST),
         )
         both = (True, True)
         self.pairs = tuple(

@@ -16,7 +16,7 @@ from bonescan.delineate import Thresholds  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
 from bonescan.lin2022 import images as subject  # noqa: E402
 from bonescan.lin2022.datasets import DataSet, Origin, PairRecord  # noqa: E402
-from bonescan.lin2022.datasets.index import Split as Side  # noqa: E402
+from bonescan.lin2022.datasets.index import Subset  # noqa: E402
 from bonescan.lin2022.datasets.moves import Move  # noqa: E402
 from bonescan.study import View  # noqa: E402
 from bonescan.train.calibrate import judge  # noqa: E402
@@ -34,7 +34,7 @@ def record(patient, copy, origin=None, views=(True, True)):
     origin = origin or (Origin.GEOMETRIC if copy else Origin.ORIGINAL)
     gan = origin is Origin.GAN
     study = f"{'gan' if gan else f'patient-{patient:02d}'}/study-{copy}"
-    split = Side.TRAIN if patient < TRAINING else Side.UNUSED if copy else Side.TEST
+    split = Subset.TRAIN if patient < TRAINING else Subset.UNUSED if copy else Subset.TEST
     return PairRecord(
         study=study,
         patient="" if gan else f"patient-{patient:02d}",
@@ -112,7 +112,7 @@ def test_by_image_the_same_number_of_labels_spreads_over_more_patients(dataset):
 
 def test_only_training_pairs_are_drawn_and_no_sample_of_a_gan(dataset):
     draw = subject.draw_labels(dataset, ImagesConfig(label_share=1.0))
-    assert draw.keys() == {pair.study for pair in dataset.of(Side.TRAIN)}
+    assert draw.keys() == {pair.study for pair in dataset.of(Subset.TRAIN)}
     assert not any(any(views) for study, views in draw.items() if study.startswith("gan"))
 
 
@@ -120,7 +120,7 @@ def test_a_split_has_no_test_patient_and_validates_on_originals_of_others(datase
     split = subject.image_split(ImagesConfig("nowhere", "D4", label_share=0.5, validation_share=0.3))
     groups = [{case.facts.group for case in part} for part in (split.training, split.validation)]
     assert groups[0].isdisjoint(groups[1])
-    test = {f"patient-{pair.patient}" for pair in dataset.of(Side.TEST)}
+    test = {f"patient-{pair.patient}" for pair in dataset.of(Subset.TEST)}
     assert test.isdisjoint(groups[0] | groups[1])
     assert split.validation
     assert all(case.facts.key.endswith("study-0") for case in split.validation)

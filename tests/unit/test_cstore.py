@@ -18,8 +18,7 @@ from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig, TlsConfig
 from bonescan.node.cstore import echo, send
-from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import DicomPeer
+from bonescan.node.destinations import DeliveryError, DicomPeer
 from bonescan.node.tls import client_context
 from bonescan.study import Spacing, View
 

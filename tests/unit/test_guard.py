@@ -44,7 +44,7 @@ def test_and_in_the_process_that_reads_strangers_files(violations):
     from bonescan.sandbox import parent
 
     parent.end()
-    sandbox.outline(Path("nothing"))
+    sandbox.file_summary(Path("nothing"))
     environment = Path(f"/proc/{parent._child.process.pid}/environ").read_bytes().decode().split("\0")
     searched = next(one for one in environment if one.startswith("PYTHONPATH="))
     parent.end()

@@ -161,8 +161,7 @@ class NodeCheck(Command):
         with training_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.cstore import echo
-            from bonescan.node.delivery import DeliveryError
-            from bonescan.node.destinations import DicomPeer
+            from bonescan.node.destinations import DeliveryError, DicomPeer
             from bonescan.node.dicomweb import WebArchive
             from bonescan.node.tls import client_context, server_context
         config = read_node_config(self.config)

@@ -19,8 +19,8 @@ from pydicom.dataset import Dataset
 from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
 from bonescan.dicom.elements import guarded, load, numbers, parse, text
 from bonescan.dicom.options import ReadOptions
-from bonescan.dicom.outline import Outline
 from bonescan.dicom.pixels import Layout, layout_of, stored_frames
+from bonescan.dicom.summary import FileSummary
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
 from bonescan.plausibility import checked_counts, checked_spacing
@@ -35,7 +35,7 @@ class _File:
     layout: Layout
 
 
-def outline(path: Path) -> Outline:
+def file_summary(path: Path) -> FileSummary:
     """Return what grouping needs of one file; a file that cannot be read has a refusal and no UIDs."""
     try:
         with guarded():
@@ -44,10 +44,10 @@ def outline(path: Path) -> Outline:
             try:
                 layout = _accepted_layout(dataset)
             except InputError as refusal:
-                return Outline(*uids, 0, str(refusal))
-            return Outline(*uids, layout.frames, None, text(dataset, "StationName"))
+                return FileSummary(*uids, 0, str(refusal))
+            return FileSummary(*uids, layout.frames, None, text(dataset, "StationName"))
     except InputError as refusal:
-        return Outline("", "", 0, str(refusal))
+        return FileSummary("", "", 0, str(refusal))
 
 
 def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:

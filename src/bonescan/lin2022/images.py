@@ -11,7 +11,7 @@ import numpy as np
 from bonescan.cases import Case, CaseFacts, Split
 from bonescan.errors import OptionError
 from bonescan.lin2022.datasets import DataSet, PairRecord, read_dataset
-from bonescan.lin2022.datasets.index import Split as Side
+from bonescan.lin2022.datasets.index import Subset
 from bonescan.train.config import ImagesConfig
 
 Labelled = tuple[bool, bool]
@@ -29,7 +29,7 @@ def image_split(config: ImagesConfig) -> Split:
     # Validation looks at whole patients as they were acquired, and at all their labels.
     validation = [
         read_pair(dataset, record)
-        for record in dataset.of(Side.TRAIN)
+        for record in dataset.of(Subset.TRAIN)
         if record.origin == "original" and any(record.labelled) and _validates(dataset, config, record)
     ]
     if not training:
@@ -47,7 +47,7 @@ def image_split(config: ImagesConfig) -> Split:
 def held_out(config: ImagesConfig) -> list[Case]:
     """The test pairs of a data set's folder, with their true labels."""
     dataset = read_dataset(config.folder, config.set)
-    return [read_pair(dataset, record) for record in dataset.of(Side.TEST)]
+    return [read_pair(dataset, record) for record in dataset.of(Subset.TEST)]
 
 
 def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
@@ -74,7 +74,7 @@ def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
 def labelled_patients(dataset: DataSet, config: ImagesConfig) -> int:
     """How many patients have a label that is used."""
     labels = draw_labels(dataset, config)
-    return len({record.patient for record in dataset.of(Side.TRAIN) if any(labels.get(record.study, ()))})
+    return len({record.patient for record in dataset.of(Subset.TRAIN) if any(labels.get(record.study, ()))})
 
 
 def read_pair(dataset: DataSet, record: PairRecord, labelled: Labelled | None = None) -> Case:
@@ -96,7 +96,7 @@ def read_pair(dataset: DataSet, record: PairRecord, labelled: Labelled | None = 
 
 
 def _learned_from(dataset: DataSet, config: ImagesConfig) -> list[PairRecord]:
-    return [record for record in dataset.of(Side.TRAIN) if not _validates(dataset, config, record)]
+    return [record for record in dataset.of(Subset.TRAIN) if not _validates(dataset, config, record)]
 
 
 def _validates(dataset: DataSet, config: ImagesConfig, record: PairRecord) -> bool:

@@ -13,8 +13,7 @@ from pynetdicom.association import Association
 
 from bonescan.dicom.sop import sop_class_of, transfer_syntax_of, uncompressed
 from bonescan.node.config import NodeConfig
-from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import DicomPeer
+from bonescan.node.destinations import DeliveryError, DicomPeer
 from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
 from bonescan.node.tls import client_context
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from bonescan.errors import OptionError
+from bonescan.errors import BonescanError, OptionError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _MOST_PORT = 65535
@@ -119,3 +119,15 @@ def check_port(port: int, key: str) -> None:
     """Raise OptionError unless `port` is a TCP port."""
     if not 1 <= port <= _MOST_PORT:
         raise OptionError(f"{key} is {port}: give a port from 1 to {_MOST_PORT}")
+
+
+class DeliveryError(BonescanError):
+    """Results could not be handed to a destination; one sentence, without the name of a patient or a UID.
+
+    retryable: it may succeed later without anybody's doing (unreachable, busy, full). Otherwise somebody has to
+    change something first (refused, not authorised, not understood).
+    """
+
+    def __init__(self, sentence: str, *, retryable: bool) -> None:
+        super().__init__(sentence)
+        self.retryable = retryable

@@ -19,8 +19,7 @@ import requests
 
 from bonescan.dicom.sop import sop_instance_of
 from bonescan.errors import InputError, OptionError
-from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import WebPeer
+from bonescan.node.destinations import DeliveryError, WebPeer
 
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_OBJECT_BYTES = 64 * 2**20

@@ -11,7 +11,7 @@ from pathlib import Path
 from bonescan.dicom.elements import MAX_FILE_BYTES
 from bonescan.errors import InputError, OutputError
 from bonescan.node.dicomweb import WebArchive, checked_uid, value_of
-from bonescan.sandbox import outline
+from bonescan.sandbox import file_summary
 
 _STUDY, _SERIES, _INSTANCE, _CLASS, _DESCRIPTION = "0020000D", "0020000E", "00080018", "00080016", "0008103E"
 _IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5")
@@ -84,7 +84,7 @@ def _write(content: bytes, path: Path, study: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         # "" is what cannot be read, which reading it will say.
-        if outline(temporary).study_uid not in ("", study):
+        if file_summary(temporary).study_uid not in ("", study):
             raise InputError("the archive sent an image of another study than it was asked for")
         temporary.replace(path)
     except OSError as error:

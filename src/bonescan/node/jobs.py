@@ -19,14 +19,13 @@ from bonescan.dicom.header import Made, Origin
 from bonescan.errors import BonescanError, InputError
 from bonescan.node.config import NodeConfig
 from bonescan.node.cstore import send
-from bonescan.node.delivery import DeliveryError
-from bonescan.node.destinations import Destination, DicomPeer
+from bonescan.node.destinations import DeliveryError, Destination, DicomPeer
 from bonescan.node.dicomweb import WebArchive
 from bonescan.node.storage import Storage
 from bonescan.pipeline import Options, load_model, segment
 from bonescan.reading import discover, read_files
 from bonescan.results.folder import write_result
-from bonescan.sandbox import outline, read_header
+from bonescan.sandbox import file_summary, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +190,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
         raise InputError("the study holds no scan that can be read")
     if now.model is None:
         now.model = load_model(now.config.model)
-    stated = now.config.options_of(outline(files.paths[0]).station) if now.config.stations else None
+    stated = now.config.options_of(file_summary(files.paths[0]).station) if now.config.stations else None
     study = replace(read_files(files, stated), key=name)
     result = segment(study, now.model, Options(operating_point=now.config.operating_point))
     origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))

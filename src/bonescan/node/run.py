@@ -16,7 +16,7 @@ from bonescan.node.receiver import Receiver
 from bonescan.node.retention import delete_old
 from bonescan.node.status import node_status
 from bonescan.node.storage import Storage
-from bonescan.sandbox import outline
+from bonescan.sandbox import file_summary
 
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
@@ -75,7 +75,7 @@ class Node:
     def sort(self) -> None:
         """Move what was received to its study; what cannot be read is a study of its own, and fails as one."""
         for path in self.storage.spooled():
-            uid = outline(path).study_uid
+            uid = file_summary(path).study_uid
             study = self.storage.study_name(uid or f"unreadable {path.name}")
             sorted_as = self.storage.sort(path, study)
             if sorted_as == "new":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from bonescan.study import View
 
 if TYPE_CHECKING:
-    from bonescan.dicom.outline import Outline
+    from bonescan.dicom.summary import FileSummary
 
 Kind = Literal["dicom", "png", "npz", "none"]
 
@@ -271,28 +271,28 @@ def _grouped(paths: Sequence[Path], *, in_folder: bool = False) -> list[tuple[Pa
     """
     if not paths:
         return []
-    from bonescan.sandbox import outline
+    from bonescan.sandbox import file_summary
 
-    outlines = {path: outline(path) for path in paths}
+    summaries = {path: file_summary(path) for path in paths}
     by_study: dict[str, list[Path]] = {}
-    for path, one in outlines.items():
+    for path, one in summaries.items():
         by_study.setdefault(one.study_uid or f"file {path}", []).append(path)
     groups: list[tuple[Path, ...]] = []
     for members in by_study.values():
-        usable = [path for path in members if outlines[path].refusal is None]
-        refused = [path for path in members if outlines[path].refusal is not None]
-        groups += [(path,) for path in usable if outlines[path].frames != 1]
-        groups += _single_views([path for path in usable if outlines[path].frames == 1], outlines)
+        usable = [path for path in members if summaries[path].refusal is None]
+        refused = [path for path in members if summaries[path].refusal is not None]
+        groups += [(path,) for path in usable if summaries[path].frames != 1]
+        groups += _single_views([path for path in usable if summaries[path].frames == 1], summaries)
         groups += [(path,) for path in (refused if not in_folder else [] if usable else refused[:1])]
     order = {path: place for place, path in enumerate(paths)}
     return sorted((tuple(group) for group in groups), key=lambda group: order[group[0]])
 
 
-def _single_views(paths: Sequence[Path], outlines: Mapping[Path, Outline]) -> list[tuple[Path, ...]]:
+def _single_views(paths: Sequence[Path], summaries: Mapping[Path, FileSummary]) -> list[tuple[Path, ...]]:
     """Pair files of one view each: two of a series belong together; what is left of the study does as a whole."""
     by_series: dict[str, list[Path]] = {}
     for path in paths:
-        by_series.setdefault(outlines[path].series_uid, []).append(path)
+        by_series.setdefault(summaries[path].series_uid, []).append(path)
     pairs = [tuple(series) for series in by_series.values() if len(series) == 2]
     rest = tuple(path for path in paths if not any(path in pair for pair in pairs))
     return [*pairs, rest] if rest else pairs

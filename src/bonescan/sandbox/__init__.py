@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bonescan.dicom.header import SourceHeader
     from bonescan.dicom.objects.curves import Curves
     from bonescan.dicom.options import ReadOptions
-    from bonescan.dicom.outline import Outline
+    from bonescan.dicom.summary import FileSummary
     from bonescan.study import Study
 
 __all__ = [
     "ask",
     "deidentified",
     "drawn_masks",
+    "file_summary",
     "label_about",
-    "outline",
     "read_curves",
     "read_dicom",
     "read_header",
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 
-def outline(path: Path) -> Outline:
-    """Run `bonescan.dicom.read.outline`; a file that breaks the child's limits has a refusal."""
-    from bonescan.dicom.outline import Outline
+def file_summary(path: Path) -> FileSummary:
+    """Run `bonescan.dicom.read.file_summary`; a file that breaks the child's limits has a refusal."""
+    from bonescan.dicom.summary import FileSummary
     from bonescan.errors import InputError
 
     try:
-        return wire.outline(ask("outline", [path]))
+        return wire.file_summary(ask("file_summary", [path]))
     except InputError as refusal:
-        return Outline("", "", 0, str(refusal))
+        return FileSummary("", "", 0, str(refusal))
 
 
 def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:

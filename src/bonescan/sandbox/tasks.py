@@ -16,7 +16,7 @@ from bonescan.dicom.elements import load
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.options import ReadOptions
 from bonescan.dicom.pixels import load_codecs
-from bonescan.dicom.read import outline, read_dicom
+from bonescan.dicom.read import file_summary, read_dicom
 from bonescan.dicom.read_header import read_header
 from bonescan.sandbox.frames import Message
 from bonescan.sandbox.rasters import read_npz, read_png
@@ -29,8 +29,8 @@ def load_libraries() -> None:
     load_codecs()
 
 
-def _outline(paths: Sequence[Path]) -> Message:
-    return Message(asdict(outline(paths[0])))
+def _summary(paths: Sequence[Path]) -> Message:
+    return Message(asdict(file_summary(paths[0])))
 
 
 def _study(paths: Sequence[Path], key: str, options: Mapping[str, Any]) -> Message:
@@ -132,7 +132,7 @@ def _deidentify(paths: Sequence[Path], key: str, accept_burned_in: bool) -> Mess
 
 
 TASKS: dict[str, Callable[..., Message]] = {
-    "outline": _outline,
+    "file_summary": _summary,
     "study": _study,
     "header": _header,
     "curves": _curves,

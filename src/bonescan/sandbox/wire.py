@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bonescan.annotate.drawings import DrawnMask, LabelAbout
     from bonescan.dicom.header import SourceHeader
     from bonescan.dicom.objects.curves import Curve, Curves
-    from bonescan.dicom.outline import Outline
+    from bonescan.dicom.summary import FileSummary
 
 _MOST_LETTERS = 4096
 _SAFE_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -78,12 +78,12 @@ def _named(values: Any) -> dict[str, str]:
 
 
 @_checked
-def outline(message: Message) -> Outline:
+def file_summary(message: Message) -> FileSummary:
     """What grouping needs of a file."""
-    from bonescan.dicom.outline import Outline
+    from bonescan.dicom.summary import FileSummary
 
     said = message.document
-    return Outline(
+    return FileSummary(
         _text(said["study_uid"]),
         _text(said["series_uid"]),
         _number(said["frames"], 0, 4096),

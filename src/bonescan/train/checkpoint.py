@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,25 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bonescan.errors import OptionError
-from bonescan.train.ema import Ema
+
+
+class Ema:
+    """Holds `network`, a copy whose weights follow those of another one slowly: what is validated and exported."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.network = deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards `network` after optimiser step `step` (from 0); early steps count for more."""
+        rate = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
+        averaged = self.network.state_dict()
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                averaged[name].lerp_(value, rate)
+            else:
+                averaged[name].copy_(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

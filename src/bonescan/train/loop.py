@@ -27,9 +27,8 @@ from bonescan.errors import OptionError
 from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models import MODELS, UNet
 from bonescan.models.bundled import from_bundle, take_weights
-from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.config import TrainConfig
-from bonescan.train.ema import Ema
 from bonescan.train.methods import METHODS, Parts
 from bonescan.train.precision import autocast, device_of, place_of
 from bonescan.train.progress import Progress, Report, silent

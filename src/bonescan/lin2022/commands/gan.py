@@ -55,10 +55,10 @@ class GanTrain(Command):
             from bonescan.lin2022.gan.config import read_gan_config
             from bonescan.lin2022.gan.images import read_gan_images
             from bonescan.lin2022.gan.loop import train_gan
-        from bonescan.lin2022.datasets import Split
+        from bonescan.lin2022.datasets import Subset
 
         config = read_gan_config(self.config, self.overrides)
-        images = read_gan_images(self.dataset, Split.TRAIN, config.normalisation)
+        images = read_gan_images(self.dataset, Subset.TRAIN, config.normalisation)
         with console.progress("gan") as progress:
             train_gan(
                 config,

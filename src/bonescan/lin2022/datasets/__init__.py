@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bonescan.lin2022.datasets.build import DatasetSummary, add_gan_samples, build_dataset, summarise
-from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Split
+from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Subset
 from bonescan.lin2022.datasets.moves import Move, MoveLimits, Planes, apply_move, sample_move
 from bonescan.lin2022.datasets.options import (
     PAPER_IMAGES,
@@ -35,8 +35,8 @@ __all__ = [
     "ReaderOptions",
     "SetName",
     "SetSize",
-    "Split",
     "SplitOptions",
+    "Subset",
     "add_gan_samples",
     "aggregate_pair",
     "apply_move",

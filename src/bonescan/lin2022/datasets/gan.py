@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bonescan.cases import pair_counts
 from bonescan.errors import InputError, OptionError, OutputError
-from bonescan.lin2022.datasets.index import Origin, PairRecord, Split, read_index
+from bonescan.lin2022.datasets.index import Origin, PairRecord, Subset, read_index
 from bonescan.lin2022.datasets.moves import Move
 from bonescan.lin2022.datasets.originals import GAN, references_of
 from bonescan.lin2022.datasets.statement import Statement
@@ -86,7 +86,7 @@ def _add(folder: Path, source: Path, drawn_at: float | None) -> Written:
         study=f"{GAN}/{folder.name}",
         patient=GAN,
         origin=Origin.GAN,
-        split=Split.TRAIN,
+        split=Subset.TRAIN,
         move=Move(),
         present=present,
         labelled=(False, False),

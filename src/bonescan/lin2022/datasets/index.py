@@ -36,7 +36,7 @@ class Origin(StrEnum):
     GAN = "gan"
 
 
-class Split(StrEnum):
+class Subset(StrEnum):
     """What a pair is for. UNUSED: an augmented copy of a test patient, which is neither trained nor tested on."""
 
     TRAIN = "train"
@@ -65,7 +65,7 @@ class PairRecord:
     study: str
     patient: str
     origin: Origin
-    split: Split
+    split: Subset
     move: Move
     present: tuple[bool, bool]
     labelled: tuple[bool, bool]
@@ -130,7 +130,7 @@ def _record(folder: Path, row: dict[str, str]) -> PairRecord:
         study=row["study"],
         patient=row["patient"],
         origin=Origin(row["origin"]),
-        split=Split(row["split"]),
+        split=Subset(row["split"]),
         move=Move(
             flip=row["flip"] == "1",
             rotation_deg=float(row["rotation_deg"]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bonescan.errors import OptionError
-from bonescan.lin2022.datasets.index import Origin, Split
+from bonescan.lin2022.datasets.index import Origin, Subset
 from bonescan.lin2022.datasets.moves import Move, sample_move
 from bonescan.lin2022.datasets.options import DatasetOptions, Protocol, SplitOptions
 
@@ -23,7 +23,7 @@ class PlannedPair:
     original: int
     study: str
     origin: Origin
-    split: Split
+    split: Subset
     move: Move
 
 
@@ -52,11 +52,11 @@ def plan_pairs(
     patients = [names[original][0] for original, _, _ in drafts]
     labelled = {name for place, (name, _) in enumerate(names) if place not in unlabelled}
     divided = [place for place, patient in enumerate(patients) if patient in labelled]
-    splits = [Split.TRAIN] * len(drafts)
+    splits = [Subset.TRAIN] * len(drafts)
     drawn = _splits([patients[place] for place in divided], [drafts[place] for place in divided], options)
     for place, split in zip(divided, drawn, strict=True):
         without = drafts[place][0] in unlabelled
-        splits[place] = Split.UNUSED if without and split is Split.TEST else split
+        splits[place] = Subset.UNUSED if without and split is Subset.TEST else split
     return [
         PlannedPair(
             original,
@@ -78,14 +78,14 @@ def split_patients(patients: Sequence[str], options: SplitOptions, seed: int) ->
 
 def _splits(
     patients: Sequence[str], drafts: Sequence[tuple[int, str, Move | None]], options: DatasetOptions
-) -> list[Split]:
+) -> list[Subset]:
     if options.split.protocol is Protocol.LEAKY:
         order = np.random.default_rng([_STREAM, options.seed, _SPLIT]).permutation(len(drafts))
         tested = set(order[: _tested(len(drafts), options.split)].tolist())
-        return [Split.TEST if place in tested else Split.TRAIN for place in range(len(drafts))]
+        return [Subset.TEST if place in tested else Subset.TRAIN for place in range(len(drafts))]
     test_patients = split_patients(patients, options.split, options.seed)
     return [
-        Split.TRAIN if patient not in test_patients else Split.TEST if move is None else Split.UNUSED
+        Subset.TRAIN if patient not in test_patients else Subset.TEST if move is None else Subset.UNUSED
         for patient, (_, _, move) in zip(patients, drafts, strict=True)
     ]
 

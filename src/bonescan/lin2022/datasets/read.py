@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bonescan.cases import FAINT, drawn, union_truth
 from bonescan.errors import InputError, OptionError
-from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Split, read_index
+from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Subset, read_index
 from bonescan.lin2022.datasets.statement import read_statement
 from bonescan.lin2022.datasets.write import SHAPE
 from bonescan.prepare import mirror
@@ -41,7 +41,7 @@ class DataSet:
     digest: str
     leaky: bool
 
-    def of(self, split: Split) -> tuple[PairRecord, ...]:
+    def of(self, split: Subset) -> tuple[PairRecord, ...]:
         """The pairs of one side of the split."""
         return tuple(record for record in self.pairs if record.split is split)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from bonescan.lin2022.datasets.index import AGGREGATED, SETS, Origin, PairRecord, SetName, Split
+from bonescan.lin2022.datasets.index import AGGREGATED, SETS, Origin, PairRecord, SetName, Subset
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ def _size(name: SetName, records: Sequence[PairRecord]) -> SetSize:
         pairs=sum(all(record.present) for record in records),
         patients=len({record.patient for record in records if record.origin is not Origin.GAN}),
         labelled=sum(any(r.labelled) if name == AGGREGATED else sum(r.labelled) for r in records),
-        train=images(record for record in records if record.split is Split.TRAIN),
-        test=images(record for record in records if record.split is Split.TEST),
-        unused=images(record for record in records if record.split is Split.UNUSED),
+        train=images(record for record in records if record.split is Subset.TRAIN),
+        test=images(record for record in records if record.split is Subset.TEST),
+        unused=images(record for record in records if record.split is Subset.UNUSED),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bonescan.annotate import from_label_image, write_labelme
 from bonescan.cases import FAINT, drawn
-from bonescan.lin2022.datasets.index import PairRecord, Split, write_index
+from bonescan.lin2022.datasets.index import PairRecord, Subset, write_index
 from bonescan.lin2022.datasets.moves import Planes, apply_move
 from bonescan.lin2022.datasets.originals import Original
 from bonescan.lin2022.datasets.plan import PlannedPair
@@ -53,7 +53,7 @@ def _write_pair(order: WriteOrder, pair: PlannedPair) -> Written:
     folder = order.root / study
     folder.mkdir(parents=True)
     # Readers label what is learned from; what is tested on is known.
-    read = original.agreed if pair.split is Split.TRAIN else None
+    read = original.agreed if pair.split is Subset.TRAIN else None
     planes = original.planes if read is None else replace(original.planes, lesions=read)
     planes = apply_move(planes, pair.move)
     present, labelled, references = original.present, original.labelled, original.references

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bonescan.errors import OptionError, OutputError
-from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, SetName, Split, read_dataset
+from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, SetName, Subset, read_dataset
 from bonescan.lin2022.experiments.lock import held
 from bonescan.lin2022.experiments.nnunet_raw import (
     NnunetInput,
@@ -110,8 +110,8 @@ def run_nnunet(
     if not options.python.is_file():
         raise OptionError(f"there is no nnU-Net environment {options.environment}: run make nnunet")
     source = read_dataset(dataset, options.images)
-    training = [record for record in source.of(Split.TRAIN) if record.patient in set(labelled)]
-    tested = [record for record in source.of(Split.TEST) if record.origin is Origin.ORIGINAL]
+    training = [record for record in source.of(Subset.TRAIN) if record.patient in set(labelled)]
+    tested = [record for record in source.of(Subset.TEST) if record.origin is Origin.ORIGINAL]
     if not training:
         raise OptionError(f"{dataset} has no training pair of the {len(labelled)} labelled patients: name others")
     with held(work / ".lock", wait=False) as alone:

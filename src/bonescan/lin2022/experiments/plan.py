@@ -30,7 +30,6 @@ _TRAINING = (
     "train/augment/apply.py",
     "lin2022/chan_vese.py",
     "train/checkpoint.py",
-    "train/ema.py",
     "train/export.py",
     "lin2022/images.py",
     "train/loop.py",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bonescan.lin2022.datasets import Split, read_dataset
+from bonescan.lin2022.datasets import Subset, read_dataset
 from bonescan.lin2022.datasets.build import add_gan_samples
 from bonescan.lin2022.gan.config import gan_config_from_dict
 from bonescan.lin2022.gan.images import read_gan_images
@@ -27,7 +27,7 @@ def with_samples(plain: Path, folder: Path, values: Mapping[str, Any], report: C
     """
     workplace = folder.with_name(f".{folder.name}.gan")
     config = gan_config_from_dict(dict(values))
-    images = read_gan_images(plain, Split.TRAIN, config.normalisation)
+    images = read_gan_images(plain, Subset.TRAIN, config.normalisation)
 
     def say(progress: Progress) -> None:
         report(progress.done, progress.total, f"GAN: {progress.stage}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.errors import OptionError
-from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, Split, read_dataset
+from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, Subset, read_dataset
 from bonescan.prepare import Normalisation, normalise
 from bonescan.study import FloatImage, read_only
 
@@ -53,10 +53,10 @@ class GanImages:
         return digest.hexdigest()
 
 
-def read_gan_images(folder: Path, split: Split, normalisation: Normalisation) -> GanImages:
+def read_gan_images(folder: Path, split: Subset, normalisation: Normalisation) -> GanImages:
     """Read the originals (D1) of one side of a data set's split, every view by itself.
 
-    A GAN learns from `Split.TRAIN` alone: a sample that copied a test patient would carry the test into the training.
+    A GAN learns from `Subset.TRAIN` alone: a sample that copied a test patient would carry the test into the training.
     Raises OptionError where that side has no image, or the data set has patients on both sides; InputError for a
     folder that is no data set.
     """

@@ -29,8 +29,7 @@ from bonescan.lin2022.gan.images import GanImages
 from bonescan.lin2022.gan.noise import noise_of
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage
-from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from bonescan.train.ema import Ema
+from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.progress import Progress, Report, silent
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from bonescan.errors import OptionError
-from bonescan.lin2022.datasets import Split, read_dataset
+from bonescan.lin2022.datasets import Subset, read_dataset
 from bonescan.lin2022.gan.check import LEAST_IMAGES, GanCheck, check_samples
 from bonescan.lin2022.gan.images import GanImages, read_gan_images
 from bonescan.lin2022.gan.sample import load_gan, sample_images
@@ -34,12 +34,12 @@ def check_run(folder: Path, dataset: Path, count: int = 128, seed: int = 0) -> C
     gan = load_gan(folder)
     torch.set_num_threads(gan.config.threads)
     normalisation = gan.config.normalisation
-    training = read_gan_images(dataset, Split.TRAIN, normalisation)
+    training = read_gan_images(dataset, Subset.TRAIN, normalisation)
     if training.digest != gan.images_sha256:
         raise OptionError(f"the run in {folder} was trained on other images than {dataset} has: state its own data set")
     samples = sample_images(gan, count, seed)
     held_out: GanImages | None = None
-    if read_dataset(dataset, "D1").of(Split.TEST):
-        test = read_gan_images(dataset, Split.TEST, normalisation)
+    if read_dataset(dataset, "D1").of(Subset.TEST):
+        test = read_gan_images(dataset, Subset.TEST, normalisation)
         held_out = test if len(test) >= LEAST_IMAGES else None
     return CheckedRun(check_samples(samples, training, held_out), draw_sheet(samples, training, gan.sha256), gan.sha256)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class FileSummary:
     """What finding studies in a folder needs to know of a file, without its pixels.
 
     study_uid, series_uid: for grouping alone, never shown. frames: how many. refusal: why it is no whole-body scan.
