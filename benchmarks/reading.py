@@ -35,11 +35,29 @@ from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, prepare
-from bonescan.study import LEVELS, LEVELS_OF_REGION, Extent, Lesion, Region, Scan, Side, Study, View
+from bonescan.study import (
+    BONE_REGIONS,
+    LEVELS,
+    LEVELS_OF_REGION,
+    REGIONS,
+    Extent,
+    Lesion,
+    Region,
+    Scan,
+    Side,
+    Study,
+    View,
+)
 
 FIRST_ANATOMY = 910_000
 WAYS = ("method", "maps", "model")
-AIMS = {"pair_f1": 0.95, "level_within_one": 0.90, "index_correlation": 0.95, "index_repeat_difference": 0.05}
+AIMS = {
+    "region_dice": 0.90,
+    "pair_f1": 0.95,
+    "level_within_one": 0.90,
+    "index_correlation": 0.95,
+    "index_repeat_difference": 0.05,
+}
 Volumes = Mapping[Region, float]
 
 
@@ -59,6 +77,7 @@ class Found:
 
     pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
     regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
+    areas: of each region, per view, the pixels that truth and map share, and those of each.
     """
 
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
@@ -67,11 +86,14 @@ class Found:
     indices: list[tuple[float, float]] = field(default_factory=list)
     repeats: list[tuple[float, float]] = field(default_factory=list)
     counts: list[tuple[int, int]] = field(default_factory=list)
+    areas: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, other: Found) -> None:
         """Add what another patient gave."""
         for name in ("pairs", "levels", "regions", "indices", "repeats", "counts"):
             getattr(self, name).extend(getattr(other, name))
+        for region, areas in other.areas.items():
+            self.areas[region] += areas
 
 
 def bone_volumes(anatomy: Anatomy) -> dict[Region, float]:
@@ -88,7 +110,7 @@ def true_index(phantom: Phantom, volumes: Volumes, seen_only: bool = True) -> fl
     for bone in BONES:
         whole = sum(volumes.get(region, 0.0) for region in bone.regions)
         records = [record for record in phantom.table if record.region in bone.regions]
-        involved = sum(record.volume_cm3 for record in records if record.visible or not seen_only)
+        involved = sum(record.volume_cm3 for record in records if record.seen or not seen_only)
         total += bone.percent * min(involved / whole, 1.0) if whole else 0.0
     return 100.0 * total / WHOLE_PERCENT
 
@@ -177,10 +199,34 @@ def judge_patient(
             found = judged(lesions, numbers_of(lesions, phantom), phantom)
             found.indices.append((truth, told[0]))
             found.counts.append((sum(bool(record.visible) for record in phantom.table), extent.lesions))
+            found.areas.update(region_areas(prediction, phantom))
     if len(told) > 1:
         found.repeats.append((told[0], told[1]))
     judged_ways["model"] = found
     return judged_ways
+
+
+def region_areas(predicted: Prediction, phantom: Phantom) -> dict[str, list[tuple[int, int, int]]]:
+    """How the model's map of regions agrees with the phantom's, view by view."""
+    areas: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for view, true in phantom.regions.items():
+        told = predicted.region[view]
+        common = np.bincount(true[true == told], minlength=len(REGIONS))
+        own, other = (np.bincount(each.ravel(), minlength=len(REGIONS)) for each in (true, told))
+        for number in np.flatnonzero(own + other):
+            if number:
+                areas[REGIONS[number].value].append((int(common[number]), int(own[number]), int(other[number])))
+    return areas
+
+
+def region_dice(found: Found) -> dict[str, Any]:
+    """Dice of each region of the skeleton, pooled over all views, and their mean."""
+    dice = {}
+    for region, areas in sorted(found.areas.items()):
+        common, own, other = np.sum(areas, axis=0).tolist()
+        dice[region] = 2 * common / (own + other)
+    bones = [dice[region] for region in dice if Region(region) in BONE_REGIONS]
+    return {"mean": float(np.mean(bones)) if bones else None, "pooled": dice}
 
 
 _models: dict[str, Model] = {}
@@ -277,6 +323,7 @@ def main() -> None:
         "model": {"name": name.name, "sha256": name.sha256},
         "aims": AIMS,
         **{way: summary(found) for way, found in total.items()},
+        "region_dice": region_dice(total["model"]),
     }
     print(json.dumps(report, indent=2))
     print(f"{time.perf_counter() - begin:.0f} s")

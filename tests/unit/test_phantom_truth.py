@@ -157,6 +157,10 @@ def test_lesions_are_joined_in_chains_and_one_by_one():
     first, second, third, fourth = areas(row, backdrop())
     assert (first, third, fourth) == (0, 0, AREA)
     assert second > AREA
+    table = draw(row, backdrop()).table
+    assert [record.part_of[View.ANTERIOR] for record in table] == [2, 2, 2, 4]
+    assert all(record.seen == (View.ANTERIOR, View.POSTERIOR) for record in table)
+    assert draw([spot(factor=0.1)], backdrop()).table[0].seen == ()
 
 
 def test_a_lesion_at_the_edge_of_the_frame_is_cut_and_one_beyond_is_not_drawn():

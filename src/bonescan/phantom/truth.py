@@ -11,7 +11,8 @@ that flow together are one outline: where no valley lies between two of them, no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ class LesionRecord:
 
     contrast: peak over what lies under it, in its better view. area_px: 0 in a view where it does not stand out, or
     cannot be told from a hotter lesion, whose area then holds both. volume_cm3: of the lesion inside bone. bone_cm3: of
-    the whole bone that it lies in.
+    the whole bone that it lies in. part_of: per view the number of the lesion whose area holds it, itself or a hotter
+    one; 0 where it does not stand out.
     """
 
     number: int
@@ -68,10 +70,16 @@ class LesionRecord:
     area_px: dict[View, int]
     volume_cm3: float = 0.0
     bone_cm3: float = 0.0
+    part_of: dict[View, int] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> tuple[View, ...]:
+        """The views in which it stands out, alone or together with a hotter lesion."""
+        return tuple(view for view in VIEWS if self.part_of.get(view))
 
     @property
     def visible(self) -> tuple[View, ...]:
-        """The views in which it stands out."""
+        """The views in which it has an outline of its own number."""
         return tuple(view for view in VIEWS if self.area_px[view])
 
 
@@ -172,12 +180,16 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
                 areas,
                 lesion.volume_cm3,
                 lesion.bone_cm3,
+                {view: int(drawn[view][2][number]) for view in VIEWS},
             )
         )
     return Truth(labels, {view: drawn[view][1] for view in VIEWS}, tuple(records))
 
 
-def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[LabelImage, Mask]:
+def _draw(
+    lesions: list[Metastasis], view: View, backdrop: Backdrop
+) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]]]:
+    """The label picture, the faint pixels, and the number in the picture that each lesion has, from 0 (none) on."""
     shape = backdrop.sensitivity.shape
     labels = np.zeros(shape, dtype=np.uint16)
     faint = np.zeros(shape, dtype=np.bool_)
@@ -191,16 +203,19 @@ def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> tuple[La
         elif found is not None and found.faint:
             faint[found.window] |= found.excess > 0
     hot = np.array([False, *(lesion.focus.factor > 0 for lesion in lesions)])
-    labels = _join_confluent(labels, backdrop.over[view], hot)
+    there = np.zeros(len(hot), dtype=np.bool_)
+    there[np.unique(labels)] = True
+    part_of = np.where(there, _confluent(labels, backdrop.over[view], hot), 0).astype(labels.dtype)
+    labels = part_of[labels]
     # What a brighter neighbour left of a lesion may be too little to draw.
-    areas = np.bincount(labels.ravel())
+    areas = np.bincount(labels.ravel(), minlength=len(hot))
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
-    return labels, (faint | little) & (labels == 0)
+    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of)
 
 
-def _join_confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> LabelImage:
-    """Give hot lesions that touch without a valley between them the number of the hottest of them.
+def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Per number from 0 on: that of the hottest of the hot lesions that touch it without a valley, or itself.
 
     The image falls from each lesion's peak to where it meets the other, so that the highest meeting place is the pass.
     """
@@ -216,14 +231,14 @@ def _join_confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> L
         pairs.append(np.stack([own[joined], other[joined]]))
     rows, cols = np.concatenate(pairs, axis=1).astype(np.int64)
     if not rows.size:
-        return labels
+        return np.arange(len(hot))
     graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(len(hot), len(hot)))
     _, groups = connected_components(graph, directed=False)
     hottest_first = np.argsort(-peaks, kind="stable")
     _, first, group = np.unique(groups[hottest_first], return_index=True, return_inverse=True)
-    number = np.zeros(len(hot), dtype=labels.dtype)
+    number = np.zeros(len(hot), dtype=np.int64)
     number[hottest_first] = hottest_first[first][group]
-    return number[labels]
+    return number
 
 
 def draw_benign(findings: Sequence[Focus], backdrop: Backdrop) -> Mapping[View, LabelImage]:
