@@ -11,7 +11,7 @@ camera and dose. Every cell is a file, so that the whole can be run in pieces; -
 names begin so.
 
 The rule, stated before any cell was run: three seeds each; on the department's untouched patients, the mean over seeds
-of the sensitivity at 0.5 and at 1 false positive a scan, of the pooled Dice at the fitted thresholds, and of the
+of the sensitivity at 0.5 and at 1 false positive per scan, of the pooled Dice at the fitted thresholds, and of the
 expected calibration error. Adaptation is worth its while when, with ten scans, its sensitivity at 0.5 exceeds that of
 the model as shipped by at least 0.02 in each seed, and is no less than that of supervised training on one labelled
 scan. `--unlabelled` helps when adding unknown scans to ten normals gains at least 0.01 in the mean of the seeds.

@@ -210,8 +210,8 @@ def test_what_is_no_run_is_refused(config, images, tmp_path):
         (["steps=0"], "at least one of each"),
         (["batch=1"], "batch norm needs at least 2"),
         (["betas=[0.5]"], "two numbers"),
-        (["flip=2"], "state shares"),
-        (["shift_px=-1"], "state 0 or more"),
+        (["flip=2"], "give shares"),
+        (["shift_px=-1"], "give 0 or more"),
     ],
 )
 def test_wrong_configurations_say_what_is_wrong(overrides, message):

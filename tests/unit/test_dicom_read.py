@@ -210,7 +210,7 @@ def test_derived_copy_of_8_bits(changed, study):
     with pytest.raises(InputError, match="derived copy of 8 bits"):
         read_study(changed(eight, ImageType=["DERIVED", "PRIMARY", "WHOLE BODY", "EMISSION"]))
     back = read_study(changed(eight))
-    assert back.warnings == ("the image has 8 bits a pixel, so counts above 255 may be cut off",)
+    assert back.warnings == ("the image has 8 bits per pixel, so counts above 255 may be cut off",)
     np.testing.assert_array_equal(back.counts(View.ANTERIOR), study.counts(View.ANTERIOR))
 
 

@@ -94,7 +94,7 @@ def test_of_more_than_fit_the_largest_are_shown_and_the_others_counted(result):
     shown = [one.id for one in many.lesions if f"{one.measures.area_mm2:.0f}" in text.split()]
     assert len(shown) >= 60
     assert shown == list(range(150 - len(shown) + 1, 151))  # the later ones are larger
-    assert f"{150 - len(shown)} smaller lesions are not listed here: lesions.json states all." in text
+    assert f"{150 - len(shown)} smaller lesions are not listed here: lesions.json lists all." in text
     assert "150 outlines" in text
 
 
@@ -134,12 +134,12 @@ def test_warnings_stay_on_the_page_and_the_others_are_counted(result):
     text = text_of(page(replace(result, warnings=long)))
     assert "warning 0" in text
     shown = [number for number in range(40) if f"warning {number} that" in text.replace("\n", " ")]
-    assert f"and {40 - len(shown)} more: lesions.json states all" in text
+    assert f"and {40 - len(shown)} more: lesions.json lists all" in text
 
 
 def test_a_warning_longer_than_its_room_does_not_leave_the_page(result):
     text = text_of(page(replace(result, warnings=("word " * 3000,))))
-    assert "word word … lesions.json states all" in text
+    assert "word word … lesions.json lists all" in text
 
 
 def test_without_identify_it_names_nobody_and_says_where_the_identity_is(result):

@@ -41,7 +41,7 @@ class Curve:
     lesions: int
 
     def at(self, rate: float) -> float:
-        """The sensitivity at `rate` false positives a scan."""
+        """The sensitivity at `rate` false positives per scan."""
         return max((point.sensitivity for point in self.points if point.false_per_scan <= rate), default=0.0)
 
     @property

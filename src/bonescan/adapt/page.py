@@ -72,11 +72,11 @@ def write_page(
 def rows_of(verdicts: tuple[Verdict, Verdict]) -> list[tuple[str, str, str]]:
     """The table: what, before, after."""
     before, after = verdicts
-    rows = [("marks a scan without lesions", f"{before.marks_per_scan:.2f}", f"{after.marks_per_scan:.2f}")]
+    rows = [("marks per scan without lesions", f"{before.marks_per_scan:.2f}", f"{after.marks_per_scan:.2f}")]
     for title, pick in (("inserted lesions", "found"), ("simulated patients' lesions", "phantoms")):
         for rate in RATES:
             first, second = (f"{getattr(verdict, pick).at(rate):.0%}" for verdict in verdicts)
-            rows.append((f"{title} found at {rate:g} false positives a scan", first, second))
+            rows.append((f"{title} found at {rate:g} false positives per scan", first, second))
     return rows
 
 
@@ -129,7 +129,7 @@ def draw_curves(before: Curve, after: Curve) -> Image.Image:
         x, y = place(3.0, height)
         pen.line((x, y, x + 60 * _FINER, y), fill=colour, width=4 * _FINER)
         pen.text((x + 72 * _FINER, y), title, fill=(40, 40, 40), font=small, anchor="lm")
-    title = f"sensitivity for {before.lesions} inserted lesions against false positives a scan"
+    title = f"sensitivity for {before.lesions} inserted lesions against false positives per scan"
     pen.text((size[0] / 2, size[1] - 20 * _FINER), title, fill=(40, 40, 40), font=small, anchor="ms")
     return picture.reduce(_FINER)
 

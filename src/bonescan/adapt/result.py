@@ -68,7 +68,7 @@ def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: V
     own = base.card.partition(_SECTION)[0].rstrip()
     _, _, body = own.partition("\n")
     rows = "\n".join(
-        f"| sensitivity for inserted lesions at {rate:g} false positives a scan | {before.found.at(rate):.2f} | "
+        f"| sensitivity for inserted lesions at {rate:g} false positives per scan | {before.found.at(rate):.2f} | "
         f"{after.found.at(rate):.2f} |"
         for rate in RATES
     )
@@ -85,7 +85,7 @@ Measured on {lesson.aside} scans of other patients, kept aside; thresholds were 
 
 | | before | after |
 |---|---|---|
-| marks a scan without lesions | {before.marks_per_scan:.2f} | {after.marks_per_scan:.2f} |
+| marks per scan without lesions | {before.marks_per_scan:.2f} | {after.marks_per_scan:.2f} |
 {rows}
 
 Inserted lesions are simulated: how many true ones it finds, these figures cannot say. The bundle holds weights and

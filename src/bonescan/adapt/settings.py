@@ -90,9 +90,9 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.minutes < 0:
-            raise OptionError(f"steps = {self.steps} and minutes = {self.minutes:g} leave nothing to do: state more")
+            raise OptionError(f"steps = {self.steps} and minutes = {self.minutes:g} leave nothing to do: give more")
         if not 0 < self.scan_share <= 1:
-            raise OptionError(f"scan_share is {self.scan_share}: state a share above 0 and up to 1")
+            raise OptionError(f"scan_share is {self.scan_share}: give a share above 0 and up to 1")
         if self.crop_rows % 32 or self.crop_cols % 32 or not 0 < self.crop_rows <= self.batch_rows:
             raise OptionError("crop_rows and crop_cols are multiples of 32, and a batch holds at least one crop")
 

@@ -119,7 +119,7 @@ def _minutes(text: str) -> float:
     except ValueError:
         minutes = 0.0
     if not 1 <= minutes < 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: state minutes, at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give minutes, at least 1")
     return minutes
 
 

@@ -57,7 +57,7 @@ class Import(Command):
             "--model", metavar="NAME|FOLDER", help="the model that tells the bones apart (default: the one in use)"
         )
         parser.add_argument(
-            "--views", type=views, metavar="VIEWS", help="state the frames' or files' views, as anterior,posterior"
+            "--views", type=views, metavar="VIEWS", help="give the frames' or files' views, as anterior,posterior"
         )
         parser.add_argument(
             "--format",

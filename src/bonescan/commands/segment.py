@@ -78,7 +78,7 @@ class Segment(Command):
             "--region", choices=("whole-body", "thorax"), help="what to look at (default: all that the model knows)"
         )
         parser.add_argument(
-            "--window", type=row_range, metavar="R0:R1", help="state the rows of the thorax instead of finding them"
+            "--window", type=row_range, metavar="R0:R1", help="give the rows of the thorax instead of finding them"
         )
         parser.add_argument(
             "--operating-point",
@@ -90,10 +90,10 @@ class Segment(Command):
             "--views",
             type=views,
             metavar="VIEWS",
-            help="state the frames' or files' views, as anterior,posterior",
+            help="give the frames' or files' views, as anterior,posterior",
         )
         parser.add_argument(
-            "--frames", type=frame_pair, metavar="A,B", help="state which two frames of a file with more to read"
+            "--frames", type=frame_pair, metavar="A,B", help="give which two frames of a file with more to read"
         )
         parser.add_argument(
             "--format",
@@ -112,7 +112,7 @@ class Segment(Command):
             type=seed,
             default=0,
             metavar="N",
-            help="state 95 %% intervals beside the burden, by segmenting N times with the counts drawn again "
+            help="give 95 %% intervals beside the burden, by segmenting N times with the counts drawn again "
             "(default: 0, none; 20 take 20 times as long)",
         )
         add_identify(parser)

@@ -224,7 +224,7 @@ def _only_views_that_were_told(dataset: Dataset, source: Dataset, frames: int) -
         return []
     return [
         "not all that the header says of the views could be kept, as it contradicts itself or is in unknown words: "
-        "whoever reads the scan may have to state them with --views"
+        "whoever reads the scan may have to give them with --views"
     ]
 
 

@@ -1,7 +1,7 @@
 """What is remarked on a file that is read all the same, as other modules tell it apart. Imports no pydicom."""
 
 DERIVED = "the image is derived (filtered, combined or compressed), not as acquired: not fit for training"
-EIGHT_BITS = "the image has 8 bits a pixel, so counts above 255 may be cut off"
+EIGHT_BITS = "the image has 8 bits per pixel, so counts above 255 may be cut off"
 LOSSY = "the image was compressed with loss: counts and small lesions may be altered"
 RESCALED = "the counts were rescaled as the file states"
 SEVERAL_ENERGIES = "the frames are of more than one energy window"

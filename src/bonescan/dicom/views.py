@@ -93,8 +93,8 @@ def tell_views(frames: Sequence[Frame]) -> Told:
 def how_to_state(frames: int) -> str:
     """Return the part of a sentence that says how the caller states the views."""
     if frames == 1:
-        return "state it with --views anterior or --views posterior"
-    return "state them in the order of the frames, with --views anterior,posterior or --views posterior,anterior"
+        return "give it with --views anterior or --views posterior"
+    return "give them in the order of the frames, with --views anterior,posterior or --views posterior,anterior"
 
 
 def evidence(frame: Frame) -> tuple[Evidence, ...]:

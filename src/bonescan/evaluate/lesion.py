@@ -168,7 +168,7 @@ def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float]
 
 
 def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float) -> float | None:
-    """Return the best sensitivity of the curve at no more than so many false positives a scan; None without any."""
+    """Return the best sensitivity of the curve at no more than so many false positives per scan; None without any."""
     allowed = [
         point.sensitivity
         for point in points

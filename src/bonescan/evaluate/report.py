@@ -153,9 +153,9 @@ def report_text(report: Mapping[str, Any]) -> str:
         _line("lesion sensitivity", lesion["sensitivity"]),
         _line("lesion precision", lesion["precision"]),
         _line("lesion F1", lesion["f1"]),
-        _line("false positives a scan", lesion["false_positives_per_scan"]),
-        _line("false positives a lesion-free scan", lesion["false_positives_per_lesion_free_scan"]),
-        _line("marks on faint lesions a scan", lesion["on_faint_per_scan"]),
+        _line("false positives per scan", lesion["false_positives_per_scan"]),
+        _line("false positives per lesion-free scan", lesion["false_positives_per_lesion_free_scan"]),
+        _line("marks on faint lesions per scan", lesion["on_faint_per_scan"]),
     ]
     for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
         rows = [_line(f"  {name}", row["sensitivity"]) for name, row in report[part].items() if row["true"]]

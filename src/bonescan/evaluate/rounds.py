@@ -59,9 +59,9 @@ class RoundOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= 1:
-            raise OptionError(f"the tolerance is {self.tolerance}: state 0 to 1")
+            raise OptionError(f"the tolerance is {self.tolerance}: give 0 to 1")
         if self.seed < 0:
-            raise OptionError(f"the seed is {self.seed}: state 0 or more")
+            raise OptionError(f"the seed is {self.seed}: give 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

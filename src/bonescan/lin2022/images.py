@@ -34,11 +34,11 @@ def image_split(config: ImagesConfig) -> Split:
     ]
     if not training:
         raise OptionError(
-            f"images.validation_share = {config.validation_share:g} leaves no image to learn from: state a smaller one"
+            f"images.validation_share = {config.validation_share:g} leaves no image to learn from: give a smaller one"
         )
     if config.label_share and not any(any(case.facts.labelled) for case in training):
         raise OptionError(
-            f"images.label_share = {config.label_share:g} leaves no label among the images to learn from: state a "
+            f"images.label_share = {config.label_share:g} leaves no label among the images to learn from: give a "
             "larger one, or 0 to learn without labels"
         )
     return Split(training, validation)

@@ -64,9 +64,9 @@ class Lin2022Config:
         if self.channels < 1 or not self.rates or min(self.rates) < 1:
             raise ValueError("channels, and the rates of at least one block, are whole numbers from 1")
         if not 1 <= self.pool_after <= len(self.rates):
-            raise ValueError(f"pool_after is {self.pool_after}: state 1 to {len(self.rates)}, the number of blocks")
+            raise ValueError(f"pool_after is {self.pool_after}: give 1 to {len(self.rates)}, the number of blocks")
         if not 0 <= self.recurrence <= 8:
-            raise ValueError(f"a recurrence of {self.recurrence} is out of range: state 0 to 8")
+            raise ValueError(f"a recurrence of {self.recurrence} is out of range: give 0 to 8")
         if not 0 < self.lesion_prior < 1:
             raise ValueError(f"a lesion_prior of {self.lesion_prior} is no probability between 0 and 1")
 

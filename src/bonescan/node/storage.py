@@ -59,7 +59,7 @@ class Storage:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 self.close()
-                raise OptionError(f"another node runs in {self.folder}: stop it, or state another storage") from None
+                raise OptionError(f"another node runs in {self.folder}: stop it, or give another storage") from None
             for folder in (self.spool, self.studies, self.results):
                 folder.mkdir(exist_ok=True, mode=0o700)
             self._key = _key(self.folder / "key")

@@ -97,11 +97,11 @@ def write_cohort(options: CohortOptions, progress: Progress = lambda done, total
     """
     styles = _styles(options.header)
     if options.seed < 0:
-        raise OptionError(f"the seed is {options.seed}: state 0 or more")
+        raise OptionError(f"the seed is {options.seed}: give 0 or more")
     if not 1 <= options.count <= MOST_PATIENTS:
-        raise OptionError(f"{options.count} patients cannot be simulated at once: state 1 to {MOST_PATIENTS}")
+        raise OptionError(f"{options.count} patients cannot be simulated at once: give 1 to {MOST_PATIENTS}")
     if not 0 <= options.readers <= MOST_READERS:
-        raise OptionError(f"{options.readers} readers cannot be simulated: state 0 to {MOST_READERS}")
+        raise OptionError(f"{options.readers} readers cannot be simulated: give 0 to {MOST_READERS}")
     if options.series > 1:
         return _write_series_cohort(options, styles, progress)
     out = Path(options.out)

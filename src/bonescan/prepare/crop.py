@@ -114,7 +114,7 @@ def _framed(study: Study, rows: slice, middle: float | None, confidence: float) 
     if confidence < SURE:
         note = (
             f"the thorax was not found with confidence ({confidence:.2f}): rows {rows.start}:{rows.stop} were taken, "
-            "check them and state the window where they are wrong"
+            "check them and give the window where they are wrong"
         )
     return Window(rows, slice(left, left + width), confidence, note)
 

@@ -28,7 +28,7 @@ class Window:
             if not stated or not 0 <= extent.start < extent.stop:
                 raise OptionError(
                     f"the window's {name} {extent.start}:{extent.stop} are not a range of pixels: "
-                    "state first:last+1 with 0 <= first <= last"
+                    "give first:last+1 with 0 <= first <= last"
                 )
 
     @property

@@ -52,7 +52,7 @@ def draw_table(paper: Paper, result: Result, box: Box) -> None:
     row = min(max(height / (len(shown) + extra + (2 if hidden else 0)), _ROWS_MM[0]), _ROWS_MM[1])
     y = _Rows(paper, box, row, result.study.spacing is not None).draw(result, shown, top)
     if hidden:
-        said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json states all."
+        said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json lists all."
         paper.text((box.left, y + row), said, Style(6.6, _SOFT))
 
 

@@ -203,9 +203,9 @@ def _remarks(result: Result) -> list[str]:
         these = broken(f"– {warning}", _LEFT_WIDTH, _TEXT)
         if len(result.warnings) == 1 and len(these) > _MOST_REMARK_LINES:
             *whole, last = these[:_MOST_REMARK_LINES]
-            return [*whole, f"{last[: len(last) // 2].rstrip()} … lesions.json states all"]
+            return [*whole, f"{last[: len(last) // 2].rstrip()} … lesions.json lists all"]
         if len(result.warnings) > 1 and len(lines) + len(these) >= _MOST_REMARK_LINES:
-            return [*lines, f"– and {len(result.warnings) - number} more: lesions.json states all"]
+            return [*lines, f"– and {len(result.warnings) - number} more: lesions.json lists all"]
         lines += these
     return lines
 

@@ -297,14 +297,12 @@ class TrainConfig:
             )
         for name, share in (("label_share", images.label_share), ("validation_share", images.validation_share)):
             if not 0 <= share <= 1:
-                raise OptionError(f"images.{name} is {share}: state a share from 0 to 1")
+                raise OptionError(f"images.{name} is {share}: give a share from 0 to 1")
         if (
             min(images.labelled_pairs, images.unlabelled_pairs) < 0
             or not images.labelled_pairs + images.unlabelled_pairs
         ):
-            raise OptionError(
-                "images.labelled_pairs and images.unlabelled_pairs leave the batch empty: state 1 or more"
-            )
+            raise OptionError("images.labelled_pairs and images.unlabelled_pairs leave the batch empty: give 1 or more")
         without = not images.label_share or not images.labelled_pairs
         if images.folder and without and (self.method == "supervised" or not self.chan_vese.unsupervised):
             raise OptionError(
@@ -312,9 +310,9 @@ class TrainConfig:
                 "images.labelled_pairs above 0"
             )
         if images.label_seed < 1:  # 0 draws by the same hash as the validation does: its patients first
-            raise OptionError(f"images.label_seed is {images.label_seed}: state a whole number from 1")
+            raise OptionError(f"images.label_seed is {images.label_seed}: give a whole number from 1")
         if self.chan_vese.power <= 0:
-            raise OptionError(f"chan_vese.power is {self.chan_vese.power}: state a number above 0")
+            raise OptionError(f"chan_vese.power is {self.chan_vese.power}: give a number above 0")
 
     @property
     def aggregated(self) -> bool:

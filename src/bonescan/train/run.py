@@ -151,7 +151,7 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     Raises OptionError when the folder holds no run, or one that has learned nothing yet.
     """
     folder = Path(folder)
-    for file, remedy in (("config.json", "state the folder of a run"), (CHECKPOINT, "let `bonescan train` go on")):
+    for file, remedy in (("config.json", "give the folder of a run"), (CHECKPOINT, "let `bonescan train` go on")):
         if not (folder / file).is_file():
             raise OptionError(f"there is no {file} in {folder}: {remedy}")
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -36,7 +36,7 @@ class MoveLimits:
         if not 0 <= self.rotation_deg <= _MOST_DEGREES or not 0 <= self.shift_px < EDGE_PX or not 0 <= self.flip <= 1:
             raise OptionError(
                 f"a rotation of {self.rotation_deg} degrees, a shift of {self.shift_px} pixels and a flip in "
-                f"{self.flip} of the copies are no small moves: state 0..{_MOST_DEGREES:g}, 0..{EDGE_PX - 1} and 0..1"
+                f"{self.flip} of the copies are no small moves: give 0..{_MOST_DEGREES:g}, 0..{EDGE_PX - 1} and 0..1"
             )
 
     @property

@@ -45,7 +45,7 @@ class PatientOptions:
     def __post_init__(self) -> None:
         if self.count is not None and not 2 <= self.count <= MOST_PATIENTS:
             raise OptionError(
-                f"{self.count} patients cannot be divided into training and test: state 2 to {MOST_PATIENTS}"
+                f"{self.count} patients cannot be divided into training and test: give 2 to {MOST_PATIENTS}"
             )
         if self.keep_lesion_free and self.cohort is None:
             raise OptionError("lesion-free patients are kept of a cohort, and none is stated: give --cohort")
@@ -77,7 +77,7 @@ class ReaderOptions:
     def __post_init__(self) -> None:
         if not FEWEST_READERS <= self.count <= MOST_READERS:
             raise OptionError(
-                f"a consensus of {self.count} readers cannot be had: state {FEWEST_READERS} to {MOST_READERS}"
+                f"a consensus of {self.count} readers cannot be had: give {FEWEST_READERS} to {MOST_READERS}"
             )
         if not 0 <= self.tolerance <= 1:
             raise OptionError(f"the tolerance is {self.tolerance}: give an area difference from 0 to 1")
@@ -102,6 +102,6 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise OptionError(f"the seed is {self.seed}: state 0 or more")
+            raise OptionError(f"the seed is {self.seed}: give 0 or more")
         if self.images < 2 or self.images % 2:
             raise OptionError(f"{self.images} images are no pairs of two views: give an even number")

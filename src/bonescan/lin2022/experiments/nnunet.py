@@ -68,13 +68,13 @@ class NnunetOptions:
         least = {"epochs": 1, "iterations": 1, "threads": 1, "workers": 0, "seed": 0}
         for name, limit in least.items():
             if getattr(self, name) < limit:
-                raise OptionError(f"nnU-Net's {name} are {getattr(self, name)}: state {limit} or more")
+                raise OptionError(f"nnU-Net's {name} are {getattr(self, name)}: give {limit} or more")
         if not self.memory_gb > 0:
-            raise OptionError(f"nnU-Net cannot be planned for {self.memory_gb} GB: state a number above 0")
+            raise OptionError(f"nnU-Net cannot be planned for {self.memory_gb} GB: give a number above 0")
         if self.device not in ("cpu", "cuda"):
-            raise OptionError(f"nnU-Net's device is {self.device!r}: state cpu or cuda")
+            raise OptionError(f"nnU-Net's device is {self.device!r}: give cpu or cuda")
         if self.images not in ("D1", "D2"):
-            raise OptionError(f"nnU-Net cannot learn from {self.images}: state D1 or D2, where every pair has labels")
+            raise OptionError(f"nnU-Net cannot learn from {self.images}: give D1 or D2, where every pair has labels")
 
     @property
     def python(self) -> Path:

@@ -76,14 +76,14 @@ class GanConfig:
         if self.batch < 2:
             raise OptionError(f"batch is {self.batch}: batch norm needs at least 2 images")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise OptionError(f"betas is {list(self.betas)}: state two numbers from 0 to below 1")
+            raise OptionError(f"betas is {list(self.betas)}: give two numbers from 0 to below 1")
         if not (0 <= self.flip <= 1 and 0.5 < self.real_target <= 1 and 0 <= self.ema_decay < 1):
             raise OptionError(
                 f"flip is {self.flip}, real_target {self.real_target} and ema_decay {self.ema_decay}: "
-                "state shares, real_target above 0.5 and ema_decay below 1"
+                "give shares, real_target above 0.5 and ema_decay below 1"
             )
         if not 0 <= self.shift_px < self.network.size:
-            raise OptionError(f"shift_px is {self.shift_px}: state 0 or more, and less than the image's size")
+            raise OptionError(f"shift_px is {self.shift_px}: give 0 or more, and less than the image's size")
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""
@@ -99,7 +99,7 @@ def read_gan_config(path: Path | None = None, overrides: Sequence[str] = ()) -> 
     try:
         values = {} if path is None else tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OptionError(f"there is no configuration {path}: state an existing TOML file") from None
+        raise OptionError(f"there is no configuration {path}: give an existing TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"the configuration {path} cannot be read ({error}): correct it") from None
     for override in overrides:

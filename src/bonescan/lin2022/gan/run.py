@@ -36,7 +36,7 @@ def check_run(folder: Path, dataset: Path, count: int = 128, seed: int = 0) -> C
     normalisation = gan.config.normalisation
     training = read_gan_images(dataset, Subset.TRAIN, normalisation)
     if training.digest != gan.images_sha256:
-        raise OptionError(f"the run in {folder} was trained on other images than {dataset} has: state its own data set")
+        raise OptionError(f"the run in {folder} was trained on other images than {dataset} has: give its own data set")
     samples = sample_images(gan, count, seed)
     held_out: GanImages | None = None
     if read_dataset(dataset, "D1").of(Subset.TEST):

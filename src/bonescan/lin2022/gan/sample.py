@@ -68,7 +68,7 @@ def load_gan(folder: Path) -> TrainedGan:
     """Read the generator of a run's folder. Raises OptionError when it holds none, or one that does not fit."""
     path = folder / GENERATOR
     if not path.is_file():
-        raise OptionError(f"there is no {GENERATOR} in {folder}: state the folder of a run of `bonescan gan train`")
+        raise OptionError(f"there is no {GENERATOR} in {folder}: give the folder of a run of `bonescan gan train`")
     try:
         config = gan_config_from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
