@@ -141,7 +141,7 @@ def test_what_cannot_be_found_says_so():
     empty = Study("empty", {View.ANTERIOR: Scan(View.ANTERIOR, np.zeros(SHAPE, np.float32))})
     window = thoracic_window(empty)
     assert window.confidence == 0.0
-    assert "state the window" in window.note
+    assert "give the window" in window.note
     assert prepare(empty, PrepareOptions("thorax")).warnings == (window.note,)
     noise = Study("noise", {View.ANTERIOR: Scan(View.ANTERIOR, np.random.default_rng(0).poisson(2.0, SHAPE))})
     assert thoracic_window(noise).confidence < SURE
