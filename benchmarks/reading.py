@@ -31,6 +31,7 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.anatomy import Anatomy
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
+from bonescan.phantom.truth import LesionRecord
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
@@ -142,13 +143,14 @@ def numbers_of(lesions: Sequence[Lesion], phantom: Phantom) -> list[int]:
 def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) -> Found:
     """Compare pairs and sites with the truth. numbers: the true lesion of each outline."""
     found = Found()
+    one = joined(phantom)
     by_pair: dict[int, list[int]] = defaultdict(list)
     seen: dict[int, set[View]] = defaultdict(set)
     for lesion, number in zip(lesions, numbers, strict=True):
         if lesion.pair is not None:
-            by_pair[lesion.pair].append(number)
+            by_pair[lesion.pair].append(one[number])
         if number:
-            seen[number].add(lesion.view)
+            seen[one[number]].add(lesion.view)
     # A lesion in pieces has one right pair; two marks on nothing, as on one benign finding, are not judged.
     right = len({both[0] for both in by_pair.values() if both[0] == both[1] != 0})
     claimed = right + sum(both[0] != both[1] for both in by_pair.values())
@@ -157,18 +159,35 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
     for lesion, number in zip(lesions, numbers, strict=True):
         if not number:
             continue
-        record = records[number]
-        same = lesion.region is record.region
+        # An outline that holds several lesions is right about the site where it names that of one of them.
+        held = [each for each in phantom.table if each.part_of.get(lesion.view) == number] or [records[number]]
+        same = [each for each in held if lesion.region is each.region]
         # A vertebra has no side of its own: left of the midline is said of the lesion.
-        found.regions.append((same, same and (record.side is Side.MIDLINE or lesion.side is record.side)))
-        if record.bone in LEVELS and record.region in LEVELS_OF_REGION:
-            ribs = record.region is Region.RIBS
-            if lesion.level is None or (lesion.region is Region.RIBS) is not ribs:
-                found.levels.append((99, False))
-                continue
-            off = abs(LEVELS.index(lesion.level.name) - LEVELS.index(record.bone))
-            found.levels.append((off, off <= lesion.level.plus_minus))
+        sided = any(each.side is Side.MIDLINE or lesion.side is each.side for each in same)
+        found.regions.append((bool(same), sided))
+        levels = [level_of(lesion, each) for each in held if each.bone in LEVELS and each.region in LEVELS_OF_REGION]
+        if levels:
+            found.levels.append(min(levels))
     return found
+
+
+def level_of(lesion: Lesion, record: LesionRecord) -> tuple[int, bool]:
+    """By how many levels an outline is off a true lesion of spine or ribs, and whether its uncertainty covers that."""
+    if lesion.level is None or (lesion.region is Region.RIBS) is not (record.region is Region.RIBS):
+        return 99, False
+    off = abs(LEVELS.index(lesion.level.name) - LEVELS.index(record.bone))
+    return off, off <= lesion.level.plus_minus
+
+
+def joined(phantom: Phantom) -> list[int]:
+    """Per lesion number the least of those that share an outline with it in either view, itself among them."""
+    group = list(range(len(phantom.table) + 1))
+    for record in phantom.table:
+        for holder in record.part_of.values():
+            if holder:
+                mine, other = group[record.number], group[holder]
+                group = [min(mine, other) if each in (mine, other) else each for each in group]
+    return group
 
 
 def read(study: Study, outlines: Sequence[Outline], prediction: Prediction) -> tuple[tuple[Lesion, ...], Extent]:

@@ -54,7 +54,9 @@ def results(name: str) -> Results:
 
 
 def measured(figure: Results, digits: int = 2) -> str:
-    """A value with its interval, where it has one."""
+    """A value with its interval, where it has one; a dash where there was nothing to measure."""
+    if figure["value"] is None:
+        return "–"
     low, high = figure.get("low"), figure.get("high")
     interval = f" ({low:.{digits}f} to {high:.{digits}f})" if low is not None else ""
     return f"{figure['value']:.{digits}f}{interval}"
