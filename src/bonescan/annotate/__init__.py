@@ -1,4 +1,4 @@
-"""What people have drawn: label files in and out."""
+"""Read and write label files: the curves that people have drawn."""
 
 from bonescan.annotate.labelme import (
     LabelFile,

@@ -48,7 +48,7 @@ class CocoLesion:
 def write_coco(result: Result, path: Path) -> None:
     """Write the lesions of a result to `path`; images are named anterior.png and posterior.png. Raises OSError.
 
-    The stamp lies in `info`.
+    The stamp is written into `info`.
     """
     views = [view for view in View if view in result.study.scans]
     rows, cols = result.study.shape
@@ -97,7 +97,7 @@ def coco_stamp(document: Mapping[str, Any]) -> Stamp | None:
 
 
 def is_coco_edited(document: Mapping[str, Any]) -> bool:
-    """Tell whether the annotations are others than those that the stamp was made of, or there is no stamp."""
+    """Tell whether the annotations have changed since the stamp was made; True also without a stamp."""
     stamp = coco_stamp(document)
     try:
         return stamp is None or stamp.drawn != _annotations_digest(document["annotations"])
@@ -112,8 +112,8 @@ def _annotations_digest(annotations: Sequence[Mapping[str, Any]]) -> str:
 def lesions_of(document: Any, name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:
     """Yield the lesions of a COCO document whose images are named after the views.
 
-    name: what messages call it. shape: (rows, cols) of the scan's frame, which every image must have.
-    Raises LabelError where the document is none, or an image or annotation cannot be used.
+    name: the document's name in messages. shape: (rows, cols) of the scan's frame, which every image must have.
+    Raises LabelError where the document is no COCO file, or an image or annotation cannot be used.
     """
     if not is_coco(document):
         raise LabelError(f"{name} has no images and annotations, so it is no COCO file: export it again")
@@ -137,7 +137,7 @@ def _read(document: Mapping[str, Any], name: str, shape: tuple[int, int]) -> Ite
             raise LabelError(f"{where} is of an image that the file does not list: export it again")
         stated = int(image["height"]), int(image["width"])
         if stated != shape:
-            # Before anything is drawn: a file may state any size.
+            # Checked before anything is drawn: a file may give any size.
             raise LabelError(
                 f"{where} is of an image of {stated[0]} x {stated[1]} pixels, and the scan has {shape[0]} x "
                 f"{shape[1]}: draw on the frame as acquired"
@@ -194,8 +194,11 @@ def _run_lengths(coded: Mapping[str, Any], shape: tuple[int, int], where: str) -
 
 
 def _decompressed(text: str) -> list[int]:
-    """Return COCO's compressed run lengths: five bits a letter, the sixth says that more follow; the fourth and later
-    runs are differences to the one two before."""
+    """Return COCO's compressed run lengths.
+
+    Each letter holds five bits; a sixth bit says that more letters of this run follow. From the fourth run on, the
+    number is the difference from the run two places before.
+    """
     runs: list[int] = []
     value = shift = 0
     for letter in text:

@@ -1,8 +1,8 @@
 """One truth from several readers: Lin et al. 2022, section 2.2.
 
-What readers drew in one place belongs together: lesions of different readers that share a pixel, directly or through
-others. Where one reader drew two curves and another one around both, the two are compared, and accepted or sent back,
-as one area. Lesions that do not touch are still of one place where no reader drew both and their centroids are near.
+Lesions of different readers form one place when they share a pixel, directly or through other lesions. Where one reader
+drew two curves and another reader drew one curve around both, the two are compared, and accepted or returned, as one
+area. Lesions that do not touch also form one place when their centroids are near and no reader drew both.
 
 A place is accepted when every reader drew it and the area difference (Eq. 2) of every pair of readers is at most the
 tolerance; then one reader's curves, drawn at random, are the truth. All other places go back to the readers. A view in
@@ -29,7 +29,7 @@ TOLERANCE = 0.05
 """The area difference up to which the paper accepts a lesion."""
 
 NEAR_PX = 4.0
-"""Distance of centroids, pixels, up to which lesions that do not touch are of one place, as in `evaluate.lesion`."""
+"""Largest distance of centroids, pixels, at which lesions that do not touch form one place; as in `evaluate.lesion`."""
 
 FEWEST_READERS = 2
 
@@ -38,10 +38,10 @@ FEWEST_READERS = 2
 class Correspondence:
     """What the readers drew in one place of a view.
 
-    numbers: each reader's lesion numbers there, none for who drew nothing. area_px: what each covers, pixels.
-    differences: the area difference of each pair of readers, 0..1, in the readers' sorted order; 1 where one of the two
-    drew nothing, 0 where neither did. centre: (row, col), centroid of all that was drawn. pixels: flat indices of it,
-    ascending.
+    numbers: each reader's lesion numbers there, empty for a reader who drew nothing. area_px: the area that each reader
+    drew, pixels. differences: the area difference of each pair of readers, 0..1, in the readers' sorted order; 1 where
+    one of the two drew nothing, 0 where neither did. centre: (row, col), centroid of all drawn pixels. pixels: flat
+    indices of all drawn pixels, ascending.
     """
 
     numbers: Mapping[str, tuple[int, ...]]
@@ -62,16 +62,16 @@ class Correspondence:
 
     @property
     def largest_difference(self) -> float:
-        """The area difference of the two readers who are furthest apart."""
+        """The largest area difference of any pair of readers."""
         return max(self.differences.values())
 
     def accepted(self, tolerance: float) -> bool:
-        """Whether every reader drew it, and every pair alike: the rule of the paper."""
+        """Whether every reader drew it and no pair differs by more than the tolerance: the rule of the paper."""
         return self.complete and self.largest_difference <= tolerance
 
     @property
     def why(self) -> str:
-        """In words, why it would go back to the readers."""
+        """Why it goes back to the readers, in words."""
         return "differs" if self.complete else f"only {', '.join(self.drawn_by)} drew it"
 
 
@@ -79,7 +79,7 @@ class Correspondence:
 class Consensus:
     """What the readers of one view agree on, and what goes back to them.
 
-    labels: uint16 (rows, cols), the accepted lesions from 1. drawn: for each number, whose curve it is.
+    labels: uint16 (rows, cols), the accepted lesions from 1. drawn: for each number, the reader whose curve it is.
     accepted, returned: the places, from top to bottom. returned_mask: all readers' pixels of the returned ones.
     """
 
@@ -91,9 +91,9 @@ class Consensus:
 
 
 def area_difference(first: Mask, second: Mask) -> float:
-    """Eq. 2: dA = 1 - |A1 and A2| / |A1 or A2| of two masks of one shape; 0 alike, 1 disjoint, 0 where both are empty.
+    """Eq. 2: dA = 1 - |A1 and A2| / |A1 or A2| of two masks of one shape.
 
-    Raises ValueError for two shapes.
+    0 where the masks are equal or both empty, 1 where they are disjoint. Raises ValueError for masks of two shapes.
     """
     if first.shape != second.shape:
         raise ValueError(f"the masks have the shapes {first.shape} and {second.shape}")
@@ -124,10 +124,11 @@ def correspond(readings: Mapping[str, LabelImage]) -> tuple[Correspondence, ...]
 def agree(readings: Mapping[str, LabelImage], tolerance: float, rng: Generator) -> Consensus:
     """Accept or return each lesion of one view.
 
-    readings: label pictures (rows, cols) of one shape by reader; all empty is agreement on no lesion. tolerance: 0..1.
-    rng: decides whose curves are drawn. It is asked once, whatever there is in the view, and each place's draw follows
-    from that and from the place's own pixels: from a generator of the same seed an accepted lesion that nobody touched
-    gets the same curve in every round. Raises ValueError as `correspond` does, or for a tolerance beyond 0..1.
+    readings: label pictures (rows, cols) of one shape by reader; if all are empty, the readers agree on no lesion.
+    tolerance: 0..1. rng: decides whose curves are taken. Exactly one number is drawn from it per view; the choice in
+    each place depends only on that number and on the place's own pixels. With the same seed, an accepted lesion that
+    nobody changed gets the same curve in every round. Raises ValueError as `correspond` does, or for a tolerance beyond
+    0..1.
     """
     if not 0 <= tolerance <= 1:
         raise ValueError(f"a tolerance is 0 to 1, not {tolerance}")
@@ -161,12 +162,12 @@ def _common_shape(readings: Mapping[str, LabelImage]) -> tuple[int, int]:
 
 
 def _difference(both: int, either: int) -> float:
-    # The quotient of what is in one of them only: 1 - 19/20 would be more than a tolerance of 1/20.
+    # Divide the pixels that only one of them has: in floating point, 1 - 19/20 is more than a tolerance of 1/20.
     return (either - both) / either if either else 0.0
 
 
 def _draw(place: Correspondence, key: int) -> str:
-    """One of the readers, by the key and the pixels of the place alone."""
+    """Choose one of the readers; depends only on the key and the pixels of the place."""
     readers = tuple(place.numbers)
     digest = hashlib.sha256(place.pixels.astype("<i8").tobytes()).digest()
     rng = np.random.default_rng([key, int.from_bytes(digest[:8], "little")])
@@ -178,7 +179,7 @@ def _places(drawn: NDArray[np.int64], marked: NDArray[np.int64], width: int) -> 
 
     drawn: (readers, pixels) lesion numbers. marked: the pixels' flat indices in a frame of `width` columns.
     """
-    # Every lesion of every reader is a node, every pixel an edge between all who drew there.
+    # Every lesion of every reader is a node; every pixel is an edge between the lesions that contain it.
     base = np.concatenate([[0], np.cumsum(drawn.max(axis=1) + 1)])
     nodes = np.where(drawn > 0, drawn + base[:-1, None], 0)
     anchor = nodes.max(axis=0)
@@ -198,7 +199,7 @@ def _in_order(values: NDArray[Any]) -> NDArray[np.int64]:
 def _joined(
     drawn: NDArray[np.int64], marked: NDArray[np.int64], width: int, place_of: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """For each place, the one that it joins: near ones, drawn by different readers, are one; the nearest join first."""
+    """For each place, the place that it joins: near places of different readers become one, the nearest pairs first."""
     count = int(place_of.max()) + 1
     areas = np.bincount(place_of)
     rows, cols = np.divmod(marked, width)

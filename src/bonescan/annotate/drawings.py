@@ -1,4 +1,4 @@
-"""What a LabelMe or COCO file holds: whose it says that it is, and the masks that were drawn."""
+"""What a LabelMe or COCO file holds: which scan it says that it belongs to, and the masks that were drawn."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MOST_LESIONS = 5000
 
 @dataclass(frozen=True, slots=True)
 class LabelAbout:
-    """What a file is. kind: "labelme" or "coco". stamp: None in files that are not of ours.
+    """What a file is. kind: "labelme" or "coco". stamp: None in files that bonescan did not write.
 
-    edited: its curves are not those that the stamp was made of, or it has none.
+    edited: its curves have changed since the stamp was made, or it has no stamp.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class DrawnMask:
 
 
 def label_about(path: Path) -> LabelAbout:
-    """Read what a label file says of itself. Raises LabelError where it is none."""
+    """Read what a label file says about itself. Raises LabelError where it is no label file."""
     document = load_json(path)
     if coco.is_coco(document):
         return LabelAbout("coco", coco.coco_stamp(document), coco.is_coco_edited(document))
@@ -57,7 +57,8 @@ def label_about(path: Path) -> LabelAbout:
 def drawn_masks(path: Path, shape: tuple[int, int]) -> tuple[DrawnMask, ...]:
     """Draw the lesions of a label file in a frame of (rows, cols); they may overlap.
 
-    Raises LabelError where the file is none or for another frame, does not say the view, or a lesion has no pixel.
+    Raises LabelError where it is no label file, is for another frame or does not say the view, or where a lesion has no
+    pixel.
     """
     document = load_json(path)
     found = _of_coco(document, path, shape) if coco.is_coco(document) else _of_labelme(document, path, shape)
@@ -84,7 +85,7 @@ def _of_labelme(document: Any, path: Path, shape: tuple[int, int]) -> Iterator[D
 
 
 def _view(labels: labelme.LabelFile, path: Path) -> View:
-    """The view that the file's name or its picture's name says; a stamp that says another one is a contradiction."""
+    """The view that the name of the file or of its picture gives, else the stamp; the two must not contradict."""
     said = f"{path.stem} {Path(labels.image_name).stem}".lower()
     views = [view for view in View if view.value in said]
     if not views and labels.stamp is not None and len(labels.stamp.counts) == 1:

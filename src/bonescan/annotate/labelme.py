@@ -1,7 +1,7 @@
 """LabelMe files: one JSON document of drawn shapes for each view, as in Lin et al. 2022, section 2.2.
 
 LabelMe counts (x, y) from the upper left corner of the upper left pixel, so that this pixel's centre is at
-(0.5, 0.5); here it is at (row 0, col 0). `_to_contour` and `_to_points` are the only places that know it.
+(0.5, 0.5); here it is at (row 0, col 0). Only `_to_contour` and `_to_points` convert between the two.
 Image data is neither read nor written.
 """
 
@@ -54,8 +54,8 @@ _OTHER_SHAPES = {
 class LabelShape:
     """One closed curve that a reader drew.
 
-    label: the reader's word. contour: (n, 2) float64 of (row, col), closed: first point = last.
-    group_id: shapes of one label and one group are one lesion; None: a lesion of its own.
+    label: the label that the reader gave. contour: (n, 2) float64 of (row, col), closed: first point = last.
+    group_id: shapes with the same label and group are one lesion; None: the shape is a lesion of its own.
     """
 
     label: str
@@ -75,10 +75,10 @@ class LabelShape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelFile:
-    """What one reader drew on one view; without shapes: read, and no lesion.
+    """What one reader drew on one view; no shapes: the view was read and has no lesion.
 
-    shape: (rows, cols) of the frame, None where the file does not state it. image_name: the labelled picture.
-    stamp: of a file that was written with a result; it stays as it was when the shapes are changed.
+    shape: (rows, cols) of the frame, None where the file does not give it. image_name: the labelled picture.
+    stamp: in a file that was written with a result; it does not change when the shapes are changed.
     """
 
     shapes: tuple[LabelShape, ...]
@@ -90,12 +90,12 @@ class LabelFile:
 
     @property
     def is_edited(self) -> bool:
-        """Whether the shapes are others than those that the stamp was made of, or there is no stamp."""
+        """Whether the shapes have changed since the stamp was made; True also without a stamp."""
         return self.stamp is None or self.stamp.drawn != _shapes_digest(self.shapes)
 
 
 def stamped(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
-    """Return the file with a stamp of its shapes. counts: the digest of the counts that they lie on."""
+    """Return the file with a stamp of its shapes. counts: the digest of the counts on which they were drawn."""
     return replace(labels, stamp=Stamp(counts, _shapes_digest(labels.shapes)))
 
 
@@ -106,14 +106,13 @@ def _shapes_digest(shapes: Iterable[LabelShape]) -> str:
 def read_labelme(path: Path) -> LabelFile:
     """Read a LabelMe file; polygons, rectangles and circles become closed contours.
 
-    Raises LabelError for a file that cannot be read, is too large or no LabelMe file, or holds a shape that encloses
-    nothing.
+    Raises LabelError for a file that cannot be read, is too large or is no LabelMe file, and for a shape without area.
     """
     return labelme_of(load_json(path), path)
 
 
 def labelme_of(document: Any, path: Path) -> LabelFile:
-    """Return what a JSON document holds, as `read_labelme`. path: what messages call it."""
+    """Return what a JSON document holds, as `read_labelme` does. path: gives the name for messages."""
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         raise LabelError(f"{path.name} has no list of shapes, so it is no LabelMe file: save it again with LabelMe")
     shapes = tuple(
@@ -130,7 +129,7 @@ def labelme_of(document: Any, path: Path) -> LabelFile:
 
 
 def write_labelme(path: Path, labels: LabelFile) -> None:
-    """Write a LabelMe file, whole or not at all. Raises OutputError when it cannot be written."""
+    """Write a LabelMe file, completely or not at all. Raises OutputError when it cannot be written."""
     rows, cols = labels.shape if labels.shape is not None else (None, None)
     document: dict[str, Any] = {
         "version": labels.version or VERSION,
@@ -159,9 +158,9 @@ def label_image(
 ) -> LabelImage:
     """Draw the shapes into a picture: uint16 (rows, cols), 0 = background, lesions numbered from 1 in file order.
 
-    shape: of the frame, None: what the file states. wanted: only shapes of these labels; None: all but ignored areas.
-    Where lesions overlap, the smaller one is seen. A curve between the pixel centres takes the pixel next to
-    its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
+    shape: of the frame; None: as the file gives it. wanted: only shapes of these labels; None: all but ignored areas.
+    Where lesions overlap, the pixels belong to the smaller one. A curve that contains no pixel centre gets the pixel
+    nearest to its middle, so that no lesion is lost. Raises LabelError for another frame or a curve outside it.
     """
     shape = frame_of(labels, shape)
     masks = [
@@ -186,10 +185,10 @@ def shapes_by_lesion(labels: LabelFile, wanted: Collection[str] | None = None) -
 
 
 def ignored_mask(labels: LabelFile, shape: tuple[int, int] | None = None) -> Mask:
-    """Draw the ignored areas: boolean (rows, cols). shape: of the frame, None: what the file states.
+    """Draw the ignored areas: boolean (rows, cols). shape: of the frame; None: as the file gives it.
 
-    Raises LabelError as `label_image`, and where lesions went back to the readers and the file does not say where: it
-    would take them for background.
+    Raises LabelError as `label_image` does, and where lesions went back to the readers but the file does not say where:
+    they would be taken for background.
     """
     shape = frame_of(labels, shape)
     areas = [drawn for drawn in labels.shapes if _is_ignored(drawn)]
@@ -211,7 +210,7 @@ def _is_ignored(drawn: LabelShape) -> bool:
 def from_label_image(picture: NDArray[Any], image_name: str = "", label: str = LESION) -> LabelFile:
     """Outline each lesion of a label picture (rows, cols; 0 = background) so that `label_image` gives it back.
 
-    A lesion in several pieces is several shapes of one group; a hole is reached by a cut without width.
+    A lesion in several pieces becomes several shapes of one group. The outline reaches a hole by a cut without width.
     Lesions keep their order; their numbers become 1, 2, ... when read back.
     """
     shapes: list[LabelShape] = []
@@ -275,7 +274,7 @@ def _read_points(points: Any, where: str) -> NDArray[np.float64]:
 
 
 def _is_coordinate(value: Any) -> bool:
-    # The comparison is false for NaN, and true for no integer that a float cannot hold.
+    # The comparison is false for NaN, and for every integer that is too large for a float.
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -305,7 +304,7 @@ def _shape_document(shape: LabelShape) -> dict[str, Any]:
 
 
 def frame_of(labels: LabelFile, shape: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the frame that both agree on; where one is None, the other. Raises LabelError where they do not."""
+    """Return the frame on which both agree, or the other where one is None. Raises LabelError where they differ."""
     if shape is None and labels.shape is None:
         raise LabelError("the label file states no image size: add imageHeight and imageWidth")
     if shape is not None and labels.shape is not None and shape != labels.shape:
@@ -330,7 +329,7 @@ def _mask_of_shape(drawn: LabelShape, shape: tuple[int, int]) -> Mask:
 
 
 def _outline(mask: Mask) -> NDArray[np.float64]:
-    """Return one closed curve whose even-odd inside is one 8-connected piece, holes and all."""
+    """Return one closed curve around one 8-connected piece with its holes, by the even-odd rule."""
     filled = ndimage.binary_fill_holes(mask)
     curve = contour_of(filled)
     holes, count = ndimage.label(filled & ~mask)
@@ -341,11 +340,11 @@ def _outline(mask: Mask) -> NDArray[np.float64]:
 
 
 def _cut_to(curve: NDArray[np.float64], hole: NDArray[np.float64], mask: Mask) -> NDArray[np.float64]:
-    """Join the curve of a hole to the closed curve around it by a way there and the same way back."""
+    """Join the curve of a hole to the closed curve around it by a line there and the same line back."""
     for start in range(len(curve) - 1):
         around = np.roll(curve[:-1], -start, axis=0)
         joined = np.concatenate([around, around[:1], hole, around[:1]])
-        # A slanted way may round differently there and back where it meets a pixel's centre: take one that does not.
+        # A slanted line through a pixel's centre may round differently there and back: take a line that does not.
         if np.array_equal(mask_of(joined, (mask.shape[0], mask.shape[1])), mask):
             return joined
     raise AssertionError("no cut from the hole to the curve around it gives the mask back")

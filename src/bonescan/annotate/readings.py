@@ -1,8 +1,8 @@
 """The label files of several readers, found and read together.
 
-Two forms are read, and told apart by the number of folders that are given:
+Two folder layouts are read; the number of folders that are given says which:
 
-- two or more: a folder a reader, `<reader>/<patient>/<study>/anterior.json`; the folder's name is the reader's;
+- two or more: one folder per reader, `<reader>/<patient>/<study>/anterior.json`, named after the reader;
 - one: a cohort with the readers inside, `<cohort>/<patient>/<study>/reader-<name>/anterior.json`.
 """
 
@@ -19,7 +19,7 @@ from bonescan.plausibility import MOST_PIXELS_A_SIDE
 from bonescan.study import LabelImage, View
 
 READER = "reader-"
-"""What a reader's folder within a study begins with; left out of the reader's name."""
+"""Prefix of a reader's folder within a study; not a part of the reader's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ViewFiles:
 
     @property
     def name(self) -> str:
-        """As it is told to people."""
+        """The view's name in messages."""
         return f"{self.patient}/{self.study} {self.view}"
 
 
@@ -55,10 +55,10 @@ class ReadView:
 
 
 def find_readings(folders: Sequence[Path]) -> Readings:
-    """Find the label files of several readers, in either form; hidden folders are passed over.
+    """Find the label files of several readers, in either layout; hidden folders are skipped.
 
-    Raises InputError for a folder that does not exist, holds no label file, or is named as another one is, and for
-    fewer than two readers.
+    Raises InputError for a folder that does not exist, holds no label file, or has the same name as another one, and
+    for fewer than two readers.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -82,7 +82,7 @@ def read_view(files: ViewFiles, readers: Sequence[str]) -> ReadView:
     """Read what every reader drew on one view.
 
     Raises InputError when one of them has no file, and LabelError for a file that cannot be used or for frames of
-    different shapes; the sentence names the reader.
+    different shapes; the message names the reader.
     """
     missing = [reader for reader in readers if reader not in files.paths]
     if missing:
@@ -136,7 +136,7 @@ def _label_files(root: Path, pattern: str) -> list[Path]:
 
 
 def _of_a_frame(labels: LabelFile) -> LabelFile:
-    """The labels, unless they state a frame that no scan has: it would be drawn."""
+    """Return the labels; LabelError for a frame larger than any scan, as an image of its size would be drawn."""
     if labels.shape is not None and max(labels.shape) > MOST_PIXELS_A_SIDE:
         rows, cols = labels.shape
         raise LabelError(

@@ -1,7 +1,7 @@
-"""The stamp in label files of ours: on which pixels the curves lie, and which curves these were.
+"""The stamp in label files that bonescan writes: digests of the scan's counts and of the curves.
 
-LabelMe keeps what it does not know; COCO tools may drop it. By the stamp a file finds its scan, whatever the scan is
-called now, and a curve that somebody moved is told from one that nobody touched.
+The stamp links a file to its scan, whatever the scan's name is now, and shows whether somebody has changed the curves.
+LabelMe keeps entries that it does not know; COCO tools may drop them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 from bonescan.study import FloatImage, Study, View
 
 KEY = "bonescan"
-"""Of the stamp, in a LabelMe document and in the `info` of a COCO one."""
+"""Key of the stamp in a LabelMe document, and in the `info` of a COCO document."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a label file of ours says of itself.
+    """What a label file that bonescan wrote says about itself.
 
     counts: the digest of the counts of each view that it was drawn on. drawn: the digest of the curves as written.
     """
@@ -45,7 +45,7 @@ def counts_digest(counts: FloatImage) -> str:
 
 
 def counts_digests(study: Study) -> dict[View, str]:
-    """`counts_digest` of each view that there is."""
+    """`counts_digest` of each view of the study."""
     return {view: counts_digest(scan.counts) for view, scan in study.scans.items()}
 
 
@@ -55,7 +55,7 @@ def drawn_digest(drawn: Any) -> str:
 
 
 def read_stamp(said: Any) -> Stamp | None:
-    """Return the stamp that a document holds, None where it holds none or a damaged one."""
+    """Return the stamp that a document holds; None where there is none or it is damaged."""
     if not isinstance(said, dict) or not isinstance(said.get("counts"), dict):
         return None
     counts, drawn = said["counts"], said.get("drawn")

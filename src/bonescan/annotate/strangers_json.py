@@ -1,4 +1,4 @@
-"""JSON that a stranger may have written: small enough, shallow enough, and numbers that are numbers."""
+"""Read JSON from an untrusted source: the size and the depth are limited, and NaN and infinity are refused."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 from bonescan.errors import LabelError
 
 MAX_BYTES = 8 * 2**20
-"""A hundred lesions of a thousand vertices each, indented, are 5 MB; parsed, these bytes take at most 200 MB."""
+"""A hundred lesions of a thousand vertices each, indented, take 5 MB. A parsed file of this size takes up to 200 MB."""
 
 
 def load_json(path: Path) -> Any:
     """Return the document of a JSON file. Raises LabelError where it cannot be read, is too large, or is no JSON."""
     try:
-        # Opened without waiting: a pipe of that name has no writer, and what it is can be asked of the handle alone.
+        # Opened without blocking: it may be a pipe without a writer, and only the open handle says safely what it is.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as opened:
             if not stat.S_ISREG(os.fstat(handle).st_mode):

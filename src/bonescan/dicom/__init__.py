@@ -1,4 +1,4 @@
-"""Everything that knows DICOM: reading scans, telling the views apart, writing phantoms as scans.
+"""All code on DICOM: reading scans, telling the views apart, writing phantoms as scans.
 
-DICOM's column-row order and its half-pixel origin exist only in here.
+DICOM's (column, row) order and its half-pixel origin are used only in this package.
 """

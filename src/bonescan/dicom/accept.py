@@ -1,4 +1,4 @@
-"""Which DICOM files are whole-body bone scans: what is refused with a reason, and what is only remarked on."""
+"""Check whether a DICOM file is a whole-body bone scan: refuse it with a reason, or accept it with remarks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLOURS = frozenset(
 _LEAST_ROWS, _LEAST_COLS, _MOST_PIXELS_A_SIDE = 256, 64, 4096
 _LEAST_ELONGATION = 1.5
 _MOST_PIXELS = 2**21
-"""Twice those of 2048 x 512: what reads a frame takes some tens of bytes a pixel, and has a limit."""
+"""Twice 2048 x 512: reading takes some tens of bytes per pixel, in a process with limited memory."""
 
 _BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|MEDRON|OXIDRON|ETIDRON|PHOSPHON|PHOSPHAT|BONE", re.IGNORECASE)
 _OTHER_TRACERS = re.compile(
@@ -39,7 +39,7 @@ _OTHER_TRACERS = re.compile(
     re.IGNORECASE,
 )
 _NUCLIDE_ALONE = re.compile(r"technetium|99m?|tc|[^a-z0-9]", re.IGNORECASE)
-"""What is left of a tracer's name without it is the pharmaceutical."""
+"""The parts of a tracer's name that give only the nuclide; the rest is the pharmaceutical."""
 
 
 def refuse_unsuitable(dataset: Dataset) -> None:
@@ -90,7 +90,7 @@ def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
 
 
 def remarks(dataset: Dataset, layout: Layout) -> Iterator[str]:
-    """Yield what a reader of the result should know of the file, one sentence each."""
+    """Yield what a person who reads the result should know about the file, one sentence each."""
     if not _is_original(dataset):
         yield sentences.DERIVED
     if layout.stored <= 8:
@@ -136,7 +136,7 @@ def _sop_class_name(uid: str) -> str:
 
 
 def _named(stated: str, known: frozenset[str]) -> str:
-    """Return a header's code for a message where it is a known one: in a damaged file it may be anybody's name."""
+    """Return a header's code for a message only if it is known: in a damaged file it may be a person's name."""
     if not stated:
         return "not stated"
     return stated if stated in known else "not a known one"

@@ -1,4 +1,4 @@
-"""De-identify a bone scan: PS3.15's basic profile as a keep-list, with keyed pseudonyms and moved dates."""
+"""De-identify a bone scan: PS3.15's basic profile as a keep-list, with keyed pseudonyms and shifted dates."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from bonescan.study import View
 METHOD = "bonescan keep-list by PS3.15 Annex E"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _MOST_ORDER = 99_999
-"""A larger number of a series or an image may be a date or an ID, not an order."""
+"""Largest number of a series or image that is kept; a larger one may be a date or an ID."""
 _MOST_SMALL = MAX_FRAMES
-"""Of what counts windows, detectors or frames. The two bytes of a larger one may be letters."""
+"""Largest number of windows, detectors or frames that is kept; the two bytes of a larger one may be letters."""
 _MOST_INTEGER = 2**31 - 1
 _MOST_DECIMAL_LETTERS = 16
 _MEASURES = ("PixelSpacing", "RescaleSlope", "RescaleIntercept")
@@ -41,13 +41,13 @@ _VIEW_TEXTS = ("ViewPosition", "ImageID", "SeriesDescription")
 _SCHEMES = {"SNM3": "SRT", "99SDM": "SRT", "SNOMED-CT": "SCT"}
 _LEAST_TEXT_PX = 40
 _SPIKE, _NEIGHBOURS = 5, 3
-"""Text makes one value at least so many times as frequent as those within this many of it."""
+"""In burned-in text, one value is this many times as frequent as the values within so many of it."""
 _MOST_CORE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Deidentification:
-    """How to de-identify. key: secret bytes. accept_burned_in: also images that say that they hold text."""
+    """How to de-identify. key: secret bytes. accept_burned_in: accept images that are said to contain text."""
 
     key: bytes
     accept_burned_in: bool = False
@@ -55,9 +55,9 @@ class Deidentification:
 
 @dataclass(frozen=True, slots=True)
 class Deidentified:
-    """A scan without identity. patient, study, image: names of our own making, the same for the same under one key.
+    """A scan without identity. patient, study, image: names that bonescan makes; the same source and key give the same.
 
-    content: the DICOM file. remarks: what a person should look at.
+    content: the DICOM file. remarks: what a person should check.
     """
 
     patient: str
@@ -70,9 +70,8 @@ class Deidentified:
 def deidentified(content: bytes, how: Deidentification) -> Deidentified:
     """Return a scan without identity.
 
-    Its views are those that the source tells, or it tells none, and a remark says so.
-    Raises InputError where the file is no planar bone scan that could be read, says that text is burned into it, or was
-    de-identified here before.
+    Its header gives the same views as the source, or none, with a remark that says so. Raises InputError where the file
+    is no readable planar bone scan, says that text is burned into it, or was already de-identified by bonescan.
     """
     with guarded():
         source = parse(content)
@@ -83,7 +82,7 @@ def deidentified(content: bytes, how: Deidentification) -> Deidentified:
         refuse_unsuitable_layout(source, layout)
         frames = raw_frames(source, layout)
         for frame in frames:
-            sign_extended(frame, layout)  # refuses bits above the stored ones: an old overlay could spell a name there
+            sign_extended(frame, layout)  # refuses bits above the stored ones: an old overlay there could show a name
         if not all(text(source, keyword) for keyword in keep.UIDS):
             raise InputError("the file lacks a UID, so that its image could take another's place; export it again")
         notes = _burned_in(source, frames, layout, how)
@@ -113,12 +112,12 @@ def _new() -> FileDataset:
 
 
 def _keep_into(dataset: Dataset, source: Dataset) -> None:
-    """Copy what is on the keep-list, at this level and below; each value is rebuilt, none is passed through."""
+    """Copy the elements of the keep-list, at this level and below; each value is built anew, none is passed through."""
     for keyword in sorted(keep.NUMBERS):
         if keyword in source:
             _keep_numbers(dataset, source, keyword)
     for keyword, known in keep.KNOWN_TEXTS.items():
-        kept = [one if one in known else "" for one in texts(source, keyword)]  # what a value says depends on its place
+        kept = [one if one in known else "" for one in texts(source, keyword)]  # a value's meaning depends on its place
         if any(kept):
             setattr(dataset, keyword, kept if len(kept) > 1 else kept[0])
     for keyword in sorted(keep.SEQUENCES):
@@ -141,9 +140,9 @@ def _kept_item(item: Dataset) -> Dataset:
 
 
 def _keep_numbers(dataset: Dataset, source: Dataset, keyword: str, frames: int = 1) -> None:
-    """Keep numbers as numbers; what is none, or may be a date or letters, is left out, and what is empty stays empty.
+    """Keep an element's numbers; leave it out if one is invalid or may be a date or letters. An empty one stays empty.
 
-    frames: how many values an element may have that has one a frame.
+    frames: the largest number of values of an element that has one value per frame.
     """
     if value(source, keyword) is None:
         setattr(dataset, keyword, None)
@@ -187,7 +186,7 @@ def _known_codes(source: Dataset, keyword: str) -> Iterator[Dataset]:
 
 
 def _keep_parallel(dataset: Dataset, source: Dataset, frames: int) -> None:
-    """Keep what has one value or one item a frame whole or not at all: one that goes would move others to its frame."""
+    """Keep elements with one value or item per frame completely or not at all: a gap would shift the others."""
     for keyword in keep.VECTORS:
         if keyword in source and len(texts(source, keyword)) == frames:
             _keep_numbers(dataset, source, keyword, frames)
@@ -197,7 +196,7 @@ def _keep_parallel(dataset: Dataset, source: Dataset, frames: int) -> None:
 
 
 def _views_of_texts(dataset: Dataset, source: Dataset, frames: int) -> None:
-    """Where free text tells the views, keep that and no other word of it."""
+    """Where free text gives the views, keep the views and no other word of it."""
     for keyword in _VIEW_TEXTS:
         stated = texts(source, keyword)
         told = [view_in_text(one) for one in stated] if len(stated) == frames else []
@@ -207,9 +206,9 @@ def _views_of_texts(dataset: Dataset, source: Dataset, frames: int) -> None:
 
 
 def _only_views_that_were_told(dataset: Dataset, source: Dataset, frames: int) -> list[str]:
-    """Leave no statement on the views where together they would tell other ones than the source; returns remarks.
+    """Remove all statements on the views where those kept would give other views than the source; returns remarks.
 
-    A source that contradicts itself must not become certain because one of the two statements was left out.
+    A source that contradicts itself must not become unambiguous because one of its statements was left out.
     """
     before, after = (_told(one, frames) for one in (source, dataset))
     if any(now and now != then for then, now in zip(before, after, strict=True)):
@@ -229,15 +228,15 @@ def _only_views_that_were_told(dataset: Dataset, source: Dataset, frames: int) -
 
 
 def _told(dataset: Dataset, frames: int) -> list[frozenset[View]]:
-    """Return the views that the header states of each frame. Raises InputError where it is damaged."""
+    """Return the views that the header gives for each frame. Raises InputError where it is damaged."""
     return [
         frozenset(statement.view for statement in evidence(Frame(dataset, index, frames))) for index in range(frames)
     ]
 
 
 def _refuse_other_measures(dataset: Dataset, source: Dataset) -> None:
-    """Raise InputError where counts or millimetres would no more be those of the source."""
-    rescale(source)  # refuses a slope that no reader takes
+    """Raise InputError where counts or millimetres would no longer be those of the source."""
+    rescale(source)  # refuses a slope that is not positive
     for keyword in _MEASURES:
         before, after = numbers(source, keyword), numbers(dataset, keyword)
         if len(before) != len(after) or not np.allclose(before, after, rtol=1e-12, atol=0.0):
@@ -259,7 +258,7 @@ def _identity(dataset: FileDataset, source: Dataset, names: Pseudonyms) -> None:
     dataset.PatientName = dataset.PatientID = names.patient
     dataset.PhotometricInterpretation = "MONOCHROME2"  # a palette, which may hold anything, is not kept
     if "PatientOrientationCodeSequence" in dataset:
-        dataset.pop("PatientPosition", None)  # one of the two says it (PS3.3 C.7.3.1)
+        dataset.pop("PatientPosition", None)  # only one of the two may be present (PS3.3 C.7.3.1)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = METHOD
     dataset.DeidentificationMethodCodeSequence = [_method(*method) for method in keep.METHODS]
@@ -273,7 +272,7 @@ def _method(code: str, meaning: str) -> Dataset:
 
 
 def _pixels(dataset: FileDataset, frames: NDArray[Any], layout: Layout) -> None:
-    """Write the stored values, uncompressed: a code stream may carry comments."""
+    """Write the stored values uncompressed, as a compressed stream may contain comments."""
     if layout.frames > 1 or "NumberOfFrames" in dataset:
         dataset.NumberOfFrames = layout.frames
         vectors = [Tag(keyword) for keyword in keep.VECTORS if keyword in dataset]
@@ -285,7 +284,7 @@ def _pixels(dataset: FileDataset, frames: NDArray[Any], layout: Layout) -> None:
 
 
 def _burned_in(source: Dataset, frames: NDArray[Any], layout: Layout, how: Deidentification) -> list[str]:
-    """Refuse an image that says that it holds text, and remark on one that looks as if it did."""
+    """Refuse an image whose header says that it contains text; return a remark on one that looks as if it did."""
     stated = {one.upper() for one in texts(source, "BurnedInAnnotation")}
     says_so = "YES" in stated or text(source, "SOPClassUID") in keep.CAPTURES
     if says_so and not how.accept_burned_in:
@@ -299,10 +298,10 @@ def _burned_in(source: Dataset, frames: NDArray[Any], layout: Layout, how: Deide
 
 
 def looks_burned_in(frame: NDArray[Any]) -> bool:
-    """Tell whether an image may hold text: many pixels of one high value in thin strokes, which counts never are.
+    """Tell whether an image may hold text: many pixels of one high value in thin strokes, unlike counts.
 
-    frame: (rows, cols) of stored values. Counts of a hot place spread over many values, of which none stands out. A
-    saturated bladder is of one value, and no stroke.
+    frame: (rows, cols) of stored values. In a hot place the counts spread over many values, and none is much more
+    frequent than the others. A saturated bladder has one value, but is no thin stroke.
     """
     high = frame[frame > frame.max() / 2]
     if frame.max() < 2:

@@ -1,7 +1,7 @@
-"""Strangers' DICOM files as validated values: parsing within limits, and access that never trusts an element.
+"""Read untrusted DICOM files as validated values: parsing is limited, and every element is checked on access.
 
 pydicom parses lazily and raises many classes of exception on a damaged file. Everything here
-raises InputError alone, with a sentence that names the element and never its value: a value may be a name.
+raises only InputError, with a sentence that names the element and never its value: a value may be a name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from bonescan.errors import BonescanError, InputError
 
 MAX_FILE_BYTES = 48 * 2**20
-"""A two-frame scan of 1024 x 256 has 1 MB; private groups may add some."""
+"""A two-frame scan of 1024 x 256 has 1 MB; private groups may add a few."""
 
 _PREAMBLE = 128
 _MAGIC = b"DICM"
@@ -34,9 +34,9 @@ _MAGIC = b"DICM"
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Turn every stray exception of pydicom, numpy and the codecs into InputError, and keep pydicom quiet.
+    """Turn all other exceptions of pydicom, numpy and the codecs into InputError, and silence pydicom's log.
 
-    The stray exception is not chained: its text may hold a patient's values.
+    The original exception is not chained, as its text may contain a patient's values.
     """
     logger = logging.getLogger("pydicom")
     was_disabled = logger.disabled
@@ -56,7 +56,7 @@ def guarded() -> Iterator[None]:
 
 
 def load(path: Path) -> bytes:
-    """Return a file's bytes after checking that it is a DICOM file of a bearable size."""
+    """Return a file's bytes after checking that it is a DICOM file within the size limit."""
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -88,9 +88,9 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def parse(content: bytes, *, pixels: bool = True) -> Dataset:
-    """Parse a file's bytes; call inside `guarded`. The deflated syntax is refused: it can blow up a thousandfold."""
+    """Parse a file's bytes; call inside `guarded`. The deflated syntax is refused, as it can expand a thousandfold."""
     file = BytesIO(content)
-    # pydicom's public reader of this group alone takes only a path, and dcmread inflates before it can be asked.
+    # pydicom's public reader of this group takes only a path, and dcmread inflates before the syntax can be checked.
     read_preamble(file, force=False)
     meta = _read_file_meta_info(file)
     syntax = meta.get("TransferSyntaxUID")
@@ -121,7 +121,7 @@ def value(dataset: Dataset, keyword: str) -> Any:
 
 
 def damaged(keyword: str) -> InputError:
-    """The error for an element that is there and makes no sense."""
+    """The error for an element whose value is not valid."""
     return InputError(f"the DICOM element {keyword} is damaged; export the file again")
 
 

@@ -1,6 +1,6 @@
-"""What the header of a source says of patient, study and instances: validated text, for the objects made from it.
+"""The patient, study and instances in the header of a source, as validated text for the objects made from it.
 
-The patient's identity lives here and nowhere else in the program: a `Study` and a `Result` carry none of it.
+Only these classes hold the patient's identity: a `Study` and a `Result` hold none of it.
 Imports no pydicom.
 """
 
@@ -22,7 +22,7 @@ PATIENT_KEYWORDS = (
     "PatientIdentityRemoved",
     "DeidentificationMethod",
 )
-"""Of the Patient and Patient Study modules (PS3.3 C.7.1.1, C.7.2.2): what a derived object repeats."""
+"""Elements of the Patient and Patient Study modules (PS3.3 C.7.1.1, C.7.2.2) that a derived object repeats."""
 
 STUDY_KEYWORDS = (
     "StudyInstanceUID",
@@ -34,12 +34,12 @@ STUDY_KEYWORDS = (
     "StudyDescription",
     "LongitudinalTemporalInformationModified",
 )
-"""Of the General Study module (PS3.3 C.7.2.1), and whether its dates are the true ones."""
+"""Elements of the General Study module (PS3.3 C.7.2.1), and whether the dates are the true ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code of a dictionary: value, designator of the coding scheme, meaning."""
+    """A code: value, designator of the coding scheme, meaning."""
 
     value: str
     scheme: str
@@ -62,10 +62,10 @@ class SourceInstance:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SourceHeader:
-    """Of the files of one study, what an object derived from them repeats and refers to.
+    """The values in the files of one study that an object derived from them repeats or refers to.
 
-    patient, study: DICOM keyword -> value, for those of `PATIENT_KEYWORDS` and `STUDY_KEYWORDS` that are stated.
-    instances: in the order of the files. deidentification: the codes of what was done to de-identify the source.
+    patient, study: DICOM keyword -> value, for those of `PATIENT_KEYWORDS` and `STUDY_KEYWORDS` that are present.
+    instances: in the order of the files. deidentification: the codes of the methods that de-identified the source.
     """
 
     patient: Mapping[str, str]
@@ -74,7 +74,7 @@ class SourceHeader:
     deidentification: tuple[Code, ...] = ()
 
     def __repr__(self) -> str:
-        """Name nobody: a representation lands in logs and tracebacks."""
+        """Return text without identity, as it may appear in logs and tracebacks."""
         return f"SourceHeader({len(self.instances)} instance(s))"
 
 
@@ -88,7 +88,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an object in DICOM needs beside the result."""
+    """What a DICOM object needs in addition to the result."""
 
     header: SourceHeader
     made: Made

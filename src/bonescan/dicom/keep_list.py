@@ -1,7 +1,7 @@
-"""What a de-identified scan keeps, at every level of nesting; everything else goes. PS3.15 Annex E, as a keep-list.
+"""The elements that a de-identified scan keeps, at every level of nesting; all others are removed (PS3.15 Annex E).
 
-Only what is needed to read a planar bone scan, to tell its views, to measure and to show it. Numbers are kept as
-numbers. A text is kept only where it is one of a known set, so that nobody's name passes as a vendor's.
+They are those needed to read a planar bone scan, to tell its views, to measure and to show it. Numbers are kept as
+numbers. A text is kept only where it is in a known set, so that a person's name cannot pass as a vendor's.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ NUMBERS = frozenset(
         "ZoomFactor",
         "ImageOrientationPatient",
         "ImagePositionPatient",
-        # Order within the study, which says nothing of the patient.
+        # Order within the study, which tells nothing about the patient.
         "SeriesNumber",
         "InstanceNumber",
     }
 )
 
 VECTORS = ("EnergyWindowVector", "DetectorVector")
-"""Which frame is of which energy and detector (C.8.4.8): at the root alone, one value a frame."""
+"""The energy and detector of each frame (C.8.4.8): only at the root, one value per frame."""
 
 SEQUENCES = frozenset(
     {
@@ -86,14 +86,14 @@ KNOWN_CODES = VIEW_CODES | {
     ("SCT", "102541002"): "feet-first",
     ("SRT", "F-10480"): "feet-first",
 }
-"""(scheme, value) -> the meaning that is written; another code is left out, and one of a view becomes one of these."""
+"""(scheme, value) -> the meaning that is written. Other codes are left out; other view codes become one of these."""
 
 CAPTURES = frozenset({"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"})
 """SOP classes of secondary capture."""
 
 KNOWN_TEXTS: dict[str, frozenset[str]] = {
     "Modality": frozenset({"NM"}),
-    # NM images, the retired class too, which is read like the other but has no IOD to be turned into.
+    # NM images; the retired class is read in the same way and kept, as no IOD exists to convert it to.
     "SOPClassUID": CAPTURES | {"1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5"},
     "ImageType": frozenset(
         {
@@ -117,7 +117,8 @@ KNOWN_TEXTS: dict[str, frozenset[str]] = {
     "BodyPartExamined": frozenset({"WHOLEBODY"}),
     "BurnedInAnnotation": frozenset({"YES", "NO"}),
 }
-"""A value that is not of its set is left out; of several, it is left empty, so that the others keep their places."""
+"""A value that is not in its set is left out; among several values it is left empty, so that the others keep their
+places."""
 
 VENDORS = (
     "GE",
@@ -138,10 +139,11 @@ TRACERS = (
     *("MIBI", "SESTAMIBI", "TETROFOSMIN", "PERTECHNETATE", "MIBG", "IOBENGUANE", "MAA", "DMSA", "DTPA"),
     *("MDP", "HDP", "HMDP", "DPD", "HEDP", "MEDRONATE", "OXIDRONATE"),
 )
-"""Radiopharmaceutical is kept as the first of these words: those of other scans precede, which must not become bone."""
+"""Radiopharmaceutical is kept as the first of these words that it contains. Words of other scans come first, so that
+such a scan is not taken for a bone scan."""
 
 DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
-"""Moved back by days that follow from the key and the patient; times go."""
+"""Shifted back by a number of days that depends on the key and the patient; times are removed."""
 
 EMPTY = (
     "StudyTime",
@@ -154,13 +156,13 @@ EMPTY = (
     "PatientBirthDate",
     "PatientSex",
 )
-"""There and empty, for an object without them would not be valid (type 2)."""
+"""Present but empty, as an object without them is not valid (type 2)."""
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-"""Replaced by keyed ones, the same for the same."""
+"""Replaced by keyed UIDs; equal UIDs stay equal."""
 
 METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
-"""What was done, by PS3.16 CID 7050."""
+"""The de-identification methods, as codes of PS3.16 CID 7050."""

@@ -1,4 +1,4 @@
-"""What may be stated from outside where a header is silent. Imports no pydicom."""
+"""What the caller may give where a header does not say it. Imports no pydicom."""
 
 from __future__ import annotations
 

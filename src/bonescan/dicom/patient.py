@@ -1,4 +1,4 @@
-"""Who the patient is, in fields for pictures and pages: only where it was asked for."""
+"""Fields that name the patient on pictures and pages; only filled on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DATES = ("PatientBirthDate", "StudyDate")
 
 
 def patient_fields(origin: Origin | None) -> Fields:
-    """Return what names the patient, as the header states it; () unless the maker asked for it."""
+    """Return the fields that name the patient, from the header; () unless `origin.made.identify` asks for them."""
     if origin is None or not origin.made.identify:
         return ()
     stated = {**origin.header.patient, **origin.header.study}
@@ -33,11 +33,11 @@ def _shown(keyword: str, value: str) -> str:
 
 
 def _name(value: str) -> str:
-    """A person's name has groups for alphabets, ideographs and sounds (PS3.5 6.2.1): the first that is stated."""
+    """Return the first group of a name that is not empty: alphabetic, ideographic or phonetic (PS3.5 6.2.1)."""
     return next((shown for shown in map(_group, value.split("=")) if shown), "")
 
 
 def _group(group: str) -> str:
-    """Family, given, middle, prefix and suffix: the family's name, a comma, the others."""
+    """Format a name's components (family, given, middle, prefix, suffix): the family name, a comma, the others."""
     family, *others = (part.strip() for part in group.split("^"))
     return ", ".join(part for part in (family, " ".join(other for other in others if other)) if part)

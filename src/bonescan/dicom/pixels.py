@@ -1,7 +1,7 @@
 """Pixel data of a DICOM file as stored values, with every size checked before memory is taken.
 
-The codecs of compressed pixels are C libraries that a damaged stream can crash, and that allocate by its say-so: one
-more reason why strangers' files are read in a limited child process.
+The codecs of compressed pixels are C libraries. A damaged stream can crash them or make them allocate any amount of
+memory, which is another reason to read untrusted files in a limited child process.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bonescan.errors import InputError
 
 MAX_FRAMES = 512
 MAX_PIXEL_BYTES = 32 * 2**20
-"""Two frames of 4096 x 1024 pixels of 32 bits. What reads them has the file, its pixels and their floats in memory."""
+"""Two frames of 4096 x 1024 pixels of 32 bits. Reading them holds the file, the pixels and their floats in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the pixels of a file are stored. bits: of which `stored` hold the value, the lowest ones."""
+    """How the pixels of a file are stored. bits: allocated per pixel; the lowest `stored` of them hold the value."""
 
     frames: int
     rows: int
@@ -41,18 +41,18 @@ class Layout:
 
     @property
     def expected_bytes(self) -> int:
-        """Bytes of all frames, native."""
+        """Bytes of all frames, uncompressed."""
         return self.frames * self.rows * self.cols * self.bits // 8
 
 
 def load_codecs() -> None:
-    """Load the libraries that decode compressed pixels, which are else loaded on use."""
+    """Load the libraries that decode compressed pixels; otherwise they are loaded on first use."""
     for decoder in (RLELosslessDecoder, JPEG2000LosslessDecoder, JPEGLSLosslessDecoder, JPEGLosslessSV1Decoder):
         _ = decoder.is_available
 
 
 def layout_of(dataset: Dataset) -> Layout:
-    """Return the checked description of the pixels (PS3.3 C.7.6.3); InputError where it makes no sense."""
+    """Return the checked description of the pixels (PS3.3 C.7.6.3); InputError where it is not valid."""
     rows, cols = (_required(dataset, keyword) for keyword in ("Rows", "Columns"))
     bits, stored, high = (_required(dataset, keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
     frames = integer(dataset, "NumberOfFrames")
@@ -111,13 +111,13 @@ def _native(dataset: Dataset, layout: Layout) -> NDArray[Any]:
             f"the pixel data have {len(stored)} bytes instead of {expected}, so the file is truncated or damaged; "
             "export it again"
         )
-    # In a big-endian file a word element is in its file order; bytes (OB, 8 bits) have none.
+    # In a big-endian file, words are in the file's byte order; for bytes (OB, 8 bits) it does not matter.
     pixels = np.frombuffer(stored, dtype=_dtype(layout, byte_order(dataset)), count=expected * 8 // layout.bits)
     return pixels.reshape(layout.frames, layout.rows, layout.cols)
 
 
 def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
-    """Decode compressed pixels; what comes back is measured against the description."""
+    """Decode compressed pixels, and check the result against the description."""
     try:
         pixels = dataset.pixel_array
     except Exception:
@@ -127,7 +127,7 @@ def _decoded(dataset: Dataset, layout: Layout) -> NDArray[Any]:
         ) from None
     if pixels.nbytes != layout.expected_bytes:
         raise InputError("the compressed pixel data do not have the size that the file states; export it uncompressed")
-    # The stored bits, without their sign: what is above them is checked next, as in native pixels.
+    # Take the bits as unsigned: those above the stored ones are checked next, as in uncompressed pixels.
     bits = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
     return np.frombuffer(bits, dtype=_dtype(layout, "<")).reshape(layout.frames, layout.rows, layout.cols)
 
@@ -157,7 +157,7 @@ def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def rescale(dataset: Dataset) -> tuple[float, float]:
-    """Return by what counts follow from stored values: Rescale Slope, and Intercept. InputError for a slope <= 0."""
+    """Return Rescale Slope and Intercept, which turn stored values into counts. InputError for a slope <= 0."""
     slopes, intercepts = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
     slope, intercept = slopes[0] if slopes else 1.0, intercepts[0] if intercepts else 0.0
     if slope <= 0.0:

@@ -1,6 +1,6 @@
-"""What stands for a patient, a study and an image under a key, and by what a patient is known.
+"""Pseudonyms of a patient, a study and an image under a key, and how a patient is recognised.
 
-Whoever has the key can compute a patient's pseudonym from the patient's ID again; whoever has not, cannot.
+A pseudonym can be computed again from the patient's ID with the key, and not without it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from bonescan.dicom.elements import text
 
 _MOST_DAYS = 3650
 _FIRST_BIRTH = "19000102"
-"""An earlier date of birth is a program's zero, above all the first day of 1900."""
+"""An earlier date of birth is a program's placeholder, most often the first day of 1900."""
 
 _NO_ID = re.compile(r"0*|x+|1234567?8?9?0?|([1-9])\1{3,}")
-"""Numbers and signs that are typed where an ID must be given and there is none."""
+"""Numbers and letters that people type where an ID is required but there is none."""
 # fmt: off
 _PLACEHOLDERS = frozenset((
     "anon", "anonim", "anonimo", "anonym", "anonyme", "anonymise", "anonymised", "anonymisiert", "anonymized",
@@ -32,7 +32,7 @@ _PLACEHOLDERS = frozenset((
     "temporary", "test", "testpatient", "unbekannt", "undefined", "unk", "unknown", "withheld",
 ))
 # fmt: on
-"""Words that stand where there is no name or ID; a name or ID of nothing else is none."""
+"""Placeholder words for a missing name or ID; a name or ID that consists only of these counts as missing."""
 
 _BY_NAME = (
     "the file has no patient ID that is one, so that the patient was told by name and date of birth: "
@@ -47,7 +47,7 @@ _BY_STUDY = (
 class Pseudonyms:
     """Pseudonyms of one file. patient, study, image: safe as file names. days: by how many its dates move back.
 
-    remark: what a person should know of how the patient was told; None where there is an ID.
+    remark: what a person should know about how the patient was recognised; None where there is an ID.
     """
 
     def __init__(self, source: Dataset, key: bytes) -> None:
@@ -60,11 +60,11 @@ class Pseudonyms:
         self.image = f"image-{self._digest('image', text(source, 'SOPInstanceUID')).hex()[:12]}"
 
     def uid(self, original: str) -> UID:
-        """Return the UID (PS3.5 B.2) that takes another's place."""
+        """Return the UID (PS3.5 B.2) that replaces `original`."""
         return UID(f"2.25.{int.from_bytes(self._digest('uid', original)[:16], 'big') >> 1}")
 
     def moved(self, date: str) -> str:
-        """Return a date moved back by the patient's days; "" for what is no date."""
+        """Return a date moved back by the patient's days; "" for text that is no date."""
         try:
             moved = _day(date) - datetime.timedelta(days=self.days)
         except (ValueError, OverflowError):
@@ -76,7 +76,7 @@ class Pseudonyms:
 
 
 def is_date(digits: str) -> bool:
-    """Tell whether eight digits are a day of these times, as DICOM writes one."""
+    """Tell whether eight digits are a date of the years 1880 to 2100, as DICOM writes it."""
     try:
         return 1880 <= _day(digits).year <= 2100
     except ValueError:
@@ -84,17 +84,17 @@ def is_date(digits: str) -> bool:
 
 
 def _day(digits: str) -> datetime.date:
-    """Return the day that eight digits are; ValueError for what is none."""
+    """Return the date that eight digits give; ValueError for text that is no date."""
     if not re.fullmatch("[0-9]{8}", digits):
         raise ValueError("no date")
     return datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
 
 
 def _person(source: Dataset) -> tuple[str, str | None]:
-    """Return what is the same for all files of one patient and for no other's, and a remark where that is doubtful.
+    """Return text that identifies the patient across files, and a remark where it may not do so.
 
-    The ID alone, where it is one: its issuer is often left out of some of a patient's files, and names are respelled.
-    Without one, name and date of birth together; either alone would make one patient of several.
+    A valid patient ID is used alone: some of a patient's files often lack its issuer, and spellings of names vary.
+    Without one, name and date of birth are used together, as several patients can share either; else the study.
     """
     patient_id = "".join(unicodedata.normalize("NFKC", text(source, "PatientID")).casefold().split())
     if not _is_placeholder(patient_id):
@@ -106,7 +106,7 @@ def _person(source: Dataset) -> tuple[str, str | None]:
 
 
 def _is_placeholder(stated: str) -> bool:
-    """Tell whether an ID or a name, in lower case, stands for none."""
+    """Tell whether an ID or a name, in lower case, is a placeholder."""
     words = re.findall(r"[^\W_]+", stated)
     together = "".join(words)
     return bool(_NO_ID.fullmatch(together)) or together in _PLACEHOLDERS or all(one in _PLACEHOLDERS for one in words)
@@ -115,7 +115,7 @@ def _is_placeholder(stated: str) -> bool:
 def _name(stated: str) -> str:
     """Return the words of family and given name, sorted: in lower case, without accents and signs.
 
-    Middle names and titles are left out of some of a patient's files, and the order of the words changes.
+    Some of a patient's files often lack middle names and titles, and the order of the words varies.
     """
     groups = [group for group in stated.split("=") if group.strip(" ^")]
     parts = "^".join(groups[0].split("^")[:2]) if groups else ""

@@ -1,7 +1,7 @@
-"""Read whole-body bone scans from DICOM: NM Image Storage with two frames, or one view a file.
+"""Read whole-body bone scans from DICOM: NM Image Storage with two frames, or one view per file.
 
-Follows PS3.3 A.5 (NM Image IOD). Nothing of the patient's identity leaves the header. What is here parses where it is
-called: strangers' files are read through `bonescan.sandbox`, which runs it in a limited child process.
+Follows PS3.3 A.5 (NM Image IOD). The patient's identity is not returned. These functions parse in the calling process:
+read untrusted files through `bonescan.sandbox`, which runs them in a limited child process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _File:
 
 
 def file_summary(path: Path) -> FileSummary:
-    """Return what grouping needs of one file; a file that cannot be read has a refusal and no UIDs."""
+    """Return the values of one file that are needed to group files; an unreadable file has a refusal and no UIDs."""
     try:
         with guarded():
             dataset = parse(load(path), pixels=False)
@@ -111,7 +111,7 @@ def _chosen_frames(files: Sequence[_File], options: ReadOptions) -> list[Frame]:
 
 
 def _views(frames: Sequence[Frame], options: ReadOptions) -> tuple[Told, str | None]:
-    """Return the views, stated by the caller or told by the header, and a warning where the two differ."""
+    """Return the views, from the caller or else the header, and a warning where the two differ."""
     if options.views is None:
         return tell_views(frames), None
     if len(options.views) != len(frames):
@@ -154,7 +154,7 @@ def _origins(files: Sequence[_File], frames: Sequence[Frame], told: Told) -> dic
 
 
 def _spacing(files: Sequence[_File], counts: Sequence[FloatImage]) -> tuple[Spacing | None, str | None]:
-    """Return the spacing of all files, or None and why. DICOM's order is already (row, col), PS3.3 10.7.1.3."""
+    """Return the spacing of all files, or None and the reason. DICOM's order is already (row, col), PS3.3 10.7.1.3."""
     stated = {numbers(file.dataset, "PixelSpacing") for file in files}
     if len(stated) > 1:
         return None, "the two files state different pixel spacings, which were dropped"
@@ -165,7 +165,7 @@ def _spacing(files: Sequence[_File], counts: Sequence[FloatImage]) -> tuple[Spac
 
 
 def _acquired(dataset: Dataset) -> str | None:
-    """Return when the scan was acquired, ISO 8601, as far as the header says; a broken date is no date."""
+    """Return when the scan was acquired, ISO 8601, as far as the header gives it; an invalid date is ignored."""
     for date_keyword, time_keyword in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
         try:
             date, time = text(dataset, date_keyword), text(dataset, time_keyword)

@@ -1,4 +1,4 @@
-"""Read what derived objects repeat of their source: the patient, the study, and the instances to refer to."""
+"""Read what derived objects repeat from their source: the patient, the study, and the instances to refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bonescan.errors import InputError
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _MOST_UID_LETTERS = 64
 _MOST_LETTERS = 324
-"""The longest value that a person's name may have (PS3.5 6.2: three groups of 64 characters, and more in practice)."""
+"""The longest value that is accepted (PS3.5 6.2: a name has three groups of 64 characters, in practice also more)."""
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
 _MOST_CODES = 32
@@ -60,7 +60,7 @@ def _instance(dataset: Dataset) -> SourceInstance:
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
-    """Return a UID that has the form of one (PS3.5 9.1); InputError for any other."""
+    """Return a UID after checking its form (PS3.5 9.1); InputError for any other text."""
     uid = text(dataset, keyword)
     if len(uid) > _MOST_UID_LETTERS or not _UID.fullmatch(uid):
         raise InputError(f"the DICOM element {keyword} is missing or no UID, so no object can refer to the file")
@@ -68,7 +68,7 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _stated(dataset: Dataset, keywords: Sequence[str]) -> dict[str, str]:
-    """Return the elements that are stated and have the form that theirs must have; a date that is none is left out."""
+    """Return the elements that are present, as text; dates and times that are not valid are left out."""
     found = {keyword: _clean(text(dataset, keyword)) for keyword in keywords}
     for keyword, form in (("PatientBirthDate", _DATE), ("StudyDate", _DATE), ("StudyTime", _TIME)):
         if keyword in found and not form.fullmatch(found[keyword]):

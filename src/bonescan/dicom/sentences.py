@@ -1,4 +1,4 @@
-"""What is remarked on a file that is read all the same, as other modules tell it apart. Imports no pydicom."""
+"""Remarks on accepted files, as constants that other modules compare with. Imports no pydicom."""
 
 DERIVED = "the image is derived (filtered, combined or compressed), not as acquired: not fit for training"
 EIGHT_BITS = "the image has 8 bits per pixel, so counts above 255 may be cut off"

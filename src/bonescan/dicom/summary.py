@@ -1,4 +1,4 @@
-"""What finding studies in a folder needs to know of a file. Imports no pydicom."""
+"""The values of a file that are needed to find studies in a folder. Imports no pydicom."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What finding studies in a folder needs to know of a file, without its pixels.
+    """The values of a file that are needed to find studies in a folder, without its pixels.
 
-    study_uid, series_uid: for grouping alone, never shown. frames: how many. refusal: why it is no whole-body scan.
+    study_uid, series_uid: only for grouping, never shown. frames: how many. refusal: why it is no whole-body scan.
     station: the name of the station that made it, as its header says; "" where it does not.
     """
 

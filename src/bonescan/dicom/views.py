@@ -1,11 +1,11 @@
-"""Tell the anterior frame from the posterior one, by what the header states, and say by what.
+"""Tell the anterior frame from the posterior one by the header, and say which elements told it.
 
-The ladder, best first; every rung that speaks is heard, and two that contradict one another make the
-views unknown. Nothing is guessed from the order of the frames or from the picture.
+The sources, best first. All sources that give a view are used, and if two contradict each other, the views are
+unknown. Nothing is guessed from the order of the frames or from the picture.
 
 1. Detector Vector -> item of Detector Information Sequence -> View Code, by code, then by meaning
    (PS3.3 C.8.4.11; private schemes are usual).
-2. View Code Sequence at the root, one item a frame.
+2. View Code Sequence at the root, one item per frame.
 3. Start Angle of the detector item: 0 +-45 degrees is the patient's back, 180 +-45 the front.
 4. Orientation: the image seen with the head up and the patient's left on the right is anterior.
 5. Text: View Position, Image ID, Series Description.
@@ -37,7 +37,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One statement of the header on the side that a frame shows."""
+    """One statement of the header about the side that a frame shows."""
 
     view: View
     source: str
@@ -45,7 +45,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The view of each frame, and in words how they were told."""
+    """The view of each frame, and how the views were told, in words."""
 
     views: tuple[View, ...]
     source: str
@@ -62,7 +62,7 @@ _SCHEMES = {"SRT": "SRT", "SNM3": "SRT", "99SDM": "SRT", "SCT": "SCT", "SNOMED-C
 _ANTERIOR_WORDS = frozenset({"ANT", "ANTERIOR", "ANTERIEUR", "ANTERIEURE", "ANTERIORE", "VENTRAL"})
 _POSTERIOR_WORDS = frozenset({"POST", "POSTERIOR", "POSTERIEUR", "POSTERIEURE", "POSTERIORE", "DORSAL"})
 _OTHER_VIEW_WORDS = frozenset({"OBL", "OBLIQUE", "LAO", "RAO", "LPO", "RPO", "LAT", "LATERAL", "ANTERO", "POSTERO"})
-# In free text "post" may be "after": it is a side only at the end or before one of these, and not after a time.
+# In free text "post" may mean "after": it is a side only at the end or before one of these words, and not after a time.
 _AFTER_POST = frozenset({"VIEW", "WB", "WHOLE", "WHOLEBODY", "BODY", "EM", "E", "PLANAR", "IMAGE", "BONE"})
 _TIME_WORDS = frozenset({"H", "HR", "HRS", "HOUR", "HOURS", "MIN", "MINS", "MINUTES", "DAY", "DAYS"})
 
@@ -70,7 +70,7 @@ _TIME_WORDS = frozenset({"H", "HR", "HRS", "HOUR", "HOURS", "MIN", "MINS", "MINU
 def tell_views(frames: Sequence[Frame]) -> Told:
     """Return which view each of one or two frames shows.
 
-    Raises ViewError where the header is silent or contradicts itself, or where both frames show one side.
+    Raises ViewError where the header gives no view or contradicts itself, or where both frames show the same side.
     """
     found = [evidence(frame) for frame in frames]
     for number, statements in enumerate(found, start=1):
@@ -98,7 +98,7 @@ def how_to_state(frames: int) -> str:
 
 
 def evidence(frame: Frame) -> tuple[Evidence, ...]:
-    """Return everything the header states on the side of one frame, best source first."""
+    """Return all statements of the header about the side of one frame, best source first."""
     return tuple(statement for rung in _LADDER for statement in rung(frame))
 
 
@@ -133,8 +133,8 @@ def view_of_angle(degrees: float) -> View | None:
 def view_of_orientation(cosines: Sequence[float]) -> View | None:
     """Return the view of an image whose rows and columns run along these six direction cosines, or None.
 
-    Patient axes are left, posterior, head. Only an upright image speaks: columns towards the feet, rows
-    to the patient's left (anterior) or right (posterior), each within 45 degrees.
+    Patient axes are left, posterior, head. Only an upright image gives a view: columns towards the
+    feet, rows to the patient's left (anterior) or right (posterior), each within 45 degrees.
     """
     if len(cosines) != 6:
         return None
@@ -220,7 +220,7 @@ def _orientation(frame: Frame) -> Iterator[Evidence]:
 def _text(frame: Frame) -> Iterator[Evidence]:
     for keyword, name in _TEXTS.items():
         values = texts(frame.dataset, keyword)
-        # Text of the whole file speaks for a frame only when the file has that frame alone, or one value a frame.
+        # Text of the whole file is used for a frame only if it has one value per frame.
         if len(values) == frame.count:
             view = view_in_text(values[frame.index])
             if view:

@@ -1,6 +1,6 @@
-"""Write simulated studies as NM Image Storage, with headers as several makes of scanner write them.
+"""Write simulated studies as NM Image Storage, with headers in the styles of several makes of scanner.
 
-For phantoms: every patient field is plainly a phantom's, and the content says that it is simulated.
+For phantoms only: every patient field clearly names a phantom, and the header says that the scan is simulated.
 Follows PS3.3 A.5 and C.8.4. The same study and header give the same bytes.
 """
 
@@ -28,10 +28,10 @@ _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 
 
 class HeaderStyle(StrEnum):
-    """Where a header states which frame shows which side."""
+    """The elements in which a header says which frame shows which side."""
 
     GE = "ge"
-    """In Start Angle alone: no View Code Sequence."""
+    """Only in Start Angle: no View Code Sequence."""
     SIEMENS = "siemens"
     """In Start Angle, and a View Code of a private scheme with padded meanings ("RT ANT")."""
     STANDARD = "standard"
@@ -39,14 +39,14 @@ class HeaderStyle(StrEnum):
     STANDARD_SRT = "standard-srt"
     """In a View Code by SNOMED RT, as older files have it."""
     TWO_FILES = "two-files"
-    """In the text of Image ID, one view a file."""
+    """In the text of Image ID, one view per file."""
     NO_VIEWS = "no-views"
     """Nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How to write a study. posterior_first: the posterior frame precedes. seed: goes into the UIDs with the key."""
+    """How to write a study. posterior_first: the posterior frame comes first. seed: changes the UIDs."""
 
     style: HeaderStyle = HeaderStyle.GE
     posterior_first: bool = False
@@ -118,7 +118,7 @@ def _dataset(study: Study, views: Sequence[View], header: Header, instance: int)
 
 
 def _uid(study: Study, header: Header, what: str) -> UID:
-    """A UUID-derived UID (PS3.5 B.2) that the study's key, the header and `what` determine."""
+    """A UUID-derived UID (PS3.5 B.2) that depends on the study's key, the header and `what`."""
     text = f"bonescan phantom|{study.key}|{header.style}|{header.posterior_first}|{header.seed}|{what}"
     return UID(f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big') >> 1}")
 
@@ -187,7 +187,7 @@ def _isotope(dataset: Dataset) -> None:
 
 
 def _detectors(dataset: Dataset, views: Sequence[View], header: Header) -> None:
-    # The anterior detector is the first one, whatever the order of the frames: the vector says which took which.
+    # The anterior detector is always the first; the Detector Vector gives each frame's detector.
     detectors = [view for view in View if view in views]
     dataset.DetectorInformationSequence = [_detector(view, header) for view in detectors]
     dataset.DetectorVector = [detectors.index(view) + 1 for view in views]

@@ -1,4 +1,4 @@
-"""Results against truth: by pixel, by lesion, with intervals over patients."""
+"""Compare results with the truth, by pixel and by lesion, with intervals over patients."""
 
 from bonescan.evaluate.cohort import evaluate_folders
 from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions

@@ -1,7 +1,7 @@
 """How far readers of the same images agree: pair by pair, all together, and what each tolerance would accept.
 
-Every pooled figure is a function of sums over patients, so that drawing patients anew gives its interval. An overall
-figure is the mean over the pairs of readers; Fleiss' kappa stands beside Cohen's, for all readers at once.
+Every pooled figure is a function of sums over patients, so that a bootstrap over patients gives its interval. An
+overall figure is the mean over the pairs of readers. Fleiss' kappa, for all readers at once, is given beside Cohen's.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class ReadImage:
     table: int64 (pairs, 4), pixels that both marked, the first only, the second only, neither. found: int64 (pairs, 4),
     lesions of the second reader, those found, of the first reader, those correct. differences: for each pair, the area
     differences of the places that both drew. lesions, area_px: (readers,). drawn: boolean (places, readers).
-    largest: (places,), the largest area difference of any pair. marks: int64 (readers + 1,), pixels marked by so many.
+    largest: (places,), the largest area difference of any pair. marks: int64 (readers + 1,), pixels marked by 0, 1, ...
+    readers.
     """
 
     name: ImageName
@@ -82,7 +83,7 @@ class ReadImage:
 def compare_readings(name: ImageName, readings: Mapping[str, LabelImage]) -> ReadImage:
     """Compare what readers drew on one image: label pictures (rows, cols) of one shape, 0 = background.
 
-    Raises ValueError for fewer than two readers or another shape.
+    Raises ValueError for fewer than two readers or pictures of different shapes.
     """
     places = correspond(readings)
     readers = tuple(sorted(readings))
@@ -273,7 +274,7 @@ def _figures(tables: _Tables, pairs: list[int]) -> dict[str, Any]:
 
 
 def _presence(said: Mask, pairs: list[int]) -> NDArray[np.int64]:
-    """How many items (items, readers) both of a pair said yes to, the first only, the second only, neither."""
+    """Count the items (items, readers) to which both of a pair said yes, the first only, the second only, neither."""
     chosen = [list(itertools.combinations(range(said.shape[1]), 2))[pair] for pair in pairs]
     rows = []
     for one, other in chosen:
@@ -285,12 +286,12 @@ def _presence(said: Mask, pairs: list[int]) -> NDArray[np.int64]:
 
 
 def _kappa_of_places(table: _Sums) -> NDArray[np.float64]:
-    """Where no third reader drew anything that the pair did not, there is no agreement on absence to speak of."""
+    """Cohen's kappa; NaN without places that neither of the pair drew, as agreement on absence is then unknown."""
     return np.where(table[..., 3] > 0, cohen_kappa(table), np.nan)
 
 
 def _histogram(said: Mask) -> NDArray[np.int64]:
-    """How many items (items, readers) so many readers said yes to."""
+    """Count the items (items, readers) to which 0, 1, ... readers said yes."""
     return np.bincount(said.sum(axis=1), minlength=said.shape[1] + 1)
 
 
@@ -319,7 +320,7 @@ def _quotient(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _mean_over_pairs(figures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis of those that are defined; NaN where none is."""
+    """The mean of the defined figures over the last axis; NaN where none is defined."""
     known = np.isfinite(figures)
     return _quotient(np.where(known, figures, 0.0).sum(axis=-1), known.sum(axis=-1))
 

@@ -1,9 +1,10 @@
-"""Result folders against a cohort folder with truth.
+"""Compare result folders with a cohort folder that holds the truth.
 
 A result folder is any folder below the predictions that holds `labels_anterior.png` or `labels_posterior.png`.
 A study of the cohort is any folder below the truth that holds `truth.npz`, `anterior.json` or `posterior.json`;
-`truth.npz` is taken before the LabelMe files. They belong together by the names that `bonescan segment` gives to
-the studies of a cohort, of one patient's folder, of a single study's folder, or of its file `scan.*`.
+where there is a `truth.npz`, the LabelMe files are not read. Results and studies are matched by the names that
+`bonescan segment` gives to the studies of a cohort, of one patient's folder, of a single study's folder, or of its file
+`scan.*`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class TrueStudy:
-    """Where the truth of one study is. names: under which its result may be found, the surest first."""
+    """Where the truth of one study is. names: possible names of its result, the most certain first."""
 
     folder: Path
     patient: str
@@ -51,10 +52,11 @@ def evaluate_folders(
 ) -> dict[str, Any]:
     """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
 
-    A study or a view on one side only is in no figure, but counted in `not_scored` and named in the warnings.
-    split: what is scored of a data set that is divided; None: its test patients. Of other cohorts all is scored.
-    Raises InputError when a folder does not exist or nothing belongs together, OptionError for a split of a cohort
-    that is not divided, and LabelError for a file that cannot be used or is of another frame.
+    A study or view that has only a result or only a truth is in no figure; it is counted in `not_scored` and named in
+    the warnings. split: the part of a divided data set that is scored; None: its test patients. A cohort that is not
+    divided is scored completely. Raises InputError when a folder does not exist or no result matches a study,
+    OptionError for a split of a cohort that is not divided, and LabelError for a file that cannot be used or is of
+    another frame.
     """
     results = find_results(predictions)
     found = find_truth(truth)
@@ -94,9 +96,9 @@ def evaluate_folders(
 
 
 def find_results(root: Path) -> dict[str, Path]:
-    """Return the result folders below `root` by name; a name that two share is left out.
+    """Return the result folders below `root` by name; a name that two folders share is left out.
 
-    The names are the folder's own and that of its path below `root`, joined by hyphens.
+    Each folder has two names: its own, and its path below `root` joined by hyphens.
     """
     found: dict[str, Path] = {}
     shared: Counter[str] = Counter()
@@ -111,7 +113,7 @@ def find_results(root: Path) -> dict[str, Path]:
 def find_truth(root: Path) -> list[TrueStudy]:
     """Return the labelled studies below `root`, sorted by path. The patient is the first folder below the cohort."""
     folders = list(_folders(root, frozenset((_TRUTH, *_LABELME.values()))))
-    if (root / f"{_RETURNED}.csv").exists():  # a round of annotation: what went back to the readers is no truth
+    if (root / f"{_RETURNED}.csv").exists():  # a round of annotation: lesions returned to the readers are no truth
         folders = [folder for folder in folders if folder.relative_to(root).parts[:1] != (_RETURNED,)]
     last = Counter(folder.resolve().name for folder in folders)
     studies = []
@@ -151,7 +153,7 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
 
 
 def _of_labelme(path: Path) -> ViewTruth:
-    """An ignored area is no knowledge of lesion or background, as a faint lesion."""
+    """Read a LabelMe file; an ignored area, where the truth is not known, is treated as a faint lesion."""
     labels = read_labelme(path)
     ignored = ignored_mask(labels)
     return ViewTruth(label_image(labels), faint=ignored if ignored.any() else None)
@@ -205,7 +207,7 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
 
 
 def _read_scores(path: Path) -> dict[int, float]:
-    """The lesions' probabilities by number; none where there is no `lesions.json`."""
+    """The lesions' probabilities by number; empty without a `lesions.json`."""
     if not path.exists():
         return {}
     try:
@@ -230,7 +232,7 @@ def _folders(root: Path, wanted: frozenset[str]) -> Iterator[Path]:
 
 
 def _not_scored(studies: list[str], views: list[str], results: list[str]) -> dict[str, Any]:
-    """What is on one side only: how many in `not_scored`, and named in `warnings`."""
+    """Count studies, views and results without a counterpart in `not_scored`, and name them in `warnings`."""
     kinds = (
         (studies, "labelled study", "without a result"),
         (views, "labelled view", "without a result"),

@@ -1,13 +1,13 @@
 """Lesions found and missed, counted one by one in each view.
 
 A predicted lesion touches a true one when it overlaps it, or has its centroid within 4 pixels of the true lesion's
-centroid. Each predicted lesion finds at most one of the true ones that it touches, and each true one is found by at
-most one: as many are found as such pairs can be made (a maximum matching). A predicted lesion that touches none is a
-false positive; one that touches only lesions found by others is a further mark on them, and counts neither way, as is
+centroid. Predicted and true lesions that touch are paired one to one, in as many pairs as possible (a maximum
+matching); the true lesions in these pairs are found. A predicted lesion that touches no true one is a false positive. A
+predicted lesion that touches only true lesions found by others counts neither as a find nor as a false positive, as is
 usual for free-response curves (Bandos et al., Biometrics 65:247, 2009).
 
-What holds where there are no lesions: sensitivity without a true lesion and precision without a predicted one
-are undefined (None); F1 is undefined only where there is neither, and 0 where there is one of the two.
+Without a true lesion sensitivity is undefined (None), and without a predicted one precision is. F1 is undefined only
+where there is neither, and 0 where there is only one of the two.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from bonescan.study import Mask
 
 TOLERANCE_PX = 4.0
-"""Distance of centroids, in pixels, up to which a lesion is found without overlap."""
+"""Largest distance of centroids, in pixels, at which a lesion is found without overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class LesionCounts:
     """Lesions of one image, or of several added up.
 
-    true, found: the true ones, and those of them that are found.
-    predicted, correct: the predicted ones, and those of them that touch a true one.
+    true, found: true lesions, and how many of them are found.
+    predicted, correct: predicted lesions, and how many of them touch a true one.
     """
 
     true: int = 0
@@ -48,7 +48,7 @@ class LesionCounts:
 
     @property
     def false_positives(self) -> int:
-        """Predicted lesions where there is none."""
+        """Predicted lesions that touch no true lesion."""
         return self.predicted - self.correct
 
     @property
@@ -76,7 +76,7 @@ class LesionMatch:
     """Which predicted lesion touches which true one, in one image.
 
     true_ids, predicted_ids: values in the label pictures, ascending. true_px, predicted_px: their areas, pixels.
-    touches: boolean (predicted, true). scores: of the predicted lesions, 0..1; 1 where none are stated.
+    touches: boolean (predicted, true). scores: of the predicted lesions, 0..1; 1 where none are given.
     """
 
     true_ids: NDArray[np.int64]
@@ -115,7 +115,7 @@ def _found(touches: Mask) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class FrocPoint:
-    """Free-response operating point: what is kept at this score, what it finds, and what it costs."""
+    """Operating point of a free-response curve: score threshold, sensitivity, and false positives per scan."""
 
     threshold: float
     sensitivity: float | None
@@ -130,7 +130,7 @@ def match_lesions(
 ) -> LesionMatch:
     """Match the lesions of two label pictures (rows, cols) of integers, 0 = background.
 
-    scores: the predicted lesions' scores by their value in the picture. Raises ValueError for two shapes.
+    scores: the predicted lesions' scores by their value in the picture. Raises ValueError for pictures of two shapes.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"the prediction has shape {predicted.shape} and the truth {truth.shape}")
@@ -158,7 +158,7 @@ def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float]
     """Free-response curve over thresholds on the predicted lesions' scores, ascending.
 
     matches: of all images. scans: how many scans they come from (two images each, as a rule), at least 1.
-    thresholds: None: at most 20 quantiles of the scores, with the lowest and the highest.
+    thresholds: None: at most 20 quantiles of the scores, including the lowest and the highest score.
     """
     points = []
     for threshold in sorted(_levels(matches) if thresholds is None else thresholds):
@@ -168,7 +168,7 @@ def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float]
 
 
 def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float) -> float | None:
-    """Return the best sensitivity of the curve at no more than so many false positives per scan; None without any."""
+    """Return the best sensitivity at no more than so many false positives per scan; None without such a point."""
     allowed = [
         point.sensitivity
         for point in points
@@ -187,7 +187,7 @@ def _levels(matches: Sequence[LesionMatch]) -> list[float]:
 def _regions(
     labels: NDArray[np.int64], places: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The values but 0, and the area and centroid (row, col) of each, from pixels' values and places (n, 2)."""
+    """The values other than 0, with the area and centroid (row, col) of each, from pixels' values and places (n, 2)."""
     inside = labels != 0
     ids, index, areas = np.unique(labels[inside], return_inverse=True, return_counts=True)
     sums = [np.bincount(index, weights=places[inside, axis], minlength=len(ids)) for axis in (0, 1)]

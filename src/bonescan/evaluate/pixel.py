@@ -1,6 +1,6 @@
 """Overlap of a predicted and a true mask, pixel by pixel: Eq. 10-12 of Lin et al. 2022.
 
-What holds on images without lesions, which are the common case:
+Figures on images where one of the two masks is empty (images without lesions are common):
 
 - nothing predicted and nothing true: DSC is 1, CPA and Recall are undefined (None) and not averaged;
 - something predicted and nothing true: DSC and CPA are 0, Recall is undefined;
@@ -61,7 +61,7 @@ class PixelCounts:
 def count_pixels(predicted: NDArray[Any], truth: NDArray[Any]) -> PixelCounts:
     """Compare two masks or label pictures of one shape; every value but 0 is lesion.
 
-    Raises ValueError for two shapes.
+    Raises ValueError for masks of two shapes.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"the prediction has shape {predicted.shape} and the truth {truth.shape}")

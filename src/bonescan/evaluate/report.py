@@ -1,7 +1,7 @@
-"""From compared images to one report: a dictionary of plain values, and the same in a few lines of text.
+"""Make one report of compared images: a dictionary of plain values, and the same as a few lines of text.
 
 An image is one view of one study. A scan is one study, both its views together: false positives are counted
-by scan, and a scan is lesion-free when no view of it has a true lesion. Each view's lesions count on their own.
+by scan, and a scan is lesion-free when no view of it has a true lesion. Lesions are counted in each view.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bonescan.evaluate.statistics import Bootstrap, median, ratio
 from bonescan.study import BONE_REGIONS, REGIONS, Mask, View
 
 SIZES_PX = (1, 10, 25, 60)
-"""Lower edges of the classes of lesion size, pixels; the last is open."""
+"""Lower limits of the classes of lesion size, pixels; the last class has no upper limit."""
 
 CONVENTIONS = {
     "image": "one view of one study; a scan is one study, all its views",
@@ -43,9 +43,9 @@ _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 class ComparedImage:
     """One view of one study, prediction against truth.
 
-    true_regions, predicted_regions: what each true and each predicted lesion mainly lies on by the true region map, an
-    index into REGIONS; None where the truth has no such map. on_faint: predicted lesions that were set aside, being on
-    lesions that do not stand out.
+    true_regions, predicted_regions: the region on which each true and each predicted lesion mainly lies, by the true
+    region map, an index into REGIONS; None where the truth has no such map. on_faint: predicted lesions that are not
+    counted because they lie on lesions that do not stand out.
     """
 
     patient: str
@@ -60,7 +60,7 @@ class ComparedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """Whose image it is. The patient is what splits and intervals go by."""
+    """The patient, study and view of an image. Splits and intervals are by patient."""
 
     patient: str
     study: str
@@ -71,8 +71,8 @@ class ImageName:
 class ViewTruth:
     """The truth of one view, as acquired, each (rows, cols).
 
-    lesions: lesion numbers, 0 = none. regions: values of REGIONS, None where it is not known. faint: boolean, pixels of
-    lesions that do not stand out, None where there is no such knowledge.
+    lesions: lesion numbers, 0 = none. regions: values of REGIONS, None where not known. faint: boolean, pixels of
+    lesions that do not stand out, None where not known.
     """
 
     lesions: NDArray[Any]
@@ -85,7 +85,7 @@ def compare_image(
 ) -> ComparedImage:
     """Compare two label pictures (rows, cols), 0 = background.
 
-    scores: of the predicted lesions by number. Raises ValueError for two shapes.
+    scores: of the predicted lesions by number. Raises ValueError for pictures of two shapes.
     """
     match = match_lesions(predicted, truth.lesions, scores)
     on_faint = _on_faint(match, predicted, truth.faint)
@@ -114,7 +114,7 @@ def _on_faint(match: LesionMatch, predicted: NDArray[Any], faint: NDArray[Any] |
 
 
 def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = None) -> dict[str, Any]:
-    """Make the report of compared images: JSON values only, undefined figures None. Images may be none."""
+    """Make the report of compared images: JSON values only, undefined figures None. There may be no images."""
     bootstrap = bootstrap or Bootstrap()
     tables = _Tables(images, bootstrap)
     free = [scan for scan in tables.scans if scan.lesions.true == 0]
@@ -139,7 +139,7 @@ def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = Non
 def report_text(report: Mapping[str, Any]) -> str:
     """The report's main figures as lines of text."""
     pixel, lesion = report["pixel"], report["lesion"]
-    # What the figures may not be taken for stands before the first of them.
+    # The warnings limit what the figures mean, so they come first.
     lines = [
         *(f"warning: {warning}" for warning in report.get("warnings", ())),
         f"{counted(report['patients'], 'patient')}, {counted(report['scans'], 'scan')} "
@@ -164,7 +164,7 @@ def report_text(report: Mapping[str, Any]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 scan`, `2 scans`; a noun in -y makes -ies."""
+    """A number with its noun, as `1 scan` or `2 scans`; a noun in -y gets -ies."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
@@ -188,7 +188,7 @@ class _ScanTotals:
 
 
 class _Tables:
-    """The images by scan and by patient, and the sums over patients that every figure is made of."""
+    """The images by scan and by patient, and the sums over patients from which every figure is computed."""
 
     def __init__(self, images: Sequence[ComparedImage], bootstrap: Bootstrap) -> None:
         self.images = images
@@ -205,7 +205,7 @@ class _Tables:
             self.on_faint[(image.patient, image.study)] += image.on_faint
 
     def ratio(self, terms: Iterable[tuple[str, float, float]]) -> dict[str, Any]:
-        """Estimate sum over sum from (patient, numerator, denominator) terms."""
+        """Estimate the ratio of two sums from (patient, numerator, denominator) terms."""
         sums = np.zeros((2, len(self.patients)))
         for patient, over, under in terms:
             sums[:, self.patients[patient]] += over, under
@@ -260,7 +260,7 @@ def _lesion_section(tables: _Tables, free: Sequence[_ScanTotals]) -> dict[str, A
 
 
 def _error_section(tables: _Tables) -> dict[str, Any]:
-    """Predicted minus true, a scan: the mean (bias) and the mean of the absolute values."""
+    """Predicted minus true per scan: the mean (bias) and the mean of the absolute values."""
     counts = [(scan.patient, scan.lesions.predicted - scan.lesions.true) for scan in tables.scans]
     areas = [(scan.patient, scan.pixels.predicted - scan.pixels.true) for scan in tables.scans]
     section = {}
@@ -302,7 +302,7 @@ def _lies_on(regions: NDArray[np.int64] | None, value: int, lesions: int) -> Mas
 
 
 def _sensitivity(tables: _Tables, chosen: Sequence[Mask]) -> dict[str, Any]:
-    """Sensitivity for some of the true lesions: `chosen` says which, for each image."""
+    """Sensitivity for some of the true lesions; `chosen` gives them for each image."""
     terms = [
         (image.patient, float((image.match.found & which).sum()), float(which.sum()))
         for image, which in zip(tables.images, chosen, strict=True)
@@ -319,7 +319,7 @@ def _froc_section(tables: _Tables) -> dict[str, Any]:
 
 
 def _regions_of(ids: NDArray[np.int64], labels: NDArray[Any], regions: NDArray[Any]) -> NDArray[np.int64]:
-    """What each lesion mainly lies on: bone before anything else, as a lesion is of bone."""
+    """The region on which each lesion mainly lies; bone is preferred to anything else, as the lesions are of bone."""
     found = np.zeros(len(ids), dtype=np.int64)
     for row, number in enumerate(ids):
         under = regions[labels == number]

@@ -1,4 +1,4 @@
-"""One round of annotation: what the readers agree on becomes the labels, what they do not goes back to them.
+"""One round of annotation: lesions on which the readers agree become the labels, all others go back to the readers.
 
 OUT/<patient>/<study>/anterior.json              the consensus of a view: the accepted lesions' masks, exactly
 OUT/<patient>/<study>/anterior.png               the picture that the readers drew on, where it is found
@@ -6,8 +6,8 @@ OUT/returned.csv                                 one row for each reader and les
 OUT/returned/<reader>/<patient>/<study>/anterior.json   the same as drawings, for LabelMe
 OUT/agreement.json                               how far the readers agree, and what could not be used
 
-A round has a folder of its own, which appears at once and replaces nothing. The next round reads the corrected files
-of the readers; from the same seed, what was accepted and not touched gets the same curves again.
+Each round has its own folder, which is written completely or not at all and replaces nothing. The next round reads the
+readers' corrected files; with the same seed, accepted lesions that nobody changed get the same curves again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from bonescan.evaluate.report import ImageName
 from bonescan.study import LabelImage
 
 Progress = Callable[[int, int, str], None]
-"""Called with the views that are done, all of them, and the last one's name."""
+"""Called with the number of views done, the number of all views, and the name of the last one."""
 
 RETURNED = "returned"
 LOOK_HERE = "look here"
@@ -74,10 +74,10 @@ class RoundFailure:
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """What came of a round. views: those that could be used. settled: those of them from which nothing went back.
+    """The outcome of a round. views: those that could be used. settled: those of them from which nothing went back.
 
-    accepted, returned: places. report: what agreement.json holds, None where no view could be used; then nothing was
-    written.
+    accepted, returned: places. report: the content of agreement.json; None where no view could be used, in which case
+    nothing was written.
     """
 
     out: Path
@@ -94,8 +94,8 @@ def hold_round(
 ) -> RoundSummary:
     """Read the readers' files (`readings.find_readings`), agree view by view, and write the folder `out`.
 
-    A view that cannot be used is a failure, and the others go on. Raises InputError where there is nothing to read, and
-    OutputError where `out` holds anything or cannot be written.
+    A view that cannot be used is recorded as a failure, and the others go on. Raises InputError where there is nothing
+    to read, and OutputError where `out` is not empty or cannot be written.
     """
     readings = find_readings(folders)
     out = out.resolve()
@@ -118,15 +118,16 @@ def hold_round(
 
 
 def draw_generator(seed: int, files: ViewFiles) -> np.random.Generator:
-    """The generator of one view's draws: it follows from the seed and the view's place in the cohort alone."""
+    """The random generator of one view; depends only on the seed and the view's place in the cohort."""
     digest = hashlib.sha256(f"{files.patient}/{files.study}/{files.view}".encode()).digest()
     return np.random.default_rng([0xC0A5, seed, int.from_bytes(digest[:8], "little")])
 
 
 def consensus_labels(consensus: Consensus, image_name: str) -> LabelFile:
-    """The accepted lesions as a label file that gives `consensus.labels` back; each says whose curve it is.
+    """The accepted lesions as a label file that gives `consensus.labels` back; each names the reader of its curve.
 
-    All that was drawn of the returned ones is an ignored area: no training may take them for background.
+    All pixels that were drawn of the returned lesions are ignored areas, so that training does not take them for
+    background.
     """
     shapes: list[LabelShape] = []
     for number, reader in consensus.drawn.items():
@@ -143,7 +144,7 @@ def consensus_labels(consensus: Consensus, image_name: str) -> LabelFile:
 
 
 def worklist(reader: str, read: ReadView, returned: Sequence[Correspondence], first_number: int = 1) -> LabelFile:
-    """What one reader is to look at again on one view: the own curves, and the outline of what only others drew.
+    """What one reader should look at again on one view: own curves, and outlines of lesions that only others drew.
 
     Each description says why, and each lesion has a flag to tick off. Lesions are numbered from `first_number`.
     """
@@ -165,7 +166,7 @@ def worklist(reader: str, read: ReadView, returned: Sequence[Correspondence], fi
 
 @dataclass(slots=True)
 class _Round:
-    """The views of one round, one after another, into a hidden folder."""
+    """Writes the views of one round, one after another, into a hidden folder."""
 
     readings: Readings
     out: Path
@@ -191,7 +192,7 @@ class _Round:
             progress(done, total, files.name)
 
     def finish(self) -> RoundSummary:
-        """Write what is of all views."""
+        """Write the files that cover all views."""
         report = self._report() if self.images else None
         if report is not None:
             with (self.partial / f"{RETURNED}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -252,7 +253,7 @@ def _columns(readers: Sequence[str]) -> list[str]:
 
 
 def _rows(files: ViewFiles, number: int, place: Correspondence) -> Iterator[dict[str, Any]]:
-    """One row for each reader: also those who drew nothing there are asked again."""
+    """One row for each reader; readers who drew nothing there are asked again, too."""
     row, col = (round(value) for value in place.centre)
     what = {"patient": files.patient, "study": files.study, "view": str(files.view), "lesion": number}
     where = {"row": row, "col": col, **{f"area_px {reader}": area for reader, area in place.area_px.items()}}
@@ -274,7 +275,7 @@ def _told_differences(place: Correspondence) -> str:
 
 
 def _picture(read: ReadView) -> bytes | None:
-    """The 8-bit picture that a reader of the view drew on, of the frame's own size; None where none is found."""
+    """The 8-bit picture, of the frame's own size, on which a reader of the view drew; None where none is found."""
     for reader, labels in read.labels.items():
         where = read.files.paths[reader].parent
         for name in dict.fromkeys((labels.image_name, f"{read.files.view}.png", f"../{read.files.view}.png")):
@@ -287,7 +288,7 @@ def _picture(read: ReadView) -> bytes | None:
 
 
 def _size_of_picture(path: Path) -> tuple[int, int] | None:
-    """(rows, cols) of an 8-bit grey PNG; None for any other file, as one of 16 bits, which LabelMe does not open."""
+    """(rows, cols) of an 8-bit grey PNG; None for any other file, such as a 16-bit one, which LabelMe does not open."""
     from PIL import Image  # only where there are pictures
 
     try:
@@ -308,7 +309,7 @@ def _seen_from(folder: Path, where: Path, image_name: str) -> str:
 
 
 def _refuse_what_is_there(out: Path) -> None:
-    """An earlier round is a record, and its worklists may have been drawn on: nothing is replaced."""
+    """Refuse a folder that is not empty: an earlier round is a record, and readers may have changed its worklists."""
     try:
         empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
     except OSError as error:

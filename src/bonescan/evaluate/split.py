@@ -1,6 +1,6 @@
-"""Which studies are scored: where a data set's index says who was trained on, the test patients alone.
+"""Choose which studies are scored: only the test patients, where a data set's index gives its training patients.
 
-Read here and not by `bonescan.lin2022.datasets`, which builds on this package.
+The index is read here and not by `bonescan.lin2022.datasets`, because that package imports this one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Literal
 from bonescan.errors import InputError, OptionError
 
 Scored = Literal["test", "train", "all"]
-"""test: test patients. train: what is learned from. all: both, and augmented copies of test patients."""
+"""test: test patients. train: training patients. all: both, and augmented copies of test patients."""
 
 _INDEX, _STATEMENT = "index.csv", "dataset.toml"
 _HIGHEST = 2
-"""Folders above the given one in which a data set is looked for: a patient's or a study's folder may be given."""
+"""How many folders above the given one may be the data set: a patient's or a study's folder may be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class KnownSplit:
     leaky: bool
 
     def scored(self, folder: Path, wanted: Scored) -> bool:
-        """Tell whether a study is wanted; one that the index does not know is trained on, for all that is known."""
+        """Tell whether a study is wanted; one that the index does not list is taken for a training study."""
         return wanted == "all" or self.sides.get(folder.resolve(), "train") == wanted
 
     def warnings(self, wanted: Scored, left_out: int) -> tuple[str, ...]:
-        """What is to be said before any figure."""
+        """Warnings to show before any figure."""
         said = []
         if wanted == "train":
             said.append("these are studies that were trained on: the figures say nothing about other patients")
@@ -51,7 +51,7 @@ class KnownSplit:
 
 
 def known_split(truth: Path) -> KnownSplit | None:
-    """Read the index of the data set that `truth` is or lies in; None where it is in none. Raises InputError."""
+    """Read the index of the data set that `truth` is or lies in; None without such a data set. Raises InputError."""
     root = truth.resolve()
     for folder in (root, *root.parents[:_HIGHEST]):
         if (folder / _INDEX).is_file() and (folder / _STATEMENT).is_file():
@@ -60,9 +60,9 @@ def known_split(truth: Path) -> KnownSplit | None:
 
 
 def scored_side(split: KnownSplit | None, asked: Scored | None) -> Scored:
-    """Return what is scored: what was asked for, else the test patients where they are known, else everything.
+    """Return which patients are scored: those asked for, else the test patients where they are known, else all.
 
-    Raises OptionError where a side is asked for of a cohort that is not divided.
+    Raises OptionError where test or training patients are asked for, but the cohort is not divided.
     """
     if split is None and asked in ("test", "train"):
         raise OptionError(

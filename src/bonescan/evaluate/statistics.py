@@ -1,7 +1,7 @@
-"""Averages with intervals. The patient is what is drawn anew, never the image: two views of one patient agree.
+"""Averages with intervals. The bootstrap resamples patients, never images: two views of one patient are correlated.
 
-Every figure that is a mean, a share or a pooled ratio is a sum over patients divided by another sum over
-patients, so that one bootstrap serves them all.
+Every mean, share or pooled ratio is a sum over patients divided by another sum over patients, so that one bootstrap
+serves them all.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _LEAST_PATIENTS = 2
-"""Drawing one patient anew gives the same patient: an interval without width, which would pass for certainty."""
+"""With one patient every resample is the same: the interval would have no width and suggest certainty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are drawn: how often the patients are drawn anew, the interval's coverage, and the seed."""
+    """How intervals are computed: the number of resamples of the patients, the interval's coverage, and the seed."""
 
     repeats: int = 2000
     level: float = 0.95
@@ -39,9 +39,9 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval; all None where it is undefined. n: what it is a mean over or a share of.
+    """A figure with its interval; all None where it is undefined. n: the number of items that it averages.
 
-    Fewer than two patients tell nothing of how patients differ: then there is a value and no interval.
+    With fewer than two patients there is a value but no interval, as nothing is known of how patients differ.
     """
 
     value: float | None
@@ -66,7 +66,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Values at a glance; all None but n without values. sd: with n - 1, None for one value."""
+    """Summary of values; without values, all but n are None. sd: standard deviation with n - 1, None for one value."""
 
     n: int
     mean: float | None
@@ -90,9 +90,9 @@ def summary(values: Sequence[float | None]) -> Summary:
 def ratio(numerators: ArrayLike, denominators: ArrayLike, bootstrap: Bootstrap | None = None) -> Estimate:
     """Sum of numerators over sum of denominators, with a bootstrap interval over patients.
 
-    numerators, denominators: one value a patient. A mean over images is (sums of values, numbers of images) of
-    each patient; a pooled DSC is (2TP, 2TP + FP + FN). Undefined where the denominators sum to 0; draws in which
-    they do are left out.
+    numerators, denominators: one value per patient. For a mean over images, give each patient's sum of values and
+    number of images; for a pooled DSC, give 2TP and 2TP + FP + FN. The ratio is undefined where the denominators sum to
+    0; draws in which they do are left out.
     """
     over, under = _columns(numerators, denominators)
     if under.sum() == 0:
@@ -109,10 +109,10 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, bootstrap: Bootstrap |
 def paired_difference(
     first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], bootstrap: Bootstrap | None = None
 ) -> Difference:
-    """Difference of two methods' ratios on the same patients, who are drawn together.
+    """Difference of two methods' ratios on the same patients, which are resampled together.
 
-    first, second: (numerators, denominators) as for `ratio`, patients in one order. Raises ValueError for two
-    numbers of patients. The p value is twice the smaller share of draws beyond zero, at most 1.
+    first, second: (numerators, denominators) as for `ratio`, patients in the same order. Raises ValueError where the
+    numbers of patients differ. The p value is twice the smaller share of draws beyond zero, at most 1.
     """
     bootstrap = bootstrap or Bootstrap()
     over, under = _columns(*first)
@@ -130,7 +130,7 @@ def paired_difference(
 
 
 def median(values: ArrayLike, patients: Sequence[Any], bootstrap: Bootstrap | None = None) -> Estimate:
-    """Median of values, with a bootstrap interval over patients; each value belongs to the patient at its place."""
+    """Median of values, with a bootstrap interval over patients; `patients` gives the patient of each value."""
     known = np.asarray(values, dtype=np.float64)
     if known.size == 0:
         return Estimate(None, None, None, 0)

@@ -1,1 +1,1 @@
-"""The node: receives studies over DICOM, segments each when it is quiet, and sends the results on (extra `node`)."""
+"""The node: receives studies over DICOM, segments each when it is complete, and sends the results (extra `node`)."""

@@ -18,20 +18,20 @@ from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
 from bonescan.node.tls import client_context
 
 _EXPLICIT_LITTLE, _RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
-"""The transfer syntaxes of what we write."""
+"""The transfer syntaxes of the objects that bonescan writes."""
 _DUPLICATE = 0x0111
 _SUCCESS_OR_WARNING = (0x0000, 0xB)
 
 
 def send(peer: DicomPeer, paths: Sequence[Path], config: NodeConfig) -> None:
-    """Send files that we wrote, in one association; what the peer has already is no failure.
+    """Send files that bonescan wrote, in one association; an object that the peer already has is no failure.
 
     Raises DeliveryError: retryable where the peer cannot be reached, is busy or full.
     """
     quiet_pynetdicom()
     entity = _entity(peer, config)
     kinds = {(sop_class_of(path), transfer_syntax_of(path)) for path in paths}
-    # One context a syntax: of one with two the peer would choose, and not by what we have.
+    # One context per syntax: in a context with two, the peer would choose one, perhaps not that of our file.
     for uid, syntax in sorted(kinds | {(uid, _EXPLICIT_LITTLE) for uid, _ in kinds}):
         entity.add_requested_context(uid, syntax)
     association = _associate(entity, peer, config)
@@ -54,7 +54,7 @@ def send(peer: DicomPeer, paths: Sequence[Path], config: NodeConfig) -> None:
 
 
 def _sendable(association: Association, path: Path) -> Any:
-    """The file as it is, or uncompressed where the peer takes no compressed one."""
+    """The file as it is, or uncompressed where the peer does not accept its compression."""
     said = sop_class_of(path), transfer_syntax_of(path)
     taken = {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
     return path if said in taken or said[1] == _EXPLICIT_LITTLE else uncompressed(path)
@@ -77,7 +77,7 @@ def echo(peer: DicomPeer, config: NodeConfig) -> None:
 
 
 def _why_not(peer: DicomPeer, config: NodeConfig, *, refused: bool) -> str:
-    """Where the peer is, and why there is no association with it, which the library does not say."""
+    """Say where the peer is and why there is no association with it; the library does not give the reason."""
     where = f"the destination {peer.name} at {peer.host}:{peer.port}"
     if refused:
         ours = peer.calling_ae_title or config.ae_title

@@ -1,7 +1,8 @@
 """DICOMweb (PS3.18): find and fetch by QIDO-RS and WADO-RS, send by STOW-RS.
 
-What an archive answers is a stranger's: it is bounded in size, written as bytes, and parsed in the limited child alone.
-No redirect is followed, no proxy of the environment used, and no message holds an answer's text or a query.
+An archive's answers are not trusted: their size is limited, objects are written as bytes, and only the limited child
+process parses them. Redirects and proxies of the environment are not used, and no message contains text of an answer or
+a query.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ MAX_OBJECT_BYTES = 64 * 2**20
 _CHUNK = 2**18
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _THERE_ALREADY = (0x0111, 0xB00E)
-"""Failure reasons (0008,1197): duplicate SOP instance (PS3.7 C.5.2), and what Azure's service says for it."""
+"""Failure reasons (0008,1197): duplicate SOP instance (PS3.7 C.5.2), and the code that Azure's service uses for it."""
 _MOST_SECONDS = 600.0
-"""The longest that one answer may take to come whole."""
+"""The longest time until an answer is complete."""
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 _PAGE = 100
 
@@ -40,7 +41,7 @@ class WebArchive:
         self._peer = peer
         self._session = requests.Session()
         self._session.trust_env = False
-        # What is not compressed cannot swell as it is unpacked.
+        # No compressed answers: a small one could unpack to a huge size.
         self._session.headers["Accept-Encoding"] = "identity"
         if peer.ca_file:
             self._session.verify = peer.ca_file
@@ -57,7 +58,7 @@ class WebArchive:
         self._session.close()
 
     def store(self, paths: Sequence[Path]) -> None:
-        """Send files that we wrote by STOW-RS; what is there already is no failure. Raises DeliveryError."""
+        """Send files of bonescan by STOW-RS; an object that is already there is no failure. Raises DeliveryError."""
         boundary = f"bonescan-{secrets.token_hex(16)}"
         head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         body = b"".join(head + path.read_bytes() + b"\r\n" for path in paths) + f"--{boundary}--\r\n".encode()
@@ -89,7 +90,7 @@ class WebArchive:
             if answer.status_code != 200:
                 raise self._failure(answer.status_code)
             entries = _entries(content, self._peer.name)
-            # A short page need not be the last: archives have limits of their own. The same again is the end, too.
+            # A short page need not be the last, as archives have their own limits. The same page twice is the end, too.
             if not entries or entries == last:
                 return
             yield from entries[: most - found]
@@ -151,7 +152,7 @@ class WebArchive:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's word for why a connection failed, which the library wraps several times."""
+    """The system's reason for a failed connection, which the library wraps in several exceptions."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
@@ -161,14 +162,14 @@ def _cause(error: BaseException) -> str:
 
 
 def checked_uid(uid: str) -> str:
-    """Return a UID that has the form of one; InputError for any other, as it becomes part of a URL."""
+    """Return a UID after checking its form, as it becomes part of a URL; InputError for any other text."""
     if len(uid) > 64 or not _UID.fullmatch(uid):
         raise InputError("what the archive or the caller gave as a UID is none")
     return uid
 
 
 def _authorisation(session: requests.Session, peer: WebPeer) -> dict[str, str]:
-    """Return the header for a token, or set name and password. The secret comes from the environment alone."""
+    """Return the header for a token, or set name and password. The secret comes only from the environment."""
     if peer.auth == "none":
         return {}
     secret = os.environ.get(peer.secret_env, "")
@@ -182,7 +183,7 @@ def _authorisation(session: requests.Session, peer: WebPeer) -> dict[str, str]:
 
 
 def _bounded(answer: requests.Response, most: int) -> bytes:
-    """Return an answer's body. Raises DeliveryError where it is larger than it may be, or breaks off."""
+    """Return an answer's body. Raises DeliveryError where it is larger than `most`, too slow or breaks off."""
     parts: list[bytes] = []
     size = 0
     end = time.monotonic() + _MOST_SECONDS
@@ -225,9 +226,9 @@ def value_of(entry: Mapping[str, Any], tag: str) -> str:
 
 
 def _judge_store(content: bytes, sent: Sequence[str], name: str) -> None:
-    """Raise DeliveryError unless the answer says of each instance that it is there now (PS3.18 10.5.3).
+    """Raise DeliveryError unless the answer says that the archive has every instance (PS3.18 10.5.3).
 
-    The status alone does not say so: a proxy in between answers 200 with a page of its own.
+    The status is not enough: a proxy in between may answer 200 with a page of its own.
     """
     try:
         said = json.loads(content)

@@ -1,4 +1,4 @@
-"""Fetch bone scans from an archive by DICOMweb, into folders with names of our own making."""
+"""Fetch bone scans from an archive by DICOMweb, into folders with names that bonescan makes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Fetched:
 
 
 def find_studies(archive: WebArchive, wanted: Wanted) -> list[str]:
-    """Return the UIDs of the studies with nuclear medicine in them that match. Raises DeliveryError, InputError."""
+    """Return the UIDs of the matching studies that contain nuclear medicine. Raises DeliveryError, InputError."""
     if wanted.studies:
         return [checked_uid(uid) for uid in wanted.studies]
     query = {"ModalitiesInStudy": "NM"}
@@ -52,7 +52,7 @@ def find_studies(archive: WebArchive, wanted: Wanted) -> list[str]:
 
 
 def fetch_study(archive: WebArchive, study: str, out: Path) -> Iterator[Fetched]:
-    """Yield each nuclear medicine image of a study, written whole or not at all; what is there is not fetched again.
+    """Yield each nuclear medicine image of a study, written completely or not at all; existing files are not fetched.
 
     Raises DeliveryError, InputError, OutputError.
     """
@@ -83,7 +83,7 @@ def _write(content: bytes, path: Path, study: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
-        # "" is what cannot be read, which reading it will say.
+        # The UID is "" for a file that cannot be read; reading it later raises the reason.
         if file_summary(temporary).study_uid not in ("", study):
             raise InputError("the archive sent an image of another study than it was asked for")
         temporary.replace(path)

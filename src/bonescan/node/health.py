@@ -1,7 +1,7 @@
-"""A health endpoint on this machine alone: `GET /health` answers with counts, for a monitor to ask.
+"""A health endpoint for a monitor on this machine: `GET /health` answers with counts.
 
-200: the node works and nothing failed. 503: something failed, and `bonescan node status` says what. No name, no
-sentence and nothing of a patient is in the answer.
+200: the node works and nothing failed. 503: something failed, and `bonescan node status` says what. The answer contains
+no names, no messages and nothing about a patient.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Health:
         log.info("health on http://%s:%d%s", HOST, self.port, PATH)
 
     def stop(self) -> None:
-        """Answer no longer."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -57,19 +57,19 @@ def health_of(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request. status: what the node has to say."""
+    """One request. status: returns the node's status."""
 
     status: Callable[[], dict[str, Any]]
     timeout = 10.0
 
     def do_GET(self) -> None:
-        """Answer the one path that there is."""
+        """Answer a request for the health path, and 404 for any other."""
         if self.path != PATH:
             self._answer(404, {"status": "unknown path"})
             return
         try:
             code, answer = health_of(self.status())
-        except Exception as error:  # a queue that cannot be read is what the monitor must hear of
+        except Exception as error:  # the monitor must also be told that the queue cannot be read
             log.exception("the health endpoint failed")
             code, answer = 503, {"status": "failing", "error": type(error).__name__}
         self._answer(code, answer)
@@ -83,4 +83,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Requests of a monitor are not worth a line."""
+        """Log nothing: a monitor sends many requests."""

@@ -1,7 +1,7 @@
-"""What one connection may make the receiver hold, bounded before it is read.
+"""Limit the memory that one connection can make the receiver use, before anything is read.
 
-pynetdicom reads as many bytes as a PDU states, collects a message whole, and queues messages of a sender that does not
-wait for answers. All of that is a stranger's to choose, before any AE title is looked at.
+pynetdicom reads as many bytes as a PDU says it has, collects a complete message, and queues messages of a sender that
+does not wait for answers. The sender chooses all of these sizes, before any AE title is checked.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from pynetdicom.events import Event
 from pynetdicom.transport import AssociationSocket
 
 READ_SECONDS = 60.0
-"""The longest that a PDU may take to come, once it has begun."""
+"""The longest time for a PDU to arrive, from its first byte."""
 _MOST_PDU_BYTES = 2**18
-"""Ours are of 16 KB, which is negotiated; a request for an association with many contexts is longer."""
+"""Data PDUs are negotiated to 16 KB; an association request with many contexts is longer."""
 _MOST_WAITING = 4
-"""Requests of one association. No asynchronous operations are negotiated, so one is right (PS3.7 D.3.3.3)."""
+"""Most waiting requests per association; one is right, as no asynchronous ones are negotiated (PS3.7 D.3.3.3)."""
 _CHUNK = 2**16
 _BEYOND_BYTES = 2**22
-"""An object that is a little too large is answered with a status; one that is more so ends the connection."""
+"""An object that is too large by up to this is answered with a status; a larger one ends the connection."""
 
 log = logging.getLogger("bonescan.node")
 
 
 class InflowError(OSError):
-    """A sender went beyond what is borne; pynetdicom closes the connection on an OSError."""
+    """A sender exceeded a limit; pynetdicom closes the connection on an OSError."""
 
 
 class Inflow:
-    """Reads for one association. message_bytes: the most that a message may have."""
+    """Reads the bytes of one association. message_bytes: the largest size of a message."""
 
     def __init__(self, connection: AssociationSocket, message_bytes: int) -> None:
         self._connection = connection
@@ -38,11 +38,11 @@ class Inflow:
         self._of_message = 0
 
     def message_ended(self, _event: Event) -> None:
-        """Count anew: a message has come whole."""
+        """Reset the count after a complete message."""
         self._of_message = 0
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Return so many bytes, fewer where the sender closed. Raises InflowError and OSError."""
+        """Return so many bytes, or fewer where the sender closed the connection. Raises InflowError and OSError."""
         self._of_message += nr_bytes
         if nr_bytes > _MOST_PDU_BYTES:
             self._refuse("a PDU that is too long")

@@ -1,7 +1,8 @@
-"""The jobs of a node as durable workflows (DBOS): segment a study, and deliver what was found to each destination.
+"""The jobs of a node as durable workflows (DBOS): segment a study, and deliver the results to each destination.
 
-A step that was done is not done again after a crash; one that was not is. Jobs are named after what they are of, so
-that the same study is never started twice. The engine keeps names of ours and sentences, and nothing of a patient.
+After a crash, finished steps are not repeated and unfinished ones are. A job's name follows from its study and the
+study's content, so that the same study is never started twice. The engine stores only names that bonescan made and
+messages, and nothing about a patient.
 """
 
 from __future__ import annotations
@@ -35,26 +36,27 @@ if TYPE_CHECKING:
 
 APPLICATION = "bonescan-node"
 APPLICATION_VERSION = "1"
-"""Of the workflows' order of steps: a job that began under one is not gone on with under another."""
+"""Version of the workflows' steps: a job that began under one version is not continued under another."""
 STUDY, DELIVERY = "study", "delivery"
 STUDIES = "studies"
 _DELIVERIES_AT_ONCE = 4
 _MOST_DOUBLINGS = 60
 _TRY = re.compile(r"(.+)-again-(\d+)")
-"""A job that was tried again: the name of the first one, and which try. A study's is part of its deliveries' names."""
+"""Name of a job that was tried again: the first job's name and the number of the try. A delivery's name begins with the
+name of its study's job."""
 
 log = logging.getLogger("bonescan.node")
 
 
 class Found(TypedDict):
-    """What became of a study. folders: of its results, below `results`. errors: why scans of it have none."""
+    """The outcome of a study. folders: of its results, below `results`. errors: why some scans have no result."""
 
     folders: list[str]
     errors: list[str]
 
 
 class Delivered(TypedDict):
-    """What became of one try of a delivery: "sent", "failed" or "again" (later, by the next job), and why."""
+    """The outcome of one try of a delivery: "sent", "failed" or "again" (later, by the next job), and why."""
 
     state: str
     error: str
@@ -62,7 +64,7 @@ class Delivered(TypedDict):
 
 @dataclass(slots=True)
 class _Running:
-    """What the workflows of this process work with."""
+    """The values that the workflows of this process use."""
 
     config: NodeConfig
     storage: Storage
@@ -73,7 +75,7 @@ _running: _Running | None = None
 
 
 def engine_config(config: NodeConfig) -> DBOSConfig:
-    """The engine as we want it: a database, JSON alone, no console, no telemetry."""
+    """The engine's configuration: a database, JSON only, no console, no telemetry."""
     return {
         "name": APPLICATION,
         "system_database_url": config.database_url,
@@ -87,7 +89,7 @@ def engine_config(config: NodeConfig) -> DBOSConfig:
 
 
 def start(config: NodeConfig, storage: Storage) -> None:
-    """Start the engine, which goes on with the jobs that a crash or a stop left."""
+    """Start the engine, which continues the jobs that a crash or a stop left unfinished."""
     global _running  # noqa: PLW0603  # workflows are functions that the engine calls by name
     _running = _Running(config, storage)
     DBOS(config=engine_config(config))
@@ -114,7 +116,7 @@ def job_of(study: str, digest: str) -> str:
 
 
 def queue_of(destination: str) -> str:
-    """Return the name of a destination's queue: one that is down keeps no other waiting."""
+    """Return the name of a destination's own queue: no destination waits for another one that is down."""
     return f"to-{destination}"
 
 
@@ -144,10 +146,10 @@ def study_job(study: str, digest: str) -> Found:
 
 @DBOS.workflow(name=DELIVERY)
 def delivery_job(folders: list[str], destination: str, tries: int = 0, _last_error: str = "") -> Delivered:
-    """Try once to hand results to a destination; where it may succeed later, leave that to a job of its own.
+    """Try once to send results to a destination; where it may succeed later, enqueue a new job for the next try.
 
-    A job that slept until then would hold a place in the queue, and a node that is told to stop. tries: how many there
-    were before. _last_error: of the last of them, for `status` to tell.
+    A job that slept until then would occupy a place in the queue and delay the stop of the node. tries: the number of
+    tries before. _last_error: the error of the last of them, which `status` shows.
     """
     retry = _now().config.retry
     outcome = deliver_step(folders, destination)
@@ -182,7 +184,7 @@ def segment_step(study: str, digest: str) -> Found:
 
 
 def _segmented(files: StudyFiles, name: str) -> str:
-    """Segment one scan into the folder of a name, unless that is there."""
+    """Segment one scan into the folder `name`, unless that exists."""
     now = _now()
     if (now.storage.results / name).is_dir():
         return name
@@ -200,7 +202,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
 
 @DBOS.step(name="deliver")
 def deliver_step(folders: list[str], destination: str) -> Delivered:
-    """Try one delivery: the files as they lie there, never made anew."""
+    """Try one delivery of the stored files; they are never made again."""
     now = _now()
     peer = next((peer for peer in now.config.destinations if peer.name == destination), None)
     paths = [path for folder in folders for path in sorted((now.storage.results / folder).glob("*.dcm"))]

@@ -1,6 +1,6 @@
-"""The DICOM receiver: C-ECHO and C-STORE. It never parses what it is sent; it brings the bytes to the disk.
+"""The DICOM receiver: C-ECHO and C-STORE. It never parses the objects that it receives; it writes their bytes to disk.
 
-Success is said when the object is on the disk (PS3.4 B.2.3): after it the sender may delete its own.
+It answers success only when the object is on the disk (PS3.4 B.2.3), as the sender may then delete its own copy.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.80",
     "1.2.840.10008.1.2.4.90",
 )
-"""Native, run lengths, JPEG, JPEG-LS and JPEG 2000 without loss; never the deflated one."""
+"""Native, run lengths, and lossless JPEG, JPEG-LS and JPEG 2000; never the deflated syntax."""
 
 REQUEST_SECONDS = 10.0
-"""The longest wait for a connection's request for an association: until then it counts as one, even where it broke."""
+"""The longest wait for an association request; until then the connection counts as an association, even if it broke."""
 _CONNECTIONS_AN_ASSOCIATION = 4
-"""So many connections may be open for each association that is allowed: those beyond it wait for their refusal."""
+"""Open connections per allowed association; those beyond the allowed associations are open until they are refused."""
 
 log = logging.getLogger("bonescan.node")
 
 
 def quiet_pynetdicom() -> None:
-    """Keep identifiers out of the log: by default pynetdicom writes those of queries, and much besides."""
+    """Keep identifiers out of the log: by default pynetdicom logs the identifiers of queries and much more."""
     pynetdicom_config.LOG_REQUEST_IDENTIFIERS = False
     pynetdicom_config.LOG_RESPONSE_IDENTIFIERS = False
     pynetdicom_config.LOG_HANDLER_LEVEL = "none"
@@ -56,12 +56,12 @@ def quiet_pynetdicom() -> None:
 
 
 def _plain(text: str) -> str:
-    """A stranger's text, fit for a line of the log."""
+    """Text of a sender in a form that is safe for one line of the log."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:64].strip()
 
 
 class Receiver:
-    """Listens, and puts what comes into the storage."""
+    """Listens, and puts received objects into the storage."""
 
     def __init__(self, config: NodeConfig, storage: Storage) -> None:
         self._config = config
@@ -69,7 +69,7 @@ class Receiver:
         self._server: Any = None
 
     def start(self) -> None:
-        """Begin to listen, in threads of its own. Raises OptionError where the address or port cannot be had."""
+        """Begin to listen, in separate threads. Raises OptionError where the address or port cannot be used."""
         quiet_pynetdicom()
         config = self._config
         entity = AE(ae_title=config.ae_title)
@@ -98,15 +98,15 @@ class Receiver:
             ) from None
 
     def stop(self) -> None:
-        """Take no more associations, and end those that there are."""
+        """Accept no more associations, and end the open ones."""
         if self._server is not None:
             self._server.shutdown()
             self._server = None
 
     def _has_room(self, _request: object, _address: object) -> bool:
-        """Tell whether one more connection is borne: each costs threads until its request for an association.
+        """Tell whether one more connection is accepted: each costs threads until its association request.
 
-        A connection counts once its thread runs, so that some that arrive at the same moment may exceed the bound.
+        A connection counts once its thread runs, so that connections at the same moment may exceed the limit.
         """
         has_room = len(self._server.active_associations) < _CONNECTIONS_AN_ASSOCIATION * self._config.associations
         if not has_room:
@@ -114,7 +114,7 @@ class Receiver:
         return has_room
 
     def _bound(self, event: Event) -> None:
-        """Bound what a new connection may send, before a byte of it is read."""
+        """Set the limits of a new connection, before any byte of it is read."""
         association = event.assoc
         connection: Any = association.dul.socket
         connection.socket.settimeout(READ_SECONDS)
@@ -123,7 +123,7 @@ class Receiver:
         association.bind(evt.EVT_DIMSE_RECV, inflow.message_ended)
 
     def _rejected(self, event: Event) -> None:
-        """Say who was refused and why: the first thing to look up when a scanner's results do not come."""
+        """Log who was refused and why; look here first when results for a scanner are missing."""
         caller = event.assoc.requestor
         request: Any = caller.primitive
         calling, called = (_plain(str(one)) for one in (request.calling_ae_title, request.called_ae_title))

@@ -1,4 +1,4 @@
-"""Delete what a node need not keep any longer: studies, their results, and their jobs."""
+"""Delete old studies of a node with their results and jobs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ log = logging.getLogger("bonescan.node")
 def delete_old(config: NodeConfig, storage: Storage) -> list[str]:
     """Delete the studies to which nothing was added for `keep_days`, and return their names.
 
-    One stays while a job of it waits or runs, and while a result of it could not be delivered: that is nowhere else.
-    What a crash left half deleted is deleted first. Raises OSError; then the rest is deleted the next time.
+    A study is kept while one of its jobs waits or runs, and while one of its results could not be delivered, as nobody
+    else has that result. Studies that a crash left half deleted are deleted first. Raises OSError; the rest is then
+    deleted the next time.
     """
     halfway = storage.retired()
     oldest = time.time() - config.keep_days * _SECONDS_A_DAY
@@ -52,7 +53,7 @@ def _ended(jobs: list[Job]) -> bool:
 
 
 def _delete(study: str, jobs: list[Job], config: NodeConfig, storage: Storage) -> None:
-    """Delete a study that is out of sight already: its jobs first, so that, sent again, it is a new one."""
+    """Delete a retired study; its jobs go first, so that the study is new if it is sent again."""
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:
         client.delete_workflows([job.name for job in jobs])

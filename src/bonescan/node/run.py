@@ -1,4 +1,4 @@
-"""Run a node: receive, sort what came into studies, start the job of each study that is quiet."""
+"""Run a node: receive objects, sort them into studies, and start the job of each study that is complete."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Node:
                         self.submit_quiet_studies()
                         self.delete_old_studies()
                     except OSError as error:
-                        # A full disk: what came stays where it is, and senders hear so, until there is room.
+                        # The disk may be full: received objects stay, and new ones are refused, until there is room.
                         log.error("the storage cannot be worked on: %s", error.strerror)
                         self._stop.wait(_AFTER_FAILURE_SECONDS)
                     self._stop.wait(_LOOK_SECONDS)
@@ -73,7 +73,7 @@ class Node:
         self._stop.set()
 
     def sort(self) -> None:
-        """Move what was received to its study; what cannot be read is a study of its own, and fails as one."""
+        """Move received objects to their studies; one that cannot be read becomes a study of its own, which fails."""
         for path in self.storage.spooled():
             uid = file_summary(path).study_uid
             study = self.storage.study_name(uid or f"unreadable {path.name}")
@@ -90,7 +90,7 @@ class Node:
     def submit_quiet_studies(self) -> None:
         """Start the job of every study to which nothing was added for a while."""
         now = time.time()
-        # What waits to be sorted may belong to any study: until it came, all that came before it is sorted.
+        # An object that waits to be sorted may belong to any study: all studies are known only up to when it arrived.
         waiting = self.storage.oldest_spooled()
         sorted_until = now if waiting is None else min(now, waiting)
         for study in self.storage.study_names():
@@ -105,7 +105,7 @@ class Node:
             self._first_seen.pop(study, None)
 
     def delete_old_studies(self) -> None:
-        """Delete what need not be kept, at the start and once an hour."""
+        """Delete old studies, at the start and once an hour."""
         if time.monotonic() < self._next_cleaning:
             return
         self._next_cleaning = time.monotonic() + _SECONDS_BETWEEN_CLEANINGS
@@ -126,7 +126,7 @@ class Node:
 
 def run(config: NodeConfig) -> None:
     """Run a node until SIGTERM or SIGINT."""
-    os.umask(0o077)  # what is kept is for our own user alone
+    os.umask(0o077)  # files are readable by the node's user only
     node = Node(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, node.stop)

@@ -1,4 +1,4 @@
-"""What a node has done and has to do, told from its folder and its database, whether it runs or not."""
+"""What a node has done and has still to do, read from its folder and database, whether it runs or not."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from bonescan.node.storage import Storage
 
 _WAITING = ("ENQUEUED", "DELAYED")
 _LAST_ERROR = 3
-"""The argument of a delivery that says why the try before failed."""
+"""Index of the argument of a delivery that says why the try before it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. state: waiting, running, done or failed. error: the sentence of its failure, or of the last try."""
+    """One job. state: waiting, running, done or failed. error: the message of its failure, or of the last try."""
 
     name: str
     kind: str
@@ -75,10 +75,10 @@ def read_jobs(config: NodeConfig) -> list[Job]:
 
 
 def dismiss(config: NodeConfig, names: Sequence[str]) -> int:
-    """Count failed jobs as seen: `status` and the health endpoint say no more of them; returns how many were new.
+    """Dismiss failed jobs, so that `status` and the health endpoint no longer report them; returns how many were new.
 
-    names: of failed jobs; none = all. A job that is tried again counts anew. Raises OptionError for a name that is none
-    of a failed job.
+    names: of failed jobs; none = all. A job that is tried again is reported again. Raises OptionError for any other
+    name.
     """
     storage = Storage(Path(config.storage))
     failed = {job.name for job in latest_tries(read_jobs(config)) if job.state == "failed"}
@@ -92,9 +92,9 @@ def dismiss(config: NodeConfig, names: Sequence[str]) -> int:
 
 
 def retry_now(config: NodeConfig) -> int:
-    """Put the jobs that failed into their queues again, and let none wait for its next try; returns how many.
+    """Put failed jobs into their queues again, and start the next tries of waiting ones now; returns how many.
 
-    Those that were dismissed stay as they are.
+    Dismissed jobs stay as they are.
     """
     jobs = latest_tries(read_jobs(config))
     dismissed = Storage(Path(config.storage)).dismissed()
@@ -137,7 +137,7 @@ def _job(one: Any) -> Job:
 
 
 def latest_tries(jobs: list[Job]) -> list[Job]:
-    """Of a job that was tried again, the last try."""
+    """Return the jobs; of a job that was tried again, only the last try."""
     by_base: dict[str, Job] = {}
     for job in jobs:
         by_base[first_try_of(job.name)[0]] = job

@@ -1,14 +1,14 @@
-"""What a node keeps: objects as they came, studies, results; every name is of its own making.
+"""The storage of a node: received objects, studies, results; all names are made by the node.
 
 ::
 
     storage/            readable by the node's user alone
-      key               secret that names follow from, so that nobody confirms a UID by hashing it
+      key               secret from which names are computed, so that nobody can confirm a UID by hashing it
       spool/            acknowledged, not yet sorted
       studies/<study>/  the objects of one study
-      results/<study>/  what was found in it, and what is sent
+      results/<study>/  its results, with the objects to send
       queue.sqlite      the jobs
-      dismissed         names of failed jobs that somebody has seen and wants to hear no more of
+      dismissed         names of failed jobs that are no longer reported
 
 An object is acknowledged when its bytes and its name are on the disk.
 """
@@ -48,9 +48,9 @@ class Storage:
         self._naming = threading.Lock()
 
     def open(self) -> None:
-        """Make the folder or take it over: one process at a time; what was half written is removed.
+        """Create or open the folder for this process alone, and remove partly written files.
 
-        Raises OptionError where another process has it, OutputError where it cannot be written.
+        Raises OptionError where another process has it open, and OutputError where it cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ class Storage:
         return False
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for other processes."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -98,7 +98,7 @@ class Storage:
             return set()
 
     def dismiss(self, names: set[str]) -> None:
-        """Keep the names of the jobs that are dismissed, in the place of those before. Raises OutputError."""
+        """Store the names of the dismissed jobs, in place of the earlier ones. Raises OutputError."""
         path = self.folder / _DISMISSED
         partial = path.with_name(path.name + _PARTIAL)
         try:
@@ -110,7 +110,7 @@ class Storage:
             ) from None
 
     def free_megabytes(self) -> float:
-        """What is free on the disk."""
+        """Free space on the disk, in MiB."""
         return shutil.disk_usage(self.folder).free / 2**20
 
     def instance_name(self, uid: str) -> str | None:
@@ -124,8 +124,8 @@ class Storage:
         return f"study-{self._digest('study', uid)[:16]}"
 
     def accept(self, content: bytes, name: str) -> None:
-        """Bring an object to the disk for good; of two with one name the first stays. Raises OSError."""
-        # Two senders of one object do not write one file.
+        """Write an object and flush it to disk; of two with the same name the first is kept. Raises OSError."""
+        # A random part in the name: two senders of the same object must not write to the same file.
         partial = self.spool / f"{name}.{secrets.token_hex(4)}{_PARTIAL}"
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -149,13 +149,14 @@ class Storage:
         yield from (Path(path) for _, path in sorted(entries))
 
     def oldest_spooled(self) -> float | None:
-        """Return when the oldest object that waits to be sorted came, as seconds of the system's clock."""
+        """Return the arrival time of the oldest object that waits to be sorted, as seconds of the system's clock."""
         return min((entry.stat().st_mtime for entry in os.scandir(self.spool) if _is_object(entry)), default=None)
 
     def sort(self, path: Path, study: str) -> Literal["new", "same", "other"]:
-        """Move an object from the spool to its study. Of two with one name the first stays: "same" or "other" content.
+        """Move an object from the spool to its study, and return "new".
 
-        Raises OSError; then it stays in the spool.
+        Where the study has an object of that name, the new one is deleted: "same" or "other" content. Raises OSError;
+        the object then stays in the spool.
         """
         folder = self.studies / study
         if not folder.exists():
@@ -183,20 +184,20 @@ class Storage:
         return (self.studies / study).stat().st_mtime
 
     def content_digest(self, study: str) -> str:
-        """Return the hash of which objects a study has."""
+        """Return a hash of the names of a study's objects."""
         return hashlib.sha256("\n".join(path.name for path in self.objects(study)).encode()).hexdigest()[:12]
 
     def retire(self, study: str) -> None:
-        """Take a study out of sight at once, for `remove_retired`. Raises OSError; then it is as it was."""
+        """Hide a study by renaming it, for `remove_retired` to delete. Raises OSError; the study is then unchanged."""
         (self.studies / study).rename(self.studies / f"{_RETIRED}{study}")
         _bring_to_disk(self.studies)
 
     def retired(self) -> list[str]:
-        """Return the names of the studies that are out of sight and not yet deleted."""
+        """Return the names of the studies that are retired and not yet deleted."""
         return sorted(path.name.removeprefix(_RETIRED) for path in self.studies.glob(f"{_RETIRED}*"))
 
     def remove_retired(self, study: str) -> None:
-        """Delete a retired study and its results, its objects last. Raises OSError; then it can be done again."""
+        """Delete a retired study and its results, its objects last. Raises OSError; call it again in that case."""
         for path in self.results.glob(f"{study}-*"):
             shutil.rmtree(path)
         shutil.rmtree(self.studies / f"{_RETIRED}{study}")
@@ -210,7 +211,7 @@ def _is_object(entry: os.DirEntry[str]) -> bool:
 
 
 def _key(path: Path) -> bytes:
-    """Read the secret, or make it, whole or not at all."""
+    """Read the secret; where there is none, make one, written completely or not at all."""
     if not path.exists():
         partial = path.with_name(f"{path.name}{_PARTIAL}")
         partial.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from bonescan.node.config import TlsConfig
 
 
 class _ServerContext(ssl.SSLContext):
-    """Leaves the handshake to the first read: a caller that never begins it must not keep the listener from others."""
+    """Delays the handshake until the first read: a caller that never begins it must not block the listener."""
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **options: Any) -> ssl.SSLSocket:
         """Wrap a socket that was accepted; no byte is exchanged yet."""
@@ -20,7 +20,7 @@ class _ServerContext(ssl.SSLContext):
 
 
 def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
-    """Return what the receiver listens with; None without TLS. Raises OptionError where a file cannot be used."""
+    """Return the TLS context of the receiver; None without TLS. Raises OptionError where a file cannot be used."""
     if not tls.listen:
         return None
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
@@ -32,7 +32,7 @@ def server_context(tls: TlsConfig) -> ssl.SSLContext | None:
 
 
 def client_context(tls: TlsConfig) -> ssl.SSLContext:
-    """Return what we call a peer with: its certificate and its name are checked. Raises OptionError."""
+    """Return the TLS context for calling a peer; the peer's certificate and name are checked. Raises OptionError."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, tls)

@@ -1,4 +1,4 @@
-"""From files and folders to studies: DICOM, pairs of 16-bit PNGs, and scan.npz.
+"""Read studies from files and folders: DICOM, pairs of 16-bit PNGs, and scan.npz.
 
 `read_studies` goes on after an input that cannot be read; `read_study` is for one study.
 """
@@ -25,8 +25,8 @@ _NOT_USED = "the views or frames that were stated were not used: PNG and npz fil
 def read_study(paths: Path | str | Sequence[Path | str], options: ReadOptions | None = None) -> Study:
     """Read the one study that a file, two files or a folder hold.
 
-    Raises InputError where they hold none, several, or one that cannot be used, and ViewError where
-    anterior and posterior cannot be told apart.
+    Raises InputError where they hold no study, several, or one that cannot be used, and ViewError where anterior and
+    posterior cannot be told apart.
     """
     given = [paths] if isinstance(paths, Path | str) else list(paths)
     if not given:

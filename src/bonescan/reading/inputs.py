@@ -34,7 +34,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A study with the name it should get, and the folders above it, nearest last, to tell it from its namesakes."""
+    """A study with the name that it should get, and the folders above it, nearest last, in case names are equal."""
 
     paths: tuple[Path, ...]
     kind: Kind
@@ -42,7 +42,7 @@ class _Found:
     above: tuple[str, ...]
 
     def named(self, folders: int) -> str:
-        """Return the safe name with so many of the folders above in front."""
+        """Return the safe name, preceded by so many of the folders above."""
         return safe_name("-".join((*self.above[-folders:], self.name)) if folders else self.name)
 
 
@@ -58,8 +58,8 @@ _MOST_FOLDERS = 6
 def discover(paths: Sequence[Path]) -> list[StudyFiles]:
     """Return the studies among files and folders (searched recursively), in the order given, folders sorted.
 
-    Files that cannot be read are studies of their own, so that reading them says why. In a folder, files that
-    are no scans are passed over, and PNGs beside a scan in DICOM or npz.
+    Each file that cannot be read is returned as a study, so that reading it raises the reason. In a folder, files that
+    are no scans are skipped, and so are PNGs beside a scan in DICOM or npz.
     """
     found: list[_Found] = []
     for path in _pairs_of_pngs([Path(path) for path in paths]):
@@ -73,7 +73,7 @@ def discover(paths: Sequence[Path]) -> list[StudyFiles]:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether `path` is a folder; False also where it cannot be reached, as by its permissions or its length."""
+    """Tell whether `path` is a folder; False also where permissions or the length of the path prevent access."""
     try:
         return path.is_dir()
     except OSError:
@@ -103,7 +103,7 @@ def _safe_letter(letter: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    """Return a file's name without an ending that is known: a UID as a name keeps its last number."""
+    """Return a file's name without its ending, if that is a known one: a UID as a name keeps its last number."""
     return path.stem if path.suffix.lower() in _KNOWN_ENDINGS else path.name
 
 
@@ -124,7 +124,7 @@ def _folders(path: Path) -> tuple[str, ...]:
 
 
 def _with_keys(found: Sequence[_Found]) -> list[StudyFiles]:
-    """Give each study its own key: its name; namesakes as many folders in front as tell them apart; then a number."""
+    """Give each study its own key: its name, preceded by folders where names are equal, and a number if still equal."""
     namesakes: dict[str, list[_Found]] = {}
     for one in found:
         namesakes.setdefault(one.named(0).casefold(), []).append(one)
@@ -143,7 +143,7 @@ def _with_keys(found: Sequence[_Found]) -> list[StudyFiles]:
 
 
 def _folders_needed(namesakes: Sequence[_Found]) -> int:
-    """Return how many folders in front tell most of the namesakes apart; the same file twice stays the same."""
+    """Return how many folders in front of the name make most of the keys differ; the same file twice stays the same."""
     if len(namesakes) == 1:
         return 0
     apart = [len({one.named(folders).casefold() for one in namesakes}) for folders in range(1, _MOST_FOLDERS + 1)]
@@ -151,7 +151,7 @@ def _folders_needed(namesakes: Sequence[_Found]) -> int:
 
 
 def _pairs_of_pngs(paths: Sequence[Path]) -> Iterator[Path | _Found]:
-    """Yield the inputs, with anterior.png and posterior.png of one folder as one study at the first one's place."""
+    """Yield the inputs; anterior.png and posterior.png of one folder become one study, in the place of the first."""
     pending = {path: path.absolute().parent for path in paths if path.name.lower() in ("anterior.png", "posterior.png")}
     for path in paths:
         if path not in pending:
@@ -183,7 +183,7 @@ def _pair_explicit_files(found: Sequence[_Found]) -> list[_Found]:
 
 
 def _named_pair(paths: tuple[Path, ...], first: _Found) -> _Found:
-    """Name a pair by what its files' names share, or by its folder where they are named after the views."""
+    """Name a pair by the common start of its files' names, or by its folder where these are named after the views."""
     folder = paths[0].absolute().parent
     shared = _shared_start(paths)
     by_view = any(_stem(path).lower() in _VIEW_NAMES for path in paths)
@@ -212,10 +212,10 @@ def _in_folder(root: Path) -> list[_Found]:
     for paths in _grouped(dicom, in_folder=True):
         by_folder.setdefault(paths[0].parent, []).append(("dicom", paths))
     for folder_of_pictures, pngs in pictures.items():
-        # Beside a scan they are what a reader drew on: LabelMe names anterior.json after anterior.png.
+        # Beside a scan, they are the pictures on which a reader drew: LabelMe names anterior.json after anterior.png.
         by_folder.setdefault(folder_of_pictures, [("png", pngs)])
     for error in closed:
-        # Reading it says why: patients must not be left out in silence.
+        # Reading it raises the reason: no patient may be left out without a message.
         by_folder[Path(error.filename)] = [("none", (Path(error.filename),))]
     if not by_folder:
         return [_Found((root,), "none", root.resolve().name, _folders(root.resolve().parent))]
@@ -227,9 +227,9 @@ def _in_folder(root: Path) -> list[_Found]:
 
 
 def _belongs(path: Path, inside: Path) -> bool:
-    """Tell whether what was met in a folder is looked at: a file, or a link to one that does not lead out of it.
+    """Tell whether an entry of a folder is read: a file, or a link to a file inside the folder.
 
-    A folder may come from a stranger; what its links name elsewhere was not given.
+    A folder may come from a stranger, and its links may lead to files that the user did not give.
     """
     try:
         kind = path.lstat().st_mode
@@ -251,7 +251,7 @@ def _in_folder_found(root: Path, folder: Path, kind: Kind, paths: tuple[Path, ..
 
 
 def _may_be_dicom(path: Path) -> bool:
-    """Tell whether a file met in a folder is looked at: DICOM by its marker, or by its ending where it is broken."""
+    """Tell whether a file in a folder is read as DICOM: by its marker, or by its ending, as it may be broken."""
     ending = path.suffix.lower()
     if ending in _DICOM_ENDINGS:
         return True
@@ -263,11 +263,11 @@ def _may_be_dicom(path: Path) -> bool:
 
 
 def _grouped(paths: Sequence[Path], *, in_folder: bool = False) -> list[tuple[Path, ...]]:
-    """Group DICOM files into studies, by Study Instance UID, which never leaves here.
+    """Group DICOM files into studies by Study Instance UID, which is not passed on.
 
     A file with both views is a study. Files of one view each are paired within their series, else within their
-    study. A file that is refused is a study of its own when it was named; in a folder it is passed over where its
-    study has scans, and stands for its study where it has none.
+    study. A refused file that was given by name is a study of its own. A refused file in a folder is skipped where its
+    study has scans; where it has none, one refused file stands for the study.
     """
     if not paths:
         return []
@@ -289,7 +289,7 @@ def _grouped(paths: Sequence[Path], *, in_folder: bool = False) -> list[tuple[Pa
 
 
 def _single_views(paths: Sequence[Path], summaries: Mapping[Path, FileSummary]) -> list[tuple[Path, ...]]:
-    """Pair files of one view each: two of a series belong together; what is left of the study does as a whole."""
+    """Pair files of one view each: two of one series are a pair, and all remaining files of the study are one group."""
     by_series: dict[str, list[Path]] = {}
     for path in paths:
         by_series.setdefault(summaries[path].series_uid, []).append(path)

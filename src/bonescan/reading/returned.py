@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _READER_FOLDER = "reader-"
 _DICOM_ENDINGS = (".dcm", ".dicom", "")
 _LONGEST = 5_000_000.0
-"""Rows that the curves of one file go up and down together: a curve along every pixel of a large frame has a fifth."""
+"""Most rows, up and down, over all curves of one file; a curve along every pixel of a large frame has a fifth."""
 _MOST_MASK_PIXELS = 2**29
 """A thousand lesions on frames of half a million pixels, a byte each."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A file that may hold curves. below: it was found in a folder below the one that was given (or its reader's)."""
+    """A file that may hold curves. below: it was found below the given folder (or below a reader's folder in it)."""
 
     path: Path
     below: bool = False
@@ -41,8 +41,8 @@ class LabelFile:
 class LabelSource:
     """One file of curves. curves: of an SR or SEG; None for LabelMe and COCO files, which are read with their scan.
 
-    reader: whom the file, or the folder `reader-<name>` above it, names; None: nobody.
-    stamp: of a LabelMe or COCO file of ours. below: as in `LabelFile`.
+    reader: the name in the file, or in the folder `reader-<name>` above it; None without either.
+    stamp: of a LabelMe or COCO file that bonescan wrote. below: as in `LabelFile`.
     """
 
     path: Path
@@ -80,7 +80,7 @@ def label_files(paths: Sequence[Path]) -> list[LabelFile]:
 
 
 def _may_hold_curves(path: Path) -> bool:
-    # Links may lead out of the folder, and what is no file may never end.
+    # Links may lead out of the folder, and reading a pipe or a device may never end.
     if path.name.startswith(".") or path.name == "lesions.json" or path.is_symlink() or not path.is_file():
         return False
     if path.suffix.lower() == ".json":
@@ -93,7 +93,7 @@ def _may_hold_curves(path: Path) -> bool:
 
 
 def read_source(file: LabelFile) -> LabelSource:
-    """Read what a file of curves is. Raises InputError where it is none."""
+    """Read what a file of curves is. Raises InputError where it is no such file."""
     from bonescan.sandbox import label_about, read_curves
 
     path = file.path
@@ -112,16 +112,16 @@ def _reader_of(path: Path) -> str | None:
 
 
 def needs_counts(sources: Iterable[LabelSource]) -> bool:
-    """Tell whether `belongs` asks for the scan's counts."""
+    """Tell whether `belongs` needs the scan's counts."""
     return any(source.stamp is not None for source in sources)
 
 
 def belongs(source: LabelSource, key: str, header: SourceHeader | None, study: Study | None, *, alone: bool) -> bool:
     """Tell whether curves were drawn on a scan.
 
-    SR and SEG by the instances that they refer to; a LabelMe or COCO file of ours by the counts that it was drawn on.
-    Another one by a folder of the study's name; or, where the scan is `alone`, because it was given itself.
-    study: None where the scan could not be read.
+    SR and SEG are matched by the instances to which they refer, a LabelMe or COCO file with a stamp by the counts on
+    which it was drawn. A file without a stamp is matched by a folder with the study's name; or, where the scan is
+    `alone`, because the file itself was given. study: None where the scan could not be read.
     """
     if source.curves is not None:
         own = set() if header is None else {instance.sop_instance_uid for instance in header.instances}
@@ -136,7 +136,7 @@ def belongs(source: LabelSource, key: str, header: SourceHeader | None, study: S
 def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader | None) -> Returned:
     """Return what was drawn on one scan.
 
-    Raises LabelError where the files are of different kinds or readers, lie in several folders or are of one view;
+    Raises LabelError where the files differ in kind or reader, lie in several folders or are of the same view, and
     InputError where a curve is on no view of the scan.
     """
     kinds = {source.kind for source in sources}
@@ -224,7 +224,7 @@ def _refuse_too_many(lesions: int, study: Study) -> None:
 
 
 def _framed(mask: Mask, origin: tuple[int, int], shape: tuple[int, int]) -> Mask:
-    """The mask in its whole frame."""
+    """The mask in the whole frame."""
     framed = np.zeros(shape, dtype=np.bool_)
     (row, col), (rows, cols) = origin, mask.shape
     framed[row : row + rows, col : col + cols] = mask

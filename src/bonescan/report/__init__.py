@@ -1,1 +1,1 @@
-"""What people and machines get: picture, table, label pictures, JSON, and the folder that holds them."""
+"""Outputs of a result: picture, table, label pictures, JSON, and pages."""

@@ -1,6 +1,6 @@
-"""The report of a result as one HTML file that needs no other: views at two windows, lesions by site, burden, quality.
+"""The report of a result as one self-contained HTML file: views at two windows, lesions by site, burden, quality.
 
-It loads nothing, runs no script, and prints on one sheet in grey as well. The same result gives the same bytes.
+It loads nothing and runs no script. It can be printed on one sheet, also in grey. The same result gives the same bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def write_html(result: Result, path: Path, patient: Fields = ()) -> None:
 
 
 def html_report(result: Result, patient: Fields = ()) -> str:
-    """Return the report. patient: what names the patient; () leaves the identity out."""
+    """Return the report. patient: fields that name the patient; () leaves the identity out."""
     named = " ".join(f"<b>{escape(label)}</b> {escape(value)}&emsp;" for label, value in patient)
     parts = [
         "<!doctype html>",
@@ -68,11 +68,11 @@ def _found(result: Result) -> str:
 
 
 def _views(result: Result) -> Iterable[str]:
-    """Both views at the linear, then at the logarithmic window."""
+    """Both views at the linear window, then both at the logarithmic one."""
     yield '<div class="views">'
     for name, drawn in (("linear", panels(result)), ("logarithmic", panels(result, logarithmic=True))):
         for view in View:
-            # Seen from the front the patient's right is on the image's left, seen from behind the left.
+            # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
             left, right = ("R", "L") if view is View.ANTERIOR else ("L", "R")
             caption = f"{view.value}, {name} window"
             yield (
@@ -100,7 +100,7 @@ def _burden(result: Result) -> Iterable[str]:
 
 
 def _lesions(result: Result) -> Iterable[str]:
-    """The outlines by lesion: those of one pair follow one another."""
+    """The outlines by lesion; the two outlines of a pair follow one another."""
     yield "<h2>Lesions</h2>"
     if not result.lesions:
         yield "<p><b>No lesion was outlined.</b> That does not exclude one.</p>"

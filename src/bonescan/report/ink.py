@@ -1,4 +1,4 @@
-"""A sheet of grey picture and one colour of ink, kept apart so that it becomes a small palette picture fast."""
+"""A sheet of grey and one ink colour, stored separately so that it is quickly turned into a small palette picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bonescan.report.fonts import SANS_FILE
 _FINER = 4
 """Lines are drawn this many times larger and reduced: Pillow's own lines have hard edges."""
 _GREYS, _INK_GREYS, _INK_LEVELS = 128, 16, 8
-"""The palette: greys without ink, then for each level of ink the greys that it lies on."""
+"""The palette: first the greys without ink, then for each level of ink the greys under it."""
 
 Point = tuple[float, float]
 
@@ -31,7 +31,7 @@ class Sheet:
         self.grey.paste(picture, place)
 
     def rectangle(self, box: tuple[int, int, int, int], *, grey: int, fill: int | None = None, width: int = 1) -> None:
-        """A frame of the given grey, its inside filled if wanted; box: left, top, right, bottom, all included."""
+        """Draw a frame in a grey, and fill it where `fill` is given; box: left, top, right, bottom, all included."""
         self._grey_pen.rectangle(box, outline=grey, fill=fill, width=width)
 
     def text(self, place: Point, text: str, size: float, *, anchor: str = "ls", grey: int = 30) -> None:
@@ -39,11 +39,11 @@ class Sheet:
         self._grey_pen.text(place, text, fill=grey, font=font(size), anchor=anchor)
 
     def patient_text(self, place: Point, text: str, size: float) -> None:
-        """Grey text from the left on its base line, in a font that has letters with accents and other alphabets."""
+        """Draw grey text; `place` is the left end of its base line. The font has accents and other alphabets."""
         self._grey_pen.text(place, text, fill=30, font=_wide_font(size), anchor="ls")
 
     def text_with_squares(self, place: Point, text: str, size: float, *, grey: int = 30) -> None:
-        """Grey text from the left on its base line, every superscript two drawn by hand: the font has none."""
+        """As `text`, from the left; a superscript two, which the font lacks, is drawn as a small raised 2."""
         x, y = place
         for number, part in enumerate(text.split("\u00b2")):
             if number:
@@ -53,7 +53,7 @@ class Sheet:
             x += text_width(part, size)
 
     def ink_text(self, place: Point, text: str, size: float) -> None:
-        """Coloured text, centred at `place`, with a white rim that lifts it off the picture."""
+        """Draw coloured text, centred at `place`, with a white rim so that it can be read on the picture."""
         face = font(size)
         rim = max(1, round(size / 9))
         self._grey_pen.text(place, text, fill=255, font=face, anchor="mm", stroke_width=rim, stroke_fill=255)
@@ -94,7 +94,7 @@ class Sheet:
 
 
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font that Pillow brings along, at a height of `size` pixels."""
+    """Pillow's built-in font at a height of `size` pixels."""
     return ImageFont.load_default(round(size))
 
 
@@ -109,7 +109,7 @@ def patient_text_width(text: str, size: float) -> float:
 
 
 def _wide_font(size: float) -> ImageFont.FreeTypeFont:
-    """The font of the pages: Pillow's own has the letters of English alone."""
+    """The font of the pages; Pillow's own has only English letters."""
     return ImageFont.truetype(SANS_FILE, round(size), layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -14,7 +14,7 @@ from bonescan.study import LabelImage, Result
 
 _MOST_LESIONS = 0xFFFF
 _COMPRESSION = 3
-"""Almost all pixels are 0: more effort saves next to nothing."""
+"""Almost all pixels are 0, so that a higher level saves next to nothing."""
 
 
 def labels_name(view: str) -> str:
@@ -25,7 +25,7 @@ def labels_name(view: str) -> str:
 def write_labels(result: Result, folder: Path) -> None:
     """Write one label picture for each view of the study into `folder`.
 
-    No label shows what a picture may be used for, so the file's text chunks (PNG, keyword Comment and Warning) say it.
+    The intended use and the warnings are in the file's text chunks (PNG, keywords Comment and Warning).
     Raises OutputError when there are more lesions than 16 bits can number.
     """
     if any(lesion.id > _MOST_LESIONS for lesion in result.lesions):

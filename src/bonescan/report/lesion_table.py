@@ -22,20 +22,20 @@ _COLUMNS = (
     ("contrast", "mirror", 8.0),
     ("", "p", 8.0),
 )
-"""The heading above, the heading, and the share of the width. The first three stand to the left."""
+"""Upper heading, heading, and share of the width. The first three columns are aligned to the left."""
 _LEFT = 3
 _ROWS_MM = (2.7, 4.3)
-"""The lowest and the highest row; type follows."""
+"""The lowest and the highest row; the size of type depends on it."""
 _MOST_TYPE = 6.9
 _WHOLE_COUNTS = 1000.0
-"""From here on a tenth of a count tells nothing, and the column has no room for it."""
+"""From this value on, counts are shown without decimals, which would tell nothing and not fit the column."""
 _HEAD_ROWS = 2.4
 _VIEW_ROWS = 1.7
-"""How many rows the headings and the line of each view take."""
+"""Height of the headings, and of the line of each view, in rows."""
 
 
 def draw_table(paper: Paper, result: Result, box: Box) -> None:
-    """Draw a heading, then view by view its burden and its lesions, in rows as high as the box lets them be.
+    """Draw a heading, then for each view its burden and its lesions, in rows as high as the box allows.
 
     Where not all fit, the largest are shown, and a line says how many more there are.
     """
@@ -63,7 +63,7 @@ def _largest(result: Result, count: int) -> list[Lesion]:
 
 
 def _draw_none(paper: Paper, result: Result, box: Box) -> None:
-    """The common case: a scan in which nothing was outlined."""
+    """Draw the table of a scan without lesions, the common case."""
     y = box.top + 5
     for view in View:
         _draw_view(paper, result, view, Box(box.left, y - 4, box.width, 0), _MOST_TYPE)
@@ -73,7 +73,7 @@ def _draw_none(paper: Paper, result: Result, box: Box) -> None:
 
 
 def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float) -> None:
-    """The line of a view: its name, and what its lesions come to."""
+    """Draw the line of a view: its name and the totals of its lesions."""
     paper.text((line.left, line.top + 4), view.value.capitalize(), Style(size, _INK, bold=True))
     paper.text((line.right, line.top + 4), _burden(result, view), Style(size, _SOFT), "right")
 
@@ -118,7 +118,7 @@ class _Rows:
         line = min(self._row, 2.9)
         above = [*(heading for heading, *_ in _COLUMNS), ""]
         for number, (heading, following) in enumerate(pairwise(above)):
-            # One heading over two columns stands at the right end of both, as their numbers do.
+            # A heading over two columns is aligned to the right end of both, like their numbers.
             if heading != following:
                 self._paper.text((self._rights[number], top + line), heading, size, "right")
         unit = "mm²" if self._millimetres else "px"
@@ -135,12 +135,12 @@ class _Rows:
 
 
 def _site(lesion: Lesion) -> str:
-    """The vertebra or rib with its uncertainty, else the bone; and the pair, where the other view shows it, too."""
+    """The vertebra or rib with its uncertainty, else the bone; and the pair, where the other view shows the lesion."""
     if lesion.region is Region.BACKGROUND:
         return _NONE
     site = lesion.region.value
     if lesion.level is not None:
-        # The part of a rib has no room here; lesions.json states it.
+        # There is no room for the part of a rib; lesions.json gives it.
         site = level_words(replace(lesion.level, part=None))
     return site if lesion.pair is None else f"{site} ({lesion.pair})"
 

@@ -1,6 +1,6 @@
-"""`lesions.json`: the result of one study for machines. Written by `write_lesions`, read by `read_lesions`.
+"""`lesions.json`: the result of one study for programs. Written by `write_lesions`, read by `read_lesions`.
 
-The format is described by docs/reference/lesions.schema.json; `SCHEMA` is its identifier and changes with it.
+The format is described by docs/reference/lesions.schema.json; `SCHEMA` identifies its version.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from bonescan.study import (
 
 SCHEMA = "urn:bonescan:lesions:2"
 _READ = (SCHEMA, "urn:bonescan:lesions:1")
-"""The first format said nothing of digests, frames and readers."""
+"""Formats that can be read; the first one has no digests, frames and readers."""
 NO_SPACING = "the input states no pixel spacing"
-"""The reason given where the study holds none."""
+"""The reason that is given where the study has no spacing."""
 _MOST_PIXELS = 4096 * 4096
 _MOST_BYTES = 64 * 2**20
 
@@ -59,11 +59,11 @@ class ViewRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LesionsFile:
-    """A `lesions.json` as read: everything of a result but the counts.
+    """A `lesions.json` as read: everything of a result except the counts.
 
-    views: those that were acquired. window: the rows and columns that were looked at.
-    digests: sha256 of each source, () where the file does not state them. reader: None: the model alone.
-    operating_point, candidates, extent, quality: as in a result; None and () in files of before.
+    views: those that were acquired. window: the rows and columns that were analysed.
+    digests: sha256 of each source, () where the file does not give them. reader: None where only the model drew.
+    operating_point, candidates, extent, quality: as in a result; None or () in files of older versions.
     """
 
     key: str
@@ -112,7 +112,7 @@ def lesions_document(result: Result) -> dict[str, Any]:
 
 
 def _readable(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8, as in the Latin-1 names of old shares, become U+FFFD."""
+    """A file's name as text; bytes that are not UTF-8, such as Latin-1 names on old shares, become U+FFFD."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -144,7 +144,7 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
-    """Not a lesion: what would be one at a threshold of `peak` or less."""
+    """A candidate as JSON: no lesion, but it would be one at a threshold of `peak` or less."""
     return {
         "view": candidate.view.value,
         "region": candidate.region.value,

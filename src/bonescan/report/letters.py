@@ -1,8 +1,8 @@
-"""The letters of pages and pictures: the font that is brought along, and what to do about a letter that it lacks.
+"""The font of pages and pictures, and the replacement of letters that it lacks.
 
-The font is embedded in every page. Fonts that a viewer is said to bring, as those for ideographs, are not used: one
-that has none leaves the letters out, and a missing letter could change a name. A letter that cannot be drawn becomes a
-question mark, and a line says so.
+The font is part of the package and is embedded in every page. Fonts that a viewer should provide, such as those for
+ideographs, are not used: a viewer without them leaves the letters out, which could change a name. A letter that cannot
+be drawn becomes a question mark, and a line on the page says so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def register() -> frozenset[int]:
 def drawable(text: str) -> str:
     """Return text with a question mark for each letter that the font lacks.
 
-    Letters and their accents are put together first, for the font places no accents of their own.
+    Letters and accents are composed first (NFC), as the font cannot place separate accents.
     """
     known = register()
     return "".join(letter if ord(letter) in known else UNKNOWN for letter in unicodedata.normalize("NFC", text))

@@ -1,7 +1,7 @@
 """The picture of a result: both views in inverted grey, with a curve and a number for each lesion.
 
-It carries nothing that says who the patient is, and not the study's name either, which comes from a file's name;
-a strip on top names the patient where that is asked for. All warnings stand in a box at the lower edge.
+The picture does not name the patient, nor the study, whose name comes from a file's name. On request, a strip at the
+top names the patient. All warnings are in a box at the lower edge.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bonescan.report.placement import Field, place_numbers
 from bonescan.study import FloatImage, Lesion, Result, View
 
 INK = (226, 44, 20)
-"""Vermilion: seen on black, grey and white."""
+"""Vermilion, which is visible on black, grey and white."""
 RESEARCH_USE = "Research use only - not for diagnosis"
 
 _PANEL_HEIGHT = 1900
@@ -30,19 +30,19 @@ _MOST_ZOOM = 3.0
 _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
 _PATIENT_SIZE, _PATIENT_LINE, _PATIENT_GAP = 25, 36, 36
-"""Type, line to line, and between two fields, of the strip that names the patient."""
+"""The strip that names the patient: size of type, distance of lines, and gap between two fields; sheet pixels."""
 _WARNING_SIZE, _WARNING_LINE, _WARNING_PADDING = 23, 32, 16
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
-"""Black is this many times the percentile of the body: a full bladder is 2 % of the body and moves it little."""
+"""Black is this percentile over the body times the headroom; a full bladder, 2 % of the body, changes it little."""
 _NUMBER_SIZE, _NUMBER_SIZE_IN_PANELS, _LINE_WIDTH = 27, 36, 2.4
-"""A page shows the views at half the size of a screen, and its numbers must be read all the same."""
+"""A page shows the views at half the size of a screen, so that its lesion numbers are drawn larger."""
 _LEADER_WIDTH, _SHORTEST_LEADER = 1.4, 7.0
 _NUMBER_PADDING = 6
 _FAINT, _SOFT = 205, 110
 _LOG_STEPS = 30.0
 _COMPRESSION = 1
-"""PNG's lowest effort: a third larger than the highest, and ten times as fast."""
+"""PNG's lowest compression: a third larger than with the highest, and ten times as fast."""
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 
 
@@ -50,9 +50,9 @@ _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 class _Layout:
     """How frames lie on the sheet.
 
-    rows: those of the frame that are shown. zoom: sheet pixels a frame pixel, (down, across).
+    rows: those of the frame that are shown. zoom: sheet pixels per frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
-    header: from the sheet's upper edge to the panels. number: the height of a lesion's number.
+    header: from the sheet's upper edge to the panels. number: the height of the lesions' numbers.
     warnings: the lines of the box at the lower edge. logarithmic: whether grey follows the logarithm of the counts.
     """
 
@@ -101,7 +101,7 @@ class Panels:
 def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     """Draw a result as a palette picture ("P"); a view that was not acquired is an empty panel that says so.
 
-    patient: what names the patient, for a strip on top; () names nobody.
+    patient: fields that name the patient, for a strip at the top; () leaves the strip out.
     """
     layout = _layout(result)
     lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
@@ -122,7 +122,7 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
 def panels(result: Result, logarithmic: bool = False) -> Panels:
     """Draw both views with their curves and numbers, without titles and captions.
 
-    logarithmic: grey follows the logarithm of the counts, which shows faint bones beside hot ones.
+    logarithmic: grey follows the logarithm of the counts, so that faint and hot bones are both visible.
     """
     layout = replace(_layout(result), number=_NUMBER_SIZE_IN_PANELS, logarithmic=logarithmic)
     sheet = Sheet(layout.size, INK)
@@ -153,7 +153,7 @@ def png_text(warnings: Sequence[str]) -> PngInfo:
 
 
 def _patient_strip(patient: Fields, width: float) -> list[str]:
-    """The fields in lines of at most `width` pixels, each field whole where it fits; what is longer is broken."""
+    """The fields in lines of at most `width` pixels; only a field that is longer than a line is broken."""
     if not patient:
         return []
     from bonescan.report import letters  # most pictures name nobody
@@ -176,7 +176,7 @@ def _patient_strip(patient: Fields, width: float) -> list[str]:
 
 
 def _layout(result: Result) -> _Layout:
-    """Show the body's rows and all columns, as large as the panel's height allows, true in proportion."""
+    """Show the body's rows and all columns, as large as the panel's height allows, in their true proportions."""
     study = result.study
     height, width = study.shape
     shown = np.zeros(height, dtype=np.bool_)
@@ -199,7 +199,7 @@ def _draw_titles(sheet: Sheet, layout: _Layout, view: View) -> None:
     width, height = layout.panel
     sheet.rectangle((left - 1, top - 1, left + width, top + height), grey=_FAINT)
     sheet.text((left + width / 2, top - 22), view.value.upper(), 34, anchor="ms")
-    # Seen from the front the patient's right is on the image's left, seen from behind the left.
+    # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
     sides = ("R", "L") if view is View.ANTERIOR else ("L", "R")
     sheet.text((left + 26, top - 22), sides[0], 38, anchor="ms")
     sheet.text((left + width - 26, top - 22), sides[1], 38, anchor="ms")
@@ -250,21 +250,21 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
 
 
 def _logarithmic(counts: FloatImage, upper: float) -> FloatImage:
-    """Darkness, 0..1, by the logarithm of the counts from a thirtieth of the linear window, which is white, on."""
+    """Darkness, 0..1, by the logarithm of the counts; a thirtieth of the linear window and less is white."""
     white = np.float32(upper / _LOG_STEPS)
     steps = np.log(np.maximum(counts, white) / white)
     return np.asarray(steps / max(float(steps.max()), 1.0), dtype=np.float32)
 
 
 def bone_window(counts: FloatImage) -> float:
-    """The counts per pixel that are shown black, by a percentile over the body that a hot bladder moves little."""
+    """The counts per pixel that are shown black: from a percentile over the body, which a hot bladder moves little."""
     inside = counts[body_mask(counts)]
     upper = float(np.percentile(inside, _WINDOW_PERCENTILE)) * _WINDOW_HEADROOM if inside.size else float(counts.max())
     return max(upper, 1.0)
 
 
 def _draw_region(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
-    """A thin frame around what was looked at, where that is not the whole frame."""
+    """Draw a thin frame around the analysed window, unless it is the whole frame."""
     rows, cols = window_in_view(result.window, result.study.shape[1], view)
     if (rows.start, rows.stop, cols.start, cols.stop) == (0, result.study.shape[0], 0, result.study.shape[1]):
         return
@@ -274,7 +274,7 @@ def _draw_region(sheet: Sheet, layout: _Layout, view: View, result: Result) -> N
 
 
 def _rounded(contour: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut the corners twice (Chaikin 1974), for the eye only: the curve moves by less than a quarter of a pixel."""
+    """Cut the corners twice (Chaikin 1974), for display only: the curve moves by less than a quarter of a pixel."""
     for _ in range(2):
         start, end = contour[:-1], contour[1:]
         contour = np.stack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end], axis=1).reshape(-1, 2)
@@ -299,7 +299,7 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
 def _leader(
     layout: _Layout, lesion: Lesion, centre: tuple[float, float], size: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """From the curve to the edge of the number that faces the lesion, (2, 2) of (x, y) on the sheet."""
+    """The line from the curve to the nearest edge of the lesion's number, (2, 2) of (x, y) on the sheet."""
     middle = np.array(lesion.origin) + (np.array(lesion.mask.shape) - 1) / 2
     edge = np.clip(middle, np.array(centre) - np.array(size) / 2, np.array(centre) + np.array(size) / 2)
     nearest = int(np.hypot(*(lesion.contour - edge).T).argmin())
@@ -327,7 +327,7 @@ def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
 
 
 def _warning_lines(warnings: Sequence[str], width: float) -> tuple[str, ...]:
-    """All warnings, each in lines of at most `width` pixels: none is cut, the sheet grows instead."""
+    """All warnings, each in lines of at most `width` pixels; none is cut, as the sheet gets higher instead."""
     lines: list[str] = []
     for warning in warnings:
         line = ""
@@ -348,7 +348,7 @@ def _draw_warnings(sheet: Sheet, layout: _Layout) -> None:
     bottom = top + _WARNING_LINE * len(layout.warnings) + 2 * _WARNING_PADDING - 4
     sheet.rectangle((_MARGIN, top, layout.size[0] - _MARGIN, bottom), grey=30, fill=236, width=3)
     for number, line in enumerate(layout.warnings, start=1):
-        # The warnings may name a file's contents, and so need the font with more than English letters.
+        # The warnings may quote a file's contents, which need a font with more than English letters.
         place = _MARGIN + _WARNING_PADDING, top + _WARNING_PADDING // 2 + number * _WARNING_LINE - 4
         sheet.patient_text(place, line, _WARNING_SIZE)
 

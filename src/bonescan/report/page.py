@@ -1,6 +1,6 @@
 """The report of a result on one A4 page, as PDF: the views, the lesions, how they were found.
 
-The same result gives the same bytes. Nothing on it says who the patient is, unless fields that do are handed in.
+The same result gives the same bytes. The page names the patient only where fields that do so are given.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATIENT_WIDTHS = {"Name": 62.0, "ID": 37.0, "Born": 20.0, "Sex": 18.0, "Accessi
 _MOST_PATIENT_LINES = 6
 _PANEL_GAP, _SIDE_MARKS = 3.0, 5.5
 _LEAST_PICTURE = 110.0
-"""The views are never lower than this, however many remarks there are."""
+"""The least height of the views, mm, however many remarks there are."""
 _MOST_REMARK_LINES = 12
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 
@@ -42,7 +42,7 @@ def write_page(result: Result, path: Path, patient: Fields = ()) -> None:
 
 
 def page(result: Result, patient: Fields = ()) -> bytes:
-    """Return the one-page report as PDF. patient: what names the patient; () leaves the identity out."""
+    """Return the one-page report as PDF. patient: fields that name the patient; () leaves the identity out."""
     paper = Paper(TITLE, RESEARCH_USE, f"bonescan {__version__}")
     top = _draw_patient(paper, result, patient, _draw_title(paper, result)) + 5
     bottom = _draw_foot(paper)
@@ -58,7 +58,7 @@ def page(result: Result, patient: Fields = ()) -> bytes:
 
 
 def _draw_title(paper: Paper, result: Result) -> float:
-    """The title, how many lesions, and what the page is for; returns where the page goes on."""
+    """Draw the title, the number of lesions, and the intended use; returns the y at which the page goes on."""
     top = _MARGIN
     paper.text((_MARGIN, top + 5.4), "Whole-body bone scan", _TITLE)
     count = len(result.lesions)
@@ -76,7 +76,7 @@ def _draw_title(paper: Paper, result: Result) -> float:
 
 
 def _draw_patient(paper: Paper, result: Result, patient: Fields, top: float) -> float:
-    """A band that says who the patient is, or that it does not; returns its lower edge."""
+    """Draw a band that names the patient, or says that the page does not; returns its lower edge."""
     width = WIDTH_MM - 2 * _MARGIN
     if not patient:
         where = "the DICOM header of the source states it" if result.study.frames else "its source states none"
@@ -100,7 +100,7 @@ def _draw_patient(paper: Paper, result: Result, patient: Fields, top: float) -> 
 
 
 def _cut(lines: list[str]) -> list[str]:
-    """No header may push the page's content off it: what is longer ends with an ellipsis."""
+    """Limit the lines of the patient, so that the content stays on the page; a cut ends with an ellipsis."""
     if len(lines) <= _MOST_PATIENT_LINES:
         return lines
     return [*lines[: _MOST_PATIENT_LINES - 1], f"{lines[_MOST_PATIENT_LINES - 1][:-1]}…"]
@@ -110,13 +110,13 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
     """Both views side by side with titles, side marks, captions and the scale; returns the lower edge of all."""
     drawn = panels(result)
     pixels = drawn.pictures[View.ANTERIOR]
-    # Titles above and captions below take their part of the room.
+    # Leave room for the titles above and the captions below.
     scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, max(room.height - 18, _LEAST_PICTURE) / pixels.height)
     width, height = pixels.width * scale, pixels.height * scale
     left, top = room.left + (room.width - 2 * width - _PANEL_GAP) / 2, room.top + 6
     for number, view in enumerate(View):
         panel = Box(left + number * (width + _PANEL_GAP), top, width, height)
-        # Seen from the front the patient's right is on the image's left, seen from behind the left.
+        # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
         sides = ("R", "L") if view is View.ANTERIOR else ("L", "R")
         paper.text((panel.left + _SIDE_MARKS, panel.top - 2), sides[0], Style(10.5, _INK, bold=True), "centre")
         paper.text((panel.left + width / 2, panel.top - 2), view.value.upper(), Style(8.4, _INK), "centre")
@@ -131,7 +131,7 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
 
 
 def _draw_scale(paper: Paper, drawn: Panels, views: Box, scale: float) -> None:
-    """A bar of a round length at the right, and what the frames on the views are."""
+    """Draw a scale bar of a round length at the right, and the legend of the frames on the views."""
     line = views.bottom + 7.4
     if drawn.pixels_per_mm is None:
         paper.text((views.right, line), "no scale: the pixel spacing is not known", _SMALL, "right")
@@ -146,7 +146,7 @@ def _draw_scale(paper: Paper, drawn: Panels, views: Box, scale: float) -> None:
 
 
 def _draw_facts(paper: Paper, result: Result, column: Box) -> float:
-    """What was looked at; returns where the column goes on."""
+    """Draw the facts on the scan; returns the y at which the column goes on."""
     study, spacing = result.study, result.study.spacing
     rows, cols = study.shape
     unknown = "not known, so that areas are in pixels"
@@ -166,7 +166,7 @@ def _draw_facts(paper: Paper, result: Result, column: Box) -> float:
 
 
 def _provenance(result: Result) -> list[tuple[str, str]]:
-    """How the result came about."""
+    """How the result was made, as (label, text)."""
     who = [] if result.reader is None else [("curves", f"drawn or corrected by {result.reader}")]
     use = "outlined the lesions" if result.reader is None else "told the bones apart"
     return [
@@ -197,7 +197,7 @@ def _draw_provenance(paper: Paper, result: Result, remarks: list[str], top: floa
 
 
 def _remarks(result: Result) -> list[str]:
-    """The warnings in lines, as many as there is room for, each whole; then how many more there are."""
+    """The warnings in lines: as many complete ones as there is room for, then the number of the others."""
     lines: list[str] = []
     for number, warning in enumerate(result.warnings):
         these = broken(f"– {warning}", _LEFT_WIDTH, _TEXT)
@@ -211,20 +211,20 @@ def _remarks(result: Result) -> list[str]:
 
 
 def _heading(paper: Paper, left: float, right: float, y: float, text: str, colour: Colour = _INK) -> float:
-    """A heading on `y` with a line under it; returns where the first line of text stands."""
+    """Draw a heading on `y` with a line under it; returns the y of the first line of text."""
     paper.text((left, y), text, _HEADING.coloured(colour))
     paper.rule((left, y + 1.5), right, _FAINT)
     return y + 5.6
 
 
 def _pair(paper: Paper, place: tuple[float, float], label: str, lines: list[str]) -> float:
-    """A name and what it is; returns where the next one stands."""
+    """Draw a label and its text; returns the y of the next label."""
     paper.text(place, label, _TEXT.coloured(_SOFT))
     return paper.paragraph((place[0] + _LABEL_WIDTH, place[1]), lines, _TEXT)
 
 
 def _draw_foot(paper: Paper) -> float:
-    """How to read the page, and what it is not; returns the upper edge."""
+    """Draw how to read the page, and what it may not be used for; returns the upper edge."""
     said = (
         "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
         "contrast: mean counts over those of the bone around the lesion, and of the bone at the place mirrored about "

@@ -1,6 +1,6 @@
-"""A sheet of A4 to write on, as PDF: millimetres from the upper left corner, real text in embedded fonts.
+"""One A4 sheet as PDF: positions in millimetres from the upper left corner, text in embedded fonts.
 
-The same strokes give the same bytes: no time and no random number is in the file.
+The same calls give the same bytes: the file contains no time and no random number.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Box:
 
 
 class Paper:
-    """One sheet. Every place is (x, y) in millimetres from the upper left corner; text stands on y."""
+    """One sheet. Every place is (x, y) in millimetres from the upper left corner; y is the base line of text."""
 
     def __init__(self, title: str, subject: str, creator: str) -> None:
         letters.register()
         self._buffer = BytesIO()
-        # The stubs take the font's name for a number. Without it the page asks for a font that it does not hold.
+        # The type stubs wrongly want a number for the font's name. Without it the page names a font that it lacks.
         self._canvas = Canvas(self._buffer, A4, invariant=1, initialFontName=SANS, lang="en")  # type: ignore[arg-type]
         self._canvas.setTitle(title)
         self._canvas.setSubject(subject)
@@ -88,7 +88,7 @@ class Paper:
         return width
 
     def paragraph(self, place: Point, lines: list[str], style: Style) -> float:
-        """Write lines under one another, the first on `place`; return where the next one would stand."""
+        """Write lines under one another, the first on `place`; return the y of the next line."""
         x, y = place
         for line in lines:
             self.text((x, y), line, style)
@@ -96,7 +96,7 @@ class Paper:
         return y
 
     def rule(self, start: Point, end_x: float, colour: Colour, width: float = 0.4) -> None:
-        """A level line; width: points."""
+        """Draw a horizontal line; width: points."""
         self._canvas.setStrokeColorRGB(*colour)
         self._canvas.setLineWidth(width)
         y = self._up(start[1])
@@ -113,7 +113,7 @@ class Paper:
         self._canvas.roundRect(*place, radius * mm, stroke=int(stroke is not None), fill=int(fill is not None))
 
     def picture(self, picture: Image.Image, box: Box) -> None:
-        """Lay a picture into a box, which has its proportions."""
+        """Draw a picture into a box of the same proportions."""
         source = ImageReader(picture.convert("RGB"))
         self._canvas.drawImage(source, box.left * mm, self._up(box.bottom), box.width * mm, box.height * mm)
 
@@ -125,7 +125,7 @@ class Paper:
 
     @staticmethod
     def _up(y: float) -> float:
-        """PDF counts from the lower edge, in points."""
+        """Convert y to PDF units: points from the lower edge."""
         return (HEIGHT_MM - y) * mm
 
 
@@ -135,7 +135,7 @@ def text_width(text: str, style: Style) -> float:
 
 
 def broken(text: str, width: float, style: Style) -> list[str]:
-    """Break text into lines of at most `width` millimetres, at blanks, and inside a word that is longer."""
+    """Break text into lines of at most `width` millimetres, at blanks; only a longer word is broken inside."""
     lines, line = [], ""
     for word in text.split():
         longer = f"{line} {word}".strip()
@@ -150,7 +150,7 @@ def broken(text: str, width: float, style: Style) -> list[str]:
 
 
 def _pieces(word: str, width: float, style: Style) -> list[str]:
-    """Cut a word that is too long for a line; one that is not stays whole."""
+    """Cut a word into pieces that fit a line; a word that fits is one piece."""
     pieces = []
     while text_width(word, style) > width and len(word) > 1:
         fits = next((n for n in range(len(word) - 1, 1, -1) if text_width(word[:n], style) <= width), 1)

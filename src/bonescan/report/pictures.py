@@ -1,7 +1,7 @@
-"""Pictures to draw on: each view as 8-bit grey PNG, for tools that show no 16-bit counts, as LabelMe.
+"""Pictures for annotation: each view as 8-bit grey PNG, for tools such as LabelMe that do not show 16-bit counts.
 
-A picture has the frame's own shape, so that what is drawn on it lies on the frame. It holds no counts: bonescan reads
-16-bit PNGs alone.
+A picture has the shape of the frame, so that curves drawn on it fit the frame. It holds no counts: as scans,
+bonescan reads only 16-bit PNGs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bonescan.study import FloatImage, Study, View
 
 _COMPRESSION = 6
 MODE = "L"
-"""Pillow's word for 8-bit grey."""
+"""Pillow's name of 8-bit grey."""
 
 
 def picture_name(view: View) -> str:
@@ -33,10 +33,10 @@ def view_picture(counts: FloatImage) -> NDArray[np.uint8]:
 
 
 def write_pictures(study: Study, folder: Path, warnings: tuple[str, ...] = ()) -> list[Path]:
-    """Write anterior.png and posterior.png, as far as there are views, into a folder that is there.
+    """Write anterior.png and posterior.png, for each view of the study, into an existing folder.
 
-    warnings: what is to be said beside those of the study. An older picture is replaced. Raises OutputError where a
-    file of the name is none of ours, as a PNG with counts, or nothing can be written.
+    warnings: added to those of the study. An older picture is replaced. Raises OutputError where a file of that name is
+    no such picture, for example a PNG with counts, or nothing can be written.
     """
     paths = {view: folder / picture_name(view) for view in study.scans}
     for path in paths.values():

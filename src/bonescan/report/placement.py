@@ -1,4 +1,4 @@
-"""Where the number of each lesion goes: beside it, on a bright and free place, never on a lesion."""
+"""Choose the place of each lesion's number: beside the lesion, on a bright and free place, not on a lesion."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _GAPS_PX = (3.0, 6.0, 10.0, 16.0, 24.0, 36.0)
 _DIRECTIONS = np.array([(0, 1), (-1, 1), (1, 1), (-1, 0), (1, 0), (0, -1), (-1, -1), (1, -1)], dtype=np.float64)
 """(row, col) directions, the preferred first for a lesion on the right of the picture: outwards."""
 _ON_LESION, _ON_NUMBER, _FAR, _INWARDS, _ON_DARK = 100.0, 100.0, 0.08, 0.12, 2.0
-"""What a place costs: per covered lesion share, per covered number, per pixel of distance, per step of preference, and
-per mean darkness."""
+"""Costs of a place: of the share that covers lesions, per covered number, per pixel of distance, per step of preference
+of direction, and of the mean darkness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def place_numbers(
 ) -> list[tuple[float, float]]:
     """Choose the centre (row, col) of each lesion's number; sizes: (height, width) of each number.
 
-    The large lesions have less choice and come first.
+    Large lesions are placed first, as they have fewer free places.
     """
     darkness, covered = _summed(field.darkness), _summed(field.lesions)
     taken = np.empty((0, 4))
@@ -68,14 +68,14 @@ def _candidates(
     directions = _DIRECTIONS * (1.0, 1.0 if centre[1] >= middle else -1.0)
     gaps = np.repeat(_GAPS_PX, len(directions))
     towards = np.tile(directions, (len(_GAPS_PX), 1))
-    # A diagonal number may come closer: the box's corner is not the lesion's.
+    # A diagonal number may be closer, as the lesion does not fill the corner of its box.
     reach = half + np.array(size) / 2 + gaps[:, None] * np.where(np.abs(towards).sum(axis=1) > 1, 0.4, 1.0)[:, None]
     cost = _FAR * gaps + _INWARDS * np.tile(np.arange(len(directions)), len(_GAPS_PX))
     return centre + towards * reach, cost
 
 
 def _summed(picture: NDArray[np.float32] | Mask) -> NDArray[np.float64]:
-    """Integral picture with a zero row and column in front."""
+    """Integral image, with a row and a column of zeros in front."""
     return np.pad(picture.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
 
 

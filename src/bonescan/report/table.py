@@ -19,7 +19,7 @@ _NONE = "-"
 
 
 def table(result: Result) -> Table:
-    """The lesions as a rich table; the caption holds the burden of each view. Needs rich."""
+    """The lesions as a `rich` table; the caption gives the burden of each view. Needs the package rich."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,1 +1,1 @@
-"""Folders of results: written at once or not at all, read back, and tables of many; `report` and `dicom` make files."""
+"""Write result folders completely or not at all, read them back, tabulate many; `report` and `dicom` make the files."""

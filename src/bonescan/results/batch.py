@@ -1,6 +1,6 @@
 """Tables of many results: a row for each lesion, a row for each study, and statistics over all. CSV or Parquet.
 
-They are made of the `lesions.json` of each result, so that they hold what lies in a folder, however it came there.
+The tables are made from the `lesions.json` of each result, whichever program run wrote it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ LESIONS, STUDIES, STATISTICS = "lesions.csv", "studies.csv", "statistics.csv"
 Row = dict[str, Any]
 
 _FORMULA = ("=", "+", "-", "@", "\t")
-"""A spreadsheet takes text that begins so for a formula."""
+"""A spreadsheet takes text that begins with one of these for a formula."""
 _MEASURES = ("area_px", "area_mm2", "counts_total", "counts_mean", "counts_max", "contrast", "contrast_mirror")
 _EXTENT = ("lesions", "positive_share", "bone_scan_index", "mass_seen", "grade")
-"""Of the patient, over both views: a lesion that both show is counted once."""
+"""Columns for the patient, over both views: a lesion that both views show is counted once."""
 _STATISTICS = ("quantity", "n", "mean", "sd", "median", "q1", "q3", "min", "max")
 
 
 def write_batch_tables(results: Path, out: Path, parquet: bool = False) -> int:
     """Write the three tables of all results below a folder into `out`; return how many results there are.
 
-    parquet: as Parquet, with numbers as numbers and null for what is unknown, in the place of CSV.
+    parquet: write Parquet instead of CSV, with numbers as numbers and null for unknown values.
     Raises InputError where there is none or one cannot be read, OutputError where nothing can be written, and
     ModuleNotFoundError for Parquet without pyarrow.
     """
@@ -66,13 +66,13 @@ def lesion_rows(file: LesionsFile) -> list[Row]:
     """A row for each lesion of a result.
 
     row, col: the centroid in the frame as acquired, pixels. site: bone, side and level in words. pair: the number that
-    the two outlines of one lesion share.
+    both outlines of one lesion have.
     """
     return [_lesion_row(file, lesion) for lesion in file.lesions]
 
 
 def study_row(file: LesionsFile) -> Row:
-    """The row of a result: what its lesions come to in each view, how it was made, and its warnings."""
+    """The row of a result: the totals of its lesions in each view, how it was made, and its warnings."""
     row: Row = {"study": file.key, "acquired": file.acquired, "lesions": len(file.lesions)}
     for view in View:
         burden = file.views[view].burden if view in file.views else None
@@ -91,9 +91,10 @@ def study_row(file: LesionsFile) -> Row:
 
 
 def statistics_rows(studies: Sequence[Row], lesions: Sequence[Row]) -> list[Row]:
-    """Mean, standard deviation (n - 1), quartiles and range of what studies and lesions measure; then what is counted.
+    """Mean, standard deviation (n - 1), quartiles and range of all measures of studies and lesions, followed by counts.
 
-    An unknown value (a view that is missing, millimetres without spacing) is in no figure; n says how many are known.
+    An unknown value (a view that is missing, millimetres without spacing) is in no figure; n is the number of known
+    values.
     """
     rows = [_figures(f"{name} per study", (row[name] for row in studies)) for name in _study_quantities()]
     rows += [_figures(f"{name} per lesion", (row[name] for row in lesions)) for name in (*_MEASURES, "probability")]
@@ -142,7 +143,7 @@ def _figures(quantity: str, values: Iterable[float | None]) -> Row:
 
 
 def parquet_writer() -> Callable[[Path, Sequence[str], Iterable[Mapping[str, Any]]], None]:
-    """What writes a table as Parquet, under the name of the CSV with another ending; needs pyarrow."""
+    """Return the function that writes a table as Parquet, under the CSV's name with another ending; needs pyarrow."""
     from pyarrow import Table
     from pyarrow.parquet import write_table
 
@@ -164,7 +165,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when all is written; whole or not at all."""
+    """Yield a temporary path that is renamed to `path` when all is written, so that no partial file is left."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""The folder of one result: OUT/<study>/, there at once and whole, or not at all."""
+"""The folder of one result, OUT/<study>/, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bonescan.study import Result, View
 class Format:
     """One kind of output: the names that it may write, and how it writes them into a folder.
 
-    needs_dicom: it is an object in the study of its source, and cannot be written without the source's header.
+    needs_dicom: the output is a DICOM object in the study of its source, so that it needs the source's header.
     """
 
     files: tuple[str, ...]
@@ -63,11 +63,11 @@ def _write_html(result: Result, folder: Path, origin: Origin | None) -> None:
 
 
 def _write_labelme(result: Result, folder: Path) -> None:
-    """A file and the picture that it is of for each view that was acquired; without shapes: read, and no lesion."""
+    """Write a label file and its picture for each acquired view; a file without shapes: the view has no lesion."""
     write_pictures(result.study, folder, result.warnings)
     for view, scan in result.study.scans.items():
         labels = from_label_image(result.labels(view), picture_name(view))
-        # LabelMe shows the flags of a picture beside it, and nothing else that a file says of it.
+        # LabelMe shows the flags of a picture beside it, and no other text of the file.
         labels = replace(labels, flags={f"warning: {warning}": True for warning in result.warnings})
         write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}))
 
@@ -91,11 +91,11 @@ FORMATS: dict[str, Format] = {
     ),
     "coco": Format(("coco.json",), lambda result, folder, _: write_coco(result, folder / "coco.json")),
 }
-"""A segmentation of no lesion does not exist in DICOM: then "seg" writes nothing. "pdf" writes the page, and its object
-in DICOM where the source is one."""
+"""DICOM has no segmentation without segments: without lesions, "seg" writes nothing. "pdf" writes the page, and also a
+DICOM object of it where the source is DICOM."""
 DEFAULT_FORMATS = ("json", "labels", "png")
 _EDITABLE = ("labelme", "coco")
-"""What people change in place."""
+"""Formats whose files people edit in place."""
 
 
 def write_result(
@@ -103,9 +103,9 @@ def write_result(
 ) -> Path:
     """Write a result into the folder `out`/<study key> and return that folder.
 
-    The files are written beside it under a hidden name, brought to disk, and renamed into place together. An earlier
-    result of that name is replaced whole; a folder that holds anything else is left alone.
-    origin: the header of the source, for the formats that are objects in DICOM.
+    The files are written into a hidden folder beside it, flushed to disk, and renamed into place together. An earlier
+    result of that name is replaced completely; a folder that holds anything else is refused.
+    origin: the header of the source, for the formats that are DICOM objects.
     Raises OptionError for an unknown format or one that lacks its origin, OutputError where it cannot be written.
     """
     writers = [_format(name) for name in dict.fromkeys(formats)]
@@ -134,8 +134,8 @@ def write_result(
 def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: Origin | None = None) -> Path:
     """Add files of some formats to the folder of a stored result, all at once; its other files stay as they are.
 
-    Raises OptionError for an unknown format or one that lacks its origin, OutputError where it cannot be written or the
-    folder holds what no result has.
+    Raises OptionError for an unknown format or one that lacks its origin, and OutputError where it cannot be written or
+    the folder holds files that no result has.
     """
     writers = [_format(name) for name in dict.fromkeys(formats)]
     refuse_without_header(formats, origin is not None)
@@ -163,7 +163,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
 
 
 def refuse_without_header(formats: Sequence[str], header: bool, identify: bool = False) -> None:
-    """Raise OptionError where something is wanted that the source, without a DICOM header, cannot have."""
+    """Raise OptionError where a format, or naming the patient, needs a DICOM header that the source does not have."""
     if identify and not header:
         raise OptionError(
             "there is no DICOM header that names the patient: leave --identify out, or give the DICOM file"
@@ -189,7 +189,7 @@ def _safe_name(key: str) -> str:
 
 
 def _refuse_what_is_not_ours(target: Path) -> None:
-    """Never replace what was not written here: the output folder may be the one that holds the scans."""
+    """Refuse to replace files that bonescan did not write: the output folder may be the one that holds the scans."""
     if not (target.exists() or target.is_symlink()):
         return
     if target.is_symlink() or not target.is_dir():
@@ -208,7 +208,7 @@ def _names(formats: Iterable[str]) -> set[str]:
 
 
 def _refuse_edited(target: Path, replaced: Collection[str]) -> None:
-    """Never replace curves that somebody has changed since they were written here."""
+    """Refuse to replace curves that somebody has changed since bonescan wrote them."""
     for name in sorted(_names(_EDITABLE) & set(replaced)):
         if not name.endswith(".json") or not (target / name).is_file():
             continue
@@ -234,7 +234,7 @@ def _bring_to_disk(folder: Path) -> None:
 
 
 def _put_in_place(partial: Path, target: Path, old: Path) -> None:
-    """Rename into place; no file system renames over a folder that holds files, so that an old one steps aside."""
+    """Rename into place; an old folder is renamed first, as no file system renames onto a folder that holds files."""
     if not target.exists():
         partial.rename(target)
         return
@@ -242,7 +242,7 @@ def _put_in_place(partial: Path, target: Path, old: Path) -> None:
         target.rename(old)
         partial.rename(target)
     except BaseException:
-        # Also where it was interrupted between the two; where it was after them, the new one stands.
+        # Also after an interruption between the two renames; after both, the new folder stays.
         if old.exists() and not target.exists():
             old.rename(target)
         raise

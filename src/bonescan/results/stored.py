@@ -1,4 +1,4 @@
-"""A stored result, whole again: what `lesions.json` holds, with the counts of the scan that it was made from."""
+"""Rebuild a stored result from its `lesions.json` and the counts of the scan from which it was made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "lesions.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredResult:
-    """A result as it lies on the disk. folder: where. file: what its `lesions.json` holds."""
+    """A result on the disk. folder: where it is. file: the content of its `lesions.json`."""
 
     folder: Path
     file: LesionsFile
@@ -30,7 +30,7 @@ class StoredResult:
 def result_folders(paths: Sequence[Path]) -> list[Path]:
     """Return the folders that hold a result, among folders and those below them, sorted within each.
 
-    Raises InputError where one holds none.
+    Raises InputError where one of `paths` holds no result.
     """
     found: list[Path] = []
     for path in paths:
@@ -58,8 +58,8 @@ def sources_by_digest(paths: Sequence[Path]) -> dict[str, Path]:
 def rebuilt(result: StoredResult, sources: Mapping[str, Path]) -> tuple[Result, StudyFiles]:
     """Return a stored result with the counts of its scan, and the scan's files in the order in which they were read.
 
-    The views are those of the result, also where they were stated by hand. Raises InputError where the very files that
-    the result was made from are not among `sources`, or do not hold what it says.
+    The views are those of the result, also where they were given by hand. Raises InputError where the files from which
+    the result was made are not among `sources`, or do not match it.
     """
     file = result.file
     if not file.digests:
@@ -115,7 +115,7 @@ def _place(frame: SourceFrame) -> tuple[int, int]:
 
 
 def _compare(study: Study, file: LesionsFile) -> None:
-    """Refuse a scan that does not hold the counts that the result was made from."""
+    """Refuse a scan whose counts are not those from which the result was made."""
     for view in View:
         record = file.views.get(view)
         if (record is None) is (view in study.scans):

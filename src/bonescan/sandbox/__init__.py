@@ -1,8 +1,8 @@
-"""Strangers' files are parsed in a child process with limits on memory and time; what comes back is checked values.
+"""Parse untrusted files in a child process with limits on memory and time, and check the values that come back.
 
-The functions here have the names and the errors of those that they run in the child. Whoever reads a scan, a header or
-curves from outside calls these. A new task is a function in `tasks.py` that takes plain arguments and returns plain
-values and arrays, its entry in `TASKS`, and a function here that checks what comes back.
+The functions here have the names and the errors of those that they run in the child. All code that reads a scan, a
+header or curves from outside calls these. A new task needs a function in `tasks.py` that takes plain arguments and
+returns plain values and arrays, an entry in `TASKS`, and a function here that checks what comes back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def file_summary(path: Path) -> FileSummary:
-    """Run `bonescan.dicom.read.file_summary`; a file that breaks the child's limits has a refusal."""
+    """Run `bonescan.dicom.read.file_summary`; a file that exceeds the child's limits gets a refusal."""
     from bonescan.dicom.summary import FileSummary
     from bonescan.errors import InputError
 

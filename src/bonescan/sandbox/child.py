@@ -1,7 +1,7 @@
 """The child process: takes requests from standard input, does them within limits, and answers on standard output.
 
-Run as `python -m bonescan.sandbox.child`, never imported by the parent. It ends when its input does. What breaks a
-limit kills it; the parent starts another and refuses the file.
+Run as `python -m bonescan.sandbox.child`, never imported by the parent. It ends when its input ends. If a file exceeds
+a limit, the child is killed, and the parent starts a new child and refuses the file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bonescan.errors import BonescanError
 from bonescan.sandbox.frames import Message, ProtocolError, read_message, write_message
 
 MEMORY_BYTES = 176 * 2**20
-"""Address space beyond what the libraries took: a file of the largest size, its pixels, and their copy as floats."""
+"""Address space beyond that of the libraries: a file of the largest size, its pixels, and their copy as floats."""
 PROCESSOR_SECONDS = 1.5
-"""For one request; a scan takes some hundredths."""
+"""For one request; a scan takes a few hundredths of a second."""
 _MOST_RECURSION = 600
 _MOST_FILES = 64
 
@@ -28,9 +28,9 @@ _MOST_FILES = 64
 def main() -> int:
     """Serve requests until there are no more."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints must not get between the answers.
+    # Output that a library prints must not be mixed with the answers.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this process ends
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     from bonescan.sandbox.tasks import TASKS, load_libraries
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _answer(tasks: dict[str, Any], request: Message) -> Message:
-    """Do one request; every failure is one sentence, and none carries a value of the file."""
+    """Do one request; every failure is answered with one sentence, which contains no value of the file."""
     try:
         asked = request.document
         paths = [Path(os.fsdecode(bytes.fromhex(path))) for path in asked["paths"]]

@@ -1,4 +1,4 @@
-"""How parent and child talk: a length, a JSON document, the bytes of arrays. No pickle, no size that is not checked."""
+"""Messages between parent and child: a length, a JSON document, the bytes of arrays. No pickle; sizes are checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DTYPES = ("<f4", "<f8", "|b1", "|u1")
 
 
 class ProtocolError(Exception):
-    """What came is no message: the other side is gone, or not what it should be."""
+    """The bytes received are no message: the other process is gone or sends something else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class Message:
 
 
 def write_message(stream: BinaryIO, message: Message) -> None:
-    """Write a message. Raises ProtocolError where it is larger than the other side takes, OSError."""
+    """Write a message. Raises OSError, and ProtocolError where it is larger than the receiver accepts."""
     stated = [{"dtype": array.dtype.str, "shape": array.shape} for array in message.arrays]
     head = json.dumps({"document": message.document, "arrays": stated}, allow_nan=False).encode()
     if len(head) > MAX_DOCUMENT_BYTES or sum(array.nbytes for array in message.arrays) > MAX_ARRAY_BYTES:

@@ -1,4 +1,4 @@
-"""The parent's side: one child, started on first use, kept for many files, replaced when it breaks a limit."""
+"""The parent's side: one child, started on first use, used for many files, replaced when a file exceeds a limit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bonescan.errors import InputError
 from bonescan.sandbox.frames import Message, ProtocolError, read_message, write_message
 
 WALL_SECONDS = 20.0
-"""Longer than the child's processor time, for a file on a slow share."""
+"""More than the child's processor time, as a file may be on a slow share."""
 _ERRORS = ("InputError", "ViewError", "LabelError", "OptionError")
 _MOST_SENTENCE = 2000
 _REQUESTS_A_CHILD = 5000
-"""A child is replaced now and then: what a library leaks does not add up."""
+"""A child is replaced after so many requests, so that memory leaks of a library do not add up."""
 
 
 _ENVIRONMENT = {
@@ -38,7 +38,7 @@ class _Child:
 
     def __init__(self) -> None:
         searched = os.pathsep.join(entry for entry in sys.path if entry)
-        # -P: a folder that holds scans may hold a module of any name, and is not looked into.
+        # -P: do not import from the current folder; a folder of scans may hold a module of any name.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bonescan.sandbox.child"],
             stdin=subprocess.PIPE,
@@ -72,7 +72,7 @@ class _Child:
                     stream.close()
 
     def let_go(self) -> None:
-        """After a fork: leave the process to the parent. Closing streams could wait for a thread that is not here."""
+        """Leave the process to the parent after a fork; closing the streams could wait for a thread of the parent."""
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None and not stream.closed:
@@ -83,13 +83,13 @@ class _Child:
 _lock = threading.Lock()
 _child: _Child | None = None
 _not_ours: list[_Child] = []
-"""Kept, so that nothing closes or waits for what belongs to the process that this one was forked from."""
+"""Children of the process from which this one was forked; kept so that they are neither closed nor waited for."""
 
 
 def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
     """Run a task of `tasks.TASKS` on files in the child, and return its values and arrays, not yet checked.
 
-    Raises the task's own InputError (or a class of it), and InputError where the file breaks a limit or the child.
+    Raises the task's own InputError (or a subclass), and InputError where the file exceeds a limit or ends the child.
     """
     global _child  # noqa: PLW0603  # one child a process, whoever asks
     absolute = [os.fsencode(Path(path).absolute()).hex() for path in paths]
@@ -102,10 +102,10 @@ def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
                 answer = child.ask(request)
                 break
             except BaseException as error:
-                # Also after an interruption: what the child still answers is no answer to the next request.
+                # Also after an interruption: a late answer of the child must not be taken for that to the next request.
                 child.end()
                 _child = None
-                # It died before it took the request: that is not this file's doing. A fresh child is asked once.
+                # The child died before it took the request, so the file is not the cause: ask a new child once.
                 if isinstance(error, BrokenPipeError) and has_served:
                     continue
                 if isinstance(error, ProtocolError | OSError):
@@ -115,7 +115,7 @@ def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
 
 
 def _running() -> _Child:
-    """The child of this process, alive: the system may have ended it since it was last asked."""
+    """Return a running child; a new one where the system has ended the old one since the last request."""
     global _child  # noqa: PLW0603
     child = _child
     if child is not None and (child.requests >= _REQUESTS_A_CHILD or child.process.poll() is not None):
@@ -155,7 +155,7 @@ def end() -> None:
 
 
 def _after_fork() -> None:
-    """A fork has no child yet, and must not talk to its parent's; a lock that another thread held would never open."""
+    """Forget the parent's child in a forked process, and make a new lock: another thread may have held the old one."""
     global _lock, _child  # noqa: PLW0603
     _lock = threading.Lock()
     if _child is not None:

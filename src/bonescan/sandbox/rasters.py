@@ -19,7 +19,7 @@ from bonescan.plausibility import MOST_PIXELS_A_SIDE, checked_counts, checked_sp
 from bonescan.study import Scan, Spacing, Study, View
 
 _LEVELS_ABOVE = 4
-"""cohort/<patient>/<study>/anterior.png: cohort.toml is two levels above; a few more do no harm."""
+"""cohort/<patient>/<study>/anterior.png: cohort.toml is two levels above; a few more levels are searched."""
 
 
 def read_png(paths: Sequence[Path], key: str) -> Study:
@@ -34,7 +34,7 @@ def read_png(paths: Sequence[Path], key: str) -> Study:
 def read_npz(path: Path, key: str) -> Study:
     """Read scan.npz: integer counts `anterior` and `posterior` (rows, cols), and optionally `spacing_mm` (row, col).
 
-    Nothing pickled is read, and sizes are checked before anything is unpacked. Raises InputError.
+    No pickled data is read, and sizes are checked before anything is unpacked. Raises InputError.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -54,7 +54,7 @@ def read_npz(path: Path, key: str) -> Study:
 def cohort_spacing(path: Path) -> tuple[float, ...] | None:
     """Return `spacing_mm` (one number, or row and column) of the nearest cohort.toml above `path`, or None.
 
-    Raises InputError where that file is no TOML or its spacing no numbers.
+    Raises InputError where that file is no TOML or its spacing is no number.
     """
     for folder in list(path.absolute().parents)[: _LEVELS_ABOVE + 1]:
         file = folder / "cohort.toml"
@@ -124,7 +124,7 @@ def _png(path: Path) -> NDArray[np.uint16]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, dimensions: int) -> NDArray[Any]:
-    """Read one array of an npz after its own header was checked: the archive's word on sizes is not trusted."""
+    """Read one array of an npz after checking the array's own header; the sizes in the archive are not trusted."""
     with archive.open(f"{name}.npy") as file:
         shape, dtype = _npy_header(file)
     if len(shape) != dimensions or dtype.kind not in "uif" or dtype.itemsize > 8:

@@ -1,4 +1,4 @@
-"""What the child can be asked: name -> function of paths and plain arguments that returns plain values and arrays."""
+"""The tasks of the child: name -> function of paths and plain arguments that returns plain values and arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bonescan.study import Study, View
 
 
 def load_libraries() -> None:
-    """Import what tasks import on use, before memory is limited."""
+    """Import the libraries that tasks import on use, before memory is limited."""
     import_module("PIL.PngImagePlugin")
     load_codecs()
 

@@ -1,4 +1,4 @@
-"""From what the child sent to values: every type, length and shape is checked, as if a stranger had sent it."""
+"""Turn the child's answers into values: every type, length and shape is checked, as the answers are not trusted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 
 def _checked(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
-    """Turn every surprise in an answer into one error."""
+    """Turn every exception on an unexpected answer into InputError."""
 
     @functools.wraps(make)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
@@ -79,7 +79,7 @@ def _named(values: Any) -> dict[str, str]:
 
 @_checked
 def file_summary(message: Message) -> FileSummary:
-    """What grouping needs of a file."""
+    """The values of a file that are needed to group files."""
     from bonescan.dicom.summary import FileSummary
 
     said = message.document
@@ -94,7 +94,7 @@ def file_summary(message: Message) -> FileSummary:
 
 @_checked
 def study(message: Message, key: str, names: Collection[str]) -> Study:
-    """A study with its counts. key, names: the study's and its files', as they were asked for."""
+    """A study with its counts. key, names: the requested study's key and the names of its files."""
     said = message.document
     if said["key"] != key or not set(_texts(said["sources"])) <= set(names):
         raise ValueError("an answer to another question")
@@ -130,7 +130,7 @@ def _frame(stated: Any) -> SourceFrame:
 
 @_checked
 def header(message: Message) -> SourceHeader:
-    """The header that objects repeat."""
+    """The header whose values are repeated in DICOM objects."""
     from bonescan.dicom.header import Code, SourceHeader, SourceInstance
 
     said = message.document
@@ -158,7 +158,7 @@ def header(message: Message) -> SourceHeader:
 
 @dataclass(frozen=True, slots=True)
 class NamelessScan:
-    """A de-identified file. patient, study, image: names of our own making, safe as file names."""
+    """A de-identified file. patient, study, image: names that bonescan made, safe as file names."""
 
     patient: str
     study: str
@@ -226,7 +226,7 @@ def _curve(said: Mapping[str, Any], array: Any) -> Curve:
 
 @_checked
 def label_about(message: Message) -> LabelAbout:
-    """What a label file says of itself."""
+    """What a label file says about itself."""
     from bonescan.annotate.drawings import LabelAbout
     from bonescan.annotate.stamp import read_stamp
 

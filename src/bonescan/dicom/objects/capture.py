@@ -1,7 +1,7 @@
 """Secondary capture of the overlay: the picture that every archive can show (PS3.3 A.8.1).
 
-The overlay has few colours, so that it is stored by a palette (PS3.3 C.7.9) and run lengths (RLE Lossless, PS3.5 G):
-a seventh of the size, and the same pixels.
+The overlay has few colours, so that it is stored with a palette (PS3.3 C.7.9) and run lengths (RLE Lossless, PS3.5 G):
+the same pixels in a seventh of the size.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def secondary_capture(result: Result, origin: Origin) -> FileDataset:
 
 
 def _palette(dataset: FileDataset, colours: NDArray[np.uint8]) -> None:
-    """State the palette: entries of 16 bits, as readers expect them, of which the lower byte repeats the higher."""
+    """Write the palette: 16-bit entries, as viewers expect them, whose lower byte repeats the higher."""
     for place, name in enumerate(("Red", "Green", "Blue")):
         entries = colours[:, place].astype("<u2") * 0x0101
         dataset[f"{name}PaletteColorLookupTableDescriptor"] = DataElement(

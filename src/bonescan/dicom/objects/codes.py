@@ -1,6 +1,6 @@
-"""The codes of the objects that are written: SNOMED CT, DCM and UCUM, and ours where no public dictionary has one.
+"""The codes in written objects: SNOMED CT, DCM and UCUM, and private codes where no public dictionary has one.
 
-The designator 99BONESCAN marks codes of our own (PS3.16 8.2 reserves 99... for that); docs/reference lists them.
+The designator 99BONESCAN marks the private codes (PS3.16 8.2 reserves 99... for that); docs/reference lists them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SITES: dict[Region, Code] = {
     Region.PUBIS: Code("16884005", "SCT", "Pubis"),
     Region.FOOT: Code("56459004", "SCT", "Foot"),
 }
-"""Where most of a lesion lies; nothing is coded where no bone was found."""
+"""Codes of the region in which most of a lesion lies; without a bone no code is written."""
 
 LEVELS: dict[str, Code] = {
     "C1": Code("14806007", "SCT", "C1 vertebra"),
@@ -76,7 +76,7 @@ LEVELS: dict[str, Code] = {
     "rib 11": Code("58830002", "SCT", "Eleventh rib"),
     "rib 12": Code("43993008", "SCT", "Twelfth rib"),
 }
-"""The most likely vertebra or rib: it refines the site, which stays the region of the spine or the ribs.
+"""Codes of the most likely vertebra or rib, as a modifier of the site, which is the region of the spine or the ribs.
 Vertebrae as in CID 7602; SNOMED CT has the single ribs, which no context group of DICOM lists."""
 
 SIDES: dict[Side, Code] = {
@@ -91,7 +91,7 @@ VIEWS: dict[View, Code] = {
 }
 
 LESION = Code("52988006", "SCT", "Lesion")
-"""What a model's mark is: what it may be is stated as a suspicion."""
+"""The type of a lesion that a model found; that it may be a metastasis is coded as a suspicion."""
 SUSPECTED = Code("SUSPECTED", OURS, "Suspected finding")
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 METASTASIS = Code("94222008", "SCT", "Metastatic malignant neoplasm to bone")

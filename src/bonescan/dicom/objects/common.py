@@ -1,7 +1,7 @@
-"""What all objects share: patient and study of the source, a series of their own, our equipment, and UIDs.
+"""What all objects have in common: the source's patient and study, an own series, the equipment, and UIDs.
 
-UIDs follow from what an object says, not from when it was made: the same result of the same source has the same UID,
-however often it is written or sent.
+UIDs are computed from the content of an object, not from the time: the same result of the same source has the same
+UID, however often it is written or sent.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MODEL_NAME = "bonescan"
 RESEARCH_USE_ONLY = "Research use only - not for diagnosis"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _SERIAL_NUMBER = "none"
-"""Software has no serial number; the element must hold something (PS3.3 C.7.5.2)."""
+"""Software has no serial number, but the element must have a value (PS3.3 C.7.5.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of object: its class, and how its series is shown."""
+    """One kind of object: its SOP class, and the description of its series."""
 
     sop_class: str
     modality: str
@@ -65,7 +65,7 @@ def derived_uid(*parts: str) -> UID:
 
 
 def content_digest(result: Result, origin: Origin) -> str:
-    """Return the hash of what all objects of a result say: the source's instances, the lesions, who found them."""
+    """Return a hash of the content of all objects of a result: the source's instances, the lesions, who found them."""
     lesions = [
         (
             lesion.id,
@@ -124,7 +124,7 @@ def tracking_id(lesion: int) -> str:
 
 
 def person_name(reader: str | None) -> str:
-    """Return a reader's name as a value of PN; as one component, for which part is the family's nobody knows."""
+    """Return a reader's name as a value of PN, in one component, as it is not known which part is the family name."""
     if reader is None:
         return ""
     plain = "".join(" " if letter in "^=\\" else letter for letter in reader if letter.isprintable())
@@ -132,7 +132,7 @@ def person_name(reader: str | None) -> str:
 
 
 def new_object(result: Result, origin: Origin, kind: str) -> FileDataset:
-    """Return an object of a kind that holds all that is not its content: patient, study, series, equipment, SOP."""
+    """Return an object of a kind with everything except its content: patient, study, series, equipment, SOP."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(KINDS[kind].sop_class)
     meta.MediaStorageSOPInstanceUID = object_uid(result, origin, kind)
@@ -173,7 +173,7 @@ def common_modules(result: Result, origin: Origin, kind: str) -> Dataset:
 
 
 def _repeat(dataset: Dataset, stated: Mapping[str, str], required: tuple[str, ...]) -> None:
-    """Repeat the source's values as they are: an archive matches patients by them, also where they break a rule."""
+    """Repeat the source's values unchanged, even where they violate DICOM: an archive matches patients by them."""
     for keyword in dict.fromkeys((*required, *stated)):
         tag = Tag(keyword)
         dataset[tag] = DataElement(tag, dictionary_VR(tag), stated.get(keyword, ""), validation_mode=config.IGNORE)

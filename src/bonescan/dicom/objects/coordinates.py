@@ -1,4 +1,4 @@
-"""The one place that knows how DICOM counts pixels in graphics (PS3.3 C.18.6.1, C.10.5).
+"""Convert between contours and the pixel coordinates of DICOM graphics (PS3.3 C.18.6.1, C.10.5); only done here.
 
 SCOORD and PIXEL graphics are (column, row) from the upper left corner of the upper left pixel, so that this pixel's
 centre is at (0.5, 0.5); here a contour is (row, col) and the same centre is at (0, 0).

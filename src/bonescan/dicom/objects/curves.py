@@ -16,7 +16,7 @@ class Curve:
 
     frame: its number in the instance, from 1. contour: (n, 2) of (row, col), closed.
     mask, origin, shape: boolean bounding box, the (row, col) of its first pixel, and (rows, cols) of the whole frame.
-    tracking_id, tracking_uid: "" where none is stated. probability, region: None where none is stated.
+    tracking_id, tracking_uid: "" where none is given. probability, region: None where none is given.
     """
 
     sop_instance_uid: str
@@ -35,9 +35,9 @@ class Curve:
 class Curves:
     """What one SR or SEG holds.
 
-    study_uid: of the study that it belongs to. reader: who drew or corrected the curves, None where only a device is
-    named. sop_instance_uid: its own, by which an object of ours is known again.
-    sources: the instances that it refers to. kind: "sr" or "seg".
+    study_uid: of its study. reader: the person who drew or corrected the curves, None where only a device is named.
+    sop_instance_uid: its own, by which an object that bonescan wrote is recognised.
+    sources: the instances to which it refers. kind: "sr" or "seg".
     """
 
     kind: str

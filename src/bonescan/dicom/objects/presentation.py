@@ -1,4 +1,4 @@
-"""Grayscale softcopy presentation state: the curves over the source's own frames, in a viewer's hands (PS3.3 A.33.1).
+"""Grayscale softcopy presentation state: a viewer draws the curves over the source's own frames (PS3.3 A.33.1).
 
 The viewer shows the source itself, in inverted grey on the window of the overlay, with a closed curve and a number for
 each lesion that it can hide.
@@ -19,9 +19,9 @@ _LESIONS, _NOTE = "LESIONS", "NOTE"
 _RED = (38000, 53000, 48000)
 """CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1)."""
 _NOTE_BOX = ((0.02, 0.96), (0.98, 0.995))
-"""Of the displayed area, (x, y) from its upper left corner: a line below the feet."""
+"""Box of the note, (x, y) as shares of the displayed area from its upper left corner: a line below the feet."""
 _WARNING_HEIGHT, _HIGHEST_NOTE = 0.03, 0.6
-"""How much higher the box is for each warning, and the upper edge that it never passes."""
+"""Added height of the box for each warning, and the upper limit of its upper edge."""
 _NUMBER_GAP_PX = 2.0
 
 
@@ -52,7 +52,7 @@ def _of_view(result: Result, view: View) -> list[Lesion]:
 
 
 def _series(origin: Origin) -> list[Dataset]:
-    """Every source series with its images, as this module asks for it (PS3.3 C.11.11)."""
+    """Every source series with its images, in the form that this module requires (PS3.3 C.11.11)."""
     found = []
     for series in common.referenced_series(origin):
         item = Dataset()
@@ -63,7 +63,7 @@ def _series(origin: Origin) -> list[Dataset]:
 
 
 def _displayed_area(result: Result) -> Dataset:
-    """The whole frame, true in proportion; DICOM counts pixels from 1 here (PS3.3 C.10.4)."""
+    """The whole frame in its true proportions; DICOM counts pixels from 1 here (PS3.3 C.10.4)."""
     rows, cols = result.study.shape
     area = Dataset()
     area.DisplayedAreaTopLeftHandCorner = [1, 1]
@@ -100,7 +100,7 @@ def _curve(lesion: Lesion) -> Dataset:
 
 
 def _number(lesion: Lesion, shape: tuple[int, int]) -> Dataset:
-    """The lesion's number right of it, or left where the frame ends."""
+    """The lesion's number, to the right of it, or to the left where the frame ends."""
     points = to_graphic(lesion.contour)
     right, middle = float(points[:, 0].max()), float((points[:, 1].min() + points[:, 1].max()) / 2)
     text = Dataset()
@@ -137,8 +137,10 @@ def _layer(name: str, order: int, description: str) -> Dataset:
 
 
 def _window(result: Result, origin: Origin, view: View) -> Dataset:
-    """White is no count and black as on the overlay, in stored values: without a modality LUT of its own a presentation
-    state shows those, whatever the image says of rescaling (PS3.4 N.2.1.1).
+    """The window in stored values: white is no count, black as on the overlay.
+
+    Without its own modality LUT a presentation state shows stored values, whatever rescaling the image gives (PS3.4
+    N.2.1.1).
     """
     instance = common.instance_of(result, origin, view)
     lowest = -instance.intercept / instance.slope

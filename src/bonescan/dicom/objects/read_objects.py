@@ -1,7 +1,7 @@
 """Read curves back from a structured report (TID 1500) or a segmentation, ours or corrected in another tool.
 
-An SR's planar groups are read by structure alone: a container that holds an SCOORD selected from an image. A POLYLINE
-is a curve, closed or to be closed; CIRCLE and ELLIPSE become polygons; what encloses nothing is refused.
+An SR's planar groups are found by their structure: a container with an SCOORD that is selected from an image. A
+POLYLINE is a curve, which is closed if it is open; CIRCLE and ELLIPSE become polygons; a shape without area is refused.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bonescan.study import Region
 _REPORTS = ("1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34")
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _DEEPEST = 12
-"""Containers in containers: TID 1500 has four."""
+"""Most levels of nested containers; TID 1500 has four."""
 _MOST_CURVES = 1000
 _MOST_POINTS = 100_000
 _MOST_PIXELS = 2**30
-"""Of all frames, one bit each."""
+"""Most pixels of all frames together, one bit each."""
 _CIRCLE_VERTICES = 128
 _LARGEST_COORDINATE = 65536.0
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -113,7 +113,7 @@ def _evidence(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _curves_of_group(group: Dataset) -> list[Curve]:
-    """Return the curves that lie directly in a group, with what the group says of them."""
+    """Return the curves that lie directly in a group, with what the group says about them."""
     inside = items(group, "ContentSequence")
     drawn = [item for item in inside if text(item, "ValueType") == "SCOORD"]
     if not drawn:
@@ -227,7 +227,7 @@ def _segmentation(dataset: Dataset) -> Curves:
 
 
 def _stored_bits(dataset: Dataset, groups: int) -> tuple[tuple[int, int], NDArray[np.uint8]]:
-    """Return the frames' shape and the packed bits of all, after their sizes were checked against each other."""
+    """Return the shape of the frames and their packed bits, after checking that the sizes agree."""
     rows, cols, count = (integer(dataset, keyword) or 0 for keyword in ("Rows", "Columns", "NumberOfFrames"))
     pixels = rows * cols * count
     if not (0 < rows <= 65535 and 0 < cols <= 65535 and 0 < count <= _MOST_CURVES) or pixels > _MOST_PIXELS:

@@ -1,7 +1,7 @@
-"""DICOM Segmentation: one segment a lesion, one frame a segment, over the source's own frames (PS3.3 A.51).
+"""DICOM Segmentation: one segment per lesion, one frame per segment, over the source's own frames (PS3.3 A.51).
 
-Built by hand: highdicom makes none from a multi-frame NM image, which has no frame of reference. Frames are tied to
-the source by Derivation Image and by their place in its stack (PS3.3 C.7.6.16.2.2), and read back by highdicom exactly.
+Built without highdicom, which supports no multi-frame NM images, as they have no frame of reference. Frames refer to
+the source by Derivation Image and by their place in its stack (PS3.3 C.7.6.16.2.2). highdicom reads them back exactly.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from bonescan.study import Lesion, Result, Side
 
 _STACK = "1"
 _COLOURS = ((43803, 26565, 24036), (36372, 45746, 50610), (52463, 30103, 53714), (44005, 18504, 45746))
-"""CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1): some that stand apart on grey."""
+"""Colours that differ clearly on grey; CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1)."""
 
 
 def segmentation(result: Result, origin: Origin) -> FileDataset | None:
-    """Return the segmentation of a result; None without lesions, for DICOM knows no segmentation without a segment.
+    """Return the segmentation of a result; None without lesions, as DICOM has no segmentation without segments.
 
     Raises InputError where the header is not that of the result's source.
     """
@@ -58,7 +58,7 @@ def _segment(result: Result, origin: Origin, number: int, lesion: Lesion) -> Dat
     # A model suspects; a reader who drew or kept a curve has decided.
     kind = codes.LESION if result.reader is None else codes.NEOPLASM
     segment.SegmentedPropertyTypeCodeSequence = [codes.item(kind)]
-    # A reader's curves began as the model's, or may have: by hand alone would claim too much.
+    # A reader's curves may have begun as the model's, so that MANUAL would claim too much.
     segment.SegmentAlgorithmType = "AUTOMATIC" if result.reader is None else "SEMIAUTOMATIC"
     segment.SegmentAlgorithmName = result.model.name
     segment.SegmentationAlgorithmIdentificationSequence = [_algorithm(result)]
@@ -90,7 +90,7 @@ def _dimensions(dataset: Dataset, result: Result, origin: Origin) -> None:
     organisation = Dataset()
     organisation.DimensionOrganizationUID = uid
     dataset.DimensionOrganizationSequence = [organisation]
-    # Not by Referenced Frame Number, which is as valid: readers look a stack's position up, not a reference.
+    # Referenced Frame Number would be valid, too, but reading software looks up positions in a stack.
     dataset.DimensionIndexSequence = [
         _dimension(uid, "ReferencedSegmentNumber", "SegmentIdentificationSequence", "Segment"),
         _dimension(uid, "StackID", "FrameContentSequence", "Stack"),
@@ -137,7 +137,7 @@ def _frame(result: Result, origin: Origin, number: int, lesion: Lesion) -> Datas
 
 
 def _pixels(dataset: Dataset, lesions: Sequence[Lesion], shape: tuple[int, int]) -> None:
-    """Pack the masks: one bit a pixel, frames one after another without padding between them (PS3.5 8.1.1)."""
+    """Pack the masks: one bit per pixel, frames one after another without padding between them (PS3.5 8.1.1)."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.NumberOfFrames = len(lesions)

@@ -1,9 +1,9 @@
 """Structured report by TID 1500: a planar group of measurements for each lesion, its closed curve on its source frame.
 
-What a model marked is a lesion, suspected to be a metastasis, with the certainty of the model; what a reader drew or
-kept is the metastasis that the reader takes it for.
+A curve of a model is coded as a lesion that is suspected to be a metastasis, with the model's probability. A curve that
+a reader drew or kept is coded as a metastasis.
 
-highdicom builds the content tree; patient, study, equipment and UIDs are those of all objects.
+highdicom builds the content tree; patient, study, equipment and UIDs are made as for all objects.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def structured_report(result: Result, origin: Origin) -> FileDataset:
     )
     dataset = common.new_object(result, origin, "sr")
     for element in built:
-        # highdicom names itself with the time of now, so that no two reports of one result would be alike.
+        # highdicom adds itself with the current time, which would make two reports of one result differ.
         if element.tag not in dataset and element.keyword != "ContributingEquipmentSequence":
             dataset.add(element)
     del dataset.BodyPartExamined  # a document has none
@@ -79,7 +79,7 @@ def structured_report(result: Result, origin: Origin) -> FileDataset:
 
 
 def _own_scheme() -> Dataset:
-    """Whose codes 99BONESCAN are (PS3.3 C.12.1)."""
+    """Identify the private coding scheme 99BONESCAN (PS3.3 C.12.1)."""
     scheme = Dataset()
     scheme.CodingSchemeDesignator = codes.OURS
     scheme.CodingSchemeName = "Codes of bonescan"
@@ -92,7 +92,7 @@ def _concept(code: Code) -> CodedConcept:
 
 
 def _observer(result: Result) -> ObservationContext:
-    """The reader where there is one, and always the device that measured (TID 1002)."""
+    """The observers: the reader, if there is one, and always the device that measured (TID 1002)."""
     device = ObserverContext(
         dictionary.DCM.Device,
         DeviceObserverIdentifyingAttributes(
@@ -128,7 +128,7 @@ def _comment(result: Result) -> TextContentItem:
 
 
 def _view_group(result: Result, origin: Origin, view: View) -> MeasurementsAndQualitativeEvaluations:
-    """What all lesions of a view come to, also where there are none."""
+    """The totals of all lesions of a view; also written without lesions."""
     reference = common.image_reference(result, origin, view)
     frame = reference.get("ReferencedFrameNumber")
     return MeasurementsAndQualitativeEvaluations(
@@ -160,7 +160,7 @@ def _burden(burden: Burden) -> list[Measurement]:
 
 
 def _patient_group(result: Result, origin: Origin, extent: Extent) -> MeasurementsAndQualitativeEvaluations:
-    """What all lesions of the patient come to, over the views there are."""
+    """The totals of all lesions of the patient over the available views."""
     stated = [
         (codes.LESIONS_IN_ALL, extent.lesions, codes.NO_UNITS),
         (codes.POSITIVE_SHARE, extent.positive_share, codes.RATIO),
@@ -191,7 +191,7 @@ def _lesion_group(result: Result, origin: Origin, lesion: Lesion) -> PlanarROIMe
         finding_category=_concept(codes.ABNORMAL_STRUCTURE),
         finding_type=_concept(codes.LESION if result.reader is None else codes.METASTASIS),
         finding_sites=_sites(lesion),
-        # A reader draws; the measures are the device's in both cases, and say so by its observer context.
+        # Also where a reader drew: the measurements are the device's in both cases, as its observer context says.
         algorithm_id=_algorithm(result),
         measurements=[*_measurements(lesion.measures, lesion.probability), *_relations(lesion)],
         qualitative_evaluations=[_view_shown(lesion.view), *_suspected(result)],
@@ -208,7 +208,7 @@ def _sites(lesion: Lesion) -> list[FindingSite] | None:
 
 
 def _relations(lesion: Lesion) -> list[Measurement]:
-    """How sure its level is, and with which outline of the other view it is one lesion."""
+    """The uncertainty of the level, and the number that pairs it with an outline of the other view."""
     stated = [
         (codes.LEVEL_PLUS_MINUS, None if lesion.level is None else lesion.level.plus_minus),
         (codes.PAIR, lesion.pair),
@@ -217,7 +217,7 @@ def _relations(lesion: Lesion) -> list[Measurement]:
 
 
 def _suspected(result: Result) -> list[QualitativeEvaluation]:
-    """What a model's mark may be; nothing where a reader has decided."""
+    """The suspicion of a metastasis for a model's lesion; nothing where a reader has decided."""
     if result.reader is not None:
         return []
     return [QualitativeEvaluation(name=_concept(codes.SUSPECTED), value=_concept(codes.METASTASIS))]
@@ -247,7 +247,7 @@ def _measured(name: Code, value: float, unit: Code) -> Measurement:
 
 
 def _evidence(origin: Origin, place: int) -> Dataset:
-    """A source instance as highdicom asks for it: what it refers to, and no stranger's element."""
+    """A source instance in the form that highdicom needs; only checked elements, none from the file itself."""
     instance = origin.header.instances[place]
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = UID(instance.sop_class_uid), UID(instance.sop_instance_uid)
