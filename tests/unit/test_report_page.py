@@ -205,6 +205,17 @@ def test_it_shows_the_views_as_the_overlay_does(result):
         assert any(np.array_equal(np.asarray(picture.convert("RGB")), one) for one in shown)
 
 
+def test_a_second_window_without_curves_stands_where_the_table_leaves_room(result):
+    said = "Without curves, at a logarithmic window"
+    few, many = page(with_lesions(result, 4)), page(with_lesions(result, 60))
+    assert said in text_of(few)
+    assert said not in text_of(many)
+    shown = PdfReader(BytesIO(few)).pages[0].images
+    assert len(shown) == 4
+    plain = panels(replace(result, lesions=()), logarithmic=True).pictures[View.ANTERIOR]
+    assert any(np.array_equal(np.asarray(one.image.convert("RGB")), np.asarray(plain.convert("RGB"))) for one in shown)
+
+
 @pytest.mark.parametrize("width", [10.0, 25.0, 60.0])
 def test_broken_lines_fit_and_lose_nothing(width):
     style = Style(8)

@@ -34,7 +34,7 @@ _VIEW_ROWS = 1.7
 """Height of the headings, and of the line of each view, in rows."""
 
 
-def draw_table(paper: Paper, result: Result, box: Box) -> None:
+def draw_table(paper: Paper, result: Result, box: Box) -> float:
     """Draw a heading, then for each view its burden and its lesions, in rows as high as the box allows.
 
     Where not all fit, the largest are shown, and a line says how many more there are.
@@ -43,8 +43,7 @@ def draw_table(paper: Paper, result: Result, box: Box) -> None:
     paper.rule((box.left, box.top + 4.5), box.right, _FAINT)
     top, height = box.top + 5.5, box.height - 5.5
     if not result.lesions:
-        _draw_none(paper, result, Box(box.left, top, box.width, height))
-        return
+        return _draw_none(paper, result, Box(box.left, top, box.width, height))
     extra = _HEAD_ROWS + _VIEW_ROWS * len(View)
     most = int(height / _ROWS_MM[0] - extra)
     shown = _largest(result, most if most >= len(result.lesions) else max(most - 2, 1))
@@ -53,7 +52,9 @@ def draw_table(paper: Paper, result: Result, box: Box) -> None:
     y = _Rows(paper, box, row, result.study.spacing is not None).draw(result, shown, top)
     if hidden:
         said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json lists all."
-        paper.text((box.left, y + row), said, Style(6.6, _SOFT))
+        y += row
+        paper.text((box.left, y), said, Style(6.6, _SOFT))
+    return y
 
 
 def _largest(result: Result, count: int) -> list[Lesion]:
@@ -62,7 +63,7 @@ def _largest(result: Result, count: int) -> list[Lesion]:
     return sorted(largest, key=lambda lesion: lesion.id)
 
 
-def _draw_none(paper: Paper, result: Result, box: Box) -> None:
+def _draw_none(paper: Paper, result: Result, box: Box) -> float:
     """Draw the table of a scan without lesions, the common case."""
     y = box.top + 5
     for view in View:
@@ -70,6 +71,7 @@ def _draw_none(paper: Paper, result: Result, box: Box) -> None:
         y += 5.4
     paper.text((box.left, y + 3), "No lesion was outlined.", Style(9.4, _INK, bold=True))
     paper.text((box.left, y + 7.4), "That does not exclude one.", Style(7.4, _SOFT))
+    return y + 7.4
 
 
 def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float) -> None:

@@ -5,6 +5,7 @@ The same result gives the same bytes. The page names the patient only where fiel
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bonescan._version import __version__
@@ -32,6 +33,8 @@ _MOST_PATIENT_LINES = 6
 _PANEL_GAP, _SIDE_MARKS = 3.0, 5.5
 _LEAST_PICTURE = 110.0
 """The least height of the views, mm, however many remarks there are."""
+_LEAST_SECOND_PICTURE = 55.0
+"""A second pair of views that is lower than this shows nothing and is left out."""
 _MOST_REMARK_LINES = 12
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 
@@ -53,7 +56,8 @@ def page(result: Result, patient: Fields = ()) -> bytes:
     right = _MARGIN + _LEFT_WIDTH + _GUTTER
     width = WIDTH_MM - _MARGIN - right
     table_top = _draw_facts(paper, result, Box(right, top, width, 0))
-    draw_table(paper, result, Box(right, table_top, width, bottom - 3 - table_top))
+    table_bottom = draw_table(paper, result, Box(right, table_top, width, bottom - 3 - table_top))
+    _draw_second_window(paper, result, Box(right, table_bottom + 6, width, bottom - 9 - table_bottom))
     return paper.finish()
 
 
@@ -128,6 +132,24 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
             paper.text((panel.left + width / 2, panel.bottom + 3.4), caption, _SMALL, "centre")
     _draw_scale(paper, drawn, Box(left, top + height, 2 * width + _PANEL_GAP, 0), scale)
     return top + height + 8
+
+
+def _draw_second_window(paper: Paper, result: Result, room: Box) -> None:
+    """Both views without curves, grey by the logarithm of the counts, where the table leaves enough room."""
+    drawn = panels(replace(result, lesions=()), logarithmic=True)
+    pixels = drawn.pictures[View.ANTERIOR]
+    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, (room.height - 15) / pixels.height)
+    width, height = pixels.width * scale, pixels.height * scale
+    if height < _LEAST_SECOND_PICTURE:
+        return
+    top = _heading(paper, room.left, room.right, room.top + 3, "Without curves, at a logarithmic window")
+    left = room.left + (room.width - 2 * width - _PANEL_GAP) / 2
+    for number, view in enumerate(View):
+        panel = Box(left + number * (width + _PANEL_GAP), top, width, height)
+        paper.picture(drawn.pictures[view], panel)
+        paper.box(panel, stroke=_FAINT)
+        caption = f"R – {view.value} – L" if view is View.ANTERIOR else f"L – {view.value} – R"
+        paper.text((panel.left + width / 2, panel.bottom + 3.4), caption, _SMALL, "centre")
 
 
 def _draw_scale(paper: Paper, drawn: Panels, views: Box, scale: float) -> None:
