@@ -22,8 +22,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def phantoms():
-    """Five patients whose anatomies no training and no benchmark uses."""
-    return [make_patient(make_anatomy(950_000 + number), 0) for number in range(5)]
+    """Ten patients whose anatomies no training and no benchmark uses."""
+    return [make_patient(make_anatomy(950_000 + number), 0) for number in range(10)]
 
 
 def test_it_is_small_enough_to_ship(model):
@@ -55,7 +55,7 @@ def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
             name = ImageName(phantom.key, phantom.key, view)
             images.append(compare_image(name, result.labels(view), truth))
     report = summarise(images)
-    assert report["lesion"]["sensitivity"]["value"] > 0.6
+    assert report["lesion"]["sensitivity"]["value"] > 0.55
     assert report["lesion"]["false_positives_per_scan"]["value"] < 2
     assert report["pixel"]["dsc_pooled"]["value"] > 0.5
 

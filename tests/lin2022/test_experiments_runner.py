@@ -119,7 +119,7 @@ def test_what_nnunet_says_becomes_a_result_like_all_others(places, monkeypatch):
         masks = {f"patient-{n}/study": np.ones((2, 64, 32), dtype=bool) for n in (7, 8)}
         return NnunetOutcome(masks, 12.0, 0.5, 33_000_000, "nnunetv2 2.8.1, 1 x 1 steps")
 
-    monkeypatch.setattr("bonescan.lin2022.experiments.nnunet.run_nnunet", answer)
+    monkeypatch.setattr("bonescan.lin2022.experiments.runner.run_nnunet", answer)
     labels = {f"patient-{n}/study-{copy}": (n < 3, False) for n in (1, 2, 3) for copy in (0, 1)}
     monkeypatch.setattr(runner, "draw_labels", lambda dataset, images: labels)
     run = plan.runs_of_arm(EXPERIMENTS["table6"].arm("nnU-Net, 70 %"), EXPERIMENTS["table6"], "smoke")[0]

@@ -164,7 +164,7 @@ def test_an_untrained_network_calls_brighter_pixels_likelier():
     "changes", [{"recurrence": 9}, {"channels": 0}, {"rates": ()}, {"lesion_prior": 1.0}, {"pool_after": 4}]
 )
 def test_impossible_structures_are_refused(changes):
-    with pytest.raises(ValueError, match=r"state|from 1|probability"):
+    with pytest.raises(ValueError, match=r"give|from 1|probability"):
         replace(TINY, **changes)
 
 

@@ -402,7 +402,7 @@ def test_an_earlier_round_is_never_replaced(three, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="new folder"):
         hold_round(three, tmp_path / "file", RoundOptions())
-    with pytest.raises(OptionError, match="state 0 to 1"):
+    with pytest.raises(OptionError, match="give 0 to 1"):
         RoundOptions(tolerance=-0.1)
     with pytest.raises(OptionError, match="the seed is -1"):
         RoundOptions(seed=-1)

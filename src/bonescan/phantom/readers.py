@@ -6,8 +6,8 @@ reader's margin, a displacement of the whole, and a smooth random field are adde
 length as a hand does, and not from pixel to pixel. What hardly stands out is missed more often, whoever reads; what is
 marked and no lesion is a real hot spot of the counts, so that two readers may fall for the same one.
 
-Two physicians agree on real planar scans at a Dice of about 0.70, all pixels pooled; the default `Disagreement` makes
-pairs of readers agree so on phantoms that no training uses.
+Two physicians agree on real planar scans at a Dice of about 0.70, all pixels pooled. With the default `Disagreement`
+pairs of readers agree on 48 phantoms that no training uses at 0.80, pooled, and at 0.61 as the mean over patients.
 """
 
 from __future__ import annotations

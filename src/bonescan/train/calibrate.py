@@ -117,7 +117,8 @@ def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thres
             if curves[low][1][0] > curves[chosen][1][0]:
                 chosen = low
         highs, rate = curves[chosen]
-        high = float(highs[rate <= rates[name]][0])
+        within = highs[rate <= rates[name]]
+        high = float(within[0] if within.size else highs[-1])  # a false peak of 1 stays whatever the threshold
         points[name] = replace(Thresholds(), low=chosen, high=round(max(high, chosen), 4))
     return points
 
