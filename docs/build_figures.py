@@ -148,6 +148,22 @@ def people_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def adapt_table() -> str:
+    """What teaching a model normal scans of people changes, on scans of others."""
+    folds = results("adapt")["people"]
+    names = {"marks_per_scan": "marks per scan without lesions"}
+    for key in folds[0]["before"]:
+        what, _, rate = key.partition("_at_")
+        if rate and what in ("sensitivity", "phantom_sensitivity"):
+            kind = "inserted lesions" if what == "sensitivity" else "lesions of phantoms"
+            names[key] = f"{kind} found at {rate} false positives per scan"
+    lines = [f"| figure, mean of {len(folds)} folds | before | after |", "|---|---|---|"]
+    for key, what in names.items():
+        before, after = (sum(fold[when][key] for fold in folds) / len(folds) for when in ("before", "after"))
+        lines.append(f"| {what} | {before:.2f} | {after:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def machine_table() -> str:
     """Everything else that is measured."""
     crop, fuzz, kills = results("thorax_crop"), results("fuzz_dicom"), results("receiver_kills")
@@ -260,6 +276,7 @@ PLACES: tuple[tuple[Place, Callable[[], str]], ...] = (
     (Place(ROOT / "README.md", "measured figures"), readme_figures),
     (Place(FIGURES, "quality"), quality_table),
     (Place(FIGURES, "people"), people_table),
+    (Place(FIGURES, "adapt"), adapt_table),
     (Place(FIGURES, "machine"), machine_table),
     (Place(ROOT / "docs" / "explanation" / "phantom.md", "realism"), realism_table),
     (Place(REPRODUCTION, "experiments"), statements),
