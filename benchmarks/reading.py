@@ -33,7 +33,6 @@ from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
-from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, prepare
 from bonescan.study import (
@@ -49,6 +48,7 @@ from bonescan.study import (
     Study,
     View,
 )
+from quality import model_of
 
 FIRST_ANATOMY = 910_000
 WAYS = ("method", "maps", "model")
@@ -246,17 +246,6 @@ def region_dice(found: Found) -> dict[str, Any]:
         dice[region] = 2 * common / (own + other)
     bones = [dice[region] for region in dice if Region(region) in BONE_REGIONS]
     return {"mean": float(np.mean(bones)) if bones else None, "pooled": dice}
-
-
-_models: dict[str, Model] = {}
-
-
-def model_of(name: str) -> Model:
-    """The model, loaded once a process and run in one thread."""
-    if name not in _models:
-        bundle = load_model(name).bundle
-        _models[name] = Model(bundle, Predictor(bundle, threads=1))
-    return _models[name]
 
 
 def judge_anatomy(work: Work) -> dict[str, Found]:

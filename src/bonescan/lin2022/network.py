@@ -234,7 +234,7 @@ class Lin2022(nn.Module):
     multiple = 32
     """The graph itself asks for multiples of 4; all networks here take multiples of 32."""
 
-    bears_bfloat16 = False
+    supports_bfloat16 = False
     """The narrow dilated convolutions give NaN, or crash, in bfloat16 on a processor (torch 2.13)."""
 
     def __init__(self, config: Lin2022Config) -> None:

@@ -55,7 +55,7 @@ class Node:
                         self.submit_quiet_studies()
                         self.delete_old_studies()
                     except OSError as error:
-                        # The disk may be full: received objects stay, and new ones are refused, until there is room.
+                        # The disk may be full: received objects stay, and new ones are refused, until there is space.
                         log.error("the storage cannot be worked on: %s", error.strerror)
                         self._stop.wait(_AFTER_FAILURE_SECONDS)
                     self._stop.wait(_LOOK_SECONDS)

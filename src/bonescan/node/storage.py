@@ -3,7 +3,7 @@
 ::
 
     storage/            readable by the node's user alone
-      key               secret from which names are computed, so that nobody can confirm a UID by hashing it
+      key               secret from which names are computed, so that a UID cannot be confirmed by hashing it
       spool/            acknowledged, not yet sorted
       studies/<study>/  the objects of one study
       results/<study>/  its results, with the objects to send

@@ -5,7 +5,7 @@ the other view would mark it, who does not would not. They are kept apart, as ne
 
 A lesion's outline is its own noise-free projection above a share of its maximum, in each view in which it stands
 out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer. Hot lesions
-that flow together are one outline: where no valley lies between two of them, nobody could tell them apart.
+that flow together are one outline: without a valley between them, a reader could not separate them.
 """
 
 from __future__ import annotations
@@ -219,6 +219,8 @@ def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArra
 
     The image falls from each lesion's peak to where it meets the other, so that the highest meeting place is the pass.
     """
+    if np.count_nonzero(hot) < 2:
+        return np.arange(len(hot))
     peaks = np.zeros(len(hot), dtype=np.float32)
     np.maximum.at(peaks, labels.ravel(), image.ravel())
     pairs = []

@@ -142,7 +142,7 @@ def _site(lesion: Lesion) -> str:
         return _NONE
     site = lesion.region.value
     if lesion.level is not None:
-        # There is no room for the part of a rib; lesions.json gives it.
+        # There is no space for the part of a rib; lesions.json gives it.
         site = level_words(replace(lesion.level, part=None))
     return site if lesion.pair is None else f"{site} ({lesion.pair})"
 

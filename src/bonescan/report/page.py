@@ -33,8 +33,8 @@ _MOST_PATIENT_LINES = 6
 _PANEL_GAP, _SIDE_MARKS = 3.0, 5.5
 _LEAST_PICTURE = 110.0
 """The least height of the views, mm, however many remarks there are."""
-_LEAST_SECOND_PICTURE = 55.0
-"""A second pair of views that is lower than this shows nothing and is left out."""
+_LEAST_SECOND_PICTURE, _SECOND_CAPTIONS = 55.0, 15.0
+"""The height below which a second pair of views is left out, and that of its heading and captions."""
 _MOST_REMARK_LINES = 12
 _SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
 
@@ -114,7 +114,7 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
     """Both views side by side with titles, side marks, captions and the scale; returns the lower edge of all."""
     drawn = panels(result)
     pixels = drawn.pictures[View.ANTERIOR]
-    # Leave room for the titles above and the captions below.
+    # Leave space for the titles above and the captions below.
     scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, max(room.height - 18, _LEAST_PICTURE) / pixels.height)
     width, height = pixels.width * scale, pixels.height * scale
     left, top = room.left + (room.width - 2 * width - _PANEL_GAP) / 2, room.top + 6
@@ -135,10 +135,12 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
 
 
 def _draw_second_window(paper: Paper, result: Result, room: Box) -> None:
-    """Both views without curves, grey by the logarithm of the counts, where the table leaves enough room."""
+    """Both views without curves, grey by the logarithm of the counts, where the table leaves enough space."""
+    if room.height - _SECOND_CAPTIONS < _LEAST_SECOND_PICTURE:
+        return
     drawn = panels(replace(result, lesions=()), logarithmic=True)
     pixels = drawn.pictures[View.ANTERIOR]
-    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, (room.height - 15) / pixels.height)
+    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, (room.height - _SECOND_CAPTIONS) / pixels.height)
     width, height = pixels.width * scale, pixels.height * scale
     if height < _LEAST_SECOND_PICTURE:
         return
@@ -219,7 +221,7 @@ def _draw_provenance(paper: Paper, result: Result, remarks: list[str], top: floa
 
 
 def _remarks(result: Result) -> list[str]:
-    """The warnings in lines: as many complete ones as there is room for, then the number of the others."""
+    """The warnings in lines: as many complete ones as there is space for, then the number of the others."""
     lines: list[str] = []
     for number, warning in enumerate(result.warnings):
         these = broken(f"– {warning}", _LEFT_WIDTH, _TEXT)

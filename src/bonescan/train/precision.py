@@ -27,13 +27,15 @@ def place_of(network: nn.Module) -> torch.device:
 
 
 def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
-    """The context that a network runs in: bfloat16 where the configuration wants it and the network can bear it.
+    """The context that a network runs in: bfloat16 where the configuration wants it and the network supports it.
 
-    A network says so where it cannot (`bears_bfloat16`). A processor without instructions for bfloat16 takes some ten
-    times as long with it as without.
+    A network that does not has `supports_bfloat16 = False`. A processor without instructions for bfloat16 takes some
+    ten times as long with it as without.
     """
     kind = place_of(network).type
-    enabled = config.bf16 and getattr(network, "bears_bfloat16", True) and (kind != "cpu" or _processor_has_bfloat16())
+    enabled = (
+        config.bf16 and getattr(network, "supports_bfloat16", True) and (kind != "cpu" or _processor_has_bfloat16())
+    )
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
 
 
