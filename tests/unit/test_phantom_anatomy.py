@@ -19,6 +19,7 @@ from bonescan.phantom.anatomy import SHAPE, standard_bones
 from bonescan.phantom.axial import VERTEBRAE, rib_line
 from bonescan.phantom.body import Grid, make_body
 from bonescan.phantom.bones import Segment
+from bonescan.phantom.findings import FINDINGS
 from bonescan.phantom.posture import Arm, Posture, sample_build
 from bonescan.phantom.uptake import TISSUE_UPTAKE
 from bonescan.study import BONE_REGIONS, COARSE_REGIONS, REGIONS, Region, Side, Spacing, View
@@ -361,6 +362,20 @@ def test_landmarks_lie_on_their_bones(anatomy, name, bone):
         )
         gap, _ = cKDTree(points).query(anatomy.landmarks[(name, side)])
         assert gap < 8, (name, side)
+
+
+def test_every_place_of_benign_uptake_is_a_landmark(anatomy):
+    known = {name for name, _ in anatomy.landmarks}
+    assert {name for finding in FINDINGS for name in finding.landmarks} <= known
+
+
+def test_a_humeral_head_is_twice_as_wide_as_the_shaft_below_it(bones):
+    def width(name, low, high):
+        points = next(bone for bone in bones if (bone.name, bone.side) == (name, Side.LEFT)).cloud.points
+        x = points[(points[:, 2] > low) & (points[:, 2] < high), 0]
+        return np.ptp(x)
+
+    assert width("humeral head", 262, 288) > 2 * width("humeral shaft", 380, 420)
 
 
 def test_soft_parts_do_not_share_a_space(anatomy):

@@ -27,8 +27,8 @@ def _humeri() -> Iterator[Bone]:
     x, y, z = SHOULDER
     ex, ey, ez = ELBOW
     shaft = tube(
-        curve([(x + 3, y, z + 16), (x + 8, y, z + 60), (x + 9, y - 2, z + 150), (ex, ey, ez - 28)]),
-        TubeSection((17, 12.5, 11.5, 11, 11.5), hollow=0.62, profile=(1.1, 1.0, 1.0, 0.85, 0.95)),
+        curve([(x + 4, y, z + 22), (x + 8, y, z + 60), (x + 9, y - 2, z + 150), (ex, ey, ez - 28)]),
+        TubeSection((19, 12.5, 11.5, 11, 11.5), hollow=0.62, profile=(0.55, 0.8, 1.0, 0.85, 0.95)),
     )
     yield from make.pair("humeral shaft", Tissue.ARM_SHAFT, shaft, bone="humerus")
     flare = tube(np.array([[ex, ey, ez - 34], [ex, ey, ez - 8]]), TubeSection((11, 23), flat=0.45, profile=(0.6, 0.9)))

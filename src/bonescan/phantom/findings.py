@@ -42,9 +42,9 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 2.8),
     Finding(("sternal angle", "xiphoid"), 0.4, (5, 12), 2.0),
     Finding(
-        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.8, (7, 22), 3.5,
+        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.7, (9, 25), 3.2,
     ),
-    Finding(("scapular tip", "scapular spine", "scapular border"), 0.5, (6, 16), 2.0),
+    Finding(("scapular tip", "scapular spine", "scapular border", "scapular upper angle"), 0.5, (6, 18), 2.3),
     Finding(
         ("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"),
         0.7, (7, 30), 2.2,

@@ -168,7 +168,7 @@ def _face() -> Iterator[Bone]:
             ellipsoid((46, 58, 130), (12, 11, 10)),
             tube(
                 curve([(34, 62, 130), (52, 56, 130), (62, 34, 130), (62, 10, 130)]),
-                TubeSection((7, 7, 4, 3), profile=(1, 1, 0.35, 0.08)),
+                TubeSection((7, 7, 5, 4), profile=(1, 1, 0.5, 0.25)),
             ),
             tube(curve([(50, 58, 128), (55, 56, 112), (55, 54, 102)]), TubeSection((7, 6, 5))),
         ]
@@ -181,13 +181,13 @@ def _half_mandible() -> Cloud:
     condyle = ellipsoid((54, 2, 134), (9, 6, 7))
     ramus = tube(
         curve([(53, 4, 138), (50, 10, 156), (46, 20, 174)]),
-        TubeSection((6, 11, 13), flat=0.5, normal=(1, 0, 0), profile=(0.15, 0.08, 0.1)),
+        TubeSection((6, 11, 13), flat=0.5, normal=(1, 0, 0), profile=(0.3, 0.25, 0.3)),
     )
     body = tube(
         curve([(43, 20, 171), (34, 48, 177), (22, 69, 184), (0, 79, 189)]),
-        TubeSection((6, 6, 6, 6.5), flat=2.0, normal=(0, 0, 1), profile=(0.1, 0.35, 0.95, 1.1)),
+        TubeSection((6, 6, 6, 6.5), flat=2.0, normal=(0, 0, 1), profile=(0.3, 0.5, 0.95, 1.1)),
     )
-    return Cloud.joined([Cloud(condyle.points, condyle.weights * 0.15), ramus, body])
+    return Cloud.joined([Cloud(condyle.points, condyle.weights * 0.3), ramus, body])
 
 
 _MIDLINE = {"nasopharynx": (0, 42, 134), "chin": (0, 80, 192), "vertex": (0, -10, 5), "occiput": (0, -94, 114)}

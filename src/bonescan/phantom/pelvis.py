@@ -63,7 +63,7 @@ def _ilia() -> Iterator[Bone]:
     make = Maker(Region.ILIUM, Segment.TRUNK)
     crest, low = curve(_CREST), curve(_WING_EDGE)
     middle = (crest + low) / 2 + np.array([6.0, -3.0, 0.0])
-    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(6, 5, 6, 7, 8), density=(0.9, 0.6, 0.6, 0.6, 0.2))
+    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(6, 5, 6, 7, 8), density=(1.2, 1.3, 1.3, 1.2, 0.7))
     yield from make.pair("iliac wing", Tissue.ILIUM, wing, bone="ilium")
     rim = tube(crest, TubeSection((6, 5, 4.5, 5, 6.5, 7.5), profile=(1.0, 1.0, 0.8, 0.9, 1.7, 1.5)))
     yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")

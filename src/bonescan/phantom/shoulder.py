@@ -31,7 +31,7 @@ def scapulae() -> Iterator[Bone]:
     lateral = np.array([(130, -30, 274), (127, -46, 300), (114, -74, 345), (99, -95, 380)])
     blade = sheet([medial, middle, lateral], thickness=4)
     yield from make.pair("scapula blade", Tissue.SCAPULA_BLADE, blade, bone="scapula")
-    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 5), profile=(0.7, 0.7, 1.0, 1.5)))
+    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 5), profile=(0.7, 0.9, 1.25, 1.6)))
     edge = tube(curve(medial), TubeSection((3.5, 3.8, 3.5, 4.5), profile=(1.0, 1.1, 0.9, 1.4)))
     tip = ellipsoid(_TIP, (9.5, 7, 12))
     borders = Cloud.joined([pillar, edge, tip])
@@ -58,10 +58,9 @@ def humeral_heads() -> Iterator[Bone]:
     x, y, z = SHOULDER
     head = Cloud.joined(
         [
-            ellipsoid((x - 2, y + 12, z), (22, 22, 22), hollow=0.72),
-            ellipsoid((x - 2, y + 12, z), (17, 17, 17)),
-            ellipsoid((x + 11, y + 14, z - 4), (8, 13, 15)),
-            ellipsoid((x, y + 4, z + 26), (14, 13, 12)),
+            ellipsoid((x - 1, y + 12, z + 2), (27, 25, 26), hollow=0.75),
+            ellipsoid((x - 1, y + 12, z + 2), (21, 20, 20)),
+            ellipsoid((x + 17, y + 14, z), (9, 13, 18)),
         ]
     )
     yield from Maker(Region.HUMERUS, Segment.UPPER_ARM).pair("humeral head", Tissue.SHOULDER, head, bone="humerus")
@@ -70,8 +69,8 @@ def humeral_heads() -> Iterator[Bone]:
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
         "acromion": _ACROMION, "acromioclavicular joint": (152, 0, 247), "scapular tip": _TIP,
-        "coracoid": (133, 22, 265), "glenohumeral joint": (140, -10, 274), "scapular spine root": _ROOT,
-        "lateral scapular border": (116, -70, 340),
+        "coracoid": (133, 22, 265), "glenohumeral joint": (140, -10, 274), "scapular spine": _ROOT,
+        "scapular border": (116, -70, 340), "scapular upper angle": (76, -86, 262),
     },
     Segment.UPPER_ARM: {"humeral head": SHOULDER, "greater tubercle": (170, -8, 268)},
 }  # fmt: skip
