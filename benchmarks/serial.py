@@ -6,6 +6,7 @@ Two scans of each patient (`bonescan.phantom.series`) are compared two ways: `me
 phantom's own region maps, which leaves the error of alignment, matching and decision; `model` with all by the model.
 Sensitivity: of the lesions that are truly new and stand out, those called new. Specificity: of the other lesions of the
 new scan, those not called new; by the model also its false marks, which count against it where they are called new.
+A lesion that a hotter one takes in has no outline of its own. It is told as that one is, so neither new nor resolved.
 These are phantoms: how well change in people is told, they cannot say.
 """
 
@@ -82,23 +83,53 @@ def true_number(lesion: Lesion, labels: Mapping[View, Any]) -> int:
 def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counter[tuple[str, str]]:
     """How often a lesion of each true status was told as each; "false mark" is no lesion, "not told" none of ours."""
     was, now = series
-    before = {record.number for record in was.phantom.table if record.visible}
-    after = {record.number for record in now.phantom.table if record.visible}
-    truth = {number: status for number, status in now.statuses.items() if number in after or status == "resolved"}
     ids = {lesion.id: true_number(lesion, now.phantom.lesions) for lesion in new.result.lesions}
     old_ids = {lesion.id: true_number(lesion, was.phantom.lesions) for lesion in old.result.lesions}
     found: Counter[tuple[str, str]] = Counter()
-    told: dict[int, Status] = {}
+    told = []
     for change in compare(old, new).changes:
-        numbers = {ids[number] for number in change.new} | {old_ids[number] for number in change.old}
-        for number in numbers - {0}:
-            told.setdefault(number, change.status)
-        if numbers <= {0} and change.new:
+        before, after = {old_ids[number] for number in change.old} - {0}, {ids[number] for number in change.new} - {0}
+        told.append((change.status, before, after))
+        if not before and not after and change.new:
             found["false mark", change.status] += 1
-    for number, status in truth.items():
-        if status != "resolved" or number in before:
-            found[status, told.get(number, "not told")] += 1
+    for number, status in counted(series).items():
+        found[status, told_as(told, holders(was, number), holders(now, number))] += 1
     return found
+
+
+def counted(series: Sequence[SeriesScan]) -> dict[int, str]:
+    """The true statuses that count, by lesion: a new or a resolved lesion where it has an outline of its own, as it
+    only adds to a hotter one that takes it in; any other where the new scan shows it, alone or in a hotter one."""
+    was, now = ({record.number: record for record in scan.phantom.table} for scan in series)
+    found = {}
+    for number, status in series[1].statuses.items():
+        if status == "resolved":
+            shows = bool(was[number].visible)
+        elif status == "new":
+            shows = bool(now[number].visible)
+        else:
+            shows = bool(now[number].visible or now[number].seen)
+        if shows:
+            found[number] = status
+    return found
+
+
+def holders(scan: SeriesScan, number: int) -> set[int]:
+    """The lesions whose outlines show a lesion in a scan: itself, and the hotter one that takes it in."""
+    records = [record for record in scan.phantom.table if record.number == number]
+    return {number, *(holder for record in records for holder in record.part_of.values() if holder)}
+
+
+def told_as(told: Sequence[tuple[Status, set[int], set[int]]], was: set[int], now: set[int]) -> str:
+    """As what a lesion was told, from the status and the true lesions, old and new, of each change.
+
+    was, now: whose outlines show it. A lesion that a hotter one takes in, in either scan, is neither new nor resolved
+    where an outline that shows it goes on.
+    """
+    statuses = [status for status, before, after in told if before & was or after & now]
+    if len(was | now) > 1:
+        statuses.sort(key=lambda status: status in (Status.NEW, Status.RESOLVED))
+    return statuses[0] if statuses else "not told"
 
 
 _models: dict[str, Model] = {}

@@ -189,6 +189,15 @@ def outputs() -> str:
         "one number in `pair`; what is counted once, over both views, stands in the columns of a study that begin with "
         "`patient_`. `bonescan table --parquet` writes Parquet in the place of CSV, numbers as numbers; its library "
         "(pyarrow) is larger than the rest of the base, and an extra of its own.",
+        "## `comparison.json`, `comparison-1.pdf`, `.html`, `.png`",
+        "`bonescan compare OLD NEW [NEWER ...] -o OUT` writes them into `OUT`: one JSON file of all scans, and for "
+        "each scan after the first a page as PDF and as HTML and a picture, numbered in order. The page is one A4 "
+        "sheet: both scans side by side at one window, each curve with the number of its lesion and the mark of its "
+        "change; the lesions with site and change; the burden of each scan and the difference, with 95 % intervals "
+        "where `--intervals` asked for them; the verdicts of PCWG3 where `--pcwg3` did; quality, model and version; "
+        "the warnings. Its numbers are those of `comparison.json`. Where not all lesions fit, persistent ones are left "
+        "out first, and a line counts them. Warnings that do not fit are counted likewise; the HTML file and the "
+        "picture hold all. The page never names the patient.",
         "## Where the warnings are",
         "What a result warns of is in every file that leaves the program: drawn on `overlay.png`, the capture and the "
         "page; in the text chunks (keyword Warning) of all PNGs; as text of the report and the presentation state; in "

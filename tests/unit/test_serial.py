@@ -7,13 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from bonescan.commands.compare import _refuse_strange_views
 from bonescan.contours import contour_of
+from bonescan.errors import InputError
+from bonescan.report.overlay import RESEARCH_USE
 from bonescan.serial.align import Alignment, Seen, align
 from bonescan.serial.change import ReadScan, Status, compare
+from bonescan.serial.compared import PCWG3_LABEL, Compared
 from bonescan.serial.follow import compare_series, verdicts
 from bonescan.serial.pcwg3 import FollowUp, Step, Verdict, two_plus_two
-from bonescan.serial.report import PCWG3_LABEL, comparison_document, comparison_text, picture, write_comparison
+from bonescan.serial.picture import picture, side_by_side
+from bonescan.serial.report import comparison_document, comparison_text, write_comparison
 from bonescan.study import (
     REGIONS,
     Lesion,
@@ -213,7 +219,10 @@ def test_table_json_and_picture_say_the_same(tmp_path):
     assert "scan-1 -> scan-2: 1 new, 0 growing, 1 persistent" in text
     assert PCWG3_LABEL in text
     assert "Research use only" in text
-    assert (tmp_path / "comparison-1.png").stat().st_size > 10_000
+    for ending in ("png", "pdf", "html"):
+        assert (tmp_path / f"comparison-1.{ending}").stat().st_size > 10_000
+    with Image.open(tmp_path / "comparison-1.png") as made:
+        assert made.text["Comment"] == RESEARCH_USE
 
 
 def test_the_rule_is_not_stated_unless_asked_for():
@@ -226,11 +235,39 @@ def test_the_rule_is_not_stated_unless_asked_for():
 def test_one_grey_is_one_uptake_in_both():
     """The new scan has twice the counts; the picture of its bones is as dark as the old one's."""
     old, new = read(seed=1, scale=5.0), read(seed=2, scale=10.0)
-    drawn = np.asarray(picture(old, new, compare(old, new)).convert("L"), dtype=float)
-    width = round(SHAPE[1] * 1.6)
-    row, col = 90 + round(90 * 1.6), 40 + round(64 * 1.6)
-    patches = [drawn[row - 6 : row + 6, left - 4 : left + 4].mean() for left in (col, col + width + 24)]
-    assert patches[0] == pytest.approx(patches[1], abs=8)
+    shown = side_by_side(Compared(old, new, compare(old, new)))
+    assert [each.is_new for each in shown] == [False, True]
+    assert shown[1].window == pytest.approx(2 * shown[0].window, rel=0.05)
+    spine = []
+    for each in shown:
+        grey = np.asarray(each.picture.convert("L"), dtype=float)
+        middle = grey[:, grey.shape[1] // 2 - 3 : grey.shape[1] // 2 + 3].mean(axis=1)
+        spine.append(middle[round(0.3 * len(middle)) : round(0.36 * len(middle))].mean())
+    assert spine[0] < 200
+    assert spine[0] == pytest.approx(spine[1], abs=8)
+
+
+def test_a_view_that_one_scan_lacks_changes_nothing_and_is_warned_of():
+    old, new = read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT,))
+    study, (lesion,) = old.result.study, old.result.lesions
+    scans = {**study.scans, View.POSTERIOR: Scan(View.POSTERIOR, study.counts(View.ANTERIOR))}
+    more = (lesion, replace(lesion, id=2, view=View.POSTERIOR))
+    result = replace(old.result, study=replace(study, scans=scans), lesions=more)
+    both = ReadScan(result, dict.fromkeys(View, old.regions[View.ANTERIOR]))
+    found = compare(both, new)
+    assert [(change.status, change.old, change.new) for change in found.changes] == [(Status.PERSISTENT, (1,), (1,))]
+    (warning,) = Compared(both, new, found).warnings()
+    assert warning.startswith("only the old scan has the posterior view")
+    document = comparison_document([both, new], [found], ())
+    assert document["comparisons"][0]["warnings"] == [warning]
+    assert f"warning: {warning}" in comparison_text([both, new], [found], ())
+
+
+def test_warnings_make_the_picture_higher():
+    old, new = read(seed=1), read(seed=2)
+    plain = picture(Compared(old, new, compare(old, new)))
+    warned = replace(new, result=replace(new.result, warnings=("few counts",)))
+    assert picture(Compared(old, warned, compare(old, warned))).height > plain.height
 
 
 def test_a_date_that_goes_back_is_seen_by_its_scan():
@@ -239,3 +276,12 @@ def test_a_date_that_goes_back_is_seen_by_its_scan():
     pairs = compare_series([scan, scan])
     document = comparison_document([replace(scan, result=replace(scan.result, study=dated))] * 2, pairs, ())
     assert document["scans"][0]["acquired"] == "2024-01-02"
+
+
+def test_scans_without_a_view_in_common_are_refused():
+    scan = read(seed=1)
+    study = scan.result.study
+    turned = replace(study, scans={View.POSTERIOR: Scan(View.POSTERIOR, study.counts(View.ANTERIOR))})
+    with pytest.raises(InputError, match="no view in common"):
+        _refuse_strange_views([scan, replace(scan, result=replace(scan.result, study=turned))])
+    _refuse_strange_views([scan, scan])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, Command, add_json, add_out, path
+from bonescan.commands.base import DONE, Command, add_json, add_out, path, seed
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import model_named
 from bonescan.errors import InputError, OptionError, OutputError
@@ -28,6 +29,7 @@ class Compare(Command):
     model: str | None
     operating_point: str
     pcwg3: bool
+    intervals: int
     json: bool
 
     @staticmethod
@@ -40,7 +42,7 @@ class Compare(Command):
             metavar="SCAN",
             help="OLD NEW [NEWER ...]: each a file or folder of one study",
         )
-        add_out(parser, "the folder to write comparison.json and a picture for each pair into")
+        add_out(parser, "the folder for comparison.json and, for each pair, a picture and a page as PDF and HTML")
         parser.add_argument("--model", metavar="NAME|FOLDER", help="as for segment (default: the one in use)")
         parser.add_argument(
             "--operating-point", choices=OPERATING_POINTS, default="balanced", help="as for segment (default: balanced)"
@@ -50,6 +52,13 @@ class Compare(Command):
             action="store_true",
             help="state progression by the 2+2 rule of PCWG3: for prostate cancer in clinical trials, the first scan "
             "being the last before treatment",
+        )
+        parser.add_argument(
+            "--intervals",
+            type=seed,
+            default=0,
+            metavar="N",
+            help="as for segment: 95 %% intervals of the burden, by segmenting each scan N times (default: 0, none)",
         )
         add_json(parser)
 
@@ -62,13 +71,14 @@ class Compare(Command):
         if len(self.scans) < 2:
             raise OptionError(f"{len(self.scans)} scan cannot be compared: give two or more, oldest first")
         model = load_model(model_named(self.model))
-        options = Options("whole-body", operating_point=self.operating_point)
+        options = Options("whole-body", operating_point=self.operating_point, draws=self.intervals)
         with console.progress("scans") as progress:
             read = []
             for number, scan in enumerate(self.scans, 1):
                 read.append(_read(scan, model, options))
                 progress(number, len(self.scans), read[-1].result.study.key)
         _refuse_disorder(read)
+        _refuse_strange_views(read)
         pairs = compare_series(read)
         steps = verdicts(pairs) if self.pcwg3 else ()
         try:
@@ -84,11 +94,14 @@ class Compare(Command):
 
 
 def _read(scan: Path, model: Model, options: Options) -> ReadScan:
-    from bonescan.pipeline import segment_with_maps
+    from bonescan.pipeline import segment, segment_with_maps
     from bonescan.reading import read_study
     from bonescan.serial.change import ReadScan
 
-    result, prediction = segment_with_maps(read_study(scan), model, options)
+    study = read_study(scan)
+    result, prediction = segment_with_maps(study, model, options)
+    if options.draws:
+        result = segment(study, model, options)
     return ReadScan(result, prediction.region)
 
 
@@ -101,3 +114,11 @@ def _refuse_disorder(scans: list[ReadScan]) -> None:
         bool(scan.result.study.digests) for scan in scans
     ):
         raise InputError("a scan is given twice: give each once")
+
+
+def _refuse_strange_views(scans: list[ReadScan]) -> None:
+    """Without a view in common there is nothing to compare, and no lesion would look like no change."""
+    for old, new in pairwise(scans):
+        if not old.result.study.scans.keys() & new.result.study.scans.keys():
+            keys = f"{old.result.study.key} and {new.result.study.key}"
+            raise InputError(f"{keys} have no view in common: give scans of the same view")

@@ -9,7 +9,6 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -42,24 +41,26 @@ def write_html(result: Result, path: Path, patient: Fields = ()) -> None:
 
 def html_report(result: Result, patient: Fields = ()) -> str:
     """Return the report. patient: fields that name the patient; () leaves the identity out."""
+    parts = (*_views(result), *_burden(result), *_lesions(result), *_quality(result), *_provenance(result))
+    return html_page("Whole-body bone scan", _found(result), parts, patient)
+
+
+def html_page(title: str, subtitle: str, parts: Iterable[str], patient: Fields = ()) -> str:
+    """Return a whole page that loads nothing, with the intended use. parts: its body, as HTML."""
     named = " ".join(f"<b>{escape(label)}</b> {escape(value)}&emsp;" for label, value in patient)
-    parts = [
+    lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">",
-        f"<title>Whole-body bone scan</title><style>{_STYLE}</style></head><body>",
-        f'<p class="use">{escape(RESEARCH_USE)}</p><h1>Whole-body bone scan</h1>',
-        f'<p class="soft">{escape(_found(result))}</p>',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f'<p class="use">{escape(RESEARCH_USE)}</p><h1>{escape(title)}</h1>',
+        f'<p class="soft">{escape(subtitle)}</p>',
         f"<p>{named or 'The identity of the patient is left out of this page.'}</p>",
-        *_views(result),
-        *_burden(result),
-        *_lesions(result),
-        *_quality(result),
-        *_provenance(result),
+        *parts,
         "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _found(result: Result) -> str:
@@ -72,18 +73,22 @@ def _views(result: Result) -> Iterable[str]:
     yield '<div class="views">'
     for name, drawn in (("linear", panels(result)), ("logarithmic", panels(result, logarithmic=True))):
         for view in View:
-            # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
-            left, right = ("R", "L") if view is View.ANTERIOR else ("L", "R")
-            caption = f"{view.value}, {name} window"
-            yield (
-                f'<figure><div class="sides"><span>{left}</span><span>{right}</span></div>'
-                f'<img alt="{caption}" src="{_embedded(drawn.pictures[view])}">'
-                f"<figcaption>{caption}</figcaption></figure>"
-            )
+            yield figure(view, embedded(drawn.pictures[view]), f"{view.value}, {name} window")
     yield "</div>"
 
 
-def _embedded(picture: Image.Image) -> str:
+def figure(view: View, source: str, caption: str) -> str:
+    """Return a view with the patient's sides above it and its caption; source: of `embedded`."""
+    # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
+    left, right = ("R", "L") if view is View.ANTERIOR else ("L", "R")
+    return (
+        f'<figure><div class="sides"><span>{left}</span><span>{right}</span></div>'
+        f'<img alt="{escape(caption)}" src="{source}"><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def embedded(picture: Image.Image) -> str:
+    """Return a picture as the address that holds it."""
     buffer = BytesIO()
     picture.save(buffer, format="PNG", compress_level=6)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -107,17 +112,24 @@ def _lesions(result: Result) -> Iterable[str]:
         return
     unit = "px" if result.study.spacing is None else "mm²"
     headings = ("site", "view", "#", f"area, {unit}", "max counts", "contrast", "p")
-    yield "<table><thead><tr>" + "".join(f"<th{_number(i)}>{name}</th>" for i, name in enumerate(headings))
-    yield "</tr></thead><tbody>"
-    for group in _by_lesion(result.lesions):
-        for place, lesion in enumerate(group):
-            cells = ("", *_cells(lesion)[1:]) if place else _cells(lesion)
-            yield "<tr>" + "".join(f"<td{_number(i)}>{escape(cell)}</td>" for i, cell in enumerate(cells)) + "</tr>"
+    rows = [
+        ("", *_cells(lesion)[1:]) if place else _cells(lesion)
+        for group in _by_lesion(result.lesions)
+        for place, lesion in enumerate(group)
+    ]
+    yield from table(headings, rows, 2)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], first_number: int) -> Iterable[str]:
+    """Return a table's lines. first_number: the first of the columns that are aligned to the right."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        classes = ["" if number < first_number else ' class="n"' for number in range(len(texts))]
+        return "".join(f"<{tag}{one}>{escape(text)}</{tag}>" for one, text in zip(classes, texts, strict=True))
+
+    yield f"<table><thead><tr>{cells('th', headings)}</tr></thead><tbody>"
+    yield from (f"<tr>{cells('td', row)}</tr>" for row in rows)
     yield "</tbody></table>"
-
-
-def _number(column: int) -> str:
-    return ' class="n"' if column > 1 else ""
 
 
 def _by_lesion(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
@@ -148,11 +160,14 @@ def _quality(result: Result) -> Iterable[str]:
         yield "<h2>Quality of the scan</h2>"
         good = [check.name for check in result.quality if not check.poor]
         yield f"<p>Within limits: {escape(', '.join(good)) or 'none'}.</p>"
-    if poor or others:
-        said = chain(sorted(poor), others)
-        yield (
-            '<div class="warn"><b>Warnings</b><ul>' + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul></div>"
-        )
+    yield from warnings_box((*sorted(poor), *others))
+
+
+def warnings_box(warnings: Sequence[str]) -> Iterable[str]:
+    """Return the warnings, marked as such; nothing where there are none."""
+    if warnings:
+        said = "".join(f"<li>{escape(one)}</li>" for one in warnings)
+        yield f'<div class="warn"><b>Warnings</b><ul>{said}</ul></div>'
 
 
 def _provenance(result: Result) -> Iterable[str]:

@@ -40,7 +40,7 @@ class Sheet:
 
     def patient_text(self, place: Point, text: str, size: float) -> None:
         """Draw grey text; `place` is the left end of its base line. The font has accents and other alphabets."""
-        self._grey_pen.text(place, text, fill=30, font=_wide_font(size), anchor="ls")
+        self._grey_pen.text(place, text, fill=30, font=wide_font(size), anchor="ls")
 
     def text_with_squares(self, place: Point, text: str, size: float, *, grey: int = 30) -> None:
         """As `text`, from the left; a superscript two, which the font lacks, is drawn as a small raised 2."""
@@ -105,11 +105,11 @@ def text_width(text: str, size: float) -> float:
 
 def patient_text_width(text: str, size: float) -> float:
     """Width of a line of `Sheet.patient_text` in pixels."""
-    return float(_wide_font(size).getlength(text))
+    return float(wide_font(size).getlength(text))
 
 
-def _wide_font(size: float) -> ImageFont.FreeTypeFont:
-    """The font of the pages; Pillow's own has only English letters."""
+def wide_font(size: float) -> ImageFont.FreeTypeFont:
+    """Return the font of the pages; Pillow's own has only English letters."""
     return ImageFont.truetype(SANS_FILE, round(size), layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from bonescan.assess.site import level_words
-from bonescan.report.paper import Box, Paper, Style, grey
+from bonescan.report.blocks import HAIR, INK, SOFT, Columns, heading
+from bonescan.report.paper import Box, Paper, Style
 from bonescan.study import Lesion, Region, Result, Side, View
 
-_INK, _SOFT, _FAINT, _HAIR = grey(0.12), grey(0.40), grey(0.80), grey(0.92)
 _NONE = "–"
 _COLUMNS = (
     ("", "", 5.0),
@@ -39,8 +39,7 @@ def draw_table(paper: Paper, result: Result, box: Box) -> float:
 
     Where not all fit, the largest are shown, and a line says how many more there are.
     """
-    paper.text((box.left, box.top + 3), "Lesions", Style(8.4, _INK, bold=True))
-    paper.rule((box.left, box.top + 4.5), box.right, _FAINT)
+    heading(paper, box.left, box.right, box.top + 3, "Lesions")
     top, height = box.top + 5.5, box.height - 5.5
     if not result.lesions:
         return _draw_none(paper, result, Box(box.left, top, box.width, height))
@@ -53,7 +52,7 @@ def draw_table(paper: Paper, result: Result, box: Box) -> float:
     if hidden:
         said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json lists all."
         y += row
-        paper.text((box.left, y), said, Style(6.6, _SOFT))
+        paper.text((box.left, y), said, Style(6.6, SOFT))
     return y
 
 
@@ -69,15 +68,15 @@ def _draw_none(paper: Paper, result: Result, box: Box) -> float:
     for view in View:
         _draw_view(paper, result, view, Box(box.left, y - 4, box.width, 0), _MOST_TYPE)
         y += 5.4
-    paper.text((box.left, y + 3), "No lesion was outlined.", Style(9.4, _INK, bold=True))
-    paper.text((box.left, y + 7.4), "That does not exclude one.", Style(7.4, _SOFT))
+    paper.text((box.left, y + 3), "No lesion was outlined.", Style(9.4, INK, bold=True))
+    paper.text((box.left, y + 7.4), "That does not exclude one.", Style(7.4, SOFT))
     return y + 7.4
 
 
 def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float) -> None:
     """Draw the line of a view: its name and the totals of its lesions."""
-    paper.text((line.left, line.top + 4), view.value.capitalize(), Style(size, _INK, bold=True))
-    paper.text((line.right, line.top + 4), _burden(result, view), Style(size, _SOFT), "right")
+    paper.text((line.left, line.top + 4), view.value.capitalize(), Style(size, INK, bold=True))
+    paper.text((line.right, line.top + 4), _burden(result, view), Style(size, SOFT), "right")
 
 
 def _burden(result: Result, view: View) -> str:
@@ -97,10 +96,7 @@ class _Rows:
     def __init__(self, paper: Paper, box: Box, row: float, millimetres: bool) -> None:
         self._paper, self._box, self._row, self._millimetres = paper, box, row, millimetres
         self._size = min(row * 2.05, _MOST_TYPE)
-        shares = [share for *_, share in _COLUMNS]
-        widths = [box.width * share / sum(shares) for share in shares]
-        self._lefts = [box.left + sum(widths[:number]) for number in range(len(widths))]
-        self._rights = [left + width for left, width in zip(self._lefts, widths, strict=True)]
+        self._columns = Columns(paper, box, [share for *_, share in _COLUMNS], _LEFT)
 
     def draw(self, result: Result, shown: list[Lesion], top: float) -> float:
         """Draw all; returns the base line of the last row."""
@@ -110,30 +106,23 @@ class _Rows:
             _draw_view(self._paper, result, view, Box(self._box.left, y - 4, self._box.width, 0), self._size)
             for lesion in shown:
                 if lesion.view is view:
-                    self._paper.rule((self._box.left, y + 0.32 * self._row), self._box.right, _HAIR, 0.3)
+                    self._paper.rule((self._box.left, y + 0.32 * self._row), self._box.right, HAIR, 0.3)
                     y += self._row
-                    self._draw_cells(_cells(lesion), y, Style(self._size, _INK))
+                    self._columns.draw(_cells(lesion), y, Style(self._size, INK))
         return y
 
     def _draw_headings(self, top: float) -> float:
-        size = Style(min(self._size, 6.4), _SOFT)
+        size = Style(min(self._size, 6.4), SOFT)
         line = min(self._row, 2.9)
-        above = [*(heading for heading, *_ in _COLUMNS), ""]
-        for number, (heading, following) in enumerate(pairwise(above)):
+        above = [*(upper for upper, *_ in _COLUMNS), ""]
+        for number, (upper, following) in enumerate(pairwise(above)):
             # A heading over two columns is aligned to the right end of both, like their numbers.
-            if heading != following:
-                self._paper.text((self._rights[number], top + line), heading, size, "right")
+            if upper != following:
+                self._paper.text((self._columns.rights[number], top + line), upper, size, "right")
         unit = "mm²" if self._millimetres else "px"
-        named = [unit if heading == "area" else name for heading, name, _ in _COLUMNS]
-        self._draw_cells(named, top + 2 * line, size)
+        named = [unit if upper == "area" else name for upper, name, _ in _COLUMNS]
+        self._columns.draw(named, top + 2 * line, size)
         return 2 * line
-
-    def _draw_cells(self, cells: list[str], y: float, style: Style) -> None:
-        for number, cell in enumerate(cells):
-            if number < _LEFT:
-                self._paper.text((self._lefts[number], y), cell, style)
-            else:
-                self._paper.text((self._rights[number], y), cell, style, "right")
 
 
 def _site(lesion: Lesion) -> str:

@@ -7,7 +7,7 @@ top names the patient. All warnings are in a box at the lower edge.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ _LEAST_PANEL_WIDTH = 420
 _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
 _PATIENT_SIZE, _PATIENT_LINE, _PATIENT_GAP = 25, 36, 36
 """The strip that names the patient: size of type, distance of lines, and gap between two fields; sheet pixels."""
-_WARNING_SIZE, _WARNING_LINE, _WARNING_PADDING = 23, 32, 16
+WARNING_SIZE, WARNING_LINE, _WARNING_PADDING = 23, 32, 16
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
 """Black is this percentile over the body times the headroom; a full bladder, 2 % of the body, changes it little."""
@@ -54,6 +54,7 @@ class _Layout:
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
     header: from the sheet's upper edge to the panels. number: the height of the lesions' numbers.
     warnings: the lines of the box at the lower edge. logarithmic: whether grey follows the logarithm of the counts.
+    windows, names: as in `panels`.
     """
 
     rows: slice
@@ -65,6 +66,8 @@ class _Layout:
     number: int = _NUMBER_SIZE
     warnings: tuple[str, ...] = ()
     logarithmic: bool = False
+    windows: Mapping[View, float] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def corner(self, view: View) -> tuple[int, int]:
         """The panel's upper left corner, (x, y)."""
@@ -78,11 +81,19 @@ class _Layout:
         y = top + (points[:, 0] - self.rows.start + 0.5) * down
         return np.stack([x, y], axis=1)
 
+    def black(self, view: View, counts: FloatImage) -> float:
+        """The counts per pixel that are drawn black."""
+        return self.windows[view] if view in self.windows else bone_window(counts)
+
+    def name(self, lesion: Lesion) -> str:
+        """What is written beside the curve."""
+        return self.names.get(lesion.id, str(lesion.id))
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the sheet."""
         width, height = self.panel
-        box = _WARNING_LINE * len(self.warnings) + 2 * _WARNING_PADDING if self.warnings else 0
+        box = WARNING_LINE * len(self.warnings) + 2 * _WARNING_PADDING if self.warnings else 0
         return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER + box
 
 
@@ -91,11 +102,13 @@ class Panels:
     """The views alone, for a page that has its own titles. All pictures have one size.
 
     windows: the counts per pixel that are shown black. pixels_per_mm: of the pictures, None without spacing.
+    zoom: pixels of the pictures per column of the frame.
     """
 
     pictures: Mapping[View, Image.Image]
     windows: Mapping[View, float]
     pixels_per_mm: float | None
+    zoom: float
 
 
 def overlay(result: Result, patient: Fields = ()) -> Image.Image:
@@ -105,7 +118,7 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     """
     layout = _layout(result)
     lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
-    warnings = _warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
+    warnings = warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
     layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings)
     sheet = Sheet(layout.size, INK)
     for number, line in enumerate(lines):
@@ -119,12 +132,21 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     return sheet.picture()
 
 
-def panels(result: Result, logarithmic: bool = False) -> Panels:
+def panels(
+    result: Result,
+    logarithmic: bool = False,
+    windows: Mapping[View, float] | None = None,
+    names: Mapping[int, str] | None = None,
+    number: int = _NUMBER_SIZE_IN_PANELS,
+) -> Panels:
     """Draw both views with their curves and numbers, without titles and captions.
 
     logarithmic: grey follows the logarithm of the counts, so that faint and hot bones are both visible.
+    windows: the counts per pixel that are drawn black, where they are not those of `bone_window`.
+    names: what is written beside the curve of a lesion instead of its id, by id. number: its height in pixels.
     """
-    layout = replace(_layout(result), number=_NUMBER_SIZE_IN_PANELS, logarithmic=logarithmic)
+    layout = replace(_layout(result), number=number, logarithmic=logarithmic)
+    layout = replace(layout, windows=windows or {}, names=names or {})
     sheet = Sheet(layout.size, INK)
     _draw_views(sheet, layout, result)
     picture, (width, height) = sheet.picture(), layout.panel
@@ -132,8 +154,9 @@ def panels(result: Result, logarithmic: bool = False) -> Panels:
     study = result.study
     return Panels(
         pictures={view: picture.crop((x, y, x + width, y + height)) for view, (x, y) in corners.items()},
-        windows={view: bone_window(scan.counts) for view, scan in study.scans.items()},
+        windows={view: layout.black(view, scan.counts) for view, scan in study.scans.items()},
         pixels_per_mm=None if study.spacing is None else layout.zoom[1] / study.spacing.col_mm,
+        zoom=layout.zoom[1],
     )
 
 
@@ -234,7 +257,7 @@ def _draw_missing(sheet: Sheet, layout: _Layout, view: View) -> None:
 
 def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
     counts = result.study.counts(view)
-    upper = bone_window(counts)
+    upper = layout.black(view, counts)
     darkness = _logarithmic(counts, upper) if layout.logarithmic else np.clip(counts / np.float32(upper), 0, 1)
     grey = Image.fromarray(np.rint(255 - 255 * darkness[layout.rows]).astype(np.uint8))
     left, top = layout.corner(view)
@@ -285,7 +308,7 @@ def _rounded(contour: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], field: Field) -> None:
     down, across = layout.zoom
     sizes = [
-        (layout.number / down, (text_width(str(lesion.id), layout.number) + _NUMBER_PADDING) / across)
+        (layout.number / down, (text_width(layout.name(lesion), layout.number) + _NUMBER_PADDING) / across)
         for lesion in lesions
     ]
     for lesion, centre, size in zip(lesions, place_numbers(field, lesions, sizes), sizes, strict=True):
@@ -293,7 +316,7 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
         if np.hypot(*(leader[1] - leader[0])) >= _SHORTEST_LEADER:
             sheet.ink_line(leader, _LEADER_WIDTH)
         x, y = layout.to_sheet(np.array([centre]), lesion.view)[0].tolist()
-        sheet.ink_text((x, y), str(lesion.id), layout.number)
+        sheet.ink_text((x, y), layout.name(lesion), layout.number)
 
 
 def _leader(
@@ -326,14 +349,14 @@ def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
         sheet.rectangle((end, middle - 9, end + 2, middle + 8), grey=30, fill=30)
 
 
-def _warning_lines(warnings: Sequence[str], width: float) -> tuple[str, ...]:
-    """All warnings, each in lines of at most `width` pixels; none is cut, as the sheet gets higher instead."""
+def warning_lines(warnings: Sequence[str], width: float) -> tuple[str, ...]:
+    """Return all warnings, each in lines of at most `width` pixels; none is cut, as the sheet gets higher instead."""
     lines: list[str] = []
     for warning in warnings:
         line = ""
         for word in f"Warning: {warning}".split():
             longer = f"{line} {word}".strip()
-            if line and patient_text_width(longer, _WARNING_SIZE) > width:
+            if line and patient_text_width(longer, WARNING_SIZE) > width:
                 lines.append(line)
                 longer = word
             line = longer
@@ -345,12 +368,12 @@ def _draw_warnings(sheet: Sheet, layout: _Layout) -> None:
     if not layout.warnings:
         return
     top = layout.header + layout.panel[1] + _FOOTER - _WARNING_PADDING
-    bottom = top + _WARNING_LINE * len(layout.warnings) + 2 * _WARNING_PADDING - 4
+    bottom = top + WARNING_LINE * len(layout.warnings) + 2 * _WARNING_PADDING - 4
     sheet.rectangle((_MARGIN, top, layout.size[0] - _MARGIN, bottom), grey=30, fill=236, width=3)
     for number, line in enumerate(layout.warnings, start=1):
         # The warnings may quote a file's contents, which need a font with more than English letters.
-        place = _MARGIN + _WARNING_PADDING, top + _WARNING_PADDING // 2 + number * _WARNING_LINE - 4
-        sheet.patient_text(place, line, _WARNING_SIZE)
+        place = _MARGIN + _WARNING_PADDING, top + _WARNING_PADDING // 2 + number * WARNING_LINE - 4
+        sheet.patient_text(place, line, WARNING_SIZE)
 
 
 def _findings(result: Result) -> str:

@@ -94,9 +94,11 @@ def compare(old: ReadScan, new: ReadScan) -> Comparison:
     alignments = {view: align(old.seen(view), new.seen(view)) for view in views}
     scales = {view: _scale(old, new, view) for view in views}
     matches = [pair for view in views for pair in _matches(old.result, new.result, view, alignments[view])]
-    groups = _tied(old.result.lesions, new.result.lesions, matches)
+    # Of a view that one scan lacks, nothing is known in that scan.
+    before, after = ([one for one in scan.result.lesions if one.view in views] for scan in (old, new))
+    groups = _tied(before, after, matches)
     context = _Context(old, new, alignments, scales)
-    changes = [context.judge(before, after) for before, after in groups]
+    changes = [context.judge(was, now) for was, now in groups]
     order = list(Status)
     return Comparison(tuple(sorted(changes, key=lambda change: order.index(change.status))), scales, alignments)
 
