@@ -209,6 +209,36 @@ def test_highdicom_reads_the_segmentation(drawn, tmp_path):
             np.testing.assert_array_equal(drawn_here, expected)
 
 
+@pytest.mark.parametrize("style", [HeaderStyle.STANDARD, HeaderStyle.TWO_FILES])
+def test_a_segmentation_lies_in_the_plane_of_the_picture(style, tmp_path):
+    result, origin = make(tmp_path, Header(style, posterior_first=True))
+    volume = highdicom.seg.segread(written("seg", result, origin, tmp_path)).get_volume(combine_segments=False)
+    assert sorted(volume.spacing) == [1.0, SPACING.col_mm, SPACING.row_mm]
+    for number, lesion in enumerate(result.lesions):
+        mask = np.zeros(result.study.shape, dtype=bool)
+        mask[lesion.window] = lesion.mask
+        frame = 1 if lesion.view is View.POSTERIOR else 2
+        rows, cols = np.nonzero(mask)
+        # Columns run along x, rows along y, and the frames of the stack along z, a millimetre apart.
+        points = np.stack([cols * SPACING.col_mm, rows * SPACING.row_mm, np.full(len(rows), frame - 1.0)], axis=1)
+        expected = volume.map_reference_to_indices(points, round_output=True)
+        found = np.argwhere(volume.array[..., number])
+        assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+def test_a_frame_of_reference_is_the_scans_own_and_there_is_none_without_a_spacing(drawn, tmp_path):
+    result, origin = drawn
+    placed = pydicom.dcmread(written("seg", result, origin, tmp_path))
+    fewer = replace(result, lesions=result.lesions[:1], reader="Ada Lovelace")
+    assert pydicom.dcmread(written("seg", fewer, origin, tmp_path)).FrameOfReferenceUID == placed.FrameOfReferenceUID
+    assert "not of the patient" in placed.ImageComments
+    bare = replace(result, study=replace(result.study, spacing=None))
+    unplaced = pydicom.dcmread(written("seg", bare, origin, tmp_path))
+    assert "FrameOfReferenceUID" not in unplaced
+    assert "PlanePositionSequence" not in unplaced.PerFrameFunctionalGroupsSequence[0]
+    assert "not of the patient" not in unplaced.ImageComments
+
+
 def test_a_report_names_who_drew_and_one_by_the_model_names_nobody(drawn, tmp_path):
     result, origin = drawn
     assert read_curves(written("sr", result, origin, tmp_path)).reader is None

@@ -2,6 +2,10 @@
 
 Built without highdicom, which supports no multi-frame NM images, as they have no frame of reference. Frames refer to
 the source by Derivation Image and by their place in its stack (PS3.3 C.7.6.16.2.2). highdicom reads them back exactly.
+
+A planar scan has no position in the patient: depth is lost, and no origin is known. Viewers put its frames into
+coordinates of the picture: columns along x, rows along y, one frame a millimetre behind the other. A segmentation gets
+these positions, so that it lies on the scan, in a frame of reference of its own, as they are not the patient's.
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
+from pydicom.valuerep import DS
 
 from bonescan._version import __version__
 from bonescan.assess.site import site_words
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
-from bonescan.study import Lesion, Result, Side
+from bonescan.study import Lesion, Result, Side, Spacing
 
 _STACK = "1"
+_PICTURE = ". Positions and directions are those of the picture, not of the patient"
 _COLOURS = ((43803, 26565, 24036), (36372, 45746, 50610), (52463, 30103, 53714), (44005, 18504, 45746))
 """Colours that differ clearly on grey; CIELab, scaled to 16 bits (PS3.3 C.10.7.1.1)."""
 
@@ -34,7 +40,7 @@ def segmentation(result: Result, origin: Origin) -> FileDataset | None:
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.ContentLabel = "LESIONS"
     dataset.ContentDescription = common.RESEARCH_USE_ONLY
-    dataset.ImageComments = common.use_and_warnings(result, common.LONG_TEXT)
+    dataset.ImageComments = common.use_and_warnings(result, common.LONG_TEXT - len(_PICTURE))
     dataset.ContentCreatorName = common.person_name(result.reader)
     dataset.SegmentationType = "BINARY"
     dataset.LossyImageCompression = "00"
@@ -43,6 +49,8 @@ def segmentation(result: Result, origin: Origin) -> FileDataset | None:
     dataset.SegmentSequence = [_segment(result, origin, place, one) for place, one in enumerate(result.lesions, 1)]
     _dimensions(dataset, result, origin)
     _frames(dataset, result, origin)
+    if result.study.spacing is not None:
+        _place(dataset, result.study.spacing, origin)
     _pixels(dataset, result.lesions, result.study.shape)
     return dataset
 
@@ -134,6 +142,26 @@ def _frame(result: Result, origin: Origin, number: int, lesion: Lesion) -> Datas
     frame.FrameContentSequence = [content]
     frame.SegmentIdentificationSequence = [identification]
     return frame
+
+
+def _place(dataset: Dataset, spacing: Spacing, origin: Origin) -> None:
+    """Place the frames in coordinates of the picture. The thickness means nothing, but the macro asks for one."""
+    sources = sorted(instance.sop_instance_uid for instance in origin.header.instances)
+    dataset.FrameOfReferenceUID = common.derived_uid("frame of reference", *sources)
+    dataset.PositionReferenceIndicator = None
+    dataset.ImageComments += _PICTURE
+    measures = Dataset()
+    measures.PixelSpacing = [DS(spacing.row_mm, auto_format=True), DS(spacing.col_mm, auto_format=True)]
+    measures.SliceThickness = measures.SpacingBetweenSlices = 1
+    orientation = Dataset()
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [orientation]
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        position = Dataset()
+        position.ImagePositionPatient = [0, 0, frame.FrameContentSequence[0].InStackPositionNumber - 1]
+        frame.PlanePositionSequence = [position]
 
 
 def _pixels(dataset: Dataset, lesions: Sequence[Lesion], shape: tuple[int, int]) -> None:

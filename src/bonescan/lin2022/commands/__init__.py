@@ -1,10 +1,10 @@
-"""The verbs that the reproduction adds to the command line; importing them imports nothing heavy."""
+"""The commands that the reproduction adds to the command line. Importing them imports nothing heavy."""
 
 from __future__ import annotations
 
 from bonescan.commands.base import Command
 from bonescan.lin2022.commands.dataset import Dataset
-from bonescan.lin2022.commands.experiment import ExperimentList, ExperimentRun, ExperimentTable
+from bonescan.lin2022.commands.experiment import ExperimentList, ExperimentOwn, ExperimentRun, ExperimentTable
 from bonescan.lin2022.commands.gan import GanCheck, GanSample, GanTrain
 
 COMMANDS: dict[str, type[Command]] = {
@@ -15,6 +15,7 @@ COMMANDS: dict[str, type[Command]] = {
     "experiment list": ExperimentList,
     "experiment run": ExperimentRun,
     "experiment table": ExperimentTable,
+    "experiment own": ExperimentOwn,
 }
 
 GROUPS = {

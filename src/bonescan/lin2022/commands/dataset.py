@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from bonescan.lin2022.datasets import DatasetOptions
 
 PROTOCOLS = ("by-patient", "leaky")
-"""What `--protocol` can name: `datasets.Protocol`."""
+"""The values of `--protocol`: `datasets.Protocol`."""
 
 LABELS = ("truth", "readers")
-"""What `--labels` can name."""
+"""The values of `--labels`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Dataset(Command):
         """State the arguments."""
         add_out(parser, "the data set's folder to write")
         parser.add_argument(
-            "--seed", type=seed, metavar="S", help="of patients, split and augmentation; needed to build"
+            "--seed", type=seed, metavar="S", help="seed of patients, split and augmentation; required to build"
         )
         parser.add_argument(
             "--patients",
@@ -56,11 +56,11 @@ class Dataset(Command):
         parser.add_argument(
             "--protocol",
             choices=PROTOCOLS,
-            help="divide patients before augmenting (by-patient, the default), or shuffle all pairs, to measure what "
-            "leakage is worth (leaky)",
+            help="divide patients before augmenting (by-patient, the default), or shuffle all pairs, to measure the "
+            "effect of leakage (leaky)",
         )
         parser.add_argument(
-            "--cohort", type=path, metavar="DIR", help="take a labelled cohort's scans, not simulated ones"
+            "--cohort", type=path, metavar="DIR", help="take the scans of a labelled cohort, not simulated ones"
         )
         parser.add_argument(
             "--keep-lesion-free", action="store_true", help="also take the cohort's patients without a thoracic lesion"
@@ -73,9 +73,11 @@ class Dataset(Command):
             "--tolerance", type=float, metavar="T", help="area difference up to which readers agree (default: 0.05)"
         )
         samples = parser.add_mutually_exclusive_group()
-        samples.add_argument("--gan", type=path, metavar="DIR", help="add what bonescan gan sample wrote: D3 and D4")
         samples.add_argument(
-            "--add-gan", type=path, metavar="DIR", help="build nothing, and add GAN samples to the data set in OUT"
+            "--gan", type=path, metavar="DIR", help="also build D3 and D4, with what bonescan gan sample wrote"
+        )
+        samples.add_argument(
+            "--add-gan", type=path, metavar="DIR", help="only add GAN samples to the data set that exists in OUT"
         )
         add_json(parser)
 

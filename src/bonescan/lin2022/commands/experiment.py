@@ -1,4 +1,4 @@
-"""`bonescan experiment`: the questions that are declared, their runs, and what came of them."""
+"""`bonescan experiment`: the declared experiments, their runs and their results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from bonescan.commands.base import (
     SOME_FAILED,
     Command,
     add_json,
+    add_out,
+    count,
     names,
+    needs_extra,
     path,
-    training_extra,
+    seed,
 )
 from bonescan.commands.console import Console
 
@@ -47,7 +50,7 @@ def _chosen(stated: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentList(Command):
-    """List the experiments: what each asks, and how many of its runs are there."""
+    """List the experiments: the question of each, and how many of its runs are done."""
 
     results: Path
     json: bool
@@ -59,7 +62,7 @@ class ExperimentList(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print a paragraph an experiment."""
+        """Print one paragraph per experiment."""
         from bonescan.lin2022.experiments.plan import find, runs_of
         from bonescan.lin2022.experiments.results import Store
 
@@ -84,7 +87,7 @@ class ExperimentList(Command):
 
 @dataclass(frozen=True, slots=True)
 class ExperimentRun(Command):
-    """Make the runs of experiments that are missing; may be cut at any moment, and goes on where it stopped."""
+    """Make the missing runs of experiments; may be interrupted at any time, and continues where it stopped."""
 
     names: tuple[str, ...]
     profile: str
@@ -115,15 +118,15 @@ class ExperimentRun(Command):
             metavar="FOLDER",
             help="where data sets are kept, each built when a run needs it (default: runs/datasets)",
         )
-        parser.add_argument("--again", action="store_true", help="also make runs again whose result is of earlier code")
+        parser.add_argument("--again", action="store_true", help="also repeat runs whose result is of earlier code")
         parser.add_argument(
             "--dry-run", action="store_true", help="only say how many runs there are and how long they take"
         )
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Say what is to be done and how long it takes, and do it."""
-        with training_extra():
+        """Print how many runs are missing and how long they take, and make them."""
+        with needs_extra():
             from bonescan.lin2022.experiments.forecast import forecast
             from bonescan.lin2022.experiments.runner import Places, is_missing, run_all
         from bonescan.lin2022.experiments.plan import find, runs_of
@@ -186,7 +189,7 @@ class ExperimentTable(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print the tables, and write them where a folder is stated."""
+        """Print the tables, and write them if a folder is stated."""
         from bonescan.lin2022.experiments.plan import find
         from bonescan.lin2022.experiments.results import Store
         from bonescan.lin2022.experiments.tables import build, markdown
@@ -194,7 +197,7 @@ class ExperimentTable(Command):
         store = Store(self.results)
         tables = [build(name, self.profile, store) for name in find(_chosen(self.names))]
         if self.out is not None:
-            with training_extra("experiments"):
+            with needs_extra("experiments"):
                 from bonescan.lin2022.experiments.draw import draw
             from bonescan.lin2022.experiments.results import write_text
 
@@ -212,4 +215,59 @@ class ExperimentTable(Command):
         for table in tables:
             console.out(markdown(table))
         console.out(RESEARCH_USE_ONLY)
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentOwn(Command):
+    """Compare the package's U-Net, a plain U-Net and nnU-Net on a labelled cohort; goes on where it stopped."""
+
+    cohort: Path
+    out: Path
+    profile: str
+    images: int | None
+    seed: int
+    json: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """State the arguments."""
+        parser.add_argument("cohort", type=path, metavar="COHORT", help="labelled scans, as `bonescan dataset` takes")
+        add_out(parser, "the folder of the comparison: data set, results, table.json and table.md")
+        _add_profile(parser)
+        parser.add_argument(
+            "--images",
+            type=count,
+            metavar="N",
+            help="images in all, geometric copies included (default: 24 for smoke, else 2280)",
+        )
+        parser.add_argument(
+            "--seed", type=seed, default=1, metavar="S", help="of the division of patients and the copies (default: 1)"
+        )
+        add_json(parser)
+
+    def run(self, console: Console) -> int:
+        """Make what is missing, and print the table of what is there."""
+        with needs_extra():
+            from bonescan.lin2022.experiments.own import OwnOptions, compare_own
+        from bonescan.lin2022.experiments.tables import markdown
+
+        with console.progress("comparison") as progress:
+            outcome, table = compare_own(
+                OwnOptions(self.cohort, self.profile, self.images, self.seed),
+                self.out,
+                lambda done, total, stage: progress(done, total, stage=stage),
+                console.note,
+            )
+        for name, reason in outcome.refused.items():
+            console.error(f"{name} was not run: {reason}")
+        if outcome.refused:
+            console.note("When that is done, the same command goes on with what was not run.")
+        if self.json:
+            console.out_json(table)
+        else:
+            console.out(markdown(table))
+            console.out(RESEARCH_USE_ONLY)
+        if outcome.refused:
+            return SOME_FAILED if outcome.made or outcome.there else NOTHING_DONE
         return DONE

@@ -17,9 +17,9 @@ from bonescan.commands.base import (
     add_out,
     add_overrides,
     count,
+    needs_extra,
     path,
     seed,
-    training_extra,
 )
 from bonescan.commands.console import Console
 from bonescan.errors import OutputError
@@ -32,7 +32,7 @@ _SHEET, _FIGURES = "sheet.png", "check.json"
 
 @dataclass(frozen=True, slots=True)
 class GanTrain(Command):
-    """Train a GAN on a data set's training patients; resumes where it stopped."""
+    """Train a GAN on a data set's training patients; continues where it stopped."""
 
     dataset: Path
     out: Path
@@ -50,8 +50,8 @@ class GanTrain(Command):
         add_overrides(parser, "steps=200 network.latent=32")
 
     def run(self, console: Console) -> int:
-        """Train, or go on training."""
-        with training_extra():
+        """Train, or continue the training."""
+        with needs_extra():
             from bonescan.lin2022.gan.config import read_gan_config
             from bonescan.lin2022.gan.images import read_gan_images
             from bonescan.lin2022.gan.loop import train_gan
@@ -73,7 +73,7 @@ class GanTrain(Command):
 
 @dataclass(frozen=True, slots=True)
 class GanSample(Command):
-    """Draw samples of a trained GAN: single views with integer counts, nobody's and without labels."""
+    """Draw samples of a trained GAN: single views with integer counts, of no patient and without labels."""
 
     run_folder: Path
     out: Path
@@ -92,7 +92,7 @@ class GanSample(Command):
 
     def run(self, console: Console) -> int:
         """Write the samples."""
-        with training_extra():
+        with needs_extra():
             from bonescan.lin2022.gan.sample import load_gan, write_samples
 
         gan = load_gan(self.run_folder)
@@ -108,7 +108,7 @@ class GanSample(Command):
 
 @dataclass(frozen=True, slots=True)
 class GanCheck(Command):
-    """Check whether a GAN memorises or collapses, against real images, and draw its sheet of samples."""
+    """Check whether a GAN memorises or collapses, by comparison with real images, and draw a sheet of its samples."""
 
     run_folder: Path
     dataset: Path
@@ -131,7 +131,7 @@ class GanCheck(Command):
 
     def run(self, console: Console) -> int:
         """Compare, draw, and print the verdicts."""
-        with training_extra():
+        with needs_extra():
             from bonescan.lin2022.gan.run import check_run
         result = check_run(self.run_folder, self.dataset, self.count, self.seed)
         written = {"research_use_only": True, "generator_sha256": result.sha256, **result.check.to_dict()}
@@ -149,7 +149,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _write(folder: Path, sheet: Image, figures: dict[str, Any]) -> None:
-    """Write both files, each whole or not at all."""
+    """Write both files, each atomically."""
     text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)

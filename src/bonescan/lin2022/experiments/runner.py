@@ -28,12 +28,12 @@ from bonescan.lin2022.experiments.nnunet import NnunetOptions, run_nnunet
 from bonescan.lin2022.experiments.pictures import scan_picture
 from bonescan.lin2022.experiments.plan import Run, profile_of
 from bonescan.lin2022.experiments.question import Kind, SetOptions
-from bonescan.lin2022.experiments.results import COLUMNS, FORMAT, Store, write_json
+from bonescan.lin2022.experiments.results import COLUMNS, FORMAT, ImageResult, Store, write_json
 from bonescan.lin2022.experiments.scores import summarised
 from bonescan.lin2022.experiments.sets import Report, ensure_set
 from bonescan.lin2022.images import draw_labels, held_out, image_split
 from bonescan.models.cost import network_cost
-from bonescan.study import FloatImage
+from bonescan.study import FloatImage, View
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import averaged_network
 from bonescan.train.loop import train
@@ -43,11 +43,15 @@ from bonescan.train.validate import predict_case
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things lie. results: committed; work: checkpoints; sets: data sets, built when they are needed."""
+    """Where things lie. results: committed; work: checkpoints; sets: data sets, built when they are needed.
+
+    own: a data set of a cohort, which all runs learn from; None: simulated ones.
+    """
 
     results: Path = Path("results/experiments")
     work: Path = Path("runs/experiments")
     sets: Path = Path("runs/datasets")
+    own: Path | None = None
 
     @property
     def store(self) -> Store:
@@ -110,13 +114,15 @@ class _Job:
 
 def make(run: Run, key: str, places: Places, report: Report) -> None:
     """Make one run from data set to result; its training's folder is removed when the result is there."""
-    folder = ensure_set(run, places.sets, report)
+    folder = places.own or ensure_set(run, places.sets, report)
     config = run.config(str(folder), str(places.work / run.profile), f"{run.name}-{key}")
     cases = held_out(config.images)
-    shown = choose_shown(cases)
-    if run.images == SetOptions():  # of which pictures are made
+    # No picture of a patient of a cohort is kept with the results.
+    shown = () if places.own else choose_shown(cases)
+    if shown and run.images == SetOptions():  # of which pictures are made
         _write_scans(places.store.scans(run.profile, folder.name), cases, shown)
     tested, cost = _MAKERS[run.kind](_Job(run, config, cases, shown, report))
+    images = _known(tested.images, cases)
     values = {
         "format": FORMAT,
         "research_use_only": True,
@@ -126,18 +132,26 @@ def make(run: Run, key: str, places: Places, report: Report) -> None:
         "seed": run.seed,
         "key": key,
         "code": run.code,
-        "set": {"identity": folder.name, "digest": read_dataset(folder, "D2").digest},
+        "set": {"identity": run.set_identity, "digest": read_dataset(folder, "D2").digest},
         "config": run.told,
         "machine": {"processor": platform.machine(), "torch": torch.__version__, "threads": config.threads},
         **cost,
         "test_seconds_per_image": tested.seconds_per_image,
-        "figures": summarised(tested.images, Bootstrap()),
+        "figures": summarised(images, Bootstrap()),
         "masks": tested.masks,
         "columns": list(COLUMNS),
-        "images": [image.row() for image in tested.images],
+        "images": [image.row() for image in images],
     }
     write_json(places.store.path(run), values)
     shutil.rmtree(config.folder, ignore_errors=True)
+
+
+def _known(images: Sequence[ImageResult], cases: Sequence[Case]) -> tuple[ImageResult, ...]:
+    """The images whose truth is known: a cohort may have labels of one view alone."""
+    labelled = {case.facts.key: dict(zip(map(str, View), case.facts.labelled, strict=True)) for case in cases}
+    return tuple(
+        image for image in images if labelled[image.study].get(image.view, all(labelled[image.study].values()))
+    )
 
 
 def _train(job: _Job) -> _Made:

@@ -69,7 +69,11 @@ def gather(experiment: Experiment, profile: str, store: Store) -> tuple[ArmResul
 
 def build(name: str, profile: str, store: Store) -> dict[str, Any]:
     """One experiment's table as JSON values. Raises OptionError for an unknown name."""
-    experiment = find([name])[name]
+    return table_of(name, find([name])[name], profile, store)
+
+
+def table_of(name: str, experiment: Experiment, profile: str, store: Store) -> dict[str, Any]:
+    """The table of an experiment, whether it is one of the declared ones or not."""
     arms = gather(experiment, profile, store)
     found = {one.arm.label: one for one in arms}
     return {
@@ -88,7 +92,7 @@ def markdown(table: Mapping[str, Any]) -> str:
     """The same for readers."""
     lines = [
         f"# {table['experiment']}",
-        f"{table['question']}\n\nThe paper: {table['paper']}",
+        table["question"] + (f"\n\nThe paper: {table['paper']}" if table["paper"] else ""),
         _about(table),
         _grid(("", "seeds", *HEADINGS.values()), [_scores(row) for row in table["arms"]]),
         _grid(
@@ -159,8 +163,10 @@ def _about(table: Mapping[str, Any]) -> str:
         "views": "Each view against its own truth",
         "union": "The union of both views' lesions against the union of their truths",
     }[table["target"]]
+    patients = table.get("patients", "simulated patients")
+    budget = f" Budget: {table['budget']}." if "budget" in table else ""
     return (
-        f"Profile `{table['profile']}`, simulated patients. {target}; means over test images, then over seeds, ± their "
+        f"Profile `{table['profile']}`, {patients}.{budget} {target}; means over test images, then over seeds, ± their "
         "standard deviation. Differences with 95 % intervals, patients and seeds drawn anew together."
     )
 

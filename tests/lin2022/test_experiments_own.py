@@ -1,0 +1,89 @@
+"""One's own cohort: one command, the same images for all methods, a table, and nnU-Net only where it is installed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.lin2022.test_datasets_build import write_patient
+
+from bonescan.cli import main
+from bonescan.lin2022.datasets import Subset, read_dataset
+from bonescan.lin2022.experiments import own, runner
+from bonescan.lin2022.experiments.nnunet import NnunetOutcome
+from bonescan.lin2022.experiments.profiles import PROFILES
+from bonescan.lin2022.images import held_out
+
+PATIENTS = 5
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    for number in range(PATIENTS):
+        write_patient(folder / f"p{number}" / "scan-a", number)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A folder without an environment of nnU-Net, and a smoke profile with small networks."""
+    monkeypatch.chdir(tmp_path)
+    networks = {**PROFILES["smoke"].networks, "unet": {"widths": [2, 4, 8], "decoder_widths": [2, 4]}}
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], networks=networks))
+
+
+def answer(dataset, labelled, options, work, report):
+    """What nnU-Net would say: a lesion everywhere."""
+    tested = read_dataset(dataset, "D2").of(Subset.TEST)
+    masks = {record.study: np.ones((2, 256, 256), dtype=bool) for record in tested}
+    return NnunetOutcome(masks, 12.0, 0.5, 33_000_000, f"nnunetv2, {len(labelled)} patients")
+
+
+def test_one_command_compares_and_goes_on_when_nnunet_is_there(cohort, tiny, tmp_path, monkeypatch, capsys):
+    command = ["experiment", "own", str(cohort), "-o", "compared", "--profile", "smoke"]
+    assert main(command) != 0
+    said = capsys.readouterr()
+    assert said.err.count("was not run:") == 1, said.err
+    assert "run make nnunet" in said.err
+    assert "the same command goes on" in said.err
+    table = json.loads((tmp_path / "compared" / "table.json").read_text())
+    arms = {row["arm"]: row for row in table["arms"]}
+    assert [arms[name].get("there") for name in ("bonescan's U-Net", "plain U-Net", "nnU-Net")] == [1, 1, 0]
+    assert "not run" in arms["nnU-Net"]["note"]
+    before = sorted((tmp_path / "compared" / "results").rglob("*.json"))
+
+    monkeypatch.setattr(runner, "run_nnunet", answer)
+    assert main(command) == 0
+    assert set(before) < set((tmp_path / "compared" / "results").rglob("*.json"))
+    results = [json.loads(path.read_text()) for path in (tmp_path / "compared" / "results").rglob("*.json")]
+    assert {result["kind"] for result in results} == {"train", "external"}
+    tested = {tuple(sorted((row[0], row[1]) for row in result["images"])) for result in results}
+    assert len(tested) == 1, "all methods are tested on the same images"
+    assert all(result["masks"] == {} for result in results), "no picture of a patient is kept"
+    dataset = read_dataset(tmp_path / "compared" / "dataset", "D2")
+    trained, others = ({record.patient for record in dataset.of(one)} for one in (Subset.TRAIN, Subset.TEST))
+    assert not trained & others
+    assert trained | others == {f"p{number}" for number in range(PATIENTS)}
+    text = (tmp_path / "compared" / "table.md").read_text()
+    assert f"{len(trained)} patients of the cohort to learn from and {len(others)} others" in text
+    assert "Budget: the two U-Nets 2 steps of two pairs, nnU-Net 1 x 1 steps" in text
+    assert "The paper" not in text
+    assert not any(one in text for one in trained | others)
+
+    assert main([*command, "--seed", "2"]) != 0
+    assert "another cohort, seed or number of images" in capsys.readouterr().err
+
+
+def test_views_without_labels_are_not_scored(cohort, tiny, tmp_path, monkeypatch):
+    def half(images):
+        return [replace(case, facts=replace(case.facts, labelled=(True, False))) for case in held_out(images)]
+
+    monkeypatch.setattr(runner, "held_out", half)
+    monkeypatch.setattr(runner, "run_nnunet", answer)
+    own.compare_own(own.OwnOptions(cohort, "smoke"), tmp_path / "compared", lambda *said: None, lambda line: None)
+    for path in (tmp_path / "compared" / "results").rglob("*.json"):
+        assert {row[1] for row in json.loads(path.read_text())["images"]} == {"anterior"}
