@@ -1,1 +1,4 @@
-"""The node: receives studies over DICOM, segments each when it is complete, and sends the results (extra `node`)."""
+"""The node: receives studies over DICOM, segments each when it is complete, and sends the results (extra `node`).
+
+`run.py` decides when a study is complete; `jobs.py` segments it, and delivers and retries.
+"""

@@ -1,4 +1,7 @@
-"""Simulated patients: a three-dimensional skeleton, uptake, lesions, a camera, and the truth that goes with them."""
+"""Simulated patients: a three-dimensional skeleton, uptake, lesions, a camera, and the truth that goes with them.
+
+Start with `patient.py`: each name in `make_patient` leads to the module that does that step.
+"""
 
 from bonescan.phantom.anatomy import Anatomy, make_anatomy
 from bonescan.phantom.patient import Phantom, make_patient

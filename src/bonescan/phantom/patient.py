@@ -48,13 +48,13 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     family = anatomy.family
     rng = np.random.default_rng([0x9A7, anatomy.seed, seed, *family.key])
     number, superscan = sample_number(rng)
-    images = _skeleton_and_haze(anatomy, superscan, rng)
+    images = skeleton_and_haze(anatomy, superscan, rng)
     findings = add_findings(anatomy, images, rng)
     # Contrast is to bone: under a full bladder a lesion is hidden, not hotter.
     lesions = make_metastases(anatomy, number, images, rng)
     organs = add_tracer(anatomy, images, superscan, rng)
     exposure = sample_exposure(rng, family.counts, family.scatter)
-    backdrop = _expose(anatomy, images, lesions, organs, exposure, rng)
+    backdrop = expose(anatomy, images, lesions, organs, exposure, rng)
     truth = draw_truth(lesions, backdrop)
     benign = draw_benign(findings, backdrop)
     expected, scans = {}, {}
@@ -79,7 +79,7 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     )
 
 
-def _expose(
+def expose(
     anatomy: Anatomy,
     images: Images,
     lesions: Sequence[Metastasis],
@@ -124,7 +124,8 @@ def _last_row(anatomy: Anatomy, exposure: Exposure) -> int:
     return int(anatomy.camera.grid.row0 + exposure.length * toes[2] / anatomy.spacing.row_mm)
 
 
-def _skeleton_and_haze(anatomy: Anatomy, superscan: bool, rng: np.random.Generator) -> Images:
+def skeleton_and_haze(anatomy: Anatomy, superscan: bool, rng: np.random.Generator) -> Images:
+    """Normal uptake of bones and soft tissue, noise-free, seen from the front, per view (rows, cols)."""
     uptake = sample_uptake(anatomy, superscan, rng)
     images: Images = {}
     for view in VIEWS:

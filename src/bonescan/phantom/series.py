@@ -23,7 +23,7 @@ from bonescan.phantom.camera import VIEWS, count, sample_exposure
 from bonescan.phantom.findings import add_findings
 from bonescan.phantom.foci import Images
 from bonescan.phantom.metastases import Metastasis, make_metastases
-from bonescan.phantom.patient import Phantom, _expose, _skeleton_and_haze, as_acquired
+from bonescan.phantom.patient import Phantom, as_acquired, expose, skeleton_and_haze
 from bonescan.phantom.tracer import add_tracer
 from bonescan.phantom.truth import draw_benign, draw_truth
 from bonescan.study import LabelImage, Scan, Study
@@ -70,7 +70,7 @@ def make_series(anatomy: Anatomy, seed: int, scans: int) -> list[SeriesScan]:
 def _scene(anatomy: Anatomy, seed: int) -> tuple[Images, list[Any], Generator]:
     """The patient without lesions, and the findings; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    images = _skeleton_and_haze(anatomy, False, rng)
+    images = skeleton_and_haze(anatomy, False, rng)
     return images, add_findings(anatomy, images, rng), rng
 
 
@@ -103,7 +103,7 @@ def _scan(anatomy: Anatomy, lesions: list[Metastasis], key: tuple[int, int, int]
         image *= np.float32(today)
     organs = add_tracer(anatomy, images, False, rng)
     exposure = replace(sample_exposure(rng, anatomy.family.counts, anatomy.family.scatter), length=1.0)
-    backdrop = _expose(anatomy, images, lesions, organs, exposure, rng)
+    backdrop = expose(anatomy, images, lesions, organs, exposure, rng)
     truth = draw_truth(lesions, backdrop)
     benign = draw_benign(findings, backdrop)
     lie = _sample_lie(rng) if time else None
