@@ -1,4 +1,4 @@
-"""Teaching a model a department's own scans: normal ones, without a label, and scans of unknown state.
+"""Adapt a model to a department's own scans: normal scans without labels, and scans of unknown status.
 
-The names load on first use: `bonescan.adapt.insertion` serves benchmarks, too, and imports no torch.
+This module imports nothing, so that benchmarks can use `bonescan.adapt.insertion` without torch.
 """

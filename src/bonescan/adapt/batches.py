@@ -1,4 +1,4 @@
-"""Batches of scans and simulated patients; all follows from (seed, step, place in the batch) and what is unknown."""
+"""Batches of scans and simulated patients. They depend only on (seed, step, place in the batch) and ignored pixels."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from bonescan.train.precision import autocast
 from bonescan.train.stream import Batch, collate
 
 _BATCH, _SAMPLE, _LESIONS = 21, 22, 23
-"""Apart from the numbers that a training draws from."""
+"""Random streams, other than those of a training."""
 
 ON_SCANS = AugmentConfig(
     focus=0.6, warp=0.0, thin=0.4, blur=0.0, smoothed=0.0, view_gain=0.0, tone=0.3, cold=0.0, hot=0.2
 )
-"""What keeps counts counts: flips, whole shifts, thinning, and additions with counts of their own."""
+"""Augmentations that keep Poisson noise: flips, shifts by whole pixels, thinning, and additions with own counts."""
 
 _WEAK = ("position", "focus", "flip", "shift_cols_px")
-"""What the teacher's picture shares with the student's: where it was cut."""
+"""The parameters that teacher and student share: the place of the crop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What is learned from. normals: scans without lesions. unknown: their pixels that are left out, by number.
+    """What is learned from.
 
-    unlabelled: scans of unknown state. phantoms: simulated patients.
+    normals: scans without lesions. unknown: their ignored pixels, by the scan's number. unlabelled: scans of unknown
+    status. phantoms: simulated patients.
     """
 
     normals: Sequence[LearnedScan]
@@ -46,7 +47,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixed:
-    """One step's batch; its last samples are of unknown state, and `weak` (N, 2, h, w) is what the teacher sees."""
+    """One step's batch. weak: (N, 2, h, w), what the teacher sees of the last samples, which are of unknown status."""
 
     batch: Batch
     weak: Tensor | None
@@ -91,7 +92,7 @@ def _normal(material: Material, config: AdaptConfig, place: tuple[int, int], rng
 def _weak_and_strong(
     material: Material, rng: np.random.Generator, size: tuple[int, int], train_config: TrainConfig
 ) -> tuple[Sample, Sample]:
-    """One crop twice: as it is for the teacher, augmented for the student, whose lesions are not known."""
+    """One crop twice: plain for the teacher, augmented for the student. Its lesions are not known."""
     scan = material.unlabelled[int(rng.integers(len(material.unlabelled)))]
     strong = replace(sample(ON_SCANS, rng), focus=None, missing=None, cut=(0.0, 1.0))
     weak = Parameters(**{name: getattr(strong, name) for name in _WEAK})
@@ -101,9 +102,9 @@ def _weak_and_strong(
 
 @torch.no_grad()
 def taught(mixed: Mixed, teacher: nn.Module, config: AdaptConfig, train_config: TrainConfig) -> Batch:
-    """The batch with the teacher's answers where nothing is known, as far as it is sure of them.
+    """The batch with the teacher's labels for the samples of unknown status, where the teacher is sure.
 
-    Each class has its own threshold: one for both would keep nothing but background.
+    Each class has its own threshold: a common one would keep only background.
     """
     if mixed.weak is None:
         return mixed.batch

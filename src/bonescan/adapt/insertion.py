@@ -1,9 +1,10 @@
-"""Lesions added to the scan of a person, exactly: counts are Poisson, and Poisson variables add.
+"""Insert simulated lesions into the scan of a person. The noise of the result is exact.
 
-Poisson of (scan + lesion) is the scan's own counts plus Poisson of the lesion's mean; the counts of the scan stay as
-they are. A lesion is the phantom's: its shapes and contrasts, in a bone that the region map shows, at the depth at
-which that bone lies, seen through the phantom's camera from the front and from behind, and outlined by the phantom's
-rule. Imports no torch.
+Counts follow the Poisson distribution, and a sum of Poisson variables is a Poisson variable. So the counts of a lesion
+are drawn from its mean and added to the counts of the scan, which stay unchanged.
+
+Shapes, contrasts, camera and the rule for outlines are those of the phantom. A lesion lies in a bone that the region
+map shows, at the depth of that bone, and is seen from the front and from behind. Imports no torch.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ _DEPTH: Mapping[Region, tuple[float, float]] = {
 """Depth of a bone's middle as a share of the body's thickness, 0 = anterior skin: mean and standard deviation."""
 _DEPTH_OTHERWISE = (0.5, 0.07)
 _FACING = {Region.RIBS: (0.13, 0.06), Region.SKULL: (0.15, 0.08)}
-"""As above, of bones that lie at both surfaces, for the part that a view shows: its distance from that view's skin."""
+"""The same for bones that lie at both surfaces: depth of the part that a view shows, from the skin in that view."""
 _THIN_MM = {
     Region.RIBS: 8.0, Region.STERNUM: 8.0, Region.CLAVICLE: 8.0, Region.SCAPULA: 8.0, Region.SKULL: 7.0,
     Region.MANDIBLE: 7.0,
 }  # fmt: skip
 _THICK_MM = 24.0
 _NARROW_MM = {Region.RIBS: 9.0, Region.CLAVICLE: 10.0}
-"""Across the bone, in the image's plane: the region map shows the ribs as one area, which does not bound a lesion."""
+"""Largest radius across the bone, in the image plane: the region map shows the ribs as one area, which is no limit."""
 _REACH_MM = 26.0
 _RIB_REACH_MM = 12.0
-"""As far as the direction of a rib is looked for: its neighbours lie 25 mm away."""
+"""Reach around a place for the direction of its rib: the next ribs lie 25 mm away."""
 _BEYOND_BONE = 0.12
-"""Density outside the bone's silhouette, against 1 inside: lesions swell a little, and a map's edge is not exact."""
+"""Density outside the bone's silhouette, against 1 inside: lesions swell a little, and the map's edge is not exact."""
 _LEAST_EXPECTED = 1e-4
 
 
@@ -64,19 +65,19 @@ class InsertionConfig:
     """Most lesions of a draw."""
 
     heat: float = 0.5
-    """Share of lesions whose place is drawn by counts; that of the others is drawn by area."""
+    """Share of lesions placed with probabilities by counts; the others are placed by area."""
 
     by_region: bool = True
-    """Into bones, by how often each has metastases; false = anywhere in the body, for comparison."""
+    """Place lesions in bones, by how often each has metastases; false = anywhere in the body, for comparison."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inserted:
     """One draw of lesions for a scene, seen from the front in both views.
 
-    added: (2, rows, cols) uint16 counts to add. expected: their mean, float32. lesions: numbers, uint16, of those that
-    stand out, from 1. faint: pixels of those that do not, and yet can be seen by who knows: neither lesion nor not.
-    table: one row a lesion, seen or not.
+    added: (2, rows, cols) uint16 counts to add. expected: their mean, float32. lesions: uint16 numbers, from 1, of the
+    lesions that stand out. faint: pixels of equivocal lesions, neither lesion nor background. table: one row per
+    lesion, visible or not.
     """
 
     added: NDArray[np.uint16]
@@ -96,7 +97,7 @@ class Inserted:
         return from_pair(self.lesions, study.shape, views=study.scans)
 
     def ignored(self, study: Study) -> dict[View, Mask]:
-        """The faint lesions' pixels in the frames of the study, as acquired."""
+        """The equivocal lesions' pixels in the frames of the study, as acquired."""
         return from_pair(self.faint, study.shape, views=study.scans)
 
     def study(self, study: Study) -> Study:
@@ -107,9 +108,9 @@ class Inserted:
 
 
 def insert(scene: Scene, rng: Generator, config: InsertionConfig | None = None) -> Inserted:
-    """Draw lesions for a scene: how many, where, of what form and contrast; then their counts."""
+    """Draw lesions for a scene: number, places, shapes and contrasts; then draw their counts."""
     config = config or InsertionConfig()
-    # One camera for the whole scan: all its lesions are seen equally sharp.
+    # One camera for the whole scan: all its lesions are equally sharp.
     camera = Camera(sample_optics(rng), scene.grid, scene.body)
     groups = scene.places if config.by_region else (scene.anywhere(),)
     number = _number(rng, config) if any(group.index.size for group in groups) else 0
@@ -133,7 +134,7 @@ def insert(scene: Scene, rng: Generator, config: InsertionConfig | None = None) 
 
 
 def truth_of(scene: Scene, lesions: list[Metastasis], expected: FloatImage) -> Truth:
-    """What a physician would outline of the lesions, by the phantom's rule, against the scan they were added to."""
+    """What a physician would outline of the lesions on the scan they were added to, by the phantom's rule."""
     under, passed = dict(scene.under), dict(scene.passed)
     over = {view: under[view] + expected[channel] for channel, view in enumerate(VIEWS)}
     regions = {view: scene.regions[channel] for channel, view in enumerate(VIEWS)}
@@ -190,7 +191,7 @@ def _place(scene: Scene, groups: tuple[Places, ...], heat: float, rng: Generator
 
 
 def _depth(scene: Scene, place: tuple[int, int, int], region: Region, rng: Generator) -> float:
-    """Where the bone lies from back to front, mm, as the body's coordinates count."""
+    """Where the bone lies from back to front, in mm, in the body's coordinates."""
     channel, row, col = place
     mean, spread = _DEPTH.get(region, _DEPTH_OTHERWISE)
     if region in _FACING:
@@ -217,7 +218,10 @@ def _axes(scene: Scene, place: tuple[int, int, int], region: Region) -> Points:
 
 
 def _along_the_rib(scene: Scene, place: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Unit vector (x, z) in which the scan changes least around a place: a map shows the ribs as one area."""
+    """Unit vector (x, z) in which the scan changes least around a place.
+
+    The region map does not show the direction: it has the ribs as one area.
+    """
     channel, row, col = place
     rows, cols = _window(scene, row, col, _RIB_REACH_MM)
     by_row, by_col = np.gradient(scene.under[VIEWS[channel]][rows, cols])
@@ -254,7 +258,7 @@ def _in_silhouette(scene: Scene, blob: Blob, silhouette: FloatImage | None) -> C
 
 
 def _side(scene: Scene, col: int, region: Region) -> Side:
-    """Seen from the front, the patient's left is on the right."""
+    """The side of the body. Seen from the front, the patient's left is on the right."""
     if region in _MIDLINE:
         return Side.MIDLINE
     inside = np.flatnonzero((scene.body.front > scene.body.back).any(axis=0))

@@ -1,4 +1,4 @@
-"""How good a model is on scans that were kept aside: marks on them as they are, and inserted lesions found."""
+"""Evaluate a model on held-out scans: marks on the plain scans, and the share of inserted lesions that it finds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bonescan.train.config import TrainConfig
 from bonescan.train.progress import Progress, Report, silent
 
 RATES = (0.25, 0.5, 1.0, 2.0)
-"""False positives a scan at which sensitivities are compared."""
+"""False positives per scan at which sensitivities are compared."""
 _JUDGED = 31
 _LEVELS = 120
 """Most points of a curve."""
@@ -35,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A free-response curve, from the strictest threshold on. lesions: how many there were to find."""
+    """A free-response curve, from the strictest threshold on. lesions: the number of true lesions."""
 
     points: tuple[Point, ...]
     lesions: int
@@ -52,11 +52,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What one model came to.
+    """The evaluation of one model.
 
-    thresholds: its own, or those fitted on these scans, of the balanced operating point. operating_points: all of them.
-    marks: outlines on each kept-aside scan as it is, both views. outlines: those, as acquired, at the network's pixels.
-    found: the curve of inserted lesions. phantoms: that of simulated patients.
+    thresholds: of the balanced operating point, the model's own or fitted on these scans. operating_points: all of
+    them. marks: number of outlines on each plain held-out scan, both views. outlines: these outlines, as acquired, at
+    the network's pixel size. found: the curve of inserted lesions. phantoms: the curve of simulated patients.
     """
 
     thresholds: Thresholds
@@ -72,7 +72,7 @@ class Verdict:
         return float(np.mean(self.marks)) if self.marks else 0.0
 
     def figures(self) -> dict[str, float]:
-        """As JSON holds them."""
+        """The figures as JSON values."""
         figures = {"marks_per_scan": round(self.marks_per_scan, 3), "inserted_lesions": self.found.lesions}
         for rate in RATES:
             figures[f"sensitivity_at_{rate:g}"] = round(self.found.at(rate), 4)
@@ -82,7 +82,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """What models are judged on. plain: scans kept aside, as they are. variants: with lesions. phantoms: simulated."""
+    """What models are evaluated on. plain: held-out scans. variants: these with lesions. phantoms: simulated."""
 
     plain: Sequence[Case]
     variants: Sequence[Case]
@@ -95,7 +95,7 @@ class Bench:
 def make_bench(
     aside: Sequence[LearnedScan], phantoms: Sequence[Case], config: AdaptConfig, train_config: TrainConfig
 ) -> Bench:
-    """Insert lesions into the scans kept aside; the same for every model that is judged."""
+    """Insert lesions into the held-out scans; the same ones for every model."""
     variants = [
         judged_case(scan, np.random.default_rng([config.seed, _JUDGED, number, draw]), train_config)
         for number, scan in enumerate(aside)
@@ -111,7 +111,7 @@ def verdict(
     thresholds: Thresholds | None = None,
     report: Report = silent,
 ) -> Verdict:
-    """Judge one network. thresholds: None = fitted on all of the bench."""
+    """Evaluate one network. thresholds: None = fit them on all cases of the bench."""
     precise = replace(train_config, bf16=False)  # as the exported graph computes
     parts: list[list[Judged]] = []
     done = 0
@@ -139,7 +139,7 @@ def verdict(
 
 
 def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
-    """The free-response curve over the candidates' peaks, matched as everywhere (`evaluate.match_lesions`)."""
+    """The free-response curve over the candidates' peaks, matched by `evaluate.match_lesions`."""
     matches = matches_of(judged, thresholds)
     scores = np.concatenate([np.zeros(0), *(match.scores for match in matches)])
     levels = np.unique(np.quantile(scores, np.linspace(0, 1, _LEVELS), method="lower")).tolist() if scores.size else []
@@ -149,7 +149,7 @@ def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
 
 
 def why_worse(before: Verdict, after: Verdict) -> str | None:
-    """Why the taught model is worse than its base, or None."""
+    """Why the adapted model is worse than its base, or None."""
     if after.found.mean < before.found.mean - _FEWER_FOUND:
         return (
             f"it finds {after.found.mean:.0%} of the inserted lesions where its base finds {before.found.mean:.0%}, "
@@ -161,5 +161,5 @@ def why_worse(before: Verdict, after: Verdict) -> str | None:
             f"{before.phantoms.mean:.0%}"
         )
     if after.marks_per_scan > before.marks_per_scan + _MORE_MARKS:
-        return f"it marks {after.marks_per_scan:.2f} a normal scan where its base marks {before.marks_per_scan:.2f}"
+        return f"it makes {after.marks_per_scan:.2f} marks per normal scan, and its base {before.marks_per_scan:.2f}"
     return None

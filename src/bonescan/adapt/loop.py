@@ -1,4 +1,4 @@
-"""The loop of an adaptation. The checkpoint holds all that changes: a run cut at any step ends with the same bits."""
+"""The loop of an adaptation. The checkpoint holds the whole state, so a continued run ends with the same bits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bonescan.train.progress import Progress, Report, silent
 _NOTHING = Split([], [])
 
 Stop = Callable[[], bool]
-"""Asked after every step: whether to save and to end."""
+"""Called after every step; true = save and stop."""
 
 
 class Stopped(Exception):
@@ -36,7 +36,7 @@ class Stopped(Exception):
 
 
 def begin(network: nn.Module, train_config: TrainConfig) -> TrainState:
-    """The state before the first step: a network's weights, and its average with the same."""
+    """The state before the first step: the network's weights, and an average that equals them."""
     state = start(train_config)
     for copy in (state.network, state.ema.network):
         copy.load_state_dict(network.state_dict())
@@ -51,9 +51,10 @@ def learn(
     report: Report = silent,
     stop: Stop = lambda: False,
 ) -> TrainState:
-    """Learn, or go on from the checkpoint in the run's folder; `state` is as `begin` left it.
+    """Learn, or continue from the checkpoint in the run's folder.
 
-    foci: what the base model marks on each of the normal scans. Raises Stopped when `stop` says so.
+    state: as `begin` returns it. foci: what the base model marks on each of the normal scans. Raises Stopped when
+    `stop` returns true.
     """
     config, train_config = configs
     folder = train_config.folder
@@ -64,7 +65,7 @@ def learn(
     looks = look_steps(config)
 
     def unknown_after(step: int) -> Mapping[int, Mask]:
-        """What the last look up to a step leaves out; the look at this very step is done where it was not."""
+        """The pixels that the last search up to a step ignores. Makes that search where its file is missing."""
         past = [look for look in looks if look <= step]
         if not past:
             return {}
@@ -94,13 +95,13 @@ def learn(
 
 
 def look_steps(config: AdaptConfig) -> tuple[int, ...]:
-    """The steps after which the scans are searched for suspects; the last step is not among them."""
+    """The steps after which the scans are searched for suspects; never the last step."""
     steps = {round(config.steps * look / (config.looks + 1)) for look in range(1, config.looks + 1)}
     return tuple(sorted(steps - {0, config.steps}))
 
 
 def seconds_a_step(network: nn.Module, material: Material, configs: tuple[AdaptConfig, TrainConfig]) -> float:
-    """How long a step takes here, by two steps of a copy; the first is not counted."""
+    """The time of a step on this machine, measured on a copy: the second of two steps."""
     config, train_config = configs
     state = begin(deepcopy(network), train_config)
     seconds = 0.0
@@ -113,7 +114,7 @@ def seconds_a_step(network: nn.Module, material: Material, configs: tuple[AdaptC
 
 
 def _spans(first: int, steps: int, looks: Sequence[int]) -> Iterator[range]:
-    """The steps that are left, cut where the scans are looked at."""
+    """The remaining steps, divided where the scans are searched for suspects."""
     ends = [end for end in (*looks, steps) if end > first]
     for end in ends:
         yield range(first, end)
@@ -121,7 +122,7 @@ def _spans(first: int, steps: int, looks: Sequence[int]) -> Iterator[range]:
 
 
 def _prepared(material: Material, configs: tuple[AdaptConfig, TrainConfig], span: range) -> Iterator[tuple[int, Mixed]]:
-    """The batches of a span; the next one is made while the network learns from this one."""
+    """The batches of a span. The next one is made while the network learns from this one."""
     with ThreadPoolExecutor(1) as maker:
         coming = deque([maker.submit(mixed_batch, material, *configs, span.start)])
         try:

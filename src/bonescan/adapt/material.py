@@ -1,4 +1,4 @@
-"""Scans as the network learns from them: counts at its pixel size, the base model's regions, lesions put in."""
+"""Scans as the network learns from them: counts at its pixel size, the base model's regions, inserted lesions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COARSE: Mapping[Region, Region] = {
     Region.PUBIS: Region.PELVIS,
     Region.FOOT: Region.LOWER_LEG,
 }
-"""What a network of the first format calls the regions that it does not tell."""
+"""The regions of the first format that stand for those it does not distinguish."""
 _COARSE_TABLE = np.array([REGIONS.index(_COARSE.get(region, region)) for region in REGIONS], dtype=np.uint8)
 _MARGIN_PX = 3
 
@@ -40,7 +40,8 @@ _MARGIN_PX = 3
 class LearnedScan:
     """One scan at the network's pixel size, the posterior view mirrored.
 
-    number: as in the lists. probability, regions: the base model's maps (2, rows, cols). facts: without lesions.
+    number: as in the lists. probability: the base model's lesion map (2, rows, cols). facts: of the scan without
+    lesions.
     """
 
     number: int
@@ -54,7 +55,7 @@ class LearnedScan:
         return self.scene.counts
 
     def plain(self, ignored: Mask | None = None) -> Case:
-        """The scan without a lesion. ignored: pixels (2, rows, cols) of which nothing is known."""
+        """The scan without a lesion. ignored: pixels (2, rows, cols) of unknown status."""
         lesions = np.zeros(self.counts.shape, dtype=np.uint8)
         if ignored is not None:
             lesions[ignored] = FAINT
@@ -66,7 +67,7 @@ class LearnedScan:
         return Case(counts, np.zeros(counts.shape, dtype=np.uint8), self.scene.regions, self.facts)
 
     def with_lesions(self, rng: np.random.Generator, config: InsertionConfig, ignored: Mask | None = None) -> Case:
-        """The scan with one draw of lesions, for learning: its references stay those of the scan."""
+        """The scan with one draw of lesions, to learn from. Its references stay those of the plain scan."""
         inserted = insert(self.scene, rng, config)
         lesions = lesion_plane(inserted, ignored)
         rows = tuple(
@@ -78,7 +79,7 @@ class LearnedScan:
 
 
 def learned_scan(scan: ReadScan, network: nn.Module, config: TrainConfig) -> LearnedScan:
-    """Bring a scan to the network's pixels and let the base model say what it shows."""
+    """Bin a scan to the network's pixel size and predict it with the base model."""
     binning = binning_of(scan.study)
     counts = np.clip(np.rint(bin_counts(to_pair(scan.study).counts, binning)), 0, np.iinfo(np.uint16).max)
     pair = counts.astype(np.uint16)
@@ -93,7 +94,7 @@ def learned_scan(scan: ReadScan, network: nn.Module, config: TrainConfig) -> Lea
 
 
 def lesion_plane(inserted: Inserted, ignored: Mask | None = None) -> NDArray[np.uint8]:
-    """Lesion numbers with `FAINT` as training has them."""
+    """Lesion numbers as training uses them, with `FAINT` for equivocal and ignored pixels."""
     lesions = np.minimum(inserted.lesions, MOST_LESIONS).astype(np.uint8)
     unknown = inserted.faint if ignored is None else inserted.faint | ignored
     lesions[unknown & (lesions == 0)] = FAINT
@@ -101,7 +102,7 @@ def lesion_plane(inserted: Inserted, ignored: Mask | None = None) -> NDArray[np.
 
 
 def judged_case(scan: LearnedScan, rng: np.random.Generator, config: TrainConfig) -> Case:
-    """The scan with lesions, always some, as a scan that comes to be read: its references are found anew."""
+    """The scan with inserted lesions (no draw is empty), to evaluate on. Its references are computed anew."""
     inserted = insert(scan.scene, rng, InsertionConfig(none=0.0))
     counts, lesions = inserted.counts(scan.scene), lesion_plane(inserted)
     facts = find_facts(scan.facts.key, scan.facts.group, counts, lesions, config.normalisation)
@@ -109,12 +110,12 @@ def judged_case(scan: LearnedScan, rng: np.random.Generator, config: TrainConfig
 
 
 def told_by(regions: NDArray[np.uint8], network_config: Mapping[str, object]) -> NDArray[np.uint8]:
-    """A region map in the regions that a network tells: the coarser ones where it is of the first format."""
+    """A region map in the regions that a network distinguishes: coarser ones for a network of the first format."""
     if network_config.get("regions", len(REGIONS)) != FIRST_FORMAT_REGIONS:
         return regions
     return np.asarray(_COARSE_TABLE[regions], dtype=np.uint8)
 
 
 def widened(mask: Mask) -> Mask:
-    """A mask (rows, cols) with a margin: what lies at the edge of an unknown focus is unknown, too."""
+    """A mask (rows, cols) with a margin: the edge of an unknown focus is unknown, too."""
     return np.asarray(ndimage.binary_dilation(mask, iterations=_MARGIN_PX))

@@ -1,6 +1,6 @@
-"""What a department looks at: both curves, the figures, and the scans whose marks changed most, before and after.
+"""The page of an adaptation: both free-response curves, the figures, and the scans whose marks changed most.
 
-Scans have numbers here; which file has which number is in a list that stays with the department.
+Scans are named by number. The list of files and numbers stays with the department.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ td:first-child,th:first-child{text-align:left}img{max-width:100%;height:auto}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PagedScan:
-    """One scan kept aside: counts (2, rows, cols), the posterior mirrored; the outlines of both models, as acquired."""
+    """One held-out scan: counts (2, rows, cols), the posterior mirrored; the outlines of both models, as acquired."""
 
     number: int
     counts: NDArray[np.uint16]
@@ -53,14 +53,14 @@ class PagedScan:
 
     @property
     def change(self) -> int:
-        """How many marks appeared or went."""
+        """By how much the number of marks changed."""
         return abs(len(self.before) - len(self.after))
 
 
 def write_page(
     folder: Path, name: str, scans: Sequence[PagedScan], verdicts: tuple[Verdict, Verdict], worse: str | None
 ) -> Path:
-    """Write the page as HTML, complete in itself, and as one PNG; return the path of the first."""
+    """Write the page as one self-contained HTML file and as one PNG; return the path of the HTML file."""
     shown = sorted(scans, key=lambda scan: (-scan.change, scan.number))[:_MOST_SCANS]
     curve = draw_curves(verdicts[0].found, verdicts[1].found)
     pictures = [draw_scan(scan) for scan in shown]
@@ -182,8 +182,8 @@ def _page(
 <title>{html.escape(name)}: before and after</title><style>{_STYLE}</style></head><body>
 <h1>{html.escape(name)}: before and after</h1><p>{RESEARCH_USE}.</p>{refused}
 <p>Measured on {len(verdicts[0].marks)} scans of patients that the model did not learn from. Lesions were inserted into
-them; how many true ones a model finds, these figures cannot say. The thresholds of the taught model were fitted on the
-same scans and on simulated patients.</p>
+them, so these figures do not say how many true lesions a model finds. The thresholds of the adapted model were fitted
+on the same scans and on simulated patients.</p>
 <table><tr><th></th><th>before</th><th>after</th></tr>{rows}</table>
 {_img(pictures[0])}{scans}</body></html>
 """

@@ -1,4 +1,4 @@
-"""What an adaptation will cost, who is kept aside, and that a run goes on with what it began with."""
+"""The plan of an adaptation: its cost, the held-out patients, and the inputs that a continued run must have again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bonescan.train.phantoms import simulation_digest, training_shards, validati
 
 INPUTS, PLAN = "inputs.json", "plan.json"
 FIRST_SEED = 3_000_000
-"""Of the anatomies that are learned from beside scans: away from those of trainings and tests."""
+"""Seed of the first anatomy to learn from, away from the anatomies of trainings and tests."""
 _SECONDS_AN_ANATOMY, _SECONDS_A_PATIENT = 4.0, 1.0
 _SECONDS_A_FITTED_CASE = 0.8
 _LEAST_ASIDE = 2
@@ -28,7 +28,7 @@ _BASE_GB, _SCAN_GB, _PATIENT_GB = 1.3, 0.009, 0.003
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is ahead. seconds: by part. steps: those that the time allows."""
+    """The estimated cost. steps: as many as the time allows. simulate, learn, judge: seconds of each part."""
 
     steps: int
     simulate: float
@@ -39,7 +39,7 @@ class Estimate:
 
     @property
     def minutes(self) -> float:
-        """Of all parts."""
+        """Minutes of all parts together."""
         return (self.simulate + self.learn + self.judge) / 60
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Estimate:
 def training_config(
     bundle: Bundle, network_config: dict[str, Any], request: AdaptRequest, config: AdaptConfig, name: str
 ) -> TrainConfig:
-    """The configuration that the parts of `train` are run with."""
+    """The configuration for the parts of `train` that an adaptation uses."""
     return TrainConfig(
         name=name,
         runs=str(request.work),
@@ -67,7 +67,7 @@ def training_config(
         crop_cols=config.crop_cols,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
-        freeze_norms_after=0.0,  # a few hundred steps of small batches would only blur what the base has measured
+        freeze_norms_after=0.0,  # a few hundred steps of small batches would make the base's statistics worse
         ema_decay=config.ema_decay,
         bf16=config.bf16,
         device="cpu",
@@ -85,7 +85,7 @@ def training_config(
 
 
 def check_patients(scans: Scans) -> None:
-    """Raise OptionError where there are too few patients to learn from."""
+    """Raise OptionError if there are too few patients to learn from."""
     patients = len(scans.patients)
     if patients < LEAST_PATIENTS:
         left = f" ({len(scans.left_out)} left out: {scans.left_out[0]})" if scans.left_out else ""
@@ -96,13 +96,13 @@ def check_patients(scans: Scans) -> None:
 
 
 def chosen(scans: Scans, most: int) -> tuple[ReadScan, ...]:
-    """The scans of at most `most` patients, by hash."""
+    """The scans of at most `most` patients, chosen by hash."""
     patients = set(sorted(scans.patients)[:most])
     return tuple(scan for scan in scans.scans if scan.patient in patients)
 
 
 def kept_aside(scans: Sequence[ReadScan]) -> frozenset[str]:
-    """The patients that are judged on and not learned from: a fifth, at least two, by a hash of their own."""
+    """The held-out patients, used for evaluation only: a fifth of all, at least two, chosen by hash."""
     patients = sorted({scan.patient for scan in scans}, key=lambda patient: hashlib.sha256(patient.encode()).digest())
     return frozenset(patients[: max(_LEAST_ASIDE, round(len(patients) / 5))])
 
@@ -110,7 +110,7 @@ def kept_aside(scans: Sequence[ReadScan]) -> frozenset[str]:
 def estimate(
     config: AdaptConfig, train_config: TrainConfig, scans: tuple[int, int], seconds: tuple[float, float]
 ) -> Estimate:
-    """What is ahead. scans: learned from, and kept aside. seconds: a step, and a prediction of a whole frame."""
+    """Estimate the cost. scans: to learn from, and held out. seconds: of a step, and of predicting a whole frame."""
     phantoms = train_config.phantoms
     shards = [
         *training_shards(phantoms, train_config.normalisation),
@@ -129,9 +129,9 @@ def estimate(
 
 
 def pinned(request: AdaptRequest, config: AdaptConfig, base: Bundle, digests: Sequence[str]) -> int | None:
-    """Keep what a run begins with, and return the steps that it was planned with, if it began before.
+    """Record the inputs of a run. If it began earlier, return its planned steps, else None.
 
-    Raises OptionError where the run in the folder began with other scans, another base or other settings.
+    Raises OptionError if the run in the folder began with other scans, another base or other settings.
     """
     folder = request.work
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,6 +163,6 @@ _SAID = {"base": "weights", "scans": "scans", "settings": "settings", "simulatio
 def planned(
     folder: Path, config: AdaptConfig, train_config: TrainConfig, steps: int
 ) -> tuple[AdaptConfig, TrainConfig]:
-    """Both configurations with the steps that the run has from its beginning to its end."""
+    """Record the planned steps, and return both configurations with them."""
     (folder / PLAN).write_text(json.dumps({"steps": steps}) + "\n", encoding="utf-8")
     return replace(config, steps=steps), replace(train_config, steps=steps)

@@ -1,4 +1,4 @@
-"""The bundle of a taught model, and its card: numbers, and nothing of whom it learned from."""
+"""The bundle of an adapted model, and its card. They hold numbers, and nothing about the patients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECTION = "## Taught on a department's own scans"
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a model was taught with: numbers of scans and patients, and steps."""
+    """What a model was adapted with: numbers of scans and patients, and steps."""
 
     scans: int
     patients: int
@@ -39,7 +39,7 @@ def write_taught(
     verdicts: tuple[Verdict, Verdict],
     configs: tuple[AdaptConfig, TrainConfig],
 ) -> Bundle:
-    """Write the bundle to `out`. verdicts: of the base and of the taught model."""
+    """Write the bundle to `out`. verdicts: of the base and of the adapted model."""
     before, after = verdicts
     config, train_config = configs
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
@@ -64,7 +64,7 @@ def write_taught(
 
 
 def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: Verdict) -> str:
-    """The base's card with what was taught since."""
+    """The base's card, with a section about the adaptation."""
     own = base.card.partition(_SECTION)[0].rstrip()
     _, _, body = own.partition("\n")
     rows = "\n".join(
@@ -72,25 +72,25 @@ def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: V
         f"{after.found.at(rate):.2f} |"
         for rate in RATES
     )
-    unlabelled = f" and {lesson.unlabelled} scans of unknown state" if lesson.unlabelled else ""
+    unlabelled = f" and {lesson.unlabelled} scans of unknown status" if lesson.unlabelled else ""
     return f"""# {name}
 {body}
 
 {_SECTION}
 
-From the model {base.name} (sha256 {base.sha256[:12]}) in {lesson.steps} steps, by {lesson.scans} scans of
-{lesson.patients} patients whose reports name no lesion{unlabelled}, without a label, mixed with simulated patients.
-Lesions were inserted into the scans. {lesson.suspects} foci that may be lesions after all were left out.
-Measured on {lesson.aside} scans of other patients, kept aside; thresholds were fitted on these and on simulated ones:
+Adapted from the model {base.name} (sha256 {base.sha256[:12]}) in {lesson.steps} steps with {lesson.scans} scans of
+{lesson.patients} patients whose reports name no lesion{unlabelled}, without labels, mixed with simulated patients.
+Lesions were inserted into the scans. {lesson.suspects} foci that may be lesions were ignored.
+Measured on {lesson.aside} held-out scans of other patients. Thresholds were fitted on these and on simulated patients:
 
 | | before | after |
 |---|---|---|
 | marks per scan without lesions | {before.marks_per_scan:.2f} | {after.marks_per_scan:.2f} |
 {rows}
 
-Inserted lesions are simulated: how many true ones it finds, these figures cannot say. The bundle holds weights and
-numbers, no scan, name or date. Who holds it and a scan may guess a little better than by chance whether the scan was
-among those that it learned from: keep it as you keep the department's other results.
+Inserted lesions are simulated: these figures do not say how many true lesions the model finds. The bundle holds
+weights and numbers, but no scan, name or date. Someone who has the bundle and a scan may guess a little better than
+chance whether the model learned from that scan. Protect the bundle like the department's other results.
 """
 
 

@@ -1,4 +1,4 @@
-"""From folders of scans to a taught bundle: read, look, simulate, learn, judge, write. Read this first."""
+"""From folders of scans to an adapted bundle: read, predict, simulate, learn, evaluate, write. Start reading here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What came of it. bundle: None where it was refused, for the reason `worse`. page: the HTML page."""
+    """The result of an adaptation. bundle: None if it was refused, for the reason `worse`. page: the HTML page."""
 
     bundle: Bundle | None
     before: Verdict
@@ -68,16 +68,17 @@ def adapt(
     note: Note = lambda sentence: None,
     stop: Stop = lambda: False,
 ) -> Outcome:
-    """Teach a model a department's scans, or go on where the same call stopped; write its bundle to `request.out`.
+    """Adapt a model to a department's scans, or continue where the same call stopped; write it to `request.out`.
 
-    note: takes what was left out, what to look at, and the estimate, a sentence each. stop: asked between steps.
-    Raises OptionError for what cannot be learned from, BundleError for an unfit base, and Stopped when told so.
+    note: called with one sentence about each scan left out, each scan to look at, and the estimate. stop: called
+    between steps. Raises OptionError for scans that cannot be learned from, BundleError for an unsuitable base, and
+    Stopped when `stop` returns true.
     """
     config = config or AdaptConfig()
     torch.set_num_threads(config.threads)
 
     def checked(progress: Progress) -> None:
-        """Report; what was done of a stage before the learning is kept or done again."""
+        """Report, and stop if told to: what was done before the learning is either kept or repeated."""
         report(progress)
         if stop():
             raise Stopped
@@ -121,7 +122,7 @@ def adapt(
 
 
 def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: Note) -> _Prepared:
-    """Read and look at the scans, refuse what cannot be done, and say what it will cost."""
+    """Read and predict the scans, refuse what cannot be done, and report the estimated cost."""
     base, network = _base(request.base)
     train_config = training_config(base, network_values(network), request, config, safe_name(request.out))
     normals = _read(request.normals, "read", report, note)
@@ -129,12 +130,12 @@ def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: N
     others = _read(request.unlabelled, "read unlabelled", report, note) if request.unlabelled else Scans(())
     used = chosen(normals, config.most_scans)
     if len(used) < len(normals.scans):
-        note(f"{len(used)} of {len(normals.scans)} scans are learned from, of {config.most_scans} patients by chance")
+        note(f"{len(used)} of {len(normals.scans)} scans are used, of {config.most_scans} patients chosen by chance")
     known = {scan.digest for scan in normals.scans}
     unknown = [scan for scan in chosen(others, config.most_scans) if scan.digest not in known]
     steps = pinned(request, config, base, [scan.digest for scan in (*used, *unknown)])
     aside = kept_aside(used)
-    # Whoever is judged on is in no other part, whatever the folder of unknown scans holds.
+    # Held-out patients are in no other part, even if the unlabelled scans include them.
     unknown = [scan for scan in unknown if scan.patient not in aside]
     began = time.monotonic()
     looked = _look(used, network, train_config, report, note)
@@ -203,7 +204,7 @@ def _lesson(ready: _Prepared, suspects: Sequence[Suspect]) -> Lesson:
 
 
 def _write_lists(folder: Path, ready: _Prepared, suspects: Sequence[Suspect]) -> None:
-    """Which input has which number, and the foci to look at: for the department alone, as they name its files."""
+    """Write the number of each input, and the suspects. The lists name files, so they are for the department only."""
     roles = {scan.number: "learned from" for scan in ready.learned}
     roles |= {scan.number: "kept aside" for scan in ready.aside}
     roles |= {scan.number: "of unknown state" for scan in ready.unlabelled}

@@ -1,6 +1,6 @@
-"""Read the scans to learn from, and leave out those that would teach something wrong, each with a sentence.
+"""Read the scans to learn from. Unsuitable scans are left out, each with a sentence that says why.
 
-Who is who is told by hashes that live in memory alone: nothing of a patient's identity is kept or written.
+Patients are told apart by hashes that are only kept in memory: no patient's identity is written.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from bonescan.sandbox import read_header
 from bonescan.study import Study, View
 
 SMOOTHED_BELOW, NOT_COUNTS_ABOVE = 0.8, 1.3
-"""Of variance over mean, which is 1 where counts are as they were counted: nine scans of people had 0.98 to 1.03."""
+"""Limits of variance over mean, which is 1 for counts as acquired. Nine scans of people had 0.98 to 1.03."""
 _LEAST_BLOCKS = 40
 _NOT_A_NAME = {"", "0", "anonymous", "anonym", "anon", "none", "unknown", "deidentified", "removed"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadScan:
-    """One scan that is fit to learn from.
+    """One scan that is suitable to learn from.
 
-    number: its number on the page and in the lists, from 1. name: of its input, for the lists of the department alone.
-    patient: a hash, equal for scans of one patient. digest: of its counts.
+    number: on the page and in the lists, from 1. name: of the input; only for the department's own lists.
+    patient: a hash, equal for scans of one patient. digest: of the counts.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Scans:
 
 
 def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambda done, total: None) -> Scans:
-    """Read every scan among files and folders. report: called with the studies that are done, and all of them."""
+    """Read every scan among files and folders. report: called with the number of studies done, and of all."""
     found: list[ReadScan] = []
     left_out: list[str] = []
     warnings: list[str] = []
@@ -92,7 +92,7 @@ def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambd
 
 
 def why_unfit(study: Study) -> str | None:
-    """Why a study would teach something wrong, or None."""
+    """Why a study is unsuitable to learn from, or None."""
     missing = [view for view in View if view not in study.scans]
     if missing:
         return f"the {missing[0]} view is missing, and lesions are inserted into both: give scans of both views"
@@ -110,7 +110,7 @@ def why_unfit(study: Study) -> str | None:
 def noise_ratio(counts: NDArray[Any]) -> float | None:
     """Variance over mean of a view (rows, cols) at the finest scale: 1 where counts are Poisson, less where filtered.
 
-    The diagonal difference of 2 x 2 pixels is free of any slope; the median over blocks is free of edges.
+    The diagonal difference of 2 x 2 pixels cancels any slope. The median over blocks is robust against edges.
     None where too few blocks hold counts.
     """
     rows, cols = (length - length % 16 for length in counts.shape)
@@ -134,12 +134,12 @@ def digest_of(study: Study) -> str:
 
 
 def patient_of(files: StudyFiles, given: Sequence[Path]) -> str:
-    """A hash of who the patient is: by the header where it says so, else by the folder below the one that was given."""
+    """A hash of the patient's identity: the PatientID of the header, else the first folder below the given one."""
     stated = ""
     if files.kind == "dicom":
         try:
             header = read_header(files.paths).patient
-        except InputError:  # it lacks an element that derived objects need, and we do not
+        except InputError:  # an element is missing that only derived objects need
             header = {}
         stated = header.get("PatientID", "").strip().casefold()
     if stated in _NOT_A_NAME:
@@ -148,7 +148,7 @@ def patient_of(files: StudyFiles, given: Sequence[Path]) -> str:
 
 
 def _folder_of(files: StudyFiles, given: Sequence[Path]) -> str | None:
-    """The first folder below a folder that was given, where the study lies two folders deep: <patient>/<study>/."""
+    """The first folder below the given one, if the study lies two folders deep: <patient>/<study>/."""
     for root in given:
         if files.paths and files.paths[0].is_relative_to(root):
             below = files.paths[0].relative_to(root).parts

@@ -1,6 +1,6 @@
-"""What inserting lesions asks of a scan: its bones, how thick the body is, and what lies under a lesion.
+"""What inserting lesions needs to know of a scan: its bones, the thickness of the body, the counts under a lesion.
 
-Everything is estimated from the counts and a region map, so that any scan will do. Imports no torch.
+Everything is estimated from the counts and a region map, so any scan can be used. Imports no torch.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from bonescan.prepare.aggregate import mirror
 from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Mask, Region, Spacing, Study, View
 
 USUAL_SPACING = Spacing(2.4, 2.4)
-"""Of a whole-body camera; sizes lesions where a scan states no spacing, and is reported nowhere."""
+"""Typical spacing of a whole-body camera. Only sizes lesions where a scan states no spacing; it is never reported."""
 
 _UNDER_SMOOTHING_PX = 1.5
-"""Of the scan, for what a lesion is compared with: the noise goes, and a bone stays."""
+"""Smoothing of the scan that a lesion is compared with: removes the noise, keeps the bones."""
 _SILHOUETTE_SMOOTHING_PX = 0.8
 _BESIDE_A_RIB_MM = 10.0
 _RIB_STANDS_OUT = 1.05
-"""A map shows the ribs as one area: a rib is where the scan is hotter than around, by this factor."""
+"""The map shows the ribs as one area. A rib is where the scan is hotter than its surroundings, by this factor."""
 _LEAST_PIXELS = 12
 _LEAST_SHARE_OF_MEDIAN = 0.4
 _MOST_HEAT = 4.0
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _ALSO = {Region.ILIUM: Region.PELVIS, Region.HUMERUS: Region.ARM}
-"""What a region map with the regions of the first format calls these bones."""
+"""The names of these bones in a region map of the first format."""
 _NEAR_THE_TRUNK = {Region.HUMERUS, Region.FEMUR, Region.LOWER_LEG}
 _WIDTHS_MM = (0.0, 150.0, 250.0, 330.0, 500.0)
 _DEPTH_OVER_WIDTH = (1.0, 1.0, 0.85, 0.65, 0.6)
-"""Of the body's cross-section: limbs are round, the trunk is flat."""
+"""Depth over width of the body's cross-section, at these widths: limbs are round, the trunk is flat."""
 _MOST_DEPTH_MM, _LEAST_DEPTH_MM = 270.0, 20.0
 
 RegionPair = NDArray[np.uint8]
@@ -99,7 +99,7 @@ class Scene:
 
 
 def make_scene(counts: NDArray[np.uint16], regions: RegionPair, spacing: Spacing | None) -> Scene:
-    """Estimate a scene. counts, regions: (2, rows, cols), the posterior view mirrored; spacing None: the usual one."""
+    """Estimate a scene. counts, regions: (2, rows, cols), the posterior mirrored. spacing: None = `USUAL_SPACING`."""
     spacing = spacing or USUAL_SPACING
     rows, cols = counts.shape[1:]
     body = body_mask(counts.sum(axis=0, dtype=np.float32))
@@ -126,7 +126,7 @@ def _counted_rows(view: NDArray[np.uint16]) -> Map:
 
 
 def scene_of(study: Study, prediction: Prediction) -> Scene:
-    """The scene of a study in its own frames, by the region map of a model."""
+    """The scene of a study in its own frames, with the region maps of a prediction."""
     pair = np.clip(np.rint(to_pair(study).counts), 0, np.iinfo(np.uint16).max).astype(np.uint16)
     regions = np.zeros(pair.shape, dtype=np.uint8)
     for channel, view in enumerate(VIEWS):
@@ -137,7 +137,7 @@ def scene_of(study: Study, prediction: Prediction) -> Scene:
 
 
 def estimate_body(inside: Mask, spacing: Spacing) -> Body:
-    """A skin from a silhouette (rows, cols): in every row each connected piece is an ellipse's chord, without lungs."""
+    """Estimate the skin from a silhouette (rows, cols): each piece of a row is an ellipse. There are no lungs."""
     runs, number = ndimage.label(inside, structure=np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]]))
     shape = inside.shape
     cols = np.broadcast_to(np.arange(shape[1]), shape)
@@ -164,7 +164,7 @@ def _places(regions: RegionPair, smooth: FloatImage, spacing: Spacing) -> tuple[
         here = np.isin(regions, [REGIONS.index(region) for region in names]) & (smooth > 0) & ~between_ribs
         if here.sum() < _LEAST_PIXELS:
             continue
-        # Where the map says bone and the scan shows hardly any uptake, the map is wrong.
+        # Where the map says bone but the scan shows hardly any uptake, the map is wrong.
         index = np.flatnonzero(here & (smooth > _LEAST_SHARE_OF_MEDIAN * np.median(smooth[here])))
         nearness = _nearness(index, regions.shape[1:]) if _NEAR_THE_TRUNK.intersection(group) else None
         found.append(_weighed(chance, index, smooth, nearness))
@@ -176,14 +176,14 @@ def _weighed(
 ) -> Places:
     area = np.ones(index.size) if nearness is None else nearness
     counts = smooth.ravel()[index]
-    # An injection site that the map takes for bone would else own all that is drawn by counts.
+    # Clipped: an injection site that the map takes for bone would otherwise get all lesions placed by counts.
     heat = area * np.clip(counts, 1e-3, _MOST_HEAT * np.median(counts)) if index.size else area
     cumulative = [(np.cumsum(weights) / max(weights.sum(), 1e-9)).astype(np.float32) for weights in (area, heat)]
     return Places(chance, index.astype(np.int32), *cumulative)
 
 
 def _nearness(index: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Metastases of long bones sit near the trunk: 1 at the upper end, as the phantom has it."""
+    """Weights of long bones' pixels, 1 at the upper end: their metastases lie near the trunk, as in the phantom."""
     rows = index // shape[1] % shape[0]
     first, last = rows.min(), rows.max()
     return np.interp(rows, [first, (first + last) / 2, last], [1.0, 0.4, 0.08])

@@ -1,4 +1,4 @@
-"""What an adaptation may be told; `benchmarks/adapt.py` measures what the choices are worth."""
+"""The options of an adaptation. `benchmarks/adapt.py` measures the effect of the choices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bonescan.adapt.insertion import InsertionConfig
 from bonescan.errors import OptionError
 
 LEAST_PATIENTS = 5
-"""Fewer are no sample of a department, and leave none to judge by."""
+"""Fewer do not represent a department, and leave too few to evaluate on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class AdaptConfig:
     """Steps of the optimiser; fewer where `minutes` leaves no time for them."""
 
     minutes: float = 0.0
-    """Most minutes for everything, by an estimate when it begins; 0 = no limit."""
+    """Limit of the whole run in minutes, kept by an estimate at the beginning; 0 = no limit."""
 
     batch_rows: int = 1024
-    """Rows of picture in a batch; a batch of crops of 512 rows has two samples, a scan's and a simulated patient's."""
+    """Rows of all crops of a batch together. With crops of 512 rows: one of a scan and one of a simulated patient."""
 
     crop_rows: int = 512
     """Height of the crops, a multiple of 32."""
@@ -35,7 +35,7 @@ class AdaptConfig:
     """Width of the crops, a multiple of 32."""
 
     scan_share: float = 0.5
-    """Share of a batch that shows scans; the rest shows simulated patients, so that nothing is forgotten."""
+    """Share of scans in a batch. The rest are simulated patients, so that the model does not forget them."""
 
     lesions: InsertionConfig = field(default_factory=InsertionConfig)
     """What is inserted into scans without lesions."""
@@ -50,7 +50,7 @@ class AdaptConfig:
     """Decay of the running average of the weights, which is what is judged and written."""
 
     threads: int = 2
-    """Threads of torch; results are the same again only with the same number."""
+    """Threads of torch. Results are reproducible only with the same number."""
 
     bf16: bool = True
     """Compute in bfloat16 while learning; weights, losses and judgements stay in float32."""
@@ -59,34 +59,34 @@ class AdaptConfig:
     """Steps between checkpoints."""
 
     looks: int = 3
-    """How often, evenly over the steps, the scans are searched for foci that may be lesions after all."""
+    """Number of searches for foci that may be lesions, evenly over the steps."""
 
     suspect_probability: float = 0.7
-    """What base model, updated model and updated model on the mirrored scan all state of such a focus, at least."""
+    """Least probability of such a focus: by the base model, and by the updated one on the scan and mirrored scan."""
 
     unlabelled_weight: float = 0.5
-    """Weight of the loss on scans of unknown state against that on the others."""
+    """Weight of the loss on scans of unknown status against that on the others."""
 
     sure_lesion: float = 0.9
-    """Probability from which the teacher's answer on them counts as lesion."""
+    """Least probability at which the teacher's answer on such scans counts as lesion."""
 
     sure_background: float = 0.02
-    """Probability up to which it counts as background; what lies between is left out."""
+    """Largest probability at which it counts as background; pixels in between are ignored."""
 
     variants: int = 6
-    """Draws of inserted lesions for each scan that the models are judged on."""
+    """Draws of inserted lesions for each held-out scan."""
 
     anatomies: int = 16
-    """Simulated anatomies to learn from beside the scans."""
+    """Simulated anatomies to learn from, besides the scans."""
 
     patients_per_anatomy: int = 5
-    """Patients of each."""
+    """Patients of each anatomy."""
 
     validation_anatomies: int = 6
-    """Further anatomies, to fit thresholds on and to see that nothing is forgotten."""
+    """Further anatomies, for thresholds and to check what the model has forgotten."""
 
     most_scans: int = 200
-    """Most patients that are learned from; of more, a choice by hash."""
+    """Largest number of patients to learn from; of more, some are chosen by hash."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.minutes < 0:
@@ -99,12 +99,12 @@ class AdaptConfig:
 
 @dataclass(frozen=True, slots=True)
 class AdaptRequest:
-    """What to adapt to what.
+    """The inputs and outputs of an adaptation.
 
-    normals: files and folders of scans whose reports name no lesion. out: the bundle's folder to write; what is needed
-    to go on lies beside it, in `<out>.run`. unlabelled: scans of unknown state. base: the model to begin with, by name
-    or folder. phantoms: a folder that keeps simulated patients; None = inside `<out>.run`.
-    accept_worse: write the bundle even where it is judged worse than its base.
+    normals: files and folders of scans whose reports name no lesion. out: the bundle's folder to write; the files for
+    continuing the run are beside it, in `<out>.run`. unlabelled: scans of unknown status. base: the model to begin
+    with, by name or folder. phantoms: a folder that keeps simulated patients; None = inside `<out>.run`.
+    accept_worse: write the bundle even if it is worse than its base.
     """
 
     normals: tuple[Path, ...]

@@ -1,7 +1,8 @@
-"""Foci on scans reported as normal that may be lesions after all: left out of the loss, and listed for a look.
+"""Suspects: foci on scans reported as normal that may be lesions. The loss ignores them; they are listed for review.
 
-A focus is suspect when the base model calls it a lesion, the updated model still does although it was taught that
-nothing on the scan is one, and does so on the mirrored scan as well, so that no accident of place or side decides.
+A focus is suspect if the base model calls it a lesion, and the updated model still does so, on the scan and on the
+mirrored scan. The updated model has learned that the scan has no lesion. The mirrored scan rules out an effect of the
+side.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ _CHANNEL = {view: channel for channel, view in enumerate(View)}
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """One suspect focus. scan: its number. row, col: its middle in the frame as acquired, at the network's pixels.
+    """One suspect focus.
 
-    probability: the updated model's largest there.
+    scan: the scan's number. row, col: the centre in the frame as acquired, at the network's pixel size. probability:
+    the updated model's largest in the focus, on the scan or on the mirrored scan, whichever is lower.
     """
 
     scan: int
@@ -40,7 +42,7 @@ class Suspect:
 
 
 def foci_of(scan: LearnedScan, thresholds: Thresholds, config: AdaptConfig) -> tuple[Outline, ...]:
-    """What the base model calls a lesion, both views seen from the front; always in the same order."""
+    """The foci that the base model calls lesions, both views seen from the front; always in the same order."""
     sure = replace(thresholds, high=max(thresholds.low, config.suspect_probability))
     maps = {view: scan.probability[channel].astype(np.float32) for view, channel in _CHANNEL.items()}
     regions = {view: scan.scene.regions[channel] for view, channel in _CHANNEL.items()}
@@ -54,7 +56,7 @@ def find_suspects(
     config: AdaptConfig,
     train_config: TrainConfig,
 ) -> list[Suspect]:
-    """Ask the updated network about the base model's foci, on the scan and on the mirrored one."""
+    """The base model's foci that the updated network also calls lesions, on the scan and on the mirrored scan."""
     found = []
     for scan, own in zip(scans, foci, strict=True):
         if not own:

@@ -1,6 +1,6 @@
-"""What a physician asks of the outlines: where each lesion is, how many there are in all, how much of the skeleton.
+"""Assess the outlined lesions: the site of each, their number over both views, and the extent of disease.
 
-It takes what `measure` gives and the model's maps, and hands back the lesions with their levels and pairs, and the
+Input are the lesions of `measure` and the model's maps. Output are the lesions with their levels and pairs, and the
 extent of disease over both views.
 """
 
@@ -19,9 +19,9 @@ __all__ = ["assess", "check_quality"]
 def assess(
     study: Study, lesions: tuple[Lesion, ...], prediction: Prediction, region: str
 ) -> tuple[tuple[Lesion, ...], Extent]:
-    """Return the lesions with level and pair, and what they come to in the patient.
+    """Return the lesions with level and pair, and the extent of disease.
 
-    region: what was looked at, "whole-body" or "thorax".
+    region: what was analysed, "whole-body" or "thorax".
     """
     placed = with_pairs(with_levels(lesions, study, prediction), study)
     return placed, extent_of(study, placed, prediction, region)

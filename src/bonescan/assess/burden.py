@@ -2,8 +2,8 @@
 
 Bone scan index: Imbriaco et al., Clin Cancer Res 1998;4:1765-1772: the involved fraction of each bone times that bone's
 share of the skeleton's mass, summed. The shares are those of the index's published form, from Spiers, Radioisotopes in
-the Human Body, 1968, p. 120. The fraction of a bone is read from areas over both views, and from the size of each
-lesion how deep it goes.
+the Human Body, 1968, p. 120. The fraction of a bone is estimated from areas over both views, and the depth of a lesion
+from its size.
 Positive area: Noguchi et al., Br J Cancer 2003;88:195-201: lesion area over skeletal area.
 Grade: Soloway et al., Cancer 1988;61:195-202.
 """
@@ -25,8 +25,8 @@ from bonescan.study import BONE_REGIONS, REGIONS, Extent, Lesion, Region, Spacin
 class Bone:
     """One entry of the table of masses.
 
-    percent: of the skeleton's mass, both sides together. area: its usual share of the skeleton's area in a view, of
-    phantoms. regions: where it is seen.
+    percent: of the skeleton's mass, both sides together. area: its usual share of the skeleton's area in a view,
+    measured on phantoms. regions: its regions in the region map.
     """
 
     name: str
@@ -56,25 +56,25 @@ BONES: tuple[Bone, ...] = (
     Bone("tibiae and fibulae", 12.8, 0.108, (Region.LOWER_LEG,)),
     Bone("feet", 11.6, 0.055, (Region.FOOT,)),
 )
-"""Both sides of a pair are one entry: their masses are alike, so that the sum is the same."""
+"""Both sides of a pair are one entry: their masses are alike, so the sum is the same."""
 WHOLE_PERCENT = sum(bone.percent for bone in BONES)
 """The published shares come to 100.1 by rounding; an index is given in per cent of this."""
 
 THORAX = ("clavicles", "scapulae", "sternum", "ribs", "spine and sacrum")
-"""The bones of a thoracic window: its index leaves the others out, cut off as they are. Of the spine it knows the part
-that it shows."""
+"""The bones of a thoracic window. Its index ignores the others, which are cut off. Of the spine it uses the visible
+part."""
 _ARM = Bone("arms", 15.0, 0.187, (Region.ARM,))
-"""What models of the first format call the arm: humerus, ulna, radius and hand."""
+"""The arm in models of the first format: humerus, ulna, radius and hand."""
 LEAST_AREA = 0.7
-"""A bone's area is taken as at least this share of the usual one: where a region map misses most of a bone, one lesion
-would fill what is left of it."""
+"""A bone's area is taken as at least this share of the usual one. Otherwise one lesion could fill a bone that the
+region map mostly misses."""
 SEEN_AREA = 0.15
 """A bone of less than this share of its usual area is not in the field of view."""
 WHOLE_SEEN = 0.97
 """Below this share of the mass an index is called partial."""
 FULL_DEPTH_MM = 20.0
-"""A focus of this radius goes through the whole depth of its bone, a smaller one through as much less: it covers more
-of a bone's area than of its volume. From phantoms (`benchmarks/reading.py`)."""
+"""A focus of this radius extends through the whole depth of its bone, a smaller one through a proportional part. So a
+small focus covers more of a bone's area than of its volume. From phantoms (`benchmarks/reading.py`)."""
 VERTEBRA_MM2 = 1300.0
 """About what the body of a lumbar vertebra covers (45 x 29 mm); Soloway counts a lesion of its size as two."""
 SUPERSCAN_SHARE = 0.75
@@ -87,8 +87,8 @@ _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, region: str = "whole-body") -> Extent:
     """Return the number of lesions, positive area, bone scan index with the share of mass that was seen, and the grade.
 
-    lesions: with their pairs. prediction: its region maps say where each bone is. region: what was looked at; of a
-    thorax the index is partial, over the bones that lie in it.
+    lesions: with their pairs. prediction: its region maps say where each bone is. region: what was analysed; for a
+    thorax the index is partial, over the bones in it.
     """
     size = len(REGIONS)
     whole, covered, filled = (np.zeros(size) for _ in range(3))
@@ -108,7 +108,7 @@ def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, r
     areas = _fractions(whole, covered, region == "thorax")
     volumes = _fractions(whole, filled, region == "thorax")
     percents = {bone.name: bone.percent for bone in (*BONES, _ARM)}
-    # A bone that is covered all over is filled, however small its foci are.
+    # A bone that is fully covered counts as full, however small its foci are.
     index = sum(percents[name] * max(volumes[name], area**2) for name, area in areas.items())
     return Extent(
         lesions=lesions_in_all(lesions),
@@ -123,8 +123,8 @@ def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, r
 def with_intervals(extent: Extent, drawn: Sequence[Extent]) -> Extent:
     """Return an extent with 95 % intervals: 1.96 standard deviations of the drawn ones to either side, not below 0.
 
-    drawn: extents of the same study with counts drawn from a Poisson distribution of the counts it has. They hold the
-    noise of the scan twice over, so that their spread, not their middle, is taken. Fewer than two leave it as it is.
+    drawn: extents of the same study with counts drawn from Poisson distributions of its counts. They contain the noise
+    of the scan twice, so their spread is used, not their mean. With fewer than two the extent is unchanged.
     """
     intervals = {}
     for name in ("lesions", "positive_share", "bone_scan_index"):
@@ -136,7 +136,7 @@ def with_intervals(extent: Extent, drawn: Sequence[Extent]) -> Extent:
 
 
 GRADES = ("no lesion", "fewer than six", "six to twenty", "more than twenty", "superscan")
-"""What each grade of the extent of disease says."""
+"""The meaning of each grade of the extent of disease."""
 
 
 def extent_words(extent: Extent) -> list[str]:
@@ -160,7 +160,7 @@ def _between(extent: Extent, name: str, form: str, factor: float = 1.0) -> str:
 
 
 def depth_share(lesion: Lesion, spacing: Spacing | None) -> float:
-    """Return through how much of its bone's depth a lesion goes, 0..1, by the radius of a disc of its area."""
+    """Return the share of its bone's depth that a lesion takes, 0..1, by the radius of a disc of its area."""
     pixel_mm2 = PIXEL_MM**2 if spacing is None else spacing.pixel_area_mm2
     radius = float(np.sqrt(lesion.mask.sum() * pixel_mm2 / np.pi))
     return min(radius / FULL_DEPTH_MM, 1.0)
@@ -169,13 +169,13 @@ def depth_share(lesion: Lesion, spacing: Spacing | None) -> float:
 def _fractions(whole: NDArray[np.float64], involved: NDArray[np.float64], thorax: bool) -> dict[str, float]:
     """The involved part of each bone that was seen, by area over both views. whole, involved: pixels by region.
 
-    Lesion pixels on no bone count for none: an outline swells beyond the bone by the blur of the camera.
+    Lesion pixels off all bones count for none: the blur of the camera widens an outline beyond the bone.
     """
     found = {}
     for bone in (*BONES, _ARM):
         numbers = [REGIONS.index(region) for region in bone.regions]
         area = float(whole[numbers].sum())
-        # How much a bone usually covers is known of the whole body alone.
+        # The usual areas are known for the whole body only.
         usual = 0.0 if thorax else bone.area * float(whole.sum())
         if (thorax and bone.name not in THORAX) or area <= SEEN_AREA * usual:
             continue

@@ -1,7 +1,7 @@
 """The same lesion in both views, counted once.
 
-Both detectors see the patient at the same moment along the same rays, so that a lesion lies at the same row and the
-mirrored column in both. Pairs are an assignment, one to one, of the least total cost.
+Both detectors see the patient at the same moment along the same rays, so a lesion lies at the same row and the mirrored
+column in both views. Pairs are the one-to-one assignment of least total cost.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from bonescan.study import LEVELS, Lesion, Level, Region, RibPart, Side, Spacing, Study, View
 
 PIXEL_MM = 2.3
-"""Taken where the spacing is not known."""
+"""Pixel size that is assumed where the spacing is not known."""
 SAME_PLACE_MM = 6.0
-"""The outlines' centres differ by about this much for a small lesion: attenuation and the bone around it shape them."""
+"""Usual distance of the outlines' centres of a small lesion: attenuation and surrounding bone change the outlines."""
 SIZE_SHARE = 0.5
-"""A large lesion's centres may differ by this share of its radius more."""
+"""A large lesion's centres may differ more, by this share of its radius."""
 MOST_COST = 2.0
-"""Two outlines that cost more are two lesions. Chosen on phantoms (`benchmarks/reading.py`)."""
+"""Two outlines with a higher cost are two lesions. Chosen on phantoms (`benchmarks/reading.py`)."""
 OTHER_BONE, NEIGHBOUR_BONE, PER_LEVEL = 1.2, 0.4, 0.25
-"""What another bone, a bone that overlaps it in projection, and each level of difference add to the cost. A region map
-names the bone that shines most in its view, so that one lesion may lie on two bones by name."""
+"""What another bone, a bone that overlaps it in projection, and each level of difference add to the cost. The region
+map names the bone that a view mainly shows, so both views may name different bones for one lesion."""
 
 _NEIGHBOURS = (
     {Region.RIBS, Region.SCAPULA, Region.CLAVICLE, Region.HUMERUS},
@@ -52,7 +52,7 @@ class _Place:
 
 
 def with_pairs(lesions: Sequence[Lesion], study: Study) -> tuple[Lesion, ...]:
-    """Return the lesions with `pair` numbered from 1 in the order of the anterior ones, and one site each.
+    """Return the lesions with `pair` numbered from 1 in the order of the anterior ones, and one site per pair.
 
     A study of one view has no pairs.
     """
@@ -72,27 +72,27 @@ def pairs_of(lesions: Sequence[Lesion], shape: tuple[int, int], spacing: Spacing
         return {}
     places = {lesion.id: _place(lesion, shape, spacing) for lesion in lesions}
     cost = np.array([[_cost(a, b, places) for b in back] for a in front])
-    # An outline without a partner costs half of the most, so that a pair is made where it is cheaper than two singles.
+    # An outline without a partner costs half of MOST_COST, so a pair is made if it is cheaper than two singles.
     rows, cols = len(front), len(back)
     padded = np.full((rows + cols, rows + cols), MOST_COST / 2)
     padded[:rows, :cols] = np.minimum(cost, 10 * MOST_COST)
     padded[rows:, cols:] = 0.0
-    # Shifted, as a cost of 0 would be no edge; scipy.optimize has the same, and takes 0.2 s of each call to import.
+    # Shifted, as a cost of 0 would be no edge. scipy.optimize has the same, but importing it takes 0.2 s in every call.
     chosen = zip(*min_weight_full_bipartite_matching(csr_array(padded + 1.0)), strict=True)
     return {front[a].id: back[b].id for a, b in chosen if a < rows and b < cols and cost[a, b] <= MOST_COST}
 
 
 def lesions_in_all(lesions: Sequence[Lesion]) -> int:
-    """Return how many lesions there are, those that both views show counted once."""
+    """Return the number of lesions; those in both views are counted once."""
     pairs = {lesion.pair for lesion in lesions if lesion.pair is not None}
     return len(pairs) + sum(lesion.pair is None for lesion in lesions)
 
 
 def agreed_sites(lesions: Sequence[Lesion]) -> list[Lesion]:
-    """Let both outlines of one lesion name one site: that of the view in which it is hotter against the bone around.
+    """Give both outlines of a lesion one site: that of the view in which it is hotter against the bone around it.
 
-    A lesion in the sternum lies over the thoracic spine when seen from behind, where it is fainter; the nearer detector
-    sees it better and names its bone. A rib's part is lateral where either view says so.
+    For example, a lesion in the sternum overlaps the thoracic spine in the posterior view, where it is fainter. The
+    nearer detector shows it better, so its view names the bone. A rib's part is lateral if either view says so.
     """
     by_pair: dict[int, list[Lesion]] = {}
     for lesion in lesions:
@@ -126,7 +126,7 @@ def _place(lesion: Lesion, shape: tuple[int, int], spacing: Spacing | None) -> _
 
 
 def _cost(front: Lesion, back: Lesion, places: Mapping[int, _Place]) -> float:
-    """What it costs to call two outlines one lesion; 1 for centres that are a typical distance apart."""
+    """The cost of pairing two outlines; 1 for centres at the usual distance."""
     a, b = places[front.id], places[back.id]
     typical = SAME_PLACE_MM + SIZE_SHARE * max(a.radius_mm, b.radius_mm)
     return float(np.hypot(*(a.centre - b.centre))) / typical + _otherness(front, back)

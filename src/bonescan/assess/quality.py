@@ -1,6 +1,6 @@
-"""Whether a scan can be read as it should: counts, field of view, position, tracer over bone, saturation, motion.
+"""Check whether a scan is fit for reading: counts, field of view, position, tracer over bone, saturation, motion.
 
-Each check has one figure, a threshold and where that comes from. What is beyond its threshold becomes a warning.
+Each check has one figure and a threshold. A figure beyond its threshold becomes a warning.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ LEAST_COUNTS = 0.35e6
 """Fewer than in any of six scans of adults that were measured (0.36 to 3.1 million a view)."""
 WANTED_COUNTS = "guidelines ask for more than 1.5 million a view (SNMMI 2003, EANM 2016)"
 EDGE_ROWS = 3
-"""A body that comes so close to the first or last counted row goes on beyond it."""
+"""A body this close to the first or last counted row is taken to extend beyond it."""
 MOST_TILT = 6.0
-"""Degrees between the spine and the frame's columns. Simulated patients stay below 3 but for severe scoliosis."""
+"""Degrees between the spine and the frame's columns. Simulated patients stay below 3, except with severe scoliosis."""
 MOST_BLADDER = 0.45
-"""Bladder over bladder and pelvic bones, by area in the anterior view: then it covers sacrum and pubis."""
+"""Bladder over bladder and pelvic bones, by area in the anterior view. Above it the bladder covers sacrum and pubis."""
 MOST_OTHER_TRACER = 0.03
 """Share of the counts that lies in one place outside bones and urinary tract."""
 MOST_AT_MAXIMUM = 6
-"""Pixels that hold the very maximum, where that is at least `LEAST_MAXIMUM`: counting noise leaves one or two."""
+"""Pixels that hold the maximum, if that is at least `LEAST_MAXIMUM`. With counting noise there are one or two."""
 LEAST_MAXIMUM = 60.0
 MOST_JUMP_PX = 4
-"""Columns by which the body jumps from one row to the next, in both views alike: about 9 mm."""
+"""Columns by which the body jumps from one row to the next, equally in both views: about 9 mm."""
 
 LEAST_GAIN = 0.5
 """The squared difference of the rows above and below must fall to this share of what it is without a shift."""
@@ -74,7 +74,7 @@ def _tilt(study: Study, regions: Mapping[View, RegionMap]) -> QualityCheck | Non
 
 
 def _other_tracer(study: Study, regions: Mapping[View, RegionMap]) -> QualityCheck:
-    """The hottest single place outside bones and urinary tract; beside an arm it is where the tracer was injected."""
+    """The hottest single place outside bones and urinary tract. Beside an arm it is probably the injection site."""
     worst, arm = 0.0, False
     for view, scan in study.scans.items():
         labels, number = ndimage.label(_is(regions[view], (Region.OTHER_TRACER,)))
@@ -109,16 +109,16 @@ def _motion(study: Study, regions: Mapping[View, RegionMap]) -> QualityCheck | N
     ]
     same = np.sign(jumps[0]) == np.sign(jumps[1])
     both = np.where(same, np.minimum(np.abs(jumps[0]), np.abs(jumps[1])), 0)
-    # A jump is seen from two neighbouring rows; one odd row is none.
+    # A jump shows in two neighbouring rows; a single row is an outlier.
     jump = float(ndimage.minimum_filter1d(both, 2).max()) if both.size else 0.0
     said = f"the body jumps by {jump:.0f} pixels from one row to the next: the patient moved while it was scanned"
     return QualityCheck("motion", jump, float(MOST_JUMP_PX), jump >= MOST_JUMP_PX, said)
 
 
 def _jumps(counts: FloatImage) -> NDArray[np.float64]:
-    """By how many columns the few rows below each row lie beside the few above it, by the best correlation.
+    """The shift in columns between the few rows above and the few rows below each row, by the best correlation.
 
-    0 where nothing is seen, or no other place is clearly better than the same one.
+    0 where there are too few counts, or no shift fits clearly better than none.
     """
     root = ndimage.gaussian_filter1d(np.sqrt(counts), 1.0, axis=1)
     sums = np.pad(root.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0))).astype(np.float32)

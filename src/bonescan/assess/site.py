@@ -27,17 +27,17 @@ from bonescan.study import (
 
 LAST_VERTEBRA = LEVELS.index("L5")
 SMOOTHED_ROWS = 15
-"""About a vertebra and a half: a median over them keeps what rises steadily, and drops what is wrong in few rows."""
+"""About a vertebra and a half: a median over them keeps a steady rise, and removes errors in few rows."""
 LEAST_SPINE_PX = 3
-"""A row with fewer labels says nothing of the spine."""
+"""Rows with fewer labels of vertebrae are not used."""
 
 LEAST_PLUS_MINUS = 1
 """No level is stated as certain: on phantoms, the level map itself is often one off (`benchmarks/reading.py`)."""
 CENTRAL_SHARE = 0.8
 """The uncertainty covers at least the middle 80 % of the labels under the outline."""
 REACH_PX = 6
-"""Where no pixel under the outline has a label, those at most so far away are asked; so many rows above and below a
-lesion tell how far the labels of vertebrae scatter."""
+"""If no pixel under the outline has a label, labels within this distance are used. The scatter of vertebra labels is
+taken from this many rows above and below the lesion, too."""
 LATERAL_FROM = 0.78
 """A rib lesion farther from the midline than this share of the chest's half width lies on its side: there the ribs run
 along the ray, and no view tells front from back."""
@@ -47,7 +47,7 @@ _RIBS = REGIONS.index(Region.RIBS)
 
 
 def with_levels(lesions: tuple[Lesion, ...], study: Study, prediction: Prediction) -> tuple[Lesion, ...]:
-    """Return the lesions with their levels; `level` stays None where the model tells none or the bone has none."""
+    """Return the lesions with their levels; `level` stays None if the model or the bone has no levels."""
     if prediction.level is None:
         return lesions
     spine = spine_levels(list(prediction.level.values()))
@@ -69,8 +69,8 @@ def with_levels(lesions: tuple[Lesion, ...], study: Study, prediction: Predictio
 def spine_levels(levels: Sequence[RegionMap]) -> NDArray[np.float64]:
     """Return the vertebra in each row, (rows,), as a fractional index into LEVELS; NaN above and below the spine.
 
-    levels: the level maps of the views there are. Vertebrae follow one another, so that the labels of both views are
-    smoothed by a running median, then fitted by the nearest sequence that never falls (isotonic regression).
+    levels: the level maps of the present views. Vertebrae follow one another, so the labels of both views are smoothed
+    by a running median, then fitted by the nearest sequence that never falls (isotonic regression).
     """
     height = levels[0].shape[0]
     rows, labels = (np.concatenate(part) for part in zip(*(_spine_pixels(one) for one in levels), strict=True))
@@ -89,9 +89,9 @@ def spine_levels(levels: Sequence[RegionMap]) -> NDArray[np.float64]:
 
 
 def _rising(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest sequence that never falls, by weighted least squares: neighbours that do are pooled.
+    """The nearest sequence that never falls, by weighted least squares: neighbours that fall are pooled.
 
-    scipy.optimize has it, and takes 0.2 s of each call to import.
+    scipy.optimize has the same function, but importing it takes 0.2 s in every call of the program.
     """
     pools: list[tuple[float, float, int]] = []
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
@@ -107,8 +107,8 @@ def _rising(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArra
 def vertebra_at(lesion: Lesion, spine: NDArray[np.float64], levels: RegionMap) -> tuple[int, int] | None:
     """Return the vertebra at the lesion's rows, an index into LEVELS, and by how many it may be off.
 
-    spine: of `spine_levels`. levels: of the lesion's view; how far its labels scatter about the fit is the uncertainty.
-    None where no row of the lesion shows the spine.
+    spine: of `spine_levels`. levels: of the lesion's view. The uncertainty is the scatter of its labels about the fit.
+    None if no row of the lesion shows the spine.
     """
     fit = spine[lesion.window[0]]
     weight = lesion.mask.sum(axis=1) * np.isfinite(fit)
@@ -128,7 +128,7 @@ def vertebra_at(lesion: Lesion, spine: NDArray[np.float64], levels: RegionMap) -
 def rib_under(lesion: Lesion, levels: RegionMap) -> tuple[int, int] | None:
     """Return the median rib under the outline, an index into LEVELS, and by how many it may be off.
 
-    levels: (rows, cols) of the lesion's view. None where there is no label of a rib nearby.
+    levels: (rows, cols) of the lesion's view. None if there is no label of a rib nearby.
     """
     first, last = LEVELS_OF_REGION[Region.RIBS]
     window = _widened(lesion.window, levels.shape)
@@ -157,8 +157,8 @@ def _spine_pixels(levels: RegionMap) -> tuple[NDArray[np.intp], NDArray[np.float
 def rib_part(lesion: Lesion, regions: RegionMap, midline: NDArray[np.float64]) -> RibPart:
     """Return the part of the rib: lateral by place, else the side of the chest that faces the detector.
 
-    A view sees the ribs of both sides of the chest, those near the detector far better: a lesion that both views show
-    takes the part of the view in which it is hotter against its surroundings (`pairing`).
+    A view shows the ribs of both sides of the chest, those near the detector far better. A lesion in both views gets
+    the part from the view in which it is hotter against its surroundings (`pairing`).
     """
     rows, cols = np.nonzero(lesion.mask)
     rows, cols = rows + lesion.origin[0], cols + lesion.origin[1]

@@ -1,4 +1,4 @@
-"""The verbs of the command line, one module each; importing them imports nothing heavy."""
+"""The commands of the command line, one module each. Importing them imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -64,4 +64,4 @@ COMMANDS = {**_OWN, **{words: command for added in _PLUGGED.values() for words, 
 """Words on the command line -> command, in the order of `--help`."""
 
 GROUPS = {**_GROUPS, **{word: purpose for added in _PLUGGED_GROUPS.values() for word, purpose in added.items()}}
-"""First words that stand before several verbs -> their purpose."""
+"""First words that several commands share -> their purpose."""

@@ -1,4 +1,4 @@
-"""`bonescan adapt`: teach a model a department's own normal scans."""
+"""`bonescan adapt`: adapt a model to a department's own normal scans."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bonescan.commands.base import (
     Command,
     add_json,
     add_out,
+    needs_extra,
     path,
-    training_extra,
 )
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import model_named
@@ -28,7 +28,7 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Adapt(Command):
-    """Teach a model your own normal scans, without a label; goes on where it stopped.
+    """Adapt a model to your own normal scans, without labels; continues where it stopped.
 
     Give scans whose reports name no lesion. Nothing leaves this machine.
     """
@@ -52,28 +52,33 @@ class Adapt(Command):
             metavar="NORMALS",
             help="scans whose reports name no lesion, of at least five patients, in any form that `segment` reads",
         )
-        add_out(parser, "the model's folder to write; what is needed to go on, and the page, lie beside it in OUT.run")
+        add_out(parser, "the model's folder to write; the page, and files to continue from, lie beside it in OUT.run")
         parser.add_argument(
-            "--unlabelled", type=path, nargs="+", default=[], metavar="FOLDER", help="scans of unknown state, besides"
+            "--unlabelled",
+            type=path,
+            nargs="+",
+            default=[],
+            metavar="FOLDER",
+            help="also learn from these scans of unknown status",
         )
         parser.add_argument("--base", metavar="NAME|FOLDER", help="the model to begin with (default: the one in use)")
         parser.add_argument(
-            "--minutes", type=_minutes, default=0.0, metavar="N", help="do no more than fits into about N minutes"
+            "--minutes", type=_minutes, default=0.0, metavar="N", help="limit the run to about N minutes"
         )
         parser.add_argument(
             "--phantoms",
             type=path,
             metavar="FOLDER",
-            help="keep the simulated patients here, for the next time (default: in OUT.run, until it has ended)",
+            help="keep the simulated patients in this folder, for the next time (default: in OUT.run)",
         )
         parser.add_argument(
-            "--accept-worse", action="store_true", help="write the model even where it is judged worse than its base"
+            "--accept-worse", action="store_true", help="write the model even if it is judged worse than its base"
         )
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Learn, judge, write; Ctrl-C saves, and the same command goes on."""
-        with training_extra():
+        """Learn, evaluate, write. Ctrl-C saves, and the same command continues."""
+        with needs_extra():
             from bonescan.adapt.loop import Stopped
             from bonescan.adapt.run import adapt
             from bonescan.adapt.settings import AdaptConfig, AdaptRequest
@@ -90,7 +95,7 @@ class Adapt(Command):
             try:
                 outcome = adapt(request, config, report, console.note, lambda: bool(told))
             except Stopped:
-                console.note("stopped; what was learned is saved, and the same command goes on from there")
+                console.note("stopped; what was learned is saved, and the same command continues from there")
                 return _INTERRUPTED
         if self.json:
             console.out_json(_summary(outcome))
@@ -98,12 +103,10 @@ class Adapt(Command):
         for what, before, after in _rows(outcome):
             console.out(f"{what}: {before} before, {after} after")
         if outcome.suspects:
-            console.out(
-                f"{len(outcome.suspects)} foci may be lesions after all: look at {request.work / 'suspects.csv'}"
-            )
+            console.out(f"{len(outcome.suspects)} foci may be lesions: look at {request.work / 'suspects.csv'}")
         console.out(f"Before and after, with pictures: {outcome.page}")
         if outcome.bundle is None:
-            console.error(f"the taught model is not written: {outcome.worse}; --accept-worse writes it all the same")
+            console.error(f"the adapted model is not written: {outcome.worse}; --accept-worse writes it anyway")
             return NOTHING_DONE
         if outcome.worse is not None:
             console.note(f"warning: {outcome.worse}")
@@ -125,7 +128,7 @@ def _minutes(text: str) -> float:
 
 @contextmanager
 def _told_to_stop() -> Iterator[list[int]]:
-    """A list that is filled when the first Ctrl-C or SIGTERM comes; the second Ctrl-C interrupts as usual."""
+    """A list that is empty until the first Ctrl-C or SIGTERM; the second one raises KeyboardInterrupt."""
     told: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

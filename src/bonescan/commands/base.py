@@ -22,7 +22,7 @@ NOTHING_DONE = 2
 
 
 class Command(ABC):
-    """One verb: a frozen dataclass whose fields are its arguments, by the same names."""
+    """One command: a frozen dataclass whose fields are its arguments, by the same names."""
 
     __slots__ = ()
 
@@ -33,12 +33,15 @@ class Command(ABC):
 
     @abstractmethod
     def run(self, console: Console) -> int:
-        """Do it; returns the exit code. Raises BonescanError when nothing could be done."""
+        """Run the command; returns the exit code. Raises BonescanError when nothing could be done."""
 
 
 @contextmanager
-def training_extra(extra: str = "train") -> Iterator[None]:
-    """Import what the base does not install; OptionError holds the command that installs it."""
+def needs_extra(extra: str = "train") -> Iterator[None]:
+    """Import packages of an extra; where one is missing, OptionError names the command that installs it.
+
+    extra: its name in pyproject.toml.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -54,7 +57,7 @@ def training_extra(extra: str = "train") -> Iterator[None]:
 
 
 def path(text: str) -> Path:
-    """A file or folder; an empty word is none (`Path` would take it for the folder that one is in)."""
+    """A file or folder. An empty word is refused: `Path` would take it for the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("an empty word is no path: is a variable of the shell not set?")
     return Path(text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Consensus(Command):
-    """Agree on several readers' lesions, and list those that go back to them."""
+    """Make a consensus of several readers' lesions, and list the lesions that return to them."""
 
     readers: tuple[Path, ...]
     out: Path

@@ -1,4 +1,4 @@
-"""Where commands speak: results on standard output, everything else on standard error."""
+"""The output of commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bonescan.errors import BonescanError
 
 
 class Progress(Protocol):
-    """Where a long command says how far it is."""
+    """A function that shows the progress of a long command."""
 
     def __call__(self, done: int, total: int, last: str = "", stage: str | None = None) -> None:
-        """Steps done, steps in all, what was done last, and what the steps are where that changes on the way."""
+        """Steps done, steps in all, what was done last, and the name of the steps if it changes on the way."""
 
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -28,7 +28,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) i
 
 
 class Console:
-    """Both standard streams. A reader that went away (`| head`) stops no work."""
+    """Both standard streams. A closed pipe (`| head`) does not stop a command."""
 
     def __init__(self, *, traceback: bool = False) -> None:
         self._traceback = traceback
@@ -45,17 +45,17 @@ class Console:
         self.out(json.dumps(value, indent=2, allow_nan=False))
 
     def note(self, text: str) -> None:
-        """Say what goes on."""
+        """Print a message on standard error."""
         self._write(sys.stderr, text)
 
     def error(self, sentence: str) -> None:
-        """Say what is wrong, in one sentence."""
+        """Print an error, one sentence, on standard error."""
         self.note(f"bonescan: {sentence}")
 
     def explain(self, error: Exception) -> str:
-        """Put an error into one sentence; what was not raised on purpose is raised again under --traceback.
+        """Describe an error in one sentence; under --traceback an unexpected error is raised again.
 
-        Of an unexpected error only its kind and place are told: its text could name a patient.
+        Of an unexpected error only the type and the place are told: its text could name a patient.
         """
         if isinstance(error, BonescanError):
             return str(error)
@@ -123,6 +123,6 @@ class Console:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let whatever else is written to `stream` vanish."""
+    """Discard everything that is written to `stream` from now on."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,4 +1,4 @@
-"""`bonescan deidentify`: scans without whom they are of."""
+"""`bonescan deidentify`: scans without the patient's identity."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class Deidentify(Command):
         parser.add_argument(
             "inputs", type=path, nargs="+", metavar="INPUT", help="DICOM files, or folders that hold some"
         )
-        add_out(parser, "the folder to write into: one folder a patient, in it one a study")
+        add_out(parser, "the folder to write into: one folder per patient, with one folder per study")
         parser.add_argument(
             "--key-file",
             type=path,
             metavar="FILE",
-            help="the secret that pseudonyms follow from, made if it does not exist: the same patient then always gets "
-            "the same one (default: a new secret that is thrown away)",
+            help="the secret that pseudonyms are made from, created if it does not exist: with it a patient always "
+            "gets the same pseudonym (default: a new secret that is not kept)",
         )
         parser.add_argument(
             "--accept-burned-in",
             action="store_true",
-            help="also take images that say they hold text: look at them first",
+            help="also take images whose header says that they contain text: look at them first",
         )
         add_json(parser)
 
@@ -92,7 +92,7 @@ class Deidentify(Command):
 
 
 def _dicom_files(inputs: Sequence[Path], out: Path) -> list[Path]:
-    """Return the files that were named, and those in folders that are DICOM by their marker.
+    """Return the given files, and those in given folders that have the DICOM marker.
 
     What an earlier run wrote to the output folder is left out. Raises OptionError for an input that lies there.
     """
@@ -121,12 +121,12 @@ def _dicom_files(inputs: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _same_folder(one: Path, other: Path) -> bool:
-    """Tell whether two paths lead to one folder, also where the file system knows no capitals."""
+    """Whether two paths lead to the same folder, also on a file system that ignores case."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def _key(file: Path) -> bytes:
-    """Read the secret, or make one that its owner alone can read."""
+    """Read the secret, or make one that only its owner can read."""
     try:
         with suppress(FileExistsError):  # made before, or by another process just now
             _put(f"{secrets.token_hex(_KEY_BYTES)}\n".encode("ascii"), file, mode=0o600)
@@ -140,7 +140,7 @@ def _key(file: Path) -> bytes:
 
 
 def _write(content: bytes, target: Path) -> None:
-    """Write a file, whole or not at all; one that is there stays, and is an error where it holds something else."""
+    """Write a file atomically. An existing file stays; it is an error if it holds something else."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if any(folder.is_symlink() for folder in (target.parent, target.parent.parent, target)):
@@ -162,7 +162,7 @@ def _holds(target: Path, content: bytes) -> bool:
 
 
 def _put(content: bytes, target: Path, mode: int = 0o666) -> None:
-    """Bring a new file to the disk, at once. Raises OSError, FileExistsError where there is one of that name."""
+    """Write a new file atomically and durably. Raises OSError, FileExistsError if there is one of that name."""
     if target.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")

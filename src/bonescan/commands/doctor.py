@@ -11,7 +11,7 @@ from bonescan.commands.console import Console
 
 @dataclass(frozen=True, slots=True)
 class Doctor(Command):
-    """Say what this machine has, whether it works, and how to get what is missing for which command."""
+    """Say what this machine has, whether it works, and how to install what is missing for each command."""
 
     json: bool
 

@@ -53,7 +53,7 @@ class Evaluate(Command):
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    """Write the report, whole or not at all."""
+    """Write the report atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -49,7 +49,7 @@ class Export(Command):
             nargs="+",
             required=True,
             metavar="SCAN",
-            help="files or folders with the scans that the results were made from; told by their content",
+            help="files or folders with the scans that the results were made from; matched by their content",
         )
         parser.add_argument(
             "--format", type=formats, required=True, metavar="FORMATS", help=f"outputs, among {', '.join(FORMATS)}"
@@ -59,7 +59,7 @@ class Export(Command):
             "--out",
             type=path,
             metavar="OUT",
-            help="write here, one folder a study (default: into the result's own)",
+            help="write here, one folder per study (default: into the result's own)",
         )
         add_identify(parser)
         add_json(parser)

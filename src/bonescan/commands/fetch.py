@@ -16,8 +16,8 @@ from bonescan.commands.base import (
     add_json,
     add_out,
     count,
+    needs_extra,
     path,
-    training_extra,
 )
 from bonescan.commands.console import Console
 from bonescan.errors import BonescanError, InputError
@@ -43,26 +43,26 @@ class Fetch(Command):
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
         parser.add_argument("url", metavar="URL", help="the archive's DICOMweb service, as https://archive/dicom-web")
-        add_out(parser, "the folder to write into, one folder a study; what is there is not fetched again")
+        add_out(parser, "the folder to write into, one folder per study; existing files are not fetched again")
         parser.add_argument("--study", nargs="+", default=[], metavar="UID", help="these studies")
         parser.add_argument("--date", type=_date, metavar="FROM-TO", help="studies of these days, as 20240101-20241231")
         parser.add_argument(
             "--patient-ids",
             type=path,
             metavar="FILE",
-            help="studies of these patients, an ID a line (a shell keeps what it is told)",
+            help="studies of these patients, one ID per line (a file, as a shell's history keeps its commands)",
         )
         parser.add_argument(
-            "--limit", type=count, default=1000, metavar="N", help="at most so many studies (default: 1000)"
+            "--limit", type=count, default=1000, metavar="N", help="the largest number of studies (default: 1000)"
         )
         parser.add_argument(
-            "--auth", choices=("none", "basic", "bearer"), default="none", help="how the archive lets us in"
+            "--auth", choices=("none", "basic", "bearer"), default="none", help="how to log in to the archive"
         )
         parser.add_argument(
             "--secret-env", default="", metavar="NAME", help="the environment variable with user:password, or the token"
         )
         parser.add_argument(
-            "--ca-file", default="", metavar="PEM", help="the authorities to trust (default: the system's)"
+            "--ca-file", default="", metavar="PEM", help="the certificate authorities to trust (default: the system's)"
         )
         parser.add_argument(
             "--timeout", type=count, default=60, metavar="SECONDS", help="the longest wait (default: 60)"
@@ -70,8 +70,8 @@ class Fetch(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Fetch what is found; a study that fails is named, and the others go on."""
-        with training_extra("node"):
+        """Fetch the studies that are found; a study that fails is named, and does not stop the others."""
+        with needs_extra("node"):
             from bonescan.node.destinations import WebPeer
             from bonescan.node.dicomweb import WebArchive
             from bonescan.node.fetch import Wanted, fetch_study, find_studies
@@ -111,7 +111,7 @@ def _date(text: str) -> str:
 
 
 def _lines(file: Path | None) -> tuple[str, ...]:
-    """The IDs of a file, without blanks; wildcards of DICOM would match others."""
+    """The IDs of a file. Wildcards of DICOM are refused, as they would match other patients."""
     if file is None:
         return ()
     try:

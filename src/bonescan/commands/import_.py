@@ -1,4 +1,4 @@
-"""`bonescan import`: curves that were drawn or corrected in other tools come back as results."""
+"""`bonescan import`: results from curves that were annotated or corrected in other tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Import(Command):
-    """Take curves that other tools drew or corrected as results, measured like all others."""
+    """Make results of curves that were annotated or corrected in other tools, measured like all others."""
 
     labels: tuple[Path, ...]
     scan: tuple[Path, ...]
@@ -47,14 +47,14 @@ class Import(Command):
             help="DICOM SR or SEG, LabelMe or COCO files, or folders that hold some",
         )
         parser.add_argument(
-            "--scan", type=path, nargs="+", required=True, metavar="SCAN", help="the scans that they were drawn on"
+            "--scan", type=path, nargs="+", required=True, metavar="SCAN", help="the scans that were annotated"
         )
-        add_out(parser, "the folder to write one folder a study into")
+        add_out(parser, "the folder to write one folder per study into")
         parser.add_argument(
-            "--reader", metavar="NAME", help="who drew the curves (default: whom the file or its folder names)"
+            "--reader", metavar="NAME", help="who annotated (default: the name in the file or of its folder)"
         )
         parser.add_argument(
-            "--model", metavar="NAME|FOLDER", help="the model that tells the bones apart (default: the one in use)"
+            "--model", metavar="NAME|FOLDER", help="the model that locates the bones (default: the one in use)"
         )
         parser.add_argument(
             "--views", type=views, metavar="VIEWS", help="give the frames' or files' views, as anterior,posterior"
@@ -70,7 +70,7 @@ class Import(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Import what can be; what belongs to no scan, or cannot be used, is named."""
+        """Import every usable file, and name the files that belong to no scan or cannot be used."""
         from bonescan.pipeline import load_model
 
         if self.reader is not None and not self.reader.strip():
@@ -93,7 +93,7 @@ class _Work:
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     def do(self) -> None:
-        """Read the curves, find each its scan, and write a result for every scan that has some."""
+        """Read the curves, match them with the scans, and write a result for every scan with curves."""
         from bonescan.reading import discover
         from bonescan.reading.returned import belongs, label_files, needs_counts
 
@@ -128,7 +128,7 @@ class _Work:
             return None
 
     def _counts(self, files: StudyFiles, unread: dict[str, str]) -> Study | None:
-        """The scan, to be told by its counts; where it cannot be read, None and a line in `unread`."""
+        """The scan, to match curves by its counts; if it cannot be read, None and an entry in `unread`."""
         from bonescan.reading import read_files
 
         try:
@@ -144,7 +144,7 @@ class _Work:
         return None if self.command.views is None else ReadOptions(tuple(View(view) for view in self.command.views))
 
     def _header(self, files: StudyFiles) -> SourceHeader | None:
-        """The header of a scan; None where it has none, which says why when it is read."""
+        """The header of a scan; None if it has no readable one. Reading the scan later reports the error."""
         if files.kind != "dicom":
             return None
         from bonescan.sandbox import read_header
@@ -188,7 +188,7 @@ class _Work:
                 self.console.note(f"warning: {study.key}: {warning}")
 
     def _refuse_own_folder(self, sources: list[LabelSource], study: Study) -> None:
-        """A result replaces its folder: not the one that holds the very curves."""
+        """Refuse an output folder that holds the curves, as a result replaces its folder."""
         target = (self.command.out / study.key).resolve()
         if any(target in source.path.resolve().parents for source in sources):
             raise OptionError(
@@ -197,7 +197,7 @@ class _Work:
             )
 
     def _result(self, study: Study, found: Returned, origin: Origin | None) -> Result:
-        """The result, in the name of who drew; in nobody's where the model's own curves came back as they went."""
+        """The result with the reader's name; without one only if the model's own curves came back unchanged."""
         from bonescan.pipeline import adopt
 
         reader = self.command.reader or found.reader
@@ -216,7 +216,7 @@ class _Work:
 
 
 def _is_our_own(result: Result, found: Returned, origin: Origin) -> bool:
-    """Tell whether the curves came from an object that this model's result would be written as again."""
+    """Whether the curves are from an object that this result would be written as again."""
     from bonescan.dicom.objects import uids_of
 
     return bool(found.objects) and set(found.objects) <= uids_of(result, origin)

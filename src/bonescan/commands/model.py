@@ -1,4 +1,4 @@
-"""`bonescan model`: the bundles that ship, are kept, or lie in folders."""
+"""`bonescan model`: bundles that ship, are kept, or lie in other folders."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bonescan.commands.base import (
     add_out,
     add_overrides,
     frame_size,
+    needs_extra,
     path,
-    training_extra,
 )
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import keep, kept_models, model_in_use, model_named, put_in_use
@@ -42,7 +42,7 @@ class ModelList(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print a line a model."""
+        """Print one line per model."""
         from bonescan.bundle import list_bundles, load_bundle
 
         used = model_in_use()
@@ -80,10 +80,10 @@ class ModelAdd(Command):
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
         parser.add_argument("folder", type=path, metavar="FOLDER", help="a bundle's folder, as `adapt` writes it")
-        parser.add_argument("--use", action="store_true", help="use it from now on where no model is stated")
+        parser.add_argument("--use", action="store_true", help="use it from now on if no model is stated")
 
     def run(self, console: Console) -> int:
-        """Check and copy."""
+        """Check the bundle and copy it."""
         from bonescan.pipeline import load_model
 
         bundle = load_model(self.folder).bundle
@@ -94,7 +94,7 @@ class ModelAdd(Command):
 
 @dataclass(frozen=True, slots=True)
 class ModelUse(Command):
-    """Choose the model that commands use where none is stated."""
+    """Choose the model that commands use if none is stated."""
 
     name: str
 
@@ -104,7 +104,7 @@ class ModelUse(Command):
         parser.add_argument("name", metavar="NAME", help="a model that ships or is kept")
 
     def run(self, console: Console) -> int:
-        """Write it down."""
+        """Store the choice."""
         put_in_use(self.name)
         console.out(f"{self.name} is in use.")
         return DONE
@@ -160,7 +160,7 @@ class ModelVerify(Command):
 
 @dataclass(frozen=True, slots=True)
 class ModelExport(Command):
-    """Make a model of a training run, with thresholds fitted on its validation patients."""
+    """Make a model from a training run, with thresholds fitted on its validation patients."""
 
     run_folder: Path
     out: Path
@@ -175,7 +175,7 @@ class ModelExport(Command):
 
     def run(self, console: Console) -> int:
         """Write the bundle."""
-        with training_extra():
+        with needs_extra():
             from bonescan.train import export_run
 
         with console.progress("export") as progress:
@@ -190,7 +190,7 @@ class ModelExport(Command):
 
 @dataclass(frozen=True, slots=True)
 class ModelCost(Command):
-    """Say what a network costs: each layer's shape and parameters, and the multiply-adds of one patient."""
+    """Print the cost of a network: each layer's shape and parameters, and the multiply-adds of one patient."""
 
     network: str
     overrides: tuple[str, ...]
@@ -203,15 +203,15 @@ class ModelCost(Command):
         parser.add_argument("network", metavar="NETWORK", help="unet, lin2022 or plain-unet")
         add_overrides(parser, "recurrence=2 weights=unshared")
         parser.add_argument(
-            "--size", type=frame_size, default=(256, 256), metavar="ROWSxCOLS", help="of each view (default: 256x256)"
+            "--size", type=frame_size, default=(256, 256), metavar="ROWSxCOLS", help="size of a view (default: 256x256)"
         )
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print a line a layer, and the sums."""
+        """Print one line per layer, and the sums."""
         from dataclasses import asdict
 
-        with training_extra():
+        with needs_extra():
             from bonescan.models.cost import network_cost
             from bonescan.train.loop import network_from
 

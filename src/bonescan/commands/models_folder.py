@@ -1,7 +1,7 @@
-"""The models that a person keeps beside those that ship, and which one is in use.
+"""The models that a user keeps besides those that ship, and which one is in use.
 
 They lie in the user's data folder, `$XDG_DATA_HOME/bonescan/models` (by default `~/.local/share/bonescan/models`): one
-folder a bundle, and the file `in-use` with a name.
+folder per bundle, and the file `in-use` with a name.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _IN_USE = "in-use"
 
 
 def models_folder() -> Path:
-    """Where kept models lie."""
+    """The folder of kept models."""
     stated = os.environ.get("XDG_DATA_HOME", "")
-    # The specification takes a relative path for none.
+    # By the XDG specification a relative path is ignored.
     data = Path(stated) if Path(stated).is_absolute() else Path.home() / ".local" / "share"
     return data / "bonescan" / "models"
 
@@ -36,7 +36,7 @@ def kept_models() -> tuple[str, ...]:
 
 
 def model_in_use() -> str:
-    """The name of the model that commands use where none is stated."""
+    """The name of the model that commands use if none is stated."""
     from bonescan.pipeline import DEFAULT_MODEL
 
     try:
@@ -60,9 +60,9 @@ def model_named(name: str | None) -> str | Path:
 
 
 def keep(bundle: Bundle, use: bool) -> Path:
-    """Copy a checked bundle into the folder, complete or not at all; one of the same name and content stays.
+    """Copy a checked bundle into the folder, atomically. A copy of the same name and content stays.
 
-    Raises OutputError where another one has the name, or the folder cannot be written.
+    Raises OutputError if another bundle has the name, or the folder cannot be written.
     """
     from bonescan.bundle import DESCRIPTION, FILES, list_bundles, load_bundle
 
@@ -89,7 +89,7 @@ def keep(bundle: Bundle, use: bool) -> Path:
 
 
 def put_in_use(name: str) -> None:
-    """Make a model that ships or is kept the one that commands use; BundleError where there is none of that name."""
+    """Make a model that ships or is kept the one in use; BundleError if there is none of that name."""
     from bonescan.bundle import list_bundles
 
     known = (*list_bundles(), *kept_models())

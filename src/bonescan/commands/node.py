@@ -1,4 +1,4 @@
-"""`bonescan node run | status | retry | dismiss | check`: receive studies, send what is found."""
+"""`bonescan node run | status | retry | dismiss | check`: receive studies, send results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, SOME_FAILED, Command, add_json, path, training_extra
+from bonescan.commands.base import DONE, SOME_FAILED, Command, add_json, needs_extra, path
 from bonescan.commands.console import Console
 from bonescan.errors import OptionError
 
@@ -28,8 +28,8 @@ class NodeRun(Command):
         _add_config(parser)
 
     def run(self, console: Console) -> int:
-        """Run until SIGTERM or the keyboard ends it."""
-        with training_extra("node"):
+        """Run until SIGTERM or Ctrl-C."""
+        with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.run import run
         config = read_node_config(self.config)
@@ -46,7 +46,7 @@ class NodeRun(Command):
 
 
 class _ToConsole(logging.Handler):
-    """Log lines, with the time, where everything else is said."""
+    """Writes log lines, with the time, to the console."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _ToConsole(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one line."""
+        """Write one line."""
         self._console.note(self.format(record))
 
 
@@ -72,8 +72,8 @@ class NodeStatus(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print it; the exit code is 1 where something has failed, or no node runs."""
-        with training_extra("node"):
+        """Print the status; the exit code is 1 if something has failed, or no node runs."""
+        with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import node_status
         status = node_status(read_node_config(self.config))
@@ -97,7 +97,7 @@ class NodeStatus(Command):
 
 @dataclass(frozen=True, slots=True)
 class NodeRetry(Command):
-    """Put what failed into the queue again, and what waits for its next try to the front."""
+    """Put failed jobs into the queue again, and jobs that wait for their next try to the front."""
 
     config: Path
 
@@ -107,8 +107,8 @@ class NodeRetry(Command):
         _add_config(parser)
 
     def run(self, console: Console) -> int:
-        """Do so."""
-        with training_extra("node"):
+        """Queue the jobs, and print their number."""
+        with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import retry_now
         console.out(f"{retry_now(read_node_config(self.config))} job(s) put into the queue again")
@@ -117,7 +117,7 @@ class NodeRetry(Command):
 
 @dataclass(frozen=True, slots=True)
 class NodeDismiss(Command):
-    """Count failures as seen, such as those of studies that can never be segmented."""
+    """Mark failures as seen, such as those of studies that can never be segmented."""
 
     config: Path
     jobs: tuple[str, ...]
@@ -130,13 +130,13 @@ class NodeDismiss(Command):
         parser.add_argument(
             "jobs", nargs="*", metavar="JOB", help="names of failed jobs, as bonescan node status prints them"
         )
-        parser.add_argument("--all", action="store_true", help="all that failed so far")
+        parser.add_argument("--all", action="store_true", help="dismiss all failures so far")
 
     def run(self, console: Console) -> int:
-        """Do so."""
+        """Dismiss the failures, and print their number."""
         if bool(self.jobs) == self.all:
             raise OptionError("give the names of failed jobs, or --all")
-        with training_extra("node"):
+        with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import dismiss
         console.out(f"{dismiss(read_node_config(self.config), self.jobs)} failure(s) dismissed")
@@ -155,10 +155,10 @@ class NodeCheck(Command):
         _add_config(parser)
 
     def run(self, console: Console) -> int:
-        """Say what works; the exit code is 2 where nothing does, and 1 where a destination does not answer."""
+        """Print what works; the exit code is 2 if nothing does, and 1 if a destination does not answer."""
         from bonescan.pipeline import load_model
 
-        with training_extra("node"):
+        with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.cstore import echo
             from bonescan.node.destinations import DeliveryError, DicomPeer

@@ -1,4 +1,4 @@
-"""`bonescan pictures`: scans as 8-bit pictures, to draw on in LabelMe and to look at."""
+"""`bonescan pictures`: scans as 8-bit pictures, to annotate in LabelMe and to look at."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Pictures(Command):
             "inputs", type=path, nargs="+", metavar="INPUT", help="scans, as `bonescan segment` reads them"
         )
         where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("-o", "--out", type=path, metavar="OUT", help="the folder to write one folder a study into")
+        where.add_argument(
+            "-o", "--out", type=path, metavar="OUT", help="the folder to write one folder per study into"
+        )
         where.add_argument(
             "--beside",
             action="store_true",

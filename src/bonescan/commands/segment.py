@@ -68,14 +68,14 @@ class Segment(Command):
             metavar="INPUT",
             help="a DICOM file, the files of one study, a folder of studies, a pair of 16-bit PNGs, or a scan.npz",
         )
-        add_out(parser, "the folder to write one folder a study into")
+        add_out(parser, "the folder to write one folder per study into")
         parser.add_argument(
             "--model",
             metavar="NAME|FOLDER",
             help="a model that ships or is kept, or a bundle's folder (default: the one in use)",
         )
         parser.add_argument(
-            "--region", choices=("whole-body", "thorax"), help="what to look at (default: all that the model knows)"
+            "--region", choices=("whole-body", "thorax"), help="what to analyse (default: all that the model covers)"
         )
         parser.add_argument(
             "--window", type=row_range, metavar="R0:R1", help="give the rows of the thorax instead of finding them"
@@ -93,7 +93,7 @@ class Segment(Command):
             help="give the frames' or files' views, as anterior,posterior",
         )
         parser.add_argument(
-            "--frames", type=frame_pair, metavar="A,B", help="give which two frames of a file with more to read"
+            "--frames", type=frame_pair, metavar="A,B", help="the two frames to read, of a file with more"
         )
         parser.add_argument(
             "--format",
@@ -112,7 +112,7 @@ class Segment(Command):
             type=seed,
             default=0,
             metavar="N",
-            help="give 95 %% intervals beside the burden, by segmenting N times with the counts drawn again "
+            help="give 95 %% intervals of the burden, by segmenting N times with counts drawn anew "
             "(default: 0, none; 20 take 20 times as long)",
         )
         add_identify(parser)
@@ -140,12 +140,12 @@ class Segment(Command):
 
 
 def views(text: str) -> tuple[str, ...]:
-    """`a,b` as views, none twice."""
+    """`a,b` as different views."""
     return _chosen(names(text), VIEWS, "view")
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """`a,b` as formats that there are, none twice."""
+    """`a,b` as different known formats."""
     return _chosen(names(text), FORMATS, "format")
 
 
@@ -160,7 +160,7 @@ def _chosen(chosen: tuple[str, ...], known: tuple[str, ...], noun: str) -> tuple
 
 @dataclass(slots=True)
 class _Work:
-    """The studies of one call, one after another; the others go on when one fails."""
+    """The studies of one call, one after another. One that fails does not stop the others."""
 
     command: Segment
     console: Console
@@ -185,7 +185,7 @@ class _Work:
                 progress(number, len(studies), files.key)
 
     def _try(self, files: StudyFiles) -> None:
-        """Do one study; its failure, whatever it is, is not the others'."""
+        """Do one study. Whatever its failure, it does not stop the others."""
         try:
             self._finish(files)
         except Exception as error:
@@ -208,7 +208,7 @@ class _Work:
             self.console.note(f"warning: {result.study.key}: {warning}")
 
     def _origin(self, files: StudyFiles) -> Origin | None:
-        """What objects in DICOM and pictures that name the patient need of the header; None where nothing asks."""
+        """The header, for DICOM objects and pictures that name the patient; None if no output needs it."""
         from bonescan.dicom.header import Made, Origin
         from bonescan.results.folder import FORMATS, refuse_without_header
 
@@ -225,7 +225,7 @@ class _Work:
         self.failures.append({"study": files.key, "files": [str(path) for path in files.paths], "error": sentence})
 
     def write_tables(self) -> None:
-        """Where asked for: the tables of all results that lie in the output folder."""
+        """If asked for, write the tables of all results in the output folder."""
         if not (self.command.tables and self.done):
             return
         from bonescan.results.batch import write_batch_tables
@@ -233,11 +233,11 @@ class _Work:
         try:
             write_batch_tables(self.command.out, self.command.out)
         except BonescanError as error:
-            # Some other folder's file must not make the results of this call look failed.
+            # A file of another result must not make the results of this call look failed.
             self.console.error(f"no tables were written: {error}")
 
     def summarise(self) -> None:
-        """Say at the end what was done and name each failure, once."""
+        """Report at the end what was done, and each failure once."""
         if self.command.json:
             summary = {"research_use_only": True, "studies": self.done, "failures": self.failures}
             self.console.out_json(summary)
@@ -249,7 +249,7 @@ class _Work:
 
 
 def _told(failure: dict[str, Any]) -> str:
-    """A failure as one sentence, with the files where the study's name is not that of the only one."""
+    """A failure as one sentence, with the files unless the study has the name of its only file."""
     files = failure["files"]
     named = len(files) == 1 and (Path(files[0]).stem == failure["study"] or files[0] in failure["error"])
     which = failure["study"] if named else f"{failure['study']} ({', '.join(files)})"
@@ -257,7 +257,7 @@ def _told(failure: dict[str, Any]) -> str:
 
 
 def _summary(result: Result, folder: Path) -> dict[str, Any]:
-    """What a script wants to know of one study."""
+    """The JSON object of one study."""
     return {
         "study": result.study.key,
         "folder": str(folder),

@@ -10,7 +10,7 @@ from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, a
 from bonescan.commands.console import Console
 
 HEADERS = ("mixed", "ge", "siemens", "standard", "standard-srt", "two-files", "no-views")
-"""The header styles that `--header` can name: those of `dicom.write_nm.HeaderStyle`, and "mixed"."""
+"""The values of `--header`: those of `dicom.write_nm.HeaderStyle`, and "mixed"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Simulate(Command):
             type=seed,
             default=0,
             metavar="N",
-            help="also write what N simulated readers draw, as reader-a, reader-b, ... in each study (default: 0)",
+            help="also write the annotations of N simulated readers, as reader-a, reader-b, ... in each study "
+            "(default: 0)",
         )
         parser.add_argument(
             "--series",

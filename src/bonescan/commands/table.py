@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, path, training_extra
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, needs_extra, path
 from bonescan.commands.console import Console
 
 
@@ -25,13 +25,13 @@ class Table(Command):
             "results", type=path, metavar="RESULTS", help="a folder that `segment`, `import` or the node wrote"
         )
         add_out(parser, "the folder to write the tables into")
-        parser.add_argument("--parquet", action="store_true", help="write Parquet in the place of CSV (needs pyarrow)")
+        parser.add_argument("--parquet", action="store_true", help="write Parquet instead of CSV (needs pyarrow)")
 
     def run(self, console: Console) -> int:
         """Write the tables."""
         from bonescan.results.batch import write_batch_tables
 
-        with training_extra("parquet"):
+        with needs_extra("parquet"):
             number = write_batch_tables(self.results, self.out, self.parquet)
         kind = "parquet" if self.parquet else "csv"
         console.out(f"lesions.{kind}, studies.{kind} and statistics.{kind} of {number} results are in {self.out}.")

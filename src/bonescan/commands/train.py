@@ -6,13 +6,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_overrides, path, training_extra
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_overrides, needs_extra, path
 from bonescan.commands.console import Console
 
 
 @dataclass(frozen=True, slots=True)
 class Train(Command):
-    """Train a model as a TOML file says; resumes where it stopped."""
+    """Train a model as a TOML file says; continues where it stopped."""
 
     config: Path
     overrides: tuple[str, ...]
@@ -24,8 +24,8 @@ class Train(Command):
         add_overrides(parser, "steps=200 phantoms.anatomies=40")
 
     def run(self, console: Console) -> int:
-        """Train, or go on training."""
-        with training_extra():
+        """Train, or continue the training."""
+        with needs_extra():
             from bonescan.train import run_from_toml
 
         with console.progress("train") as progress:

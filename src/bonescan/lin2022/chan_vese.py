@@ -20,12 +20,12 @@ from bonescan.train.stream import Batch
 
 _TINY = 1e-6
 _ROUNDS = 12
-"""Rounds in which the two means outside are found; they are found anew at every step, and need no more."""
+"""Iterations for the two means outside, which are computed anew at every step; more are not needed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """What the terms look at; all tensors are (M, H, W), one entry an image.
+    """The inputs of the terms; all tensors are (M, H, W), one entry per image.
 
     membership: c in 0..1, how much a pixel is inside. intensity: g in 0..1. target: u, 0 or 1.
     weight: each pixel's weight in the supervised term, 0 where there is no label.
@@ -49,7 +49,7 @@ def intensity_of(counts: Tensor, power: float) -> Tensor:
 
 def unsupervised_loss(membership: Tensor, intensity: Tensor, config: ChanVeseConfig) -> Tensor:
     """Eq. 7, mean over images: region terms + mu length + nu area. Both tensors are (M, H, W); 0 for no image."""
-    if not len(membership):  # a mean over nothing would be no number, and every weight after it
+    if not len(membership):  # the mean of nothing is NaN, and would make every weight NaN
         return membership.sum()
     if config.variant == "two-phase":
         region = _two_phase(membership, intensity, ancestor=config.ancestor)
@@ -76,10 +76,10 @@ def label_loss(images: Images, config: ChanVeseConfig) -> Tensor:
 
 
 def length_of(membership: Tensor) -> Tensor:
-    """Length of the soft contour: total variation a pixel, mean over (M, H, W). Isotropic, forward differences."""
+    """Length of the soft contour: total variation per pixel, mean over (M, H, W). Isotropic, forward differences."""
     down = torch.diff(membership, dim=1, append=membership[:, -1:])
     right = torch.diff(membership, dim=2, append=membership[:, :, -1:])
-    # The root's slope at 0 is infinite; the offset moves a flat image by a thousandth.
+    # The root's slope at 0 is infinite: a small offset avoids it, and is subtracted again for a flat image.
     total: Tensor = ((down.square() + right.square() + _TINY).sqrt() - _TINY**0.5).mean()
     return total
 
@@ -120,7 +120,7 @@ def _three_class(membership: Tensor, intensity: Tensor, *, fuzzy: bool) -> Tenso
 @torch.no_grad()
 def _two_means(intensity: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The lower and the upper mean, (M, 1, 1) each, of a weighted two-means clustering; Lloyd's rounds."""
-    # From the ends: between the mean and the maximum lies what is left of the skeleton.
+    # Start at the mean: bone lies above it.
     middle = _mean(weight, intensity)
     for _ in range(_ROUNDS):
         above = (intensity > middle).to(intensity.dtype)
@@ -130,7 +130,7 @@ def _two_means(intensity: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mean(weight: Tensor, values: Tensor) -> Tensor:
-    """Weighted mean over each image, (M, 1, 1); 0 where nothing weighs."""
+    """Weighted mean over each image, (M, 1, 1); 0 where all weights are 0."""
     total: Tensor = (weight * values).sum(dim=(1, 2), keepdim=True)
     return total / weight.sum(dim=(1, 2), keepdim=True).clamp(min=_TINY)
 

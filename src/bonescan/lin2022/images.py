@@ -19,14 +19,14 @@ Labelled = tuple[bool, bool]
 
 
 def image_split(config: ImagesConfig) -> Split:
-    """Training and validation cases of the configured set; only the drawn labels are in them.
+    """Training and validation cases of the configured set, with the chosen labels only.
 
-    Raises OptionError and InputError as `read_dataset` does, and OptionError where no patient or no label is left.
+    Raises OptionError and InputError as `read_dataset` does, and OptionError if no patient or no label is left.
     """
     dataset = read_dataset(config.folder, config.set)
     labels = draw_labels(dataset, config)
     training = [read_pair(dataset, record, labels[record.study]) for record in _learned_from(dataset, config)]
-    # Validation looks at whole patients as they were acquired, and at all their labels.
+    # Validation uses original pairs only, with all their labels.
     validation = [
         read_pair(dataset, record)
         for record in dataset.of(Subset.TRAIN)
@@ -53,9 +53,9 @@ def held_out(config: ImagesConfig) -> list[Case]:
 def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
     """Which labels of each pair that is learned from are used, by study.
 
-    Units (patients, or images) are ordered by a hash with the seed, and the first ones are labelled: a smaller share
-    is a part of a larger one. The share counts all units of the set, as the paper does, those of test and validation
-    patients included, whose labels are not drawn.
+    Units (patients, or images) are ordered by a hash with the seed, and the first ones are labelled. So a smaller share
+    is part of a larger one. The share is of all units of the set, as in the paper, including those of test and
+    validation patients, which are never chosen.
     """
     learned = _learned_from(dataset, config)
     training = [record for record in learned if record.origin != "gan" and any(record.labelled)]
@@ -100,7 +100,7 @@ def _learned_from(dataset: DataSet, config: ImagesConfig) -> list[PairRecord]:
 
 
 def _validates(dataset: DataSet, config: ImagesConfig, record: PairRecord) -> bool:
-    """Whether a training pair's patient is kept for validation. Where copies leak, no patient can be kept apart."""
+    """Whether a training pair's patient is kept for validation. A leaky data set has no validation patients."""
     return record.origin != "gan" and not dataset.leaky and _share(0, record.patient) < config.validation_share
 
 
@@ -115,14 +115,14 @@ def _share(seed: int, name: str) -> float:
 
 
 class DataSetImages:
-    """The source of images that a training asks for by `images.folder` (`train.run.ImageSource`)."""
+    """The source of images for trainings with `images.folder` (`train.run.ImageSource`)."""
 
     def split(self, config: ImagesConfig) -> Split:
         """See `image_split`."""
         return image_split(config)
 
     def digest(self, config: ImagesConfig) -> str:
-        """That of the set's index."""
+        """The digest of the data set's content."""
         return read_dataset(config.folder, config.set).digest
 
 

@@ -5,9 +5,9 @@
     view -> residual dilated block x 3 -> pool -> aggregate the views -> inception -> upsample -> convolve -> classify
             `------------------------ unrolled t times ---------------------------'
 
-Every block keeps its state from one step to the next (Eq. 5): x(t) = BN-PReLU(F(u(t)) + R(x(t-1))), where u is what the
-block below hands up at the same step; at the first step there is no R. The paper's figures were not at hand; what
-is our reading is said where it is read.
+Every block keeps its state from one step to the next (Eq. 5): x(t) = BN-PReLU(F(u(t)) + R(x(t-1))), where u is the
+output of the block below at the same step. At the first step there is no R. The paper's figures were not available;
+comments say where the structure is our interpretation of the text.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Lin2022Config:
     """Structure of the network; the defaults are the paper's best."""
 
     channels: int = 16
-    """Channels of each residual dilated block and of each inception branch (the paper's ancestor has 16)."""
+    """Channels of each residual dilated block and of each inception branch (the paper's predecessor has 16)."""
 
     rates: tuple[int, ...] = (1, 2, 4)
     """Dilation rate of each block of the stack; their number is the number of blocks."""
 
     pool_after: int = 3
-    """After how many blocks of the stack the features are pooled, which halves their resolution: after all of them, as
-    the paper's text has it; after the first one costs a third."""
+    """After how many blocks of the stack the features are pooled, which halves their resolution. In the paper's text it
+    is after all of them; after the first one costs a third."""
 
     recurrence: int = 3
     """How often the feature network runs again after its first run: the paper's t; 0 = no recurrence."""
@@ -58,7 +58,7 @@ class Lin2022Config:
     """Probability of lesion that the untrained network states for a pixel without counts."""
 
     brightness: float = 3.0
-    """By how much the untrained network's logit grows with a pixel's normalised counts: where learning starts from."""
+    """By how much the untrained network's logit grows with a pixel's normalised counts."""
 
     def __post_init__(self) -> None:
         if self.channels < 1 or not self.rates or min(self.rates) < 1:
@@ -77,9 +77,9 @@ class Lin2022Config:
 
 
 class StepNorm(nn.Module):
-    """Batch norm with statistics, scale and shift of its own for each step; the convolutions are what is shared.
+    """Batch norm with its own statistics, scale and shift for each step. Only the convolutions are shared.
 
-    The first step has no recurrent part, so that one set of statistics would fit no step (Cooijmans et al. 2017).
+    The first step has no recurrent part, so common statistics would fit no step (Cooijmans et al. 2017).
     """
 
     def __init__(self, channels: int, steps: int) -> None:
@@ -87,13 +87,13 @@ class StepNorm(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(steps))
 
     def forward(self, features: Tensor, step: int) -> Tensor:
-        """Normalise with the statistics of `step`; the last one's where there are fewer."""
+        """Normalise with the statistics of `step`, or of the last step if there are fewer."""
         normed: Tensor = self.norms[min(step, len(self.norms) - 1)](features)
         return normed
 
 
 def dilated_size(size: int, kernel: int, padding: int, dilation: int, stride: int = 1) -> int:
-    """Rows or columns that a dilated convolution leaves. Eq. 3: floor((i + 2p - d(k - 1) - 1) / s) + 1."""
+    """Rows or columns of a dilated convolution's output. Eq. 3: floor((i + 2p - d(k - 1) - 1) / s) + 1."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
@@ -120,7 +120,7 @@ class DilatedBlock(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Two plain 3x3 convolutions: what Table 5 puts in the place of a residual dilated block."""
+    """Two plain 3x3 convolutions, which Table 5 compares with a residual dilated block."""
 
     def __init__(self, inputs: int, outputs: int, steps: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class PlainBlock(nn.Module):
 class InceptionBlock(nn.Module):
     """Five branches of stride 2, concatenated: 1x3+3x1, 1x7+7x1, 1x1, 5x5, and 1x1 with max-pooling.
 
-    That every branch halves the resolution is our reading.
+    That every branch halves the resolution is our interpretation.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -175,7 +175,7 @@ class _Halved(nn.Module):
 
 
 class PlainInception(nn.Module):
-    """One 3x3 convolution of stride 2: what Table 5 puts in the place of the inception block."""
+    """One 3x3 convolution of stride 2, which Table 5 compares with the inception block."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class RecurrentBlock(nn.Module):
 
 
 class FeatureNetwork(nn.Module):
-    """The stack and the inception block with one set of weights, good for `steps` steps."""
+    """The stack and the inception block with one set of weights, for `steps` steps."""
 
     def __init__(self, config: Lin2022Config, steps: int, *, recurrent: bool) -> None:
         super().__init__()
@@ -215,17 +215,17 @@ class FeatureNetwork(nn.Module):
         self.stack = nn.ModuleList()
         for number, rate in enumerate(config.rates):
             inputs = width if number else 1
-            # The first block's input is the picture at every step: its inside is computed once.
+            # The first block's input is the image at every step, so its feed-forward part is computed once.
             own = steps if number else 1
             inner = DilatedBlock(inputs, width, rate, own) if config.dilated else PlainBlock(inputs, width, own)
             self.stack.append(RecurrentBlock(inner, width, steps, 3 if recurrent else 0))
         deep = InceptionBlock(width, width) if config.inception else PlainInception(width, 5 * width)
-        # Its states are many channels at a quarter of the resolution: a recurrent 3x3 would outweigh all the rest.
+        # Its state has many channels: a recurrent 3x3 convolution would have more weights than all the rest.
         self.deep = RecurrentBlock(deep, 5 * width, steps, 1 if recurrent else 0)
 
 
 class Lin2022(nn.Module):
-    """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W), and None: it knows no regions.
+    """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W), and None, as it has no regions.
 
     H and W are multiples of `multiple`. Channel 0 is the anterior view, 1 the mirrored posterior one, so that adding
     the channels is Eq. 4. With an aggregation both channels of the answer are the same.
@@ -260,8 +260,8 @@ class Lin2022(nn.Module):
                 nn.init.kaiming_normal_(module.weight, a=0.25)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # The unsupervised term is the same for a mask and its complement. The classifier sees the picture itself, and
-        # starts from "brighter is likelier", so that without labels the mask is what is bright.
+        # The unsupervised term is the same for a mask and its complement. The classifier sees the image itself and
+        # starts with a positive weight for it, so that without labels the mask is what is bright.
         nn.init.normal_(self.classifier.weight, std=0.01)
         assert self.classifier.bias is not None
         prior = torch.tensor(self.config.lesion_prior)
@@ -281,10 +281,10 @@ class Lin2022(nn.Module):
         return each_view(counts, lambda images: self._logits(images, None)), None
 
     def _logits(self, images: Tensor, together: Tensor | None) -> Tensor:
-        """(M, 1, H, W) -> (M, 1, H, W); with the pairs (N, 2, H, W) that the images come from, one answer a pair."""
+        """(M, 1, H, W) -> (M, 1, H, W); with the pairs (N, 2, H, W) that the images come from, one answer per pair."""
         shallow, deep = self._unrolled(images, together)
         deep = functional.interpolate(self.narrow(deep), scale_factor=4.0, mode="bilinear", align_corners=False)
-        # That the stack's own features join here is our reading of "inception connection": edges need full resolution.
+        # Joining the stack's features here is our interpretation of "inception connection": edges need full resolution.
         merged = self.merge(torch.cat([deep, _added(shallow, together)], dim=1))
         merged = self.merge_slope(self.merge_norm(merged))
         picture = images if together is None else add_views(together)
@@ -318,8 +318,8 @@ class Lin2022(nn.Module):
 def add_views(counts: Tensor) -> Tensor:
     """Eq. 4 on normalised counts (N, 2, H, W): (N, 1, H, W).
 
-    Counts are what is added, and normalised counts are about their square roots: so the squares are added. The mean
-    over the views that are there keeps a typical bone at 1.
+    Normalised counts are about the square roots of counts, so their squares are added. The mean over the present views
+    keeps a typical bone at 1.
     """
     there = _there(counts).sum(dim=1, keepdim=True).clamp(min=1)
     total: Tensor = (counts.square().sum(dim=1, keepdim=True) / there).sqrt()

@@ -1,4 +1,4 @@
-"""The torch network of a bundle, with its weights: to learn on from, or to look into."""
+"""The torch network of a bundle, with its weights, for further training or inspection."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bonescan.study import FIRST_FORMAT_REGIONS
 FIRST_FORMAT: dict[str, dict[str, Any]] = {
     "unet": {"regions": FIRST_FORMAT_REGIONS, "benign": False, "levels": False},
 }
-"""What a network's configuration means where a bundle does not state it: bundles of the first format do not."""
+"""Values of a network's configuration that bundles of the first format do not state."""
 
 
 def stated_config(network: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a bundle's network, with what the first format left out. network: {"name", "config"}."""
+    """The configuration of a bundle's network, completed for the first format. network: {"name", "config"}."""
     return FIRST_FORMAT.get(str(network.get("name")), {}) | dict(network.get("config", {}))
 
 
 def from_bundle(bundle: Bundle) -> nn.Module:
     """The network of a bundle with its weights, ready to predict (`eval`), on the processor.
 
-    Raises BundleError when this bonescan does not know the network, or the weights are not those of it.
+    Raises BundleError when this bonescan does not know the network, or the weights do not fit it.
     """
     name = str(bundle.network.get("name"))
     if name not in MODELS:
@@ -48,9 +48,9 @@ def from_bundle(bundle: Bundle) -> nn.Module:
 
 
 def take_weights(network: nn.Module, other: nn.Module) -> None:
-    """Copy the weights of another network as far as both have them.
+    """Copy the weights of another network for the layers that both have.
 
-    A region head that knows more regions than the other one takes the weights of those that both know.
+    Between region heads of different numbers of regions, the weights of the common regions are copied.
     Raises OptionError when a layer of the same name has another shape.
     """
     own, given = network.state_dict(), other.state_dict()

@@ -1,4 +1,4 @@
-"""What a network costs: the shape that each layer leaves, its parameters, and its multiply-adds."""
+"""The cost of a network: the output shape, the parameters and the multiply-adds of each layer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class LayerCost:
     """One layer with weights of its own.
 
-    runs: how often it ran in one forward pass; more than once where weights are shared between steps or views.
-    shape: what it left, (N, channels, rows, cols), the last time. multiply_adds: of all runs together.
+    runs: how often it ran in one forward pass; more than once if weights are shared between steps or views.
+    shape: of its last output, (N, channels, rows, cols). multiply_adds: of all runs together.
     """
 
     name: str
@@ -40,7 +40,7 @@ class NetworkCost:
 def network_cost(network: nn.Module, shape: tuple[int, int] = (256, 256)) -> NetworkCost:
     """Run a patient without counts through the network and add up its layers.
 
-    Counted are the multiplications with weights: convolutions; norms, slopes and sums are an order less.
+    Only the multiplications of convolutions are counted; norms, slopes and sums need an order of magnitude fewer.
     Raises ValueError for a shape that the network does not take.
     """
     seen: dict[str, list[tuple[int, ...]]] = {}

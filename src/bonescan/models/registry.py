@@ -13,5 +13,5 @@ from bonescan.plugins import Registry
 Network = tuple[type[Any], Callable[[Any], nn.Module]]
 
 MODELS = Registry[Network]("bonescan.networks", {"unet": (UNetConfig, build_unet)})
-"""Every network takes normalised counts (N, 2, H, W), H and W multiples of its `multiple`, and returns what
-`answer.answer_of` makes an `Answer` of."""
+"""Every network takes normalised counts (N, 2, H, W), with H and W multiples of its `multiple`. `answer.answer_of`
+turns its outputs into an `Answer`."""

@@ -1,9 +1,8 @@
 """A small U-Net on both views of a whole-body scan.
 
-The picture is folded at the entrance (2 x 2 pixels become channels), so that all wide layers work at
-half resolution and nothing is thrown away; a light stage at full resolution, which sees the picture
-itself again, draws the edges. A lesion three pixels across keeps its own outline at a quarter of
-the cost of a U-Net that is wide at full resolution.
+The input is folded (2 x 2 pixels become channels), so all wide layers work at half resolution without loss of
+information. A light stage at full resolution, which also gets the input, finds the edges. So a lesion three pixels
+across keeps its own outline, at a quarter of the cost of a U-Net that is wide at full resolution.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class UNetConfig:
     """Probability of lesion that the untrained network states everywhere."""
 
     regions: int = len(REGIONS)
-    """How many of `REGIONS` the region head knows, from the first on."""
+    """Number of regions of the region head: the first ones of `REGIONS`."""
 
     benign: bool = False
     """Whether benign uptake is a class of its own, which competes with lesion for each pixel."""
@@ -76,7 +75,7 @@ class _Block(nn.Sequential):
 class UNet(nn.Module):
     """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W) and region logits (N, 2, R, H/2, W/2).
 
-    Where the configuration names benign uptake or levels, an `Answer` with all four, None for what it does not name.
+    If the configuration has benign uptake or levels, an `Answer` with all four, None for what it does not have.
     H and W must be multiples of `multiple`. Channel 0 is the anterior view, 1 the mirrored posterior one.
     """
 
@@ -110,7 +109,7 @@ class UNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # A head that starts at the lesions' share of pixels does not spend its first steps unlearning 0.5.
+        # Heads start at the classes' shares of pixels, so the first steps are not spent on leaving 0.5.
         neither = 1.0 - self.config.lesion_prior - (self.config.benign_prior if self.config.benign else 0.0)
         _start_at(self.lesion_head, self.config.lesion_prior / neither)
         if self.benign_head is not None:
@@ -121,7 +120,7 @@ class UNet(nn.Module):
     def forward(self, counts: Tensor, phase: tuple[int, int] | None = None) -> tuple[Tensor, Tensor] | Answer:
         """Return the logits; ValueError for a size that the levels do not divide.
 
-        phase: give those of regions and levels at every second row and column alone, from this (row, col) on: their
+        phase: compute those of regions and levels only at every second row and column, from this (row, col) on. Their
         many channels cost a training step more than half of the network.
         """
         rows, cols = counts.shape[-2:]
@@ -159,15 +158,15 @@ class UNet(nn.Module):
 def compete(lesion: Tensor, benign: Tensor) -> tuple[Tensor, Tensor]:
     """Scores of two classes against a third one of score 0 -> logits of their shares in the softmax of all three.
 
-    The sigmoid of each logit is the softmax of its class, so that what holds for a network with one class
-    (its loss, its threshold, its graph) holds for this one as it is.
+    The sigmoid of each logit is the softmax of its class. So loss, thresholds and graph are the same as for a network
+    with one class.
     """
     lesion, benign = lesion.float(), benign.float()
     return lesion - functional.softplus(benign), benign - functional.softplus(lesion)
 
 
 def _start_at(head: nn.Conv2d, odds: float) -> None:
-    """Let a head state these odds everywhere, nearly."""
+    """Initialise a head so that it states about these odds everywhere."""
     nn.init.normal_(head.weight, std=0.01)
     assert head.bias is not None
     nn.init.constant_(head.bias, math.log(odds))

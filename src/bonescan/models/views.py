@@ -1,4 +1,4 @@
-"""Networks that look at one view at a time, on pairs of views."""
+"""Run networks of a single view on pairs of views."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ VIEWS = 2
 def each_view(counts: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
     """Run a network (M, 1, H, W) -> (M, 1, H, W) on every view of (N, 2, H, W) by itself.
 
-    While learning, a view without a count (a GAN's sample has one view alone) is left out, as its zeros would count in
-    the statistics of the batch norms; its answer is 0 and has no gradient.
+    In training, a view without counts (a GAN's sample has only one view) is left out, as its zeros would change the
+    statistics of the batch norms. Its answer is 0 and has no gradient.
     """
     images = counts.reshape(-1, 1, *counts.shape[2:])
     if not torch.is_grad_enabled():

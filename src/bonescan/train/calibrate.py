@@ -26,7 +26,7 @@ from bonescan.train.validate import predict_case
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
 LEAST_HIGH = 0.2
-"""Candidates of a lower peak are not looked at."""
+"""Candidates with a lower peak are ignored."""
 CURVE = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per scan at which the curve is stated."""
 
@@ -41,12 +41,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What some thresholds come to on validation patients.
+    """The figures of a pair of thresholds on validation patients.
 
-    dice: pooled over all pixels of all patients. sensitivity: share of lesions (each view's own) that are found, one by
-    one outline. precision: share of outlines that touch a lesion. false_per_scan: the others, a scan of both views.
-    false_per_lesion_free_scan: the same over scans without any lesion (0 where there is none).
-    on_faint_per_scan: outlines that touch nothing but an equivocal lesion; they count neither as right nor as false.
+    dice: pooled over all pixels of all patients. sensitivity: share of lesions (of each view) that are found, each by
+    one outline. precision: share of outlines that touch a lesion. false_per_scan: the other outlines per scan (both
+    views). false_per_lesion_free_scan: the same over scans without any lesion (0 if there is none).
+    on_faint_per_scan: outlines that touch only an equivocal lesion; they count neither as true nor as false positives.
     curve: sensitivity at `CURVE` false positives per scan.
     """
 
@@ -78,7 +78,7 @@ class _Candidates:
 def calibrate(
     network: nn.Module, cases: Sequence[Case], config: TrainConfig, report: Report = silent
 ) -> tuple[dict[str, Thresholds], Figures]:
-    """Predict all cases and fit the operating points to them; also say what the balanced one comes to."""
+    """Predict all cases and fit the operating points to them; also measure the balanced one."""
     judged = []
     precise = replace(config, bf16=False)  # as the exported graph computes
     for done, case in enumerate(cases, start=1):
@@ -101,8 +101,9 @@ def rates_of(config: TrainConfig) -> dict[str, float]:
 def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thresholds]:
     """Fit the thresholds of each operating point; rates: most false positives per scan, by name.
 
-    The lower threshold is where the pooled Dice of pixels is best; the upper one is the lowest that keeps to the rate.
-    Where the rate allows all candidates above that lower threshold, it is lowered as long as more come, up to the rate.
+    The lower threshold maximises the pooled Dice of pixels. The upper threshold is the lowest one within the rate.
+    If all candidates at that lower threshold stay within the rate, it is lowered while that adds false positives, until
+    the rate is reached.
     """
     best = best_low(judged)
     curves = {best: _curve_of_highs(judged, best)}
@@ -131,14 +132,14 @@ def _curve_of_highs(judged: Sequence[Judged], low: float) -> tuple[NDArray[np.fl
     base = replace(Thresholds(), low=low, high=max(low, LEAST_HIGH))
     found = [view for entry in judged for view in _candidates(entry, base)]
     peaks = np.unique(np.concatenate([np.array([base.high]), *(view.match.scores for view in found)]))
-    # A candidate belongs to a point when its peak reaches the threshold: the midpoint to the next lower peak.
+    # A candidate is kept when its peak reaches the threshold, which lies midway between two neighbouring peaks.
     highs = np.concatenate([peaks[:1], (peaks[1:] + peaks[:-1]) / 2, (peaks[-1:] + 1) / 2])
     false = np.sort(np.concatenate([np.zeros(0), *(_false_scores(view.match) for view in found)]))
     return highs, (false.size - np.searchsorted(false, highs)) / max(1, len(judged))
 
 
 def matches_of(judged: Sequence[Judged], thresholds: Thresholds) -> list[LesionMatch]:
-    """Every view's candidates, from a low peak on, matched with its truth; their scores are their peaks."""
+    """The candidates of every view, from a low peak on, matched with the truth. Their scores are their peaks."""
     low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
     return [view.match for entry in judged for view in _candidates(entry, low)]
 
@@ -169,7 +170,7 @@ def _candidates(entry: Judged, thresholds: Thresholds) -> list[_Candidates]:
 
 
 def judge(network: nn.Module, case: Case, config: TrainConfig) -> Judged:
-    """Predict one case and turn both views to how they were acquired."""
+    """Predict one case; both views are returned as acquired."""
     probability, regions = predict_case(network, case, config)
     truth = truth_of(case, config)
     return Judged(
@@ -228,7 +229,7 @@ def measure(judged: Sequence[Judged], thresholds: Thresholds) -> Figures:
 
 
 def _areas(view: _Candidates, high: float) -> tuple[int, int]:
-    """Pixels of the candidates from a peak on, and those of them on lesions; equivocal ones are left out."""
+    """Pixels of the candidates from a peak on, and those of them on lesions; equivocal lesions are ignored."""
     kept = np.isin(view.numbers, view.match.predicted_ids[view.match.scores >= high])
     return int((kept & (view.truth != FAINT)).sum()), int((kept & drawn(view.truth)).sum())
 
@@ -239,7 +240,7 @@ def _curve(matches: Sequence[LesionMatch], scans: int) -> dict[str, float]:
     out = {}
     for rate in CURVE:
         allowed = int(rate * scans)
-        # The lowest score that lets no more false ones in.
+        # The lowest threshold that keeps no further false positive.
         threshold = float(np.nextafter(false[allowed], 2.0)) if allowed < false.size else 0.0
         total = sum((match.counts(threshold) for match in matches), LesionCounts())
         out[f"{rate:g}"] = round(1.0 if total.sensitivity is None else total.sensitivity, 4)

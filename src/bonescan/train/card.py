@@ -1,4 +1,4 @@
-"""The card of a trained model: what a person should know of it."""
+"""The card of a trained model: what its users should know."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_card(
 - Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
 - Loss: {_METHODS[config.method]}.
 - Learned from {_teachers(config)}; {steps} steps.
-- Pixels of 2.2-2.4 mm are what it knows; finer frames are summed before.
+- It expects pixels of 2.2-2.4 mm; finer frames are binned first.
 
 ## Measured on validation patients, whose anatomies it had not seen
 
@@ -53,10 +53,10 @@ def make_card(
 {warned}
 ## What it is not
 
-Where it has learned from simulated patients, it has learned what a simulation shows, and has seen no scan of a person.
-Tracers other than diphosphonates, children, and findings that the simulation does not know (infection, bone tumours,
-operations beyond hip and knee) are beyond it. It marks uptake that looks like metastasis; it cannot tell what caused
-it.
+Simulated patients show only what the simulation contains: a model that learned from them alone has seen no scan of a
+person. It is not made for tracers other than diphosphonates, for children, or for findings that the simulation does not
+contain (infection, bone tumours, operations beyond hip and knee). It marks uptake that looks like metastasis; it cannot
+tell what caused it.
 """
 
 

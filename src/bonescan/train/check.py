@@ -1,4 +1,4 @@
-"""What a configuration gets wrong, found before anything is simulated, read or trained."""
+"""Check a configuration before anything is simulated, read or trained."""
 
 from __future__ import annotations
 

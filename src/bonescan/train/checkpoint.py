@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file that appears at once or not at all. No pickle."""
+"""Checkpoints: one safetensors file, written atomically. No pickle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bonescan.errors import OptionError
 
 
 class Ema:
-    """Holds `network`, a copy whose weights follow those of another one slowly: what is validated and exported."""
+    """A running average of a network's weights, in the copy `network`, which is validated and exported."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -24,7 +24,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards `network` after optimiser step `step` (from 0); early steps count for more."""
+        """Move the average towards `network` after optimiser step `step` (from 0); early steps have more weight."""
         rate = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
         averaged = self.network.state_dict()
         for name, value in network.state_dict().items():
@@ -51,7 +51,7 @@ def save_checkpoint(path: Path, state: TrainState, steps_done: int) -> None:
         for key, value in state.optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser/{name}/{key}"] = value
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # Own, plainly laid-out copies: convolution weights are channels-last while training.
+    # Contiguous copies: convolution weights are channels-last while training.
     contiguous = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }

@@ -18,7 +18,7 @@ from bonescan.train.config import CohortConfig
 
 
 def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
-    """Read all labelled studies; a patient is in validation by a hash of the folder's name, whatever else is there."""
+    """Read all labelled studies. A hash of the patient folder's name alone decides whether it is for validation."""
     training: list[Case] = []
     validation: list[Case] = []
     for folder in labelled_studies(Path(config.folder)):
@@ -39,7 +39,7 @@ def labelled_studies(cohort: Path) -> list[Path]:
 
 
 def read_case(folder: Path, normalisation: Normalisation) -> Case:
-    """One study folder with its LabelMe files, and the region maps of `truth.npz` where there are such."""
+    """One study folder with its LabelMe files, and the region maps of `truth.npz` if there are any."""
     study = read_study(folder)
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}

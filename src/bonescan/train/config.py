@@ -17,13 +17,13 @@ from bonescan.train.augment.parameters import AugmentConfig
 
 @dataclass(frozen=True, slots=True)
 class PhantomConfig:
-    """Simulated patients to learn from; validation anatomies are others than training anatomies."""
+    """Simulated patients to learn from. Validation anatomies differ from training anatomies."""
 
     anatomies: int = 0
     """Number of anatomies for training; 0 = no simulated patients at all."""
 
     patients_per_anatomy: int = 8
-    """Patients of each anatomy: other uptake, lesions, dose and noise."""
+    """Patients of each anatomy; they differ in uptake, lesions, dose and noise."""
 
     validation_anatomies: int = 12
     """Number of further anatomies for validation and thresholds."""
@@ -38,19 +38,19 @@ class PhantomConfig:
     """Folder that keeps the simulated patients between runs."""
 
     processes: int = 2
-    """Processes that simulate before the training begins; beside it, one of low priority does."""
+    """Processes that simulate before the training begins. During the training one process of low priority simulates."""
 
     first_anatomies: int = 0
-    """Training anatomies that the training begins with, while the others are simulated beside it; 0 = all of them."""
+    """Number of anatomies that the training begins with, while the others are simulated; 0 = all of them."""
 
     all_after: float = 0.5
-    """Share of the steps after which all anatomies are learned from, where the training begins with fewer: the others
-    are taken in evenly until then, at the same step in every run; a step waits for those that are not there yet."""
+    """Share of the steps after which all anatomies are used, if the training begins with fewer. Until then the others
+    are added evenly, at the same steps in every run. A step waits for an anatomy that is not simulated yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class CohortConfig:
-    """Labelled patients from a cohort folder; simulated ones join them where phantoms.anatomies asks for some."""
+    """Labelled patients from a cohort folder. Simulated patients are added if phantoms.anatomies is above 0."""
 
     folder: str = ""
     """The cohort folder; empty = none."""
@@ -61,7 +61,7 @@ class CohortConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImagesConfig:
-    """Images of a data set folder to learn from, in the place of phantoms and cohort: Lin et al. 2022, section 3."""
+    """Images of a data set folder, used instead of phantoms and cohort: Lin et al. 2022, section 3."""
 
     folder: str = ""
     """The data set folder that `bonescan dataset` wrote; empty = none."""
@@ -70,21 +70,21 @@ class ImagesConfig:
     """Which of its sets."""
 
     label_share: float = 0.37
-    """Labelled share of all patients of the set, test patients included, as the paper counts; 0.7 = every training
-    patient where the test has the other 30 %."""
+    """Labelled share of all patients of the set, test patients included, as in the paper. 0.7 = all training patients
+    if the test set has the other 30 %."""
 
     label_unit: Literal["patient", "image"] = "patient"
-    """Draw the labelled ones by patient, or by image, augmented copies counted by themselves (so that many
-    patients have some labelled copy)."""
+    """Choose what is labelled by patient or by image. By image, augmented copies are chosen separately, so many
+    patients have a labelled copy."""
 
     label_seed: int = 1
-    """Seed of that draw; a smaller share is a part of a larger one."""
+    """Seed of that choice. A smaller share is part of a larger one."""
 
     labelled_pairs: int = 1
-    """Patients (both views) of the labelled stream in a step; drawn from the other stream where no one is labelled."""
+    """Labelled patients (both views) in a step; drawn from all training patients if none is labelled."""
 
     unlabelled_pairs: int = 1
-    """Patients (both views) of the stream whose labels are not looked at; drawn from all training patients."""
+    """Patients (both views) in a step whose labels are not used, drawn from all training patients."""
 
     validation_share: float = 0.0
     """Share of the training patients kept for validation and thresholds, by a hash of the patient's name."""
@@ -98,14 +98,15 @@ class ChanVeseConfig:
     """Weight of the supervised term."""
 
     lesion_weight: float = 1.0
-    """Weight of a labelled lesion pixel against one of background; 1 = Eq. 8 as it is, which a network meets by
-    marking nothing as long as lesions are less than even odds."""
+    """Weight of a labelled lesion pixel relative to background. 1 = Eq. 8 unchanged: it is lowest when nothing is
+    marked, as long as each pixel is less likely lesion than background."""
 
     unsupervised: bool = True
     """Whether there is an unsupervised term; false = the supervised one alone."""
 
     variant: Literal["two-phase", "three-class", "fuzzy"] = "two-phase"
-    """The paper's inside and outside; or lesion against background and bone, hard or as fuzzy c-means."""
+    """Two phases, inside and outside, as in the paper; or three classes, lesion, background and bone, hard or as
+    fuzzy c-means."""
 
     nu: float = 0.004
     """Weight of the area inside."""
@@ -120,7 +121,7 @@ class ChanVeseConfig:
     """Exponent that turns normalised values into the image g, scaled to 0..1: 2 = counts, 1 = their square root."""
 
     ancestor: bool = False
-    """The two means as the paper's ancestor computed them: of the whole batch, over its pixels that are not 0."""
+    """Compute the two means as the paper's predecessor did: of the whole batch, over its pixels that are not 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,10 @@ class LossConfig:
     """Weight of the soft Dice over the batch."""
 
     pixel: float = 1.0
-    """Weight of the binary cross-entropy, which makes a false lesion on an empty scan cost something."""
+    """Weight of the binary cross-entropy, which penalises false lesions on scans without lesions."""
 
     pixel_scale: float = 100.0
-    """Factor of the cross-entropy's mean over pixels: about one over the share of pixels that matter."""
+    """Factor of the cross-entropy's mean over pixels: about 1 divided by the share of relevant pixels."""
 
     region: float = 0.2
     """Weight of the cross-entropy of the region map."""
@@ -146,10 +147,10 @@ class LossConfig:
     """Weight of the cross-entropy of the level map, on pixels of the spine and the ribs."""
 
     region_background: float = 0.3
-    """Weight of background pixels in it, against 1 for all others."""
+    """Weight of background pixels in the cross-entropy of the region map, against 1 for all others."""
 
     reference_area_px: float = 60.0
-    """Lesions of this area weigh 1 a pixel; others by the square root of the ratio."""
+    """Area of lesions whose pixels have weight 1; for others the weight is the square root of the ratio of areas."""
 
     least_weight: float = 0.6
     """Smallest weight a lesion pixel has."""
@@ -166,10 +167,10 @@ class CalibrationConfig:
     """Most false positives per scan (both views) that the balanced thresholds may leave on validation patients."""
 
     sensitive_false_positives: float = 2.0
-    """The same of the sensitive operating point."""
+    """The same for the sensitive operating point."""
 
     specific_false_positives: float = 0.1
-    """The same of the specific operating point."""
+    """The same for the specific operating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,23 +196,23 @@ class TrainConfig:
     """Fields of the network's own configuration."""
 
     begin_with: str = ""
-    """Name or folder of a bundle whose weights the training begins with, as far as the networks have them in common;
+    """Bundle (name or folder) whose weights the training begins with, for the layers that both networks have;
     empty = fresh weights."""
 
     steps: int = 4000
     """Number of optimiser steps."""
 
     max_minutes: float = 0.0
-    """Stop after so many minutes of training and keep the checkpoint; 0 = no limit."""
+    """Stop after this many minutes of training and keep the checkpoint; 0 = no limit."""
 
     batch_rows: int = 4096
-    """Rows of picture in a batch; a batch of crops of 512 rows has batch_rows / 512 samples."""
+    """Rows of all crops of a batch together; with crops of 512 rows it has batch_rows / 512 samples."""
 
     crop_rows: tuple[int, ...] = (512, 1024)
     """Heights of the crops; one is drawn for each batch."""
 
     crop_weights: tuple[float, ...] = (3.0, 1.0)
-    """How often each height is drawn."""
+    """Relative frequency of each height."""
 
     crop_cols: int = 256
     """Width of the crops, a multiple of 32."""
@@ -223,11 +224,11 @@ class TrainConfig:
     """Steps of linear warm-up; a cosine to zero follows."""
 
     weight_decay: float = 0.02
-    """Of AdamW; not on biases and norms."""
+    """Weight decay of AdamW; not applied to biases and norms."""
 
     freeze_norms_after: float = 0.6
-    """Share of the steps after which batch norms keep their running statistics, as they do when predicting:
-    crops and whole frames have unlike shares of air, and the network should end in the state it is used in."""
+    """Share of the steps after which batch norms keep their running statistics, as in prediction. Crops and whole
+    frames have different shares of air, and the training should end in the state that predictions use."""
 
     clip_norm: float = 5.0
     """Largest norm of the gradient."""
@@ -243,7 +244,7 @@ class TrainConfig:
     """Where the network is computed; auto = on a graphics processor where torch finds one."""
 
     threads: int = 2
-    """Threads of torch; results are the same again only with the same number."""
+    """Threads of torch. Results are reproducible only with the same number."""
 
     checkpoint_every: int = 200
     """Steps between checkpoints."""
@@ -252,7 +253,7 @@ class TrainConfig:
     """Steps between validations."""
 
     validation_cases: int = 24
-    """Most patients looked at in one validation while training; thresholds are fitted on all."""
+    """Largest number of patients in a validation during training. Thresholds are fitted on all patients."""
 
     log_every: int = 20
     """Steps between progress lines."""
@@ -309,19 +310,19 @@ class TrainConfig:
                 "a supervised loss alone learns nothing without labels: set images.label_share and "
                 "images.labelled_pairs above 0"
             )
-        if images.label_seed < 1:  # 0 draws by the same hash as the validation does: its patients first
+        if images.label_seed < 1:  # 0 is the seed of the hash that chooses the validation patients
             raise OptionError(f"images.label_seed is {images.label_seed}: give a whole number from 1")
         if self.chan_vese.power <= 0:
             raise OptionError(f"chan_vese.power is {self.chan_vese.power}: give a number above 0")
 
     @property
     def aggregated(self) -> bool:
-        """Whether the network gives one answer for both views added."""
+        """Whether the network gives one answer for the sum of both views."""
         return bool(self.network_config.get("aggregation", "none") != "none")
 
     @property
     def folder(self) -> Path:
-        """Where the run's files lie."""
+        """The run's folder."""
         return Path(self.runs) / self.name
 
     def to_dict(self) -> dict[str, Any]:

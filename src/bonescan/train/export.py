@@ -31,10 +31,10 @@ SOURCES = "sources.json"
 
 
 class Deployed(nn.Module):
-    """A network with its answers made final: (N, 2, H, W) -> probabilities float32, region and level number uint8."""
+    """A network with final outputs: (N, 2, H, W) -> probabilities float32, region and level number uint8."""
 
     def __init__(self, network: nn.Module, *, regions: bool = True) -> None:
-        """regions: whether the network has learned them; false = its region head, if any, is not asked."""
+        """regions: whether the network has learned them; false = its region head, if any, is not used."""
         super().__init__()
         self.network = network
         self.regions = regions
@@ -84,10 +84,10 @@ def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What is known of a trained network beside its weights.
+    """What is known about a trained network besides its weights.
 
     points: the thresholds of each operating point. figures: what was measured on validation patients; kept in the
-    bundle and shown in its card. regions: whether any of its patients taught it which bone is where.
+    bundle and shown in its card. regions: whether any of its training patients had a region map.
     """
 
     points: Mapping[str, Thresholds]
@@ -98,7 +98,7 @@ class Learned:
 def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
     """Write the bundle of a run to the folder `out`."""
     averaged, steps = averaged_network(config)
-    # A fresh copy in the ordinary memory layout: the graph should not remember how it was trained.
+    # A fresh copy in the ordinary memory layout: the graph should not depend on the layout used in training.
     network = build_network(config).eval()
     network.load_state_dict(averaged.state_dict())
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
@@ -125,7 +125,7 @@ def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
 
 
 def network_values(network: nn.Module) -> dict[str, Any]:
-    """All fields of a network's configuration as JSON values: what a bundle states must not hang on later defaults."""
+    """All fields of a network's configuration as JSON values, so that a bundle does not depend on later defaults."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(network.config)))  # type: ignore[call-overload]
     return values
 
@@ -136,7 +136,7 @@ def _sources(config: TrainConfig) -> dict[str, str]:
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
-    """The configuration without this machine's folders, which say nothing of the model and may say too much."""
+    """The configuration without local folders, which say nothing about the model and may be private."""
     values = config.to_dict()
     del values["runs"], values["phantoms"]["cache"], values["cohort"]["folder"], values["images"]["folder"]
     return values
@@ -147,7 +147,7 @@ def to_onnx(network: nn.Module, *, regions: bool = True) -> bytes:
     deployed = Deployed(network, regions=regions).eval()
     names = ("counts", *deployed.outputs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The tracing exporter is the older one, and the one that keeps this graph's dynamic shapes simplest.
+        # The older, tracing exporter gives the simplest dynamic shapes for this graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             deployed,

@@ -1,7 +1,7 @@
-"""The training loop, to be read in one sitting.
+"""The training loop.
 
-Everything random follows from (seed, step, place in the batch), and the checkpoint holds all that changes, so that
-a run that was interrupted ends with the same bits as one that was not.
+Everything random follows from (seed, step, place in the batch), and the checkpoint holds the whole state. So an
+interrupted run ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration")
 def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     """Train, or go on with a run of the same name and configuration; return the run's folder.
 
-    Raises OptionError when a run of this name was started with another configuration. Where SIGINT or SIGTERM asks to
-    stop, the step is ended, the checkpoint saved, and `Stopped` says from which step the same command goes on.
+    Raises OptionError when a run of this name was started with another configuration. On SIGINT or SIGTERM the step is
+    finished and the checkpoint saved; then `Stopped` is raised and says from which step the same command continues.
     """
     torch.set_num_threads(config.threads)
     folder = open_run(config)
@@ -81,7 +81,7 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
 
 
 def batches(config: TrainConfig, split: Split, first: int) -> Generator[tuple[int, Batch]]:
-    """The steps from `first` on with their batches; the next one is made while the network learns from this one."""
+    """The steps from `first` on with their batches. The next one is made while the network learns from this one."""
     with ThreadPoolExecutor(1) as maker:
         coming = deque([maker.submit(batch_of, config, split, first)])
         try:
@@ -95,7 +95,7 @@ def batches(config: TrainConfig, split: Split, first: int) -> Generator[tuple[in
 
 
 def batch_of(config: TrainConfig, split: Split, step: int) -> Batch:
-    """The batch of one step; waits for cases that are to be learned from by then and are not there yet."""
+    """The batch of one step. Waits for cases that belong to this step and are not simulated yet."""
     return training_batch(split.training_at(step), config, step)
 
 
@@ -112,7 +112,7 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int, 
     with torch.random.fork_rng(devices=_own_generators(device)):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with autocast(state.network, config):
-            # The many channels of regions and levels where they are compared, and nowhere else.
+            # Regions and levels have many channels: compute them only at the pixels where they are compared.
             where = {"phase": batch.phase} if isinstance(state.network, UNet) else {}
             answer = state.network(batch.image, **where)
     losses = METHODS[config.method](answer, batch, config)
@@ -201,7 +201,7 @@ def refuse_other_run(config: TrainConfig) -> None:
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
-        # How long, how loudly and how fast may change from one sitting to the next.
+        # Duration, logging and speed may change when a run is continued.
         changed = [key for key in changed if key not in _FREE and not _only_speed(before.get(key), values.get(key))]
         if changed:
             raise OptionError(

@@ -22,10 +22,9 @@ def supervised_loss(
 ) -> dict[str, Tensor]:
     """Weigh the parts together; "total" is what is minimised.
 
-    lesion_logits, benign_logits: (N, 2, h, w), each against the rest: where the network lets both classes compete in
-    one softmax, what lowers the loss of one class lowers the other's probability. region_logits: (N, 2, R, h/2, w/2),
-    level_logits: (N, 2, L, h/2, w/2), or both at the batch's phase alone, (h/4, w/4). None from a network that does not
-    know them.
+    lesion_logits, benign_logits: (N, 2, h, w), each class against the rest. If the network lets both compete in one
+    softmax, raising one class's probability lowers the other's. region_logits: (N, 2, R, h/2, w/2), level_logits:
+    (N, 2, L, h/2, w/2), or both at the batch's phase only, (h/4, w/4). None from a network without them.
     """
     logits = lesion_logits.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
@@ -57,7 +56,7 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """One minus the soft Dice of the whole batch, pixels weighted; 0..1.
 
     Over the batch, not per image: an image without lesions has no Dice. On a batch without any lesion this
-    loss is nearly flat, which is why it never stands without `pixel_loss`.
+    loss is nearly flat, so it is always combined with `pixel_loss`.
     """
     common = (weight * probability * target).sum()
     either = (weight * (probability + target)).sum()
@@ -65,15 +64,15 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> Tensor:
-    """Weighted binary cross-entropy, mean over the pixels that count, times `scale`; 0 where none counts."""
+    """Weighted binary cross-entropy, mean over the pixels of positive weight, times `scale`; 0 where there is none."""
     entropy = functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
     return scale * entropy / (weight > 0).sum().clamp(min=1)
 
 
 def region_loss(logits: Tensor, target: Tensor, background_weight: float) -> Tensor:
-    """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 is unknown; 0 where all is.
+    """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 = unknown; 0 if all are unknown.
 
-    A class that the network has no logit for (a newer region, to a network of the first format) is unknown, too.
+    A class that the network has no logit for (a newer region, for a network of the first format) is unknown, too.
     """
     target = torch.where(target < logits.shape[2], target, -1)
     classes = torch.ones(logits.shape[2], device=logits.device)

@@ -1,4 +1,4 @@
-"""How a batch's answer becomes a loss: the registry of methods, name -> function."""
+"""The registry of methods: name -> function that computes the loss of a batch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Simulated patients on disk: one folder an anatomy, memory-mapped when read. Imports no torch.
+"""Simulated patients on disk: one folder per anatomy, memory-mapped when read. Imports no torch.
 
-A cache is keyed by everything that its patients follow from, so that another configuration never meets
-a stale one; an interrupted simulation goes on with the anatomies that are missing.
+The key of a cache contains everything that its patients depend on, so a configuration never reads patients of another.
+An interrupted simulation continues with the missing anatomies.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One anatomy of the cache: its seed, the number of its patients, and where they lie."""
+    """One anatomy of the cache: its folder, its seed and the number of its patients."""
 
     folder: Path
     anatomy_seed: int
@@ -64,14 +64,15 @@ class Shard:
 
     @property
     def group(self) -> str:
-        """What must not be in training and validation at once."""
+        """The name of the group: a group is never both in training and in validation."""
         return f"anatomy-{self.anatomy_seed}"
 
 
 class Simulation:
-    """A process of low priority that simulates anatomies one by one while something else goes on.
+    """A process of low priority that simulates anatomies one by one in the background.
 
-    A context: what it has not begun is given up at the end, and what it has begun, too, where an exception leaves it.
+    A context manager. When it ends, anatomies that have not begun are dropped; after an exception the one that is being
+    simulated is dropped, too.
     """
 
     def __init__(self) -> None:
@@ -87,21 +88,21 @@ class Simulation:
         self._stack.__exit__(kind, error, traceback)
 
     def begin(self, shards: Sequence[Shard]) -> None:
-        """Simulate those of the shards that are not there yet, in this order."""
+        """Simulate the missing shards, in this order."""
         missing = [shard for shard in shards if not shard.folder.exists()]
         if missing:
             pool = self._stack.enter_context(process_pool(1, niceness=_NICENESS))
             self._coming |= {shard.folder: pool.submit(write_shard, shard) for shard in missing}
 
     def wait_for(self, shard: Shard) -> None:
-        """Return when the shard is there; raises what its simulation raised."""
+        """Return when the shard exists; raises what its simulation raised."""
         if not shard.folder.exists() and shard.folder in self._coming:
             self._coming[shard.folder].result()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardSource:
-    """The cases of one shard, read when they are asked for, once they are there."""
+    """The cases of one shard, read on demand, after waiting for their simulation."""
 
     shard: Shard
     simulation: Simulation | None = None
@@ -129,8 +130,8 @@ def phantom_split(
 ) -> Split:
     """Simulate what the cache lacks, and return its cases; validation has its own anatomies.
 
-    With a simulation and `first_anatomies`, the others are left to it; whoever asks for a case waits for it.
-    The split's lists are `CaseList`s of one source an anatomy.
+    With a simulation and `first_anatomies`, it simulates the other anatomies, and reading a case waits for it.
+    The split's lists are `CaseList`s of one source per anatomy.
     """
     training, validation = training_shards(config, normalisation), validation_shards(config, normalisation)
     now = training + validation
@@ -145,9 +146,9 @@ def phantom_split(
 
 
 def in_order(training: Sequence[Shard], validation: Sequence[Shard], first: int) -> tuple[list[Shard], list[Shard]]:
-    """The shards that are simulated before the training begins, and the others in the order they are simulated in.
+    """The shards that are simulated before the training begins, and the others in the order of their simulation.
 
-    Of the others, validation anatomies come evenly among those for training, so that thresholds can be fitted early.
+    In the others, validation anatomies are spread evenly among training anatomies, so thresholds can be fitted early.
     """
     now = [*training[:first], *validation[:FIRST_SOURCES]]
     parts = (training[first:], validation[FIRST_SOURCES:])
@@ -156,7 +157,7 @@ def in_order(training: Sequence[Shard], validation: Sequence[Shard], first: int)
 
 
 def simulate_shards(shards: Sequence[Shard], processes: int, progress: SimulationProgress) -> None:
-    """Simulate the shards that are not there yet, in `processes` processes."""
+    """Simulate the missing shards, in `processes` processes."""
     missing = [shard for shard in shards if not shard.folder.exists()]
     done = len(shards) - len(missing)
     if not missing:
@@ -181,7 +182,7 @@ def write_shard(shard: Shard) -> None:
     for number in range(shard.patients):
         patient = phantom.make_patient(anatomy, patient_seed(shard.anatomy_seed, number))
         own = patient_planes(patient)
-        # References of counts, as those of a scan that comes to be read: noise raises a high percentile a little.
+        # References are taken from counts, as for a scan: noise raises a high percentile a little.
         counts = draw_counts(own["expected"], patient.key)
         found = find_facts(patient.key, shard.group, counts, own["lesions"], shard.normalisation, own["benign"])
         own["benign"] = (own["benign"] > 0).astype(np.uint8)
@@ -200,7 +201,7 @@ def write_shard(shard: Shard) -> None:
 
 
 def patient_planes(patient: Phantom) -> dict[str, NDArray[Any]]:
-    """What is kept of a phantom, each (2, rows, cols); benign findings by number."""
+    """The stored planes of a phantom, each (2, rows, cols); benign findings by number."""
     shape = patient.study.shape
     return {
         "expected": pair_expected(patient.expected, shape),
@@ -236,20 +237,20 @@ def patient_seed(anatomy_seed: int, number: int) -> int:
 
 
 def training_shards(config: PhantomConfig, normalisation: Normalisation) -> list[Shard]:
-    """The anatomies that are learned from, in the order in which they are taken in."""
+    """The training anatomies, in the order in which they are added."""
     seeds = range(config.first_seed, config.first_seed + config.anatomies)
     return [_shard(config, seed, config.patients_per_anatomy, normalisation) for seed in seeds]
 
 
 def validation_shards(config: PhantomConfig, normalisation: Normalisation) -> list[Shard]:
-    """The anatomies that are validated on."""
+    """The validation anatomies."""
     first = config.first_seed + _VALIDATION_SEEDS
     seeds = range(first, first + config.validation_anatomies)
     return [_shard(config, seed, config.validation_patients_per_anatomy, normalisation) for seed in seeds]
 
 
 def _shard(config: PhantomConfig, seed: int, patients: int, normalisation: Normalisation) -> Shard:
-    # A finished anatomy serves every configuration that asks for the same one.
+    # Configurations that need the same anatomy share it.
     key = {
         "format": _FORMAT,
         "phantom": simulation_digest(),

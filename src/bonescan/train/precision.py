@@ -29,8 +29,8 @@ def place_of(network: nn.Module) -> torch.device:
 def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
     """The context that a network runs in: bfloat16 where the configuration wants it and the network supports it.
 
-    A network that does not has `supports_bfloat16 = False`. A processor without instructions for bfloat16 takes some
-    ten times as long with it as without.
+    A network that does not support it has `supports_bfloat16 = False`. A processor without instructions for bfloat16 is
+    about ten times slower with it.
     """
     kind = place_of(network).type
     enabled = (

@@ -31,7 +31,7 @@ CALIBRATION = "calibration.json"
 
 
 class ImageSource(Protocol):
-    """What reads the data sets that `images.folder` names."""
+    """A reader of the data sets that `images.folder` names."""
 
     def split(self, config: ImagesConfig) -> Split:
         """The cases for training and validation, with the labels that are used."""
@@ -53,10 +53,10 @@ def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = si
 
 
 def run(config: TrainConfig, report: Report = silent) -> Path:
-    """Do everything from the simulation to the bundle, or go on where it stopped; return the run's folder.
+    """Do everything from the simulation to the bundle, or continue where it stopped; return the run's folder.
 
-    The bundle lies in the folder's `bundle`, once all steps are done: a run that `max_minutes` cuts short leaves its
-    checkpoint, of which `export_run` makes a bundle. Raises OptionError when there is nothing to learn from.
+    The bundle is written to the folder's `bundle` after the last step. A run that `max_minutes` ends earlier leaves
+    its checkpoint, which `export_run` can make a bundle of. Raises OptionError when there is nothing to learn from.
     """
     check_config(config)
     with Simulation() as simulation:
@@ -74,11 +74,11 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
 def make_split(config: TrainConfig, report: Report = silent, simulation: Simulation | None = None) -> Split:
     """All cases that the configuration names: a data set's images, or else a cohort and phantoms.
 
-    simulation: simulates what the training does not begin with; None = everything is simulated first.
+    simulation: simulates the anatomies that the training does not begin with; None = all are simulated first.
     """
     if config.images.folder:
         return image_source().split(config.images)
-    # First what may be refused, then what takes minutes.
+    # The cohort comes first: it may be refused, and the simulation takes minutes.
     labelled = cohort_split(config.cohort, config.normalisation) if config.cohort.folder else Split([], [])
     if not config.phantoms.anatomies:
         if not labelled.training:
@@ -94,11 +94,11 @@ def make_split(config: TrainConfig, report: Report = silent, simulation: Simulat
 
 
 def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
-    """People first, then phantoms, of which more are taken in as the training goes on where it begins with fewer."""
+    """Labelled patients and phantoms in one split. Phantoms are added during the training if it begins with fewer."""
     assert isinstance(simulated.training, CaseList)
     assert isinstance(simulated.validation, CaseList)
     training = CaseList([Loaded(labelled.training), *simulated.training.sources])
-    # Phantoms first here: the looks while training are at the first ones, and those of people are in the last figures.
+    # Phantoms first: validations during the training use the first sources, the final figures use all.
     validation = CaseList([*simulated.validation.sources, Loaded(labelled.validation)])
     first = config.phantoms.first_anatomies
     if not first:
@@ -107,7 +107,7 @@ def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
 
 
 def pin_sources(config: TrainConfig) -> None:
-    """Keep the digest of what a run learns from, simulation or data set; OptionError where it began with another."""
+    """Record the digest of what a run learns from, simulation or data set; OptionError if it began with another."""
     if config.images.folder:
         source = {"dataset": image_source().digest(config.images)}
     else:
@@ -125,7 +125,7 @@ def pin_sources(config: TrainConfig) -> None:
 def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> dict[str, Thresholds]:
     """Fit the thresholds of all operating points on the run's validation cases; keep them beside the checkpoint.
 
-    Where there is no such case, they are those of `Thresholds()`, and nothing is said to be measured.
+    Without such cases they are those of `Thresholds()`, and there are no figures.
     """
     torch.set_num_threads(config.threads)
     network, steps = averaged_network(config)
@@ -146,9 +146,8 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
 def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     """Write the bundle of a run's folder to `out`, with the thresholds that were fitted for it.
 
-    They are fitted first where that was not done for the steps that the checkpoint has learned: the run goes on, or it
-    was cut short. Then the validation cases that are there already are looked at.
-    Raises OptionError when the folder holds no run, or one that has learned nothing yet.
+    If they were not fitted for the checkpoint's steps (the run is unfinished), they are fitted first, on the validation
+    cases that exist by now. Raises OptionError when the folder holds no run, or one that has learned nothing yet.
     """
     folder = Path(folder)
     for file, remedy in (("config.json", "give the folder of a run"), (CHECKPOINT, "let `bonescan train` go on")):
@@ -167,7 +166,7 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
 
 
 def is_fitted(config: TrainConfig) -> bool:
-    """Whether thresholds were fitted for what the checkpoint has learned."""
+    """Whether thresholds were fitted for the checkpoint's steps."""
     path = config.folder / CALIBRATION
     if not path.is_file():
         return False

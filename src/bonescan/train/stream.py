@@ -1,4 +1,4 @@
-"""Batches: which cases, which crops, which augmentation; all follows from (run seed, step, place in the batch)."""
+"""Batches: cases, crops and augmentation. They depend only on (run seed, step, place in the batch)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BATCH, _SAMPLE = 1, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What one step sees.
+    """The input and targets of one step.
 
     image: (N, 2, h, w) float32. lesion: (N, 2, h, w) float32, 0 or 1. weight: the same shape: each pixel's
-    weight in the lesion loss, 0 where a view is absent or unlabelled, and on faint lesions. region:
+    weight in the lesion loss, 0 where a view is absent or unlabelled, and on equivocal lesions. region:
     (N, 2, h/4, w/4) int64, -1 where unknown: every second row and column of the region head's output, from `phase`
-    (row, col; 0 or 1) on. Regions are large, and a quarter of the pixels teaches them as well in a quarter of the time.
+    (row, col; 0 or 1) on. Regions are large: a quarter of the pixels is enough, in a quarter of the time.
     present: (N, 2) bool, which views there are.
-    benign, benign_weight: as lesion and weight, of benign findings; lesion wins where both lie. level: as region, -1
-    off the spine and the ribs. None where no case of the batch knows them.
+    benign, benign_weight: as lesion and weight, of benign findings; where both overlap, lesion counts. level: as
+    region, -1 off the spine and the ribs. None where no case of the batch has them.
     """
 
     image: Tensor
@@ -73,9 +73,9 @@ def training_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Bat
 
 
 def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
-    """The batch of one step from a data set's images as they are: some labelled, some whose labels are not looked at.
+    """The batch of one step from a data set's images: some with labels, some whose labels are not used.
 
-    The augmented copies are in the data set already. Faint lesions have no truth in either stream.
+    The images are not augmented: the data set contains augmented copies. Equivocal lesions are ignored.
     """
     rng = np.random.default_rng([config.seed, _BATCH, step])
     labelled = [number for number, case in enumerate(cases) if any(_known(case, config))]
@@ -93,7 +93,7 @@ def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
 
 
 def truth_of(case: Case, config: TrainConfig) -> NDArray[np.uint8]:
-    """The lesions of a case (2, rows, cols) that the network's answer is held against: their union for views added."""
+    """The lesions of a case (2, rows, cols) that the network's answer is compared with: the union for added views."""
     lesions = np.asarray(case.lesions)
     return union_truth(lesions) if config.aggregated else lesions
 
@@ -103,7 +103,7 @@ def _known(case: Case, config: TrainConfig) -> tuple[bool, bool]:
     labelled = case.facts.labelled
     if not config.aggregated or all(labelled) or not any(labelled):
         return labelled
-    # Half a label of a union is none, unless the other view is absent and adds nothing to it.
+    # The label of one view does not label the union of both, unless the other view is absent.
     whole = not case.counts[labelled.index(False)].any()
     return whole, whole
 
@@ -133,7 +133,7 @@ def collate(samples: Sequence[Sample], config: LossConfig, phase: tuple[int, int
 def _benign(
     samples: Sequence[Sample], lesions: NDArray[np.uint8], is_lesion: NDArray[np.bool_]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Targets and weights of benign uptake; faint lesions weigh nothing, as in the lesion loss."""
+    """Targets and weights of benign uptake; equivocal lesions have weight 0, as in the lesion loss."""
     views = np.array([entry.benign_views for entry in samples])
     if not views.any():
         return None, None
@@ -160,10 +160,9 @@ def _classes(planes: Sequence[tuple[NDArray[np.uint8], tuple[bool, bool]]], phas
 
 
 def lesion_weights(lesions: NDArray[np.uint8], config: LossConfig) -> FloatImage:
-    """Weight of each pixel of one view: 1 on background, 0 on faint lesions, else by the root of one over the area.
+    """Weight of each pixel of one view: 1 on background, 0 on equivocal lesions, else by one over the root of the area.
 
-    A lesion of nine pixels and one of nine hundred then differ thirtyfold less in what missing them costs
-    than they would by area alone.
+    So missing a large lesion costs more than missing a small one, but by less than the ratio of their areas.
     """
     areas = np.bincount(lesions.ravel(), minlength=256).astype(np.float32)
     table = np.sqrt(np.float32(config.reference_area_px) / np.maximum(areas, 1))

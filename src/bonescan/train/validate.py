@@ -1,4 +1,4 @@
-"""A quick look at how well a network finds lesions, on cases that it did not learn from."""
+"""Quick figures of how well a network finds lesions, on validation cases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
 
 
 def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
-    """Pooled Dice at 0.5, share of lesions that a predicted pixel touches, false pieces a scan, region accuracy."""
+    """Pooled Dice at 0.5, share of lesions with a predicted pixel, false components per scan, region accuracy."""
     common = either = found = lesions = false = 0
     right = bone = 0
     for case in cases:

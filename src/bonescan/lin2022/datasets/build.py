@@ -1,4 +1,4 @@
-"""Build a data set's folder: there at once and whole, or not at all."""
+"""Build a data set's folder, complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bonescan.parallel import process_pool
 
 
 class Progress(Protocol):
-    """Where a build says how far it is."""
+    """A function that receives the progress of a build."""
 
     def __call__(self, done: int, total: int, last: str = "", stage: str | None = None) -> None:
         """Steps done, steps in all, what was done last, and what the steps are."""
@@ -43,7 +43,7 @@ class DatasetSummary:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What must not be overlooked."""
+        """Warnings that must be shown."""
         return self.statement.warnings
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ def build_dataset(
 ) -> DatasetSummary:
     """Simulate or read the patients, augment them, divide them, and write the folder `out`.
 
-    The same options give the same bytes, whatever the number of processes. Raises OptionError for sizes that do not
+    The same options give the same bytes for any number of processes. Raises OptionError for sizes that do not
     fit, InputError and LabelError for a cohort that cannot be used, and OutputError when `out` is not empty or cannot
     be written.
     """
@@ -98,10 +98,10 @@ def build_dataset(
 
 
 def add_gan_samples(out: Path, samples: Path) -> DatasetSummary:
-    """Add samples of a GAN that was trained on the data set `out` to it: D3 and D4 come into being.
+    """Add samples of a GAN to the data set `out` that it was trained on. This adds the sets D3 and D4.
 
-    The folder is then the same, to the byte, as one that was built with these samples at once. Raises InputError where
-    `out` is no data set or there are too few samples, and OutputError where it has samples already.
+    The folder then has the same bytes as one that was built with these samples. Raises InputError if `out` is no data
+    set or there are too few samples, and OutputError if it has samples already.
     """
     out = Path(out)
     try:
@@ -112,14 +112,14 @@ def add_gan_samples(out: Path, samples: Path) -> DatasetSummary:
 
 
 def summarise(out: Path) -> DatasetSummary:
-    """What the folder of a data set holds. Raises InputError where it is none."""
+    """What the folder of a data set holds. Raises InputError if it is no data set."""
     statement, records = read_statement(out), read_index(out)
     return DatasetSummary(out, statement, set_sizes(records))
 
 
 @contextmanager
 def _spread(processes: int) -> Iterator[Spread]:
-    """A `map` over so many processes; one is this one."""
+    """A `map` over this many processes; 1 = in this process."""
     if processes <= 1:
         yield _one_by_one
         return

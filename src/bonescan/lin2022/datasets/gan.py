@@ -26,10 +26,10 @@ LIST = "samples.json"
 def add_samples(folder: Path, statement: Statement, samples: Path) -> Statement:
     """Copy as many samples as D3 lacks into a data set's folder, and enter them; returns the new statement.
 
-    samples: the folder that `bonescan gan sample` wrote. A sample has no frame around it: its reference is the one that
-    samples.json says it was drawn at, and where that says none, the one of its own pixels.
-    Raises InputError where there are too few samples, or one is no single view of 256 x 256, OptionError
-    where the originals alone fill D3, and OutputError where the data set has samples.
+    samples: the folder that `bonescan gan sample` wrote. A sample has no frame around it: its reference is the one in
+    samples.json, or else the one of its own pixels.
+    Raises InputError if there are too few samples, or one is not a single view of 256 x 256, OptionError if the
+    originals alone fill D3, and OutputError if the data set has samples already.
     """
     records = read_index(folder)
     if any(record.origin is Origin.GAN for record in records):
@@ -42,7 +42,7 @@ def add_samples(folder: Path, statement: Statement, samples: Path) -> Statement:
             _add(partial / f"sample-{number:04d}", source, drawn_at.get(source.name))
             for number, source in enumerate(sources)
         ]
-        shutil.rmtree(final, ignore_errors=True)  # of a run that was cut before they were entered
+        shutil.rmtree(final, ignore_errors=True)  # left by an interrupted run
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -65,7 +65,7 @@ def _sources(samples: Path, records: tuple[PairRecord, ...], images: int) -> lis
 
 
 def _references(path: Path) -> dict[str, float]:
-    """The reference that each sample was drawn at, by its folder's name; none where there is no list."""
+    """The reference that each sample was drawn at, by its folder's name; empty if there is no list."""
     if not path.exists():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""index.csv: one row a pair of a data set, and what the sets D1 to D4 and D2_Agg are.
+"""index.csv: one row per pair of a data set; and the definitions of the sets D1 to D4 and D2_Agg.
 
 Table 1 of Lin et al. 2022 (doi 10.3389/fmolb.2022.956720): D1 = originals; D2 = D1 and geometric copies; D3 = D1 and
 GAN samples; D4 = all of these; D2_Agg = the pairs of D2, each added up to one image.
@@ -98,7 +98,7 @@ def row_of(record: PairRecord) -> list[str]:
 
 
 def write_index(folder: Path, records: Iterable[PairRecord]) -> None:
-    """Write the index of a data set's folder, whole or not at all."""
+    """Write the index of a data set's folder atomically."""
     partial = folder / f".{INDEX}.partial"
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -108,7 +108,7 @@ def write_index(folder: Path, records: Iterable[PairRecord]) -> None:
 
 
 def read_index(folder: Path) -> tuple[PairRecord, ...]:
-    """Read the index of a data set's folder. Raises InputError where there is none or it is none of this version."""
+    """Read the index of a data set's folder. Raises InputError if it is missing, damaged or of another version."""
     path = folder / INDEX
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 """Geometric augmentation of a pair: flip, rotation of a few degrees, shift of a few pixels. Lin et al. 2022, 3.2.
 
-Randomness is sampled first (`sample_move`), then applied (`apply_move`, pure). Both views and their truth move
-alike. The pixels come from the frame around the window, so that no empty wedge tells an augmented pair.
+Parameters are drawn first (`sample_move`), then applied (`apply_move`, pure), equally to both views and their truth.
+Pixels come from the frame around the window, so augmented pairs have no empty corners.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_DEGREES = 45.0
 
 @dataclass(frozen=True, slots=True)
 class MoveLimits:
-    """How far a copy may be moved: the largest rotation and shift, either way, and the probability of a flip."""
+    """The limits of the augmentation: largest rotation and shift, either way, and the probability of a flip."""
 
     rotation_deg: float = 5.0
     shift_px: int = 6
@@ -41,7 +41,7 @@ class MoveLimits:
 
     @property
     def reach_px(self) -> int:
-        """Pixels beyond the window's edges that a move can bring into it."""
+        """Pixels beyond the window's edges that the augmentation can bring into it."""
         half = EDGE_PX / 2
         turned = half * (np.cos(np.deg2rad(self.rotation_deg)) + np.sin(np.deg2rad(self.rotation_deg)))
         return int(np.ceil(max(turned - half, 0.0) + np.hypot(self.shift_px, self.shift_px))) + 2
@@ -49,10 +49,11 @@ class MoveLimits:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One draw; `Move()` changes nothing. Applied in this order, in the common orientation of both views.
+    """The parameters of one augmented copy, in the common orientation of both views. `Move()` changes nothing.
 
-    rotation_deg: clockwise as displayed, about the window's middle. shift_rows_px: downwards. shift_cols_px: to the
-    right. flip: left and right exchanged. rounding_seed: of the rounding of interpolated counts.
+    Rotation and shift come first, then the flip. rotation_deg: clockwise as displayed, about the window's middle.
+    shift_rows_px: downwards. shift_cols_px: to the right. flip: left and right exchanged. rounding_seed: of the
+    rounding of interpolated counts.
     """
 
     flip: bool = False
@@ -75,7 +76,7 @@ class Planes:
 
 
 def sample_move(rng: np.random.Generator, limits: MoveLimits) -> Move:
-    """Draw one move; always takes the same number of draws."""
+    """Draw the parameters of one copy, always with the same number of draws."""
     flip = bool(rng.random() < limits.flip)
     rotation = float(rng.uniform(-limits.rotation_deg, limits.rotation_deg))
     rows, cols = (int(shift) for shift in rng.integers(-limits.shift_px, limits.shift_px, 2, endpoint=True))
@@ -83,11 +84,11 @@ def sample_move(rng: np.random.Generator, limits: MoveLimits) -> Move:
 
 
 def apply_move(planes: Planes, move: Move) -> Planes:
-    """Move the pair, and cut the window of 256 x 256 pixels from the middle of `planes`, which reach beyond it.
+    """Augment the pair: cut the window of 256 x 256 pixels from the middle of the larger `planes`.
 
-    Counts are interpolated linearly and rounded up or down at random, so that their mean is kept; masks take the
-    nearest pixel. What lies beyond the planes is zero. A lesion of which fewer than `MIN_AREA` pixels are left,
-    because it leaves the window, becomes faint: neither lesion nor background.
+    Counts are interpolated linearly and rounded up or down at random, which keeps their mean; masks take the
+    nearest pixel. Pixels beyond the planes are zero. A lesion of which fewer than `MIN_AREA` pixels are left,
+    because it leaves the window, is ignored: neither lesion nor background.
     """
     if move.rotation_deg == 0:
         counts, lesions = _cut(planes.counts, move), _cut(planes.lesions, move)
@@ -135,7 +136,7 @@ def _turned(planes: NDArray[Any], move: Move, order: Literal[0, 1]) -> NDArray[A
 
 
 def _without_slivers(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What is too little to be drawn of a lesion that was larger is no truth any more."""
+    """Ignore the rest of a lesion that has lost pixels and is now smaller than `MIN_AREA`."""
     for old, new in zip(before, after, strict=True):
         had, has = np.bincount(old.ravel(), minlength=256), np.bincount(new.ravel(), minlength=256)
         little = (has < MIN_AREA) & (has < had)

@@ -15,23 +15,23 @@ PAPER_PATIENTS, PAPER_IMAGES = 56, 2280
 """The size of the published data set: D1 has two images a patient."""
 
 MOST_PATIENTS = 2_000
-"""More simulated patients than this are a slip of the hand: ten hours of computing and 300 GB at twenty copies each."""
+"""More are taken for a mistake: so many take ten hours of computing, and 300 GB at twenty copies each."""
 
 
 class Protocol(StrEnum):
-    """How pairs come to training and test."""
+    """How pairs are divided into training and test."""
 
     BY_PATIENT = "by-patient"
-    """Patients are divided before augmenting; only original pairs are tested on. What a result may be claimed from."""
+    """Patients are divided before augmenting; only original pairs are tested on. Results should come from this one."""
 
     LEAKY = "leaky"
-    """All pairs, augmented ones too, are shuffled and divided: copies of one patient are on both sides. Only to
-    measure what that is worth."""
+    """All pairs, augmented ones too, are shuffled and divided: copies of one patient are on both sides. Only for
+    measuring the effect of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatientOptions:
-    """Whose scans: simulated ones, or those of a cohort folder.
+    """Which patients: simulated ones, or those of a cohort folder.
 
     count: patients with a thoracic lesion; None: 56 simulated, or all of the cohort.
     cohort: a folder <patient>/<study>/ with scans and truth; None: simulate.
@@ -68,7 +68,7 @@ class ReaderOptions:
     """Training labels by consensus of several readers; test labels stay the truth.
 
     count: simulated readers; a cohort has its own. tolerance: the area difference up to which a lesion is accepted,
-    0..1 (Eq. 2 of Lin et al. 2022; the paper's 0.05 sends nearly everything back).
+    0..1 (Eq. 2 of Lin et al. 2022; with the paper's 0.05 nearly everything returns to the readers).
     """
 
     count: int = 3
@@ -88,7 +88,7 @@ class DatasetOptions:
     """How to build a data set; the same options give the same bytes.
 
     seed: of patients, split and augmentation. images: of D2, and of D3 where there are GAN samples; even.
-    readers: whose consensus labels the training pairs; None: the truth does.
+    readers: their consensus labels the training pairs; None: the truth does.
     gan: a folder that `bonescan gan sample` wrote; None: no D3 and D4.
     """
 

@@ -1,6 +1,6 @@
 """The studies that a data set begins with: simulated, or read from a cohort, cut around the thoracic window.
 
-Studies of a cohort without labels are learned from, too, by the losses that need none; they are never tested on.
+Unlabelled studies of a cohort are also learned from, by the losses that need no labels. They are never tested on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ANATOMIES_A_SEED = 10_000
 
 Number = TypeVar("Number", bound=np.generic)
 GAN = "gan"
-"""Where GAN samples lie in a data set, and the patient that they are said to be of: nobody."""
+"""Folder of GAN samples in a data set, and their patient name, as they have no patient."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -43,7 +43,7 @@ References = tuple[float, float, float]
 
 
 class Spread(Protocol):
-    """A `map`, in this process or over several: what it makes comes in the order of the orders."""
+    """A `map` in this process or over several. Results come in the order of the orders."""
 
     def __call__(self, work: Callable[[Given], Made], orders: Iterable[Given], /) -> Iterator[Made]:
         """Do the work of each order."""
@@ -53,8 +53,8 @@ class Spread(Protocol):
 class Original:
     """One study before augmentation.
 
-    planes: the thoracic window with a margin all around, zero outside the frame. agreed: lesions as in `planes`, by the
-    consensus of readers, None where none was asked for.
+    planes: the thoracic window with a margin on all sides, zero outside the frame. agreed: lesions as in `planes`, by
+    the consensus of readers; None if none was asked for.
     references: of the whole frame: of both views, of the anterior alone, of the posterior alone.
     present, labelled: which views (anterior, posterior) there are, and which have lesion truth.
     """
@@ -75,15 +75,15 @@ class Original:
 
     @property
     def has_lesion(self) -> bool:
-        """Whether a lesion that is drawn lies in the window."""
+        """Whether an annotated lesion lies in the window."""
         return bool(drawn(apply_move(self.planes, Move()).lesions).any())
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The originals, sorted by patient, and who was looked at and left out.
+    """The originals, sorted by patient, and the patients that were left out.
 
-    left_out: how many patients. reasons: of a cohort's, who was left out and why, in a sentence each.
+    left_out: number of patients. reasons: for a cohort, sentences about who was left out and why.
     """
 
     originals: tuple[Original, ...]
@@ -128,13 +128,13 @@ class _Order:
 def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, found: Callable[[int], None]) -> Chosen:
     """Simulate patients, each of an anatomy of its own, until enough have a thoracic lesion.
 
-    They are taken in the order of their numbers, whatever the number of processes. found: told how many there are.
+    They are taken in the order of their numbers, for any number of processes. found: called with how many were found.
     """
     wanted = PAPER_PATIENTS if options.patients.count is None else options.patients.count
     originals: list[Original] = []
     number = 0
     while len(originals) < wanted and number < ANATOMIES_A_SEED:
-        # No more than can all be needed, so that none is simulated in vain; but no idle process either.
+        # As many as are still needed, and at least one for each process.
         batch = range(number, number + max(wanted - len(originals), processes))
         orders = [_Order(one, options.seed, options.moves.reach_px, options.readers) for one in batch]
         for original in spread(_simulate, orders):
@@ -167,9 +167,9 @@ def anatomy_seed(seed: int, number: int) -> int:
 
 
 def cut_original(study: Study, name: tuple[str, str], truth: FrameTruth, margin: int) -> Original:
-    """Cut the common window, with `margin` pixels all around, from both views.
+    """Cut the common window, with `margin` pixels on all sides, from both views.
 
-    name: patient and study. Raises InputError for a frame of so fine a matrix that it would have to be resampled.
+    name: patient and study. Raises InputError for a frame with so many pixels that it would have to be binned.
     """
     if binning_of(study) != 1:
         raise InputError(
@@ -216,9 +216,9 @@ def _cut_frame(frame: NDArray[Number], corner: tuple[int, ...], margin: int) -> 
 def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int, int], None]) -> Chosen:
     """Read the studies of a cohort. Labelled patients without a thoracic lesion are left out, or kept where wanted.
 
-    Patients without any label are kept, as many as there are; scans of theirs that cannot be used are left out.
-    found: told how many studies are read, of how many. Raises InputError for a folder without truth or a labelled scan
-    that cannot be read, LabelError for a file of truth that cannot be used.
+    All patients without labels are kept; their scans that cannot be used are left out.
+    found: called with the number of studies read, and of all. Raises InputError for a folder without truth or a
+    labelled scan that cannot be read, LabelError for a file of truth that cannot be used.
     """
     assert options.patients.cohort is not None
     labelled = find_truth(options.patients.cohort)
@@ -252,7 +252,7 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
 
 
 def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
-    """The studies below a cohort that have a scan and no label, in folders of their own as the labelled ones."""
+    """The studies below a cohort that have a scan and no label, in folders of their own like the labelled ones."""
     known = {study.folder.resolve() for study in labelled}
     found: dict[Path, TrueStudy] = {}
     for files in discover([cohort]):
@@ -265,7 +265,7 @@ def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
 
 
 def _choose(read: Sequence[Original], reasons: Sequence[str], options: PatientOptions) -> Chosen:
-    """Keep the labelled patients that are wanted, and all who have no label."""
+    """Keep the wanted number of labelled patients, and all patients without labels."""
     taken: list[Original] = []
     told, labelled, more, left_out = list(reasons), 0, 0, len(reasons)
     for patient, group in groupby(read, key=lambda original: original.patient):
@@ -291,7 +291,7 @@ def _name(study: TrueStudy) -> str:
 
 
 def _read(order: _Order) -> Original | str:
-    """One study of a cohort; of one without labels that cannot be used, the reason."""
+    """One study of a cohort, or the reason why an unlabelled one cannot be used."""
     name = (order.patient, order.study)
     try:
         study = read_study(order.folder)

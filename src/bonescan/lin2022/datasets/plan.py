@@ -32,10 +32,10 @@ def plan_pairs(
 ) -> list[PlannedPair]:
     """Spread the pairs of D2 evenly over the originals, and divide them as the protocol says.
 
-    names: patient and study of each original. Each one is in D2 itself, and every one has equally many copies, the
-    first ones of a shuffled order one more where they do not come out even. unlabelled: the places of the originals
-    without any label: they are never tested on, and learned from unless their patient is tested on. Raises OptionError
-    where fewer pairs are wanted than there are originals, or a side of the split would be empty.
+    names: patient and study of each original. D2 contains every original, and equally many copies of each; some, chosen
+    at random, have one more if the number does not divide evenly. unlabelled: the places of the originals without any
+    label. They are never tested on, and are learned from unless their patient is tested on. Raises OptionError if fewer
+    pairs are wanted than there are originals, or if a side of the split would be empty.
     """
     pairs = options.images // 2
     if pairs < len(names):
@@ -70,7 +70,7 @@ def plan_pairs(
 
 
 def split_patients(patients: Sequence[str], options: SplitOptions, seed: int) -> frozenset[str]:
-    """The test patients: the share of them that is wanted, drawn at random; at least one on either side."""
+    """The test patients: the configured share, drawn at random, with at least one patient on each side."""
     names = sorted(set(patients))
     chosen = np.random.default_rng([_STREAM, seed, _SPLIT]).permutation(len(names))[: _tested(len(names), options)]
     return frozenset(names[place] for place in chosen)

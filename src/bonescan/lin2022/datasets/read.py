@@ -1,4 +1,4 @@
-"""Read a data set: an index, and arrays that are opened when they are asked for."""
+"""Read a data set: its index, and its arrays on demand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LoadedPair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """One set of a data set's folder. digest: of the folder's content. leaky: patients are in training and in test."""
+    """One set of a data set's folder. digest: of its content. leaky: patients are both in training and in test."""
 
     folder: Path
     name: SetName
@@ -68,7 +68,7 @@ class DataSet:
 def read_dataset(folder: Path | str, name: SetName) -> DataSet:
     """Read the index of one set of a folder that `bonescan dataset` wrote.
 
-    Raises OptionError for a set that there is none of, InputError for a folder that is no data set.
+    Raises OptionError for a set that does not exist, InputError for a folder that is no data set.
     """
     folder = Path(folder)
     if name not in SETS:
@@ -89,7 +89,7 @@ def aggregate_pair(
     """Add a pair up to one image of D2_Agg, as `prepare.aggregate` does; its truth is the union. Eq. 4.
 
     counts, lesions: (2, rows, cols) in the common orientation. Returns counts (rows, cols), and truth (rows, cols):
-    1 where either view has a lesion, FAINT where none has and one has a faint one, else 0.
+    1 where a view has a lesion, FAINT where only an equivocal lesion lies, else 0.
     """
     union = union_truth(lesions)[0]
     union[drawn(union)] = 1
@@ -97,7 +97,7 @@ def aggregate_pair(
 
 
 def _arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    """Those of the named arrays that there are."""
+    """The named arrays, as far as they exist."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
@@ -108,7 +108,7 @@ def _arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
 
 
 def _pair(arrays: dict[str, NDArray[Any]], name: str) -> NDArray[np.uint16]:
-    """The views' arrays of a name, as acquired, as a pair; zeros for one that there is not."""
+    """The arrays of a name of both views, as acquired, as a pair; zeros for a missing view."""
     pair = np.zeros((2, *SHAPE), dtype=np.uint16)
     for channel, view in enumerate(View):
         image = arrays.get(name.format(view))

@@ -1,6 +1,6 @@
-"""Labels as several readers' consensus leaves them, in the place of the truth. Lin et al. 2022, section 2.2.
+"""Labels by the consensus of several readers instead of the truth. Lin et al. 2022, section 2.2.
 
-What all readers drew alike is a lesion; what goes back to them is faint: neither lesion nor background.
+What all readers annotated alike is a lesion. What returns to them is ignored: neither lesion nor background.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bonescan.study import LabelImage, Study, View
 
 _STREAM = 0xA6EE
 Readings = Mapping[View, Mapping[str, LabelImage]]
-"""What each reader drew, per view, as acquired."""
+"""What each reader annotated, by view, as acquired."""
 
 
 def simulated_readings(patient: Phantom, options: ReaderOptions, seed: int) -> Readings:
-    """What simulated readers draw on a phantom; the same readers read all patients of a data set."""
+    """What simulated readers annotate on a phantom. The same readers read all patients of a data set."""
     readers = [make_reader(seed, number) for number in range(options.count)]
     drawn = {reader.name: read_patient(patient, reader) for reader in readers}
     return {view: {name: pictures[view] for name, pictures in drawn.items()} for view in View}
 
 
 def stored_readings(folder: Path, study: Study) -> Readings:
-    """What the readers of a cohort's study drew: reader-<name>/anterior.json and posterior.json in its folder.
+    """What the readers of a cohort's study annotated: reader-<name>/anterior.json and posterior.json in its folder.
 
     Raises InputError where a view was read by fewer than two, LabelError for a file that cannot be used.
     """
@@ -52,9 +52,9 @@ def stored_readings(folder: Path, study: Study) -> Readings:
 def agreed_labels(
     readings: Readings, shape: tuple[int, int], tolerance: float, key: tuple[int, ...]
 ) -> NDArray[np.uint8]:
-    """The consensus of a study's readers as (2, rows, cols) uint8: lesion numbers, 0, and FAINT for what goes back.
+    """The consensus of a study's readers as (2, rows, cols) uint8: lesion numbers, 0, and FAINT for what returns.
 
-    key: integers that the random draw of accepted curves follows from.
+    key: integers that seed the random choice of accepted curves.
     """
     views = list(View)
     consensus = {

@@ -12,7 +12,7 @@ from bonescan.lin2022.datasets.index import AGGREGATED, SETS, Origin, PairRecord
 class SetSize:
     """The size of one set. images: views, or sums of two in D2_Agg; pairs: studies with both views.
 
-    labelled, train, test, unused: images. patients: without GAN samples, which are nobody.
+    labelled, train, test, unused: images. patients: without GAN samples, which have no patient.
     """
 
     name: SetName
@@ -30,7 +30,7 @@ class SetSize:
 
 
 def set_sizes(records: Sequence[PairRecord]) -> tuple[SetSize, ...]:
-    """Count the sets; those that need GAN samples are left out where there are none."""
+    """Count the sets. Those that need GAN samples are left out if there are none."""
     has_samples = any(record.origin is Origin.GAN for record in records)
     names = [name for name in SETS if has_samples or name not in ("D3", "D4")]
     return tuple(_size(name, [record for record in records if name in record.sets]) for name in names)

@@ -25,10 +25,11 @@ LEAKY_WARNING = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What dataset.toml says, but the sizes, which the index says.
+    """The content of dataset.toml without the sizes, which follow from the index.
 
-    digest: sha256 of the content. patients_left_out: how many there were. options: as they were given.
-    left_out: who of a cohort was left out and why. unlabelled_patients: those who have no label, and are learned from.
+    digest: sha256 of the content. patients_left_out: their number. options: as they were given. left_out: for a
+    cohort, sentences about who was left out and why. unlabelled_patients: number of patients without a label, who are
+    learned from.
     """
 
     simulated: bool
@@ -41,7 +42,7 @@ class Statement:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What must not be overlooked."""
+        """Warnings that must be shown."""
         return (LEAKY_WARNING,) if self.leaky else ()
 
     def extended(self, records: Iterable[PairRecord], digests: Iterable[str]) -> Statement:
@@ -79,7 +80,7 @@ def state(options: DatasetOptions, chosen: Chosen) -> Statement:
 
 
 def write_statement(folder: Path, statement: Statement, records: Sequence[PairRecord]) -> None:
-    """Write dataset.toml, whole or not at all."""
+    """Write dataset.toml atomically."""
     lines = [
         "# A data set of thoracic pairs: index.csv has one row a pair. Research use only.",
         *(f"# {warning}" for warning in statement.warnings),
@@ -116,5 +117,5 @@ def read_statement(folder: Path) -> Statement:
 
 
 def _lines(table: str, values: dict[str, Any]) -> list[str]:
-    """A table of TOML; JSON writes its strings, numbers and booleans alike."""
+    """A table of TOML. Its strings, numbers and booleans have the same form as in JSON."""
     return ["", f"[{table}]", *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())]

@@ -52,7 +52,7 @@ def _write_pair(order: WriteOrder, pair: PlannedPair) -> Written:
     study = f"{original.patient}/{pair.study}"
     folder = order.root / study
     folder.mkdir(parents=True)
-    # Readers label what is learned from; what is tested on is known.
+    # Readers label the training pairs only. Test pairs keep the truth.
     read = original.agreed if pair.split is Subset.TRAIN else None
     planes = original.planes if read is None else replace(original.planes, lesions=read)
     planes = apply_move(planes, pair.move)
@@ -78,7 +78,7 @@ def write_scan(
 
 
 def write_truth(folder: Path, planes: Planes, labelled: tuple[bool, bool]) -> None:
-    """Write LabelMe files and truth.npz of the labelled views; nothing where none is."""
+    """Write LabelMe files and truth.npz of the labelled views; nothing if none is labelled."""
     views = _wanted(labelled)
     if not views:
         return
@@ -96,7 +96,7 @@ def write_truth(folder: Path, planes: Planes, labelled: tuple[bool, bool]) -> No
 
 
 def extend(folder: Path, statement: Statement, records: Sequence[PairRecord], written: Sequence[Written]) -> Statement:
-    """Enter further pairs, whose files are there, into the index and dataset.toml; returns the new statement."""
+    """Add pairs, whose files are written, to the index and dataset.toml; returns the new statement."""
     added = [one.record for one in written]
     statement = statement.extended(added, [one.digest for one in written])
     everything = [*records, *added]

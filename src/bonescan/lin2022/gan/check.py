@@ -1,4 +1,4 @@
-"""Does a GAN memorise, does it collapse, do its samples look like scans: verdicts in words, with their figures."""
+"""Check whether a GAN memorises, whether it collapses, and whether its samples look like scans, with the figures."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from bonescan.lin2022.gan.measures import (
 )
 
 LEAST_IMAGES = 8
-"""Fewer samples, or fewer real images, say nothing."""
+"""Smallest number of samples, and of real images: fewer give no meaningful figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where verdicts turn."""
+    """The limits of the verdicts."""
 
     copies: float = 0.05
-    """Most share of samples that are copies of a training image."""
+    """Largest share of samples that are copies of a training image."""
 
     spread: float = 0.5
-    """Least distance among samples, over that among real images."""
+    """Smallest distance among samples, relative to that among real images."""
 
     twins: float = 0.2
-    """Most share of samples with a twin, beyond that of real images."""
+    """Largest share of samples with a twin, beyond that of real images."""
 
     neighbourhood: float = 0.5
-    """Least precision and coverage, over those of real images."""
+    """Smallest precision and coverage, relative to those of real images."""
 
     power: float = 2.0
-    """Most factor between the samples' and the real power in a band of frequencies, either way."""
+    """Largest factor between the samples' and the real power in a band of frequencies, either way."""
 
     profile: float = 0.6
-    """Most difference of mean profiles, in standard deviations of real ones."""
+    """Largest difference of mean profiles, in standard deviations of real ones."""
 
     distance: float = 1.2
-    """Most distance to the nearest training image, over that of real images: neighbourhoods see the large shapes
-    alone, and samples without ribs lie well within them."""
+    """Largest distance to the nearest training image, relative to that of real images. Neighbourhoods compare large
+    shapes only: samples without ribs lie well within them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and what it stands on. reasons: the limits that were passed; none where the answer is the good one."""
+    """An answer with its reasons: the limits that were exceeded; none if the answer is the good one."""
 
     answer: bool
     reasons: tuple[str, ...]
@@ -63,7 +63,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class GanCheck:
-    """What was measured of samples, beside the same of real images.
+    """The figures of samples, and the same figures of real images.
 
     held_out: whether the reference is of patients outside the training (else training patients, left out one by one).
     samples, training, reference_images: how many images there were of each.
@@ -89,7 +89,7 @@ class GanCheck:
 
     @property
     def collapses(self) -> Verdict:
-        """Whether samples are unlike too few others."""
+        """Whether samples are too much alike."""
         measured, limits = self.diversity, self.limits
         reasons = []
         if measured.spread < limits.spread:
@@ -164,11 +164,10 @@ class GanCheck:
 def check_samples(
     samples: GanImages, training: GanImages, held_out: GanImages | None = None, limits: Limits | None = None
 ) -> GanCheck:
-    """Compare samples with the training images, and real images that were not trained on with these.
+    """Compare samples with the training images, and real images that were not trained on in the same way.
 
-    held_out: of other patients; None: there are none, and the reference is the training images themselves, every
-    patient's against all others'. Raises OptionError where there are too few images, or training images of one
-    patient alone.
+    held_out: images of other patients. None: the training images are the reference, each patient's against all
+    others'. Raises OptionError if there are too few images, or training images of fewer than three patients.
     """
     for name, images in (("samples", samples), ("training images", training), ("held-out images", held_out)):
         if images is not None and len(images) < LEAST_IMAGES:
@@ -177,7 +176,7 @@ def check_samples(
         raise OptionError("the training images are of fewer than 3 patients: a check has nothing to compare with")
     training = shuffled(training)
     real = training if held_out is None else shuffled(held_out)
-    # Neighbourhoods depend on numbers, so that samples are as many as real images.
+    # Neighbourhoods depend on the number of images: take as many samples as real images.
     number = min(len(samples), len(training) // (2 if held_out is None else 1), len(real))
     within = distances_within(training)
     scale = float(np.median(within.min(axis=1)))

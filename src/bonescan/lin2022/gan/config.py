@@ -16,7 +16,7 @@ from bonescan.lin2022.gan.dcgan import DcganConfig
 from bonescan.prepare import Normalisation
 
 MAY_CHANGE = ("max_minutes", "log_every", "checkpoint_every")
-"""How long and how loudly may change from one sitting to the next."""
+"""Duration and logging may change when a run is continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class GanConfig:
     """Number of generator steps."""
 
     max_minutes: float = 0.0
-    """Stop after so many minutes and keep the checkpoint; 0 = no limit."""
+    """Stop after this many minutes and keep the checkpoint; 0 = no limit."""
 
     discriminator_steps: int = 3
     """Discriminator steps before each generator step: k of Eq. 9 and of Goodfellow et al. 2014."""
@@ -39,13 +39,13 @@ class GanConfig:
     """Real images in a discriminator step, and samples in every step."""
 
     learning_rate: float = 2e-4
-    """Of Adam, for both networks."""
+    """Learning rate of Adam, for both networks."""
 
     betas: tuple[float, ...] = (0.5, 0.999)
-    """Of Adam, for both networks."""
+    """Betas of Adam, for both networks."""
 
     real_target: float = 1.0
-    """What the discriminator should say of real images: 1 is Eq. 9; a little less keeps it from certainty."""
+    """The discriminator's target for real images: 1 is Eq. 9; a little less keeps it from becoming too certain."""
 
     ema_decay: float = 0.995
     """Decay of the running average of the generator's weights, which is what is sampled."""
@@ -57,7 +57,7 @@ class GanConfig:
     """Largest shift of a real image along rows and columns, whole pixels, either way."""
 
     threads: int = 1
-    """Threads of torch; results are the same again only with the same number."""
+    """Threads of torch. Results are reproducible only with the same number."""
 
     checkpoint_every: int = 50
     """Generator steps between checkpoints."""
@@ -117,7 +117,7 @@ def gan_config_from_dict(values: dict[str, Any]) -> GanConfig:
 
 
 def _parsed(override: str) -> dict[str, Any]:
-    """An override is a line of TOML, but for a bare word, which is a string."""
+    """Parse an override as a line of TOML; a bare word is a string."""
     key, equals, text = override.partition("=")
     for line in (override, f"{key}={json.dumps(text)}"):
         try:

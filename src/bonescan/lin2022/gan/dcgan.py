@@ -1,16 +1,16 @@
-"""A DCGAN (Radford, Metz, Chintala, arXiv 1511.06434) for thoracic bone scans, one view an image.
+"""A DCGAN (Radford, Metz, Chintala, arXiv 1511.06434) for thoracic bone scans, one view per image.
 
-It keeps to that paper's rules (strided convolutions instead of pooling, batch norm everywhere but in the generator's
-output and the discriminator's input, ReLU and LeakyReLU, a bounded output, weights drawn with a deviation of 0.02)
-and departs from it in three places:
+It follows that paper (strided convolutions instead of pooling, batch norm everywhere except in the generator's output
+and the discriminator's input, ReLU and LeakyReLU, a bounded output, weights drawn with a deviation of 0.02), with three
+differences:
 
 - The generator doubles its resolution by repeating pixels and then convolving. Transposed convolutions cover pixels
-  unevenly and leave a checkerboard (Odena et al. 2016, doi 10.23915/distill.00003), which among counts passes for
-  noise and is hard to see.
+  unevenly and leave a checkerboard (Odena et al. 2016, doi 10.23915/distill.00003), which is hard to tell from the
+  noise of counts.
 - It draws *expected* uptake, which a gamma camera has blurred: at 2.3 mm a pixel its resolution of 8 to 10 mm leaves
   nothing above half the Nyquist frequency. So it convolves up to half the size, and the last doubling interpolates.
-- Both networks are told the view, which a sample must carry to be written as a scan (conditional as in Mirza and
-  Osindero, arXiv 1411.1784): one number beside the latent ones, one plane beside the image.
+- Both networks get the view as an input, as a sample must have a view to be written as a scan (conditional as in Mirza
+  and Osindero, arXiv 1411.1784): one number beside the latent ones, one plane beside the image.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class DcganConfig:
     """Channels of the discriminator at half the size; twice as many at each further halving."""
 
     most_channels: int = 128
-    """Channels that no layer exceeds."""
+    """Largest number of channels of a layer."""
 
     ceiling: float = 5.0
-    """Largest normalised intensity that the generator draws: some 90 times the skeletal reference."""
+    """Largest normalised intensity that the generator draws: about 90 times the skeletal reference."""
 
     def __post_init__(self) -> None:
         if self.size < 4 * _FIRST or self.size & (self.size - 1):
@@ -98,7 +98,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Normalised images (N, 1, size, size), noise and all, and their views (N,) -> logits of being real (N,)."""
+    """Normalised images (N, 1, size, size) with their noise, and their views (N,) -> logits of being real (N,)."""
 
     def __init__(self, config: DcganConfig) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Discriminator(nn.Module):
         _initialise(self)
 
     def forward(self, image: Tensor, view: Tensor) -> Tensor:
-        """Say how real the images look."""
+        """Return the logits of being real."""
         plane = _signed(view)[:, None, None, None].expand_as(image)
         seen = torch.cat([image, plane], dim=1).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.layers(seen)
@@ -124,7 +124,7 @@ class Discriminator(nn.Module):
 
 
 class Dcgan(nn.Module):
-    """Both networks: what a checkpoint holds and one optimiser steps."""
+    """Both networks, for one checkpoint and one optimiser."""
 
     def __init__(self, config: DcganConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""How unlike two images are, whatever their noise and however they lie. Imports no torch.
+"""Distances between images, independent of noise, mirroring and small shifts. Imports no torch.
 
-A copy may be mirrored, shifted and noisy and is a copy all the same, and training itself mirrors and shifts. So images
-are blurred beyond the noise first, and the distance is the least over mirroring and small shifts.
+A copy that is mirrored, shifted or noisy is still a copy, and training itself mirrors and shifts. So images are blurred
+first, which removes the noise, and the distance is the smallest over mirroring and small shifts.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from bonescan.study import FloatImage, Mask
 BLUR_PX = 3.0
 """Standard deviation of the blur: noise falls to a tenth, a rib stays."""
 STEP_PX = 2
-"""Every second pixel is kept: the blur left nothing finer."""
+"""Every second pixel is kept: the blur removes finer detail."""
 REACH_PX = 6
-"""Shifts, in pixels, over which the least distance is looked for."""
+"""Largest shift, in pixels, over which the smallest distance is searched."""
 
 Distances = NDArray[np.float64]
 
 
 def blurred(images: FloatImage) -> FloatImage:
-    """Images (n, rows, cols) blurred and thinned out, (n, rows / STEP_PX, cols / STEP_PX)."""
+    """Images (n, rows, cols), blurred and subsampled: (n, rows / STEP_PX, cols / STEP_PX)."""
     smooth: FloatImage = ndimage.gaussian_filter(images, (0, BLUR_PX, BLUR_PX), mode="nearest")
     return smooth[:, ::STEP_PX, ::STEP_PX]
 
 
 def aligned_distances(one: GanImages, other: GanImages) -> Distances:
-    """Root mean square difference of blurred images, the least over mirroring and shifts, (len(one), len(other)).
+    """Root mean square difference of blurred images, the smallest over mirroring and shifts: (len(one), len(other)).
 
-    In normalised intensity, over what every shift leaves in the image. Images of two views are infinitely apart.
+    In normalised intensity, over the pixels that every shift keeps in the image. Infinite between different views.
     """
     reach = REACH_PX // STEP_PX
     moving, still = blurred(one.images), blurred(other.images)
@@ -57,7 +57,7 @@ def aligned_distances(one: GanImages, other: GanImages) -> Distances:
 def distances_within(images: GanImages) -> Distances:
     """Aligned distances between images of one set, made symmetric, (n, n).
 
-    An image is infinitely apart from itself and from all others of its patient.
+    The distance is infinite from an image to itself and to the other images of its patient.
     """
     distances = aligned_distances(images, images)
     distances = np.minimum(distances, distances.T)
@@ -68,7 +68,7 @@ def distances_within(images: GanImages) -> Distances:
 def nearest_patients(distances: Distances, patients: tuple[str, ...]) -> Distances:
     """Distance to the nearest image and to the nearest of any *other* patient's images, (n, 2).
 
-    distances: (n, m) to the images of `patients`. The second is infinite where there is but one patient.
+    distances: (n, m) to the images of `patients`. The second is infinite if there is only one patient.
     """
     names = np.array(patients)
     nearest = distances.argmin(axis=1)

@@ -22,9 +22,9 @@ SpacingMm = tuple[float, float] | None
 class GanImages:
     """Images of one view each, in the common orientation: the posterior ones are mirrored.
 
-    So the two views of a patient lie over one another, and the networks learn one anatomy instead of two.
+    So the two views of a patient coincide, and the networks learn one anatomy instead of two.
     images: (n, rows, cols) float32, normalised by the reference of their own frame. references: (n,) float64, counts
-    a pixel. views: (n,) uint8, 0 = anterior, 1 = posterior. patients: whose each is. spacings_mm: (row, col) of each,
+    per pixel. views: (n,) uint8, 0 = anterior, 1 = posterior. patients: of each image. spacings_mm: (row, col) of each,
     or None where a scan states none.
     """
 
@@ -74,7 +74,7 @@ def _stacked(data: DataSet, records: Iterable[PairRecord], normalisation: Normal
     spacings: list[SpacingMm] = []
     for record in records:
         counts, _, present = data.load(record)
-        # One reference for both views, so that which of them is hot survives.
+        # One reference for both views keeps the difference between them.
         normalised = normalise(counts, normalisation, record.references[0])
         spacing = _spacing(record.path / "scan.npz")
         for view in np.flatnonzero(present).tolist():

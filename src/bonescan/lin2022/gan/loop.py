@@ -1,9 +1,9 @@
-"""The GAN's training loop, to be read in one sitting.
+"""The GAN's training loop.
 
-Eq. 9: min over G, max over D of E[log D(x)] + E[log(1 - D(G(z)))], k steps of D for each of G. The generator climbs
-log D(G(z)) instead of descending log(1 - D(G(z))), which has the same fixed point and a gradient from the first
-step on (Goodfellow et al. 2014, section 3). Everything random follows from (seed, step, turn), and the checkpoint holds
-all that changes, so that a run that was interrupted ends with the same bits as one that was not.
+Eq. 9: min over G, max over D of E[log D(x)] + E[log(1 - D(G(z)))], k steps of D for each of G. The generator maximises
+log D(G(z)) instead of minimising log(1 - D(G(z))): the fixed point is the same, and the gradient does not vanish in the
+first steps (Goodfellow et al. 2014, section 3). Everything random follows from (seed, step, turn), and the checkpoint
+holds the whole state. So an interrupted run ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class GanLosses:
 
 
 def train_gan(config: GanConfig, images: GanImages, folder: Path, report: Report = silent) -> Path:
-    """Train, or go on with the run in `folder`; return the folder.
+    """Train, or continue the run in `folder`; return the folder.
 
     It then holds the averaged generator (generator.safetensors), what made it (config.json), what sampling needs of the
     training images (source.json), the checkpoint and log.jsonl. Raises OptionError when a run was started there with
@@ -90,8 +90,8 @@ def train_gan(config: GanConfig, images: GanImages, folder: Path, report: Report
 def start_gan(config: GanConfig) -> TrainState:
     """Fresh networks, the generator's average, and one optimiser of both networks.
 
-    AdamW without decay is Adam. It passes over parameters without a gradient, so that one optimiser steps either
-    network by itself, and a checkpoint is that of any other training.
+    AdamW without decay is Adam. It skips parameters without a gradient, so one optimiser can step either network alone,
+    and a checkpoint has the format of any other training.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -139,7 +139,7 @@ def real_batch(config: GanConfig, images: GanImages, rng: np.random.Generator) -
 
 
 def _moved(image: FloatImage, shift: list[int]) -> FloatImage:
-    """Shift by whole pixels, so that noise stays as it was counted; what comes in is mirrored at the edge."""
+    """Shift by whole pixels, which keeps the noise; the pixels that come in are mirrored at the edge."""
     margin = max(map(abs, shift))
     rows, cols = image.shape
     padded = np.pad(image, margin, mode="symmetric")
@@ -199,7 +199,7 @@ def _open_run(config: GanConfig, images: GanImages, folder: Path) -> None:
 
 
 def _save_generator(path: Path, state: TrainState) -> None:
-    """The averaged generator by itself, whole or not at all: what samples are drawn from."""
+    """Write the averaged generator, which samples are drawn from, atomically."""
     weights = {
         name: value.detach().clone(memory_format=torch.contiguous_format)
         for name, value in state.ema.network.state_dict().items()

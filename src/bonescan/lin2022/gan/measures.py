@@ -1,7 +1,7 @@
 """What is measured of a GAN's samples: nearness to training images, diversity, resemblance. Imports no torch.
 
-Every figure comes with the same figure of real images of patients that the GAN never saw, or of the training images
-themselves where there are no others, so that a verdict says what the generator does beyond what real scans do.
+Every figure is also taken of real images, as a reference: of patients that the GAN never saw, or else of the training
+images themselves.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bonescan.lin2022.gan.images import GanImages
 from bonescan.study import FloatImage
 
 NEAR = 0.5
-"""Nearer than this share of what real images are to one another is too near."""
+"""Images are too near below this share of the usual distance to the nearest real image."""
 SPECIFIC = 0.75
-"""A copy is nearer to its original than this share of its distance to any other patient; a mean image is not."""
+"""A copy's distance to its original is below this share of its distance to any other patient; a mean image's is not."""
 
 COMPONENTS, NEIGHBOURS = 12, 3
 """Principal components and neighbours of the coverage."""
 BANDS_PX = (2.0, 4.0, 8.0, 16.0)
 """Standard deviations between which bands of detail lie."""
 FREQUENCIES = (0.02, 0.1, 0.25, 0.75)
-"""Cycles a pixel between which bands of the power spectrum lie: anatomy, edges, noise (and checkerboards, in the
+"""Cycles per pixel between which bands of the power spectrum lie: anatomy, edges, noise (and checkerboards, in the
 corners of the spectrum)."""
 
 
@@ -37,7 +37,7 @@ class Nearness:
 
     ratio: median, over the images, of the distance to the nearest training image, over the median distance of training
     images to their nearest other patient. specificity: median of that distance over the one to the nearest
-    other patient; about 1 for what copies nobody. copies: share of the images that are copies.
+    other patient; about 1 if no patient is copied. copies: share of the images that are copies.
     """
 
     ratio: float
@@ -80,7 +80,7 @@ def nearness(distances: Distances, scale: float, reference: Distances) -> Nearne
     """How near images are to training images.
 
     distances, reference: (n, 2) from `nearest_patients`; the reference is that of real images that are no copies.
-    scale: what a ratio of 1 is.
+    scale: the distance of ratio 1.
     """
     specificity = distances[:, 0] / distances[:, 1]
     near = distances[:, 0] < NEAR * np.median(reference[:, 0])
@@ -92,7 +92,7 @@ def nearness(distances: Distances, scale: float, reference: Distances) -> Nearne
 
 
 def diversity(samples: GanImages, training: GanImages, real: Distances) -> Diversity:
-    """How unlike samples are among one another; nearest neighbours are sought among as many of either kind.
+    """How unlike samples are among one another. Nearest neighbours are searched among as many of either kind.
 
     real: `distances_within` of the training images.
     """
@@ -123,7 +123,7 @@ def _nearest_of(distances: Distances, chosen: NDArray[np.intp]) -> Distances:
 def _band_spread(images: GanImages) -> list[float]:
     """Standard deviation over the images of each view, root mean square over pixels and views, in each band."""
     finest, *widths = BANDS_PX
-    # The finest blur leaves nothing that every second pixel does not show; the others go on from there.
+    # After the finest blur every second pixel is enough. The wider blurs start from it.
     scales = [ndimage.gaussian_filter(images.images, (0, finest, finest), mode="nearest")[:, ::2, ::2]]
     for width in widths:
         more = np.sqrt(width**2 - finest**2) / 2
@@ -136,7 +136,7 @@ def _band_spread(images: GanImages) -> list[float]:
 def resemblance(images: GanImages, training: GanImages, number: int) -> Resemblance:
     """How much `images` look like training images; precision and coverage of the first `number` of either kind.
 
-    `training` comes in an order that means nothing, see `shuffled`.
+    `training` must be in random order, see `shuffled`.
     """
     ours, theirs = _components(images, training)
     precision, coverage = _precision_and_coverage(ours[:number], theirs[:number])
@@ -149,7 +149,7 @@ def resemblance(images: GanImages, training: GanImages, number: int) -> Resembla
 
 
 def shuffled(images: GanImages) -> GanImages:
-    """The same images in an order that follows from their number alone: patients come sorted, in both views."""
+    """The same images in a random order, as they are read sorted by patient. Only their number decides the order."""
     order = np.random.default_rng(len(images)).permutation(len(images))
     return GanImages(
         images.images[order],
@@ -161,7 +161,7 @@ def shuffled(images: GanImages) -> GanImages:
 
 
 def _components(images: GanImages, training: GanImages) -> tuple[Distances, Distances]:
-    """Both as principal components of the training images, blurred."""
+    """Both sets, blurred, as principal components of the training images."""
     theirs = blurred(training.images).reshape(len(training), -1).astype(np.float64)
     middle = theirs.mean(axis=0)
     _, _, axes = np.linalg.svd(theirs - middle, full_matrices=False)
@@ -171,9 +171,9 @@ def _components(images: GanImages, training: GanImages) -> tuple[Distances, Dist
 
 
 def _precision_and_coverage(ours: Distances, theirs: Distances) -> tuple[float, float]:
-    """Neighbourhoods are balls about real images that reach to the NEIGHBOURS-th other real one."""
+    """See `Resemblance`. The neighbourhood of a real image reaches to its NEIGHBOURS-th nearest other real image."""
     among = np.linalg.norm(theirs[:, None] - theirs, axis=-1)
-    # The nearest of all is the image itself.
+    # Place 0 is the image itself.
     radii = np.sort(among, axis=1)[:, min(NEIGHBOURS, len(theirs) - 1)]
     inside = np.linalg.norm(ours[:, None] - theirs, axis=-1) <= radii
     return float(inside.any(axis=1).mean()), float(inside.any(axis=0).mean())
@@ -190,7 +190,7 @@ def _band_power(images: FloatImage) -> NDArray[np.float64]:
 
 
 def _profile_difference(images: GanImages, training: GanImages) -> float:
-    """By view, so that a mix of views is no difference."""
+    """The `profile` of `Resemblance`, by view, so that another mix of views makes no difference."""
     squares = []
     for view in np.unique(training.views):
         ours, theirs = images.images[images.views == view], training.images[training.views == view]

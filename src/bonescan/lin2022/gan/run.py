@@ -18,7 +18,7 @@ from bonescan.lin2022.gan.sheet import draw_sheet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRun:
-    """What was measured of a run's samples, and their sheet. sha256: of the generator."""
+    """The figures of a run's samples, and their sheet. sha256: of the generator."""
 
     check: GanCheck
     sheet: Image.Image
@@ -28,8 +28,8 @@ class CheckedRun:
 def check_run(folder: Path, dataset: Path, count: int = 128, seed: int = 0) -> CheckedRun:
     """Draw `count` samples of a run and compare them with the training and the test images of its data set.
 
-    Without enough test images the training images are their own reference. Raises OptionError where the run cannot be
-    read or was trained on other images, or there are too few.
+    Without enough test images the training images are their own reference. Raises OptionError if the run cannot be
+    read or was trained on other images, or if there are too few images.
     """
     gan = load_gan(folder)
     torch.set_num_threads(gan.config.threads)

@@ -29,15 +29,15 @@ from bonescan.prepare.aggregate import PAIR
 from bonescan.study import View
 
 SampleProgress = Callable[[int, int], None]
-"""Called with the samples that are done, and all of them."""
+"""Called with the number of samples done, and of all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedGan:
-    """A run's averaged generator, and what of its training images sampling needs.
+    """A run's averaged generator, and what sampling needs to know of its training images.
 
-    sha256: of generator.safetensors. images_sha256: of the training images. references, views, spacings_mm: of each of
-    these: a sample takes the exposure, the view and the pixel size of one of them.
+    sha256: of generator.safetensors. images_sha256: of the training images. references, views, spacings_mm: of each
+    training image; a sample takes the exposure, the view and the pixel size of one of them.
     """
 
     generator: nn.Module
@@ -51,7 +51,7 @@ class TrainedGan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GanSample:
-    """One sample. counts: (size, size) uint16 in the common orientation. reference: counts a pixel of its exposure."""
+    """One sample. counts: (size, size) uint16, common orientation. reference: of its exposure, counts per pixel."""
 
     view: View
     reference: float
@@ -107,7 +107,7 @@ def draw_sample(gan: TrainedGan, seed: int, number: int) -> GanSample:
 
 
 def sample_images(gan: TrainedGan, count: int, seed: int) -> GanImages:
-    """Draw samples as `check` compares them with real images; nobody's, each of them."""
+    """Draw samples as `check` compares them with real images. Each has a patient name of its own."""
     samples = [draw_sample(gan, seed, number) for number in range(count)]
     return GanImages(
         np.stack([normalise(one.counts, gan.config.normalisation, one.reference) for one in samples]),

@@ -45,7 +45,7 @@ def _draw_part(sheet: Sheet, images: GanImages, top: int, title: str) -> None:
 
 
 def _chosen(images: GanImages) -> list[int]:
-    """A row of anterior views and a row of posterior ones, the first there are, none chosen by eye."""
+    """A row of anterior views and a row of posterior ones: the first ones, not selected."""
     return [index for view in range(len(PAIR)) for index in np.flatnonzero(images.views == view)[:COLUMNS].tolist()]
 
 

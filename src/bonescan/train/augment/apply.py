@@ -1,10 +1,12 @@
 """Apply one draw of augmentation to one case. Pure: the same parameters give the same sample.
 
-What happens before counting (warp, additions, metal, gains, blur, dose) happens to expected counts, then counts are
-drawn, and what a scanner or we do with counts comes last: its filter, the normalisation, the change of tone. The noise
-of a sample is then that of a scan whatever was done before. Where a case holds counts instead, which are noisy already,
-additions are drawn by themselves and added (exact), a lower dose is drawn binomially (exact), and a warp takes the
-nearest pixel, which keeps the noise; blur and gains then change noise and picture alike, as no scanner would.
+For a case of expected counts the order is that of a scan. Warp, additions, metal, gains, blur and dose change the
+expected counts. Then counts are drawn. The scanner's filter, the normalisation and the change of tone come last. So
+the noise of a sample is always that of a scan.
+
+A case of counts is noisy already. Additions are drawn by themselves and added, and a lower dose is drawn binomially;
+both are exact. A warp takes the nearest pixel, which keeps the noise. Blur and gains change the noise as well, which
+differs from a scanner.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ ViewFlags = tuple[bool, bool]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What the network sees of one case, and what it should say.
+    """One input of the network, and its targets.
 
     image: float32 (2, h, w), normalised. lesions, regions, benign, levels: uint8 (2, h, w).
     labelled: which views' lesions count in the loss. region_views, benign_views, level_views: which views' regions,
@@ -61,7 +63,7 @@ class Sample:
 
 
 def apply(case: Case, size: tuple[int, int], parameters: Parameters, normalisation: Normalisation) -> Sample:
-    """Cut a crop of `size` (rows, cols) from the case and change it as drawn."""
+    """Cut a crop of `size` (rows, cols) from the case and augment it by the parameters."""
     rng = np.random.default_rng(parameters.noise_seed)
     planes = crop_case(case, size, parameters)
     _cut_ends(planes, parameters)
@@ -129,7 +131,7 @@ def _smooth(image: FloatImage, sigma: float) -> None:
 
 
 def _cut_ends(planes: Planes, parameters: Parameters) -> None:
-    """The frame ends inside the patient: nothing was counted beyond, and there is nothing to find."""
+    """End the frame inside the patient: beyond it there are no counts and no lesions."""
     rows = planes.image.shape[1]
     first, last = round(parameters.cut[0] * rows), round(parameters.cut[1] * rows)
     for plane in planes:
@@ -169,7 +171,7 @@ def _add_hot_spot(
     window = _window(row, col, reach)
     if any(regions[channel][window].any() for channel in channels):
         return
-    # A hot spot beside a shoulder or along an arm is a lesion as often: the look must decide there, not the place.
+    # Beside a shoulder or along an arm a hot spot is as often a lesion: the network must not decide by place there.
     near = _window(row, col, reach + _CLEAR_OF_ARMS_PX)
     if blob[4] >= 1.0 and any(np.isin(regions[channel][near], _ARMS).any() for channel in channels):
         return
@@ -193,8 +195,8 @@ def _window(row: float, col: float, reach: int) -> tuple[slice, slice]:
 def _cover(planes: Planes, parameters: Parameters) -> None:
     """Weaken a sharp-edged rectangle, as metal on the body does.
 
-    What lies under it cannot be asked for, and neither can a lesion of which most is covered; the rest of a lesion that
-    is covered in part is a lesion all the same.
+    Lesion pixels under it are ignored. A lesion that is mostly covered is ignored as a whole; otherwise its visible
+    part stays a lesion.
     """
     if parameters.cold is None:
         return

@@ -36,10 +36,10 @@ class Planes(NamedTuple):
 
 
 def crop_case(case: Case, size: tuple[int, int], parameters: Parameters) -> Planes:
-    """Cut a crop of `size` (rows, cols). Outside the frame there is nothing: zeros.
+    """Cut a crop of `size` (rows, cols). Outside the frame it is zero.
 
-    Expected counts are interpolated linearly. Counts take the nearest pixel, as masks do: what is interpolated between
-    counts is smoother than any count, and its noise no longer that of counting.
+    Expected counts are interpolated linearly. Counts and masks take the nearest pixel: interpolation would smooth the
+    noise of counts.
     """
     top = crop_top(case, size[0], parameters)
     left = (case.image.shape[2] - size[1]) / 2 + parameters.shift_cols_px
@@ -62,7 +62,7 @@ def crop_top(case: Case, rows: int, parameters: Parameters) -> int:
     """First row of the crop, in the frame; may be negative or leave the frame at the bottom."""
     focus = focus_row(case, parameters.focus)
     if focus is not None:
-        # It lies anywhere in the crop but at its very ends.
+        # The focus may lie anywhere in the crop except near its ends.
         return round(focus - rows * (0.1 + 0.8 * parameters.position))
     first, last = case.facts.body_rows
     margin = rows // 16
@@ -70,9 +70,9 @@ def crop_top(case: Case, rows: int, parameters: Parameters) -> int:
 
 
 def focus_row(case: Case, focus: float | None) -> int | None:
-    """The row that the crop is laid around: the first half of 0..1 are the lesions, the second the benign findings.
+    """The row that the crop is placed around: of a lesion for a focus below 0.5, else of a benign finding.
 
-    Where a patient has only one of both, it has all of 0..1; None where there is neither, or no focus.
+    If the patient has only one of both kinds, it takes all of 0..1. None if there is neither, or no focus.
     """
     if focus is None:
         return None
@@ -121,7 +121,7 @@ class _Nearest:
 
 
 def _linear(image: NDArray[Any], places: Tensor) -> FloatImage:
-    """The image (2, rows, cols) at places between pixels, interpolated linearly, from the rows that they can reach."""
+    """The image (2, rows, cols) at places between pixels, interpolated linearly from the rows that it needs."""
     rows, cols = image.shape[1:]
     first = max(int(places[..., 0].min()) - 1, 0)
     last = min(int(places[..., 0].max()) + 3, rows)

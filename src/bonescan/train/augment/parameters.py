@@ -1,7 +1,7 @@
-"""What may happen to a training picture, and one draw of it.
+"""The options of augmentation, and one draw of its parameters.
 
-Randomness is sampled first (`sample`, the only place that draws), then applied (`augment.apply`, pure),
-so that every augmentation can be replayed and tested.
+Parameters are drawn first (`sample`), then applied (`augment.apply`, pure), so that every augmentation can be repeated
+and tested.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Blob = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
-    """How often and how much. Probabilities are per sample, in 0..1."""
+    """Frequency and strength of each augmentation. Probabilities are per sample, in 0..1."""
 
     focus: float = 0.5
-    """Probability that the crop is laid around a lesion or a benign finding, as often the one as the other, where the
-    patient has any."""
+    """Probability that the crop is placed around a lesion or a benign finding, if the patient has one; both kinds are
+    chosen equally often."""
 
     flip: float = 0.5
     """Probability of exchanging left and right."""
@@ -47,10 +47,10 @@ class AugmentConfig:
     """Probability of a lower dose: less of the expected counts, or binomial thinning of counts, which is the same."""
 
     least_dose: float = 0.3
-    """Smallest share of counts that thinning keeps; drawn log-uniformly up to 1. Less would drown lesions."""
+    """Smallest share of counts that thinning keeps, drawn log-uniformly up to 1. Below it the noise hides lesions."""
 
     blur: float = 0.3
-    """Probability of blur: a worse collimator, a larger distance."""
+    """Probability of blur, as from a worse collimator or a larger distance."""
 
     blur_px: float = 1.2
     """Largest standard deviation of the blur, pixels."""
@@ -59,10 +59,10 @@ class AugmentConfig:
     """Probability that the counts are smoothed after they were counted, as some scanners do before they store them."""
 
     smoothed_px: float = 0.9
-    """Largest standard deviation of that filter, pixels; the least is 0.5."""
+    """Largest standard deviation of that filter, pixels; the smallest is 0.5."""
 
     view_gain: float = 0.12
-    """Standard deviation of the logarithm of each view's own gain."""
+    """Standard deviation of the logarithm of each view's gain."""
 
     reference_gain: float = 0.12
     """Standard deviation of the logarithm of the error of the skeletal reference."""
@@ -83,11 +83,11 @@ class AugmentConfig:
     """Probability of a cold rectangle: belt buckle, pacemaker, prosthesis."""
 
     hot: float = 0.35
-    """Probability of hot spots outside the skeleton (contamination, veins); they are no lesions. They keep away from
-    the shoulders and arms, where a large hot spot is a lesion more often than not."""
+    """Probability of hot spots outside the skeleton (contamination, veins), which are not lesions. Large ones are kept
+    away from shoulders and arms, where a large hot spot is usually a lesion."""
 
     view_dropout: float = 0.1
-    """Probability that one view is missing; its labels are ignored then."""
+    """Probability that one view is missing; its labels are then ignored."""
 
     cut: float = 0.1
     """Probability that the frame ends inside the patient: no head, no feet."""
@@ -98,13 +98,13 @@ class Parameters:
     """One draw. Neutral defaults: applying `Parameters()` changes nothing.
 
     position: where the crop lies along the rows, 0 (top of the patient) .. 1 (bottom).
-    focus: which lesion (0 .. 0.5) or benign finding (0.5 .. 1) the crop is laid around instead; None = none.
+    focus: which lesion (0 .. 0.5) or benign finding (0.5 .. 1) the crop is placed around instead; None = none.
     angle_deg, scale_rows, scale_cols, shift_cols_px, bend: the warp; bend is (2, 5, 3), pixels at knots.
     dose: share of counts kept. blur_px, smoothed_px: before and after counting, 0 = none. gains: of the views.
     reference_gain, gamma: 1 = none.
     background: (height, row, col, width): a broad Gaussian, shares of the reference and of the crop.
     cold: (view, row, col, rows, cols), shares of the crop. missing: the view (0, 1) that is dropped.
-    hot: (view, blob) each; view 2 = both. cut: rows kept, as shares of the crop. noise_seed: of everything that counts.
+    hot: (view, blob) each; view 2 = both. cut: rows kept, as shares of the crop. noise_seed: of all drawn counts.
     """
 
     position: float = 0.5
@@ -131,7 +131,7 @@ class Parameters:
 
 
 def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
-    """Draw what happens to one sample. Every draw takes place whatever its probability's outcome, in one order."""
+    """Draw the parameters of one sample. All numbers are drawn in a fixed order, whether they are used or not."""
 
     def happens(probability: float) -> bool:
         return bool(rng.random() < probability)
