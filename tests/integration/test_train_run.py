@@ -204,6 +204,24 @@ def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatc
     assert not region.any()
 
 
+def test_a_run_may_export_a_share_of_the_weights_that_it_began_with(workplace, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    weights = "bundle/model.safetensors"
+    began = run_from_toml(tmp_path / "tiny.toml", ["name=began"]) / "bundle"
+    going_on = [f"begin_with={began}", "steps=3"]
+    alone = load_file(run_from_toml(tmp_path / "tiny.toml", ["name=alone", *going_on]) / weights)
+    mixed = load_file(run_from_toml(tmp_path / "tiny.toml", ["name=mixed", "start_share=0.25", *going_on]) / weights)
+    start = load_file(began / "model.safetensors")
+    differ = 0
+    for name, value in mixed.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * alone[name] + 0.25 * start[name], rtol=1e-4, atol=1e-6)
+            differ += not torch.equal(value, alone[name])
+    assert differ > 10
+
+
 def test_the_network_is_what_was_learned(workplace, tmp_path):
     """The graph of the bundle and the averaged weights of the run say the same of a case."""
     from bonescan.train.config import read_config

@@ -53,6 +53,8 @@ def nothing_simulated(monkeypatch, tmp_path):
         (["phantoms.anatomies=-1"], "phantoms.anatomies is -1"),
         (["phantoms.processes=0"], "phantoms.processes is 0"),
         (["learning_rate=0.0"], "learning_rate is 0.0"),
+        (["start_share=1.0"], "start_share is 1.0: give a share"),
+        (["start_share=0.5"], "start_share mixes in the weights of begin_with, which is empty"),
         (["cohort.validation_share=1.0"], "cohort.validation_share is 1.0"),
         (["phantoms.anatomies=0"], "names nothing to learn from"),
     ],

@@ -53,6 +53,10 @@ def _check_numbers(config: TrainConfig) -> None:
             raise OptionError(f"{name} is {value}: give a number from {lowest}")
     if config.learning_rate <= 0:
         raise OptionError(f"learning_rate is {config.learning_rate}: give a number above 0")
+    if not 0 <= config.start_share < 1:
+        raise OptionError(f"start_share is {config.start_share}: give a share from 0 to below 1")
+    if config.start_share and not config.begin_with:
+        raise OptionError("start_share mixes in the weights of begin_with, which is empty: name a bundle there")
     if not 0 <= config.cohort.validation_share < 1:
         raise OptionError(
             f"cohort.validation_share is {config.cohort.validation_share}: give a share from 0 to below 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +51,21 @@ def save_checkpoint(path: Path, state: TrainState, steps_done: int) -> None:
     for name, parameter in state.network.named_parameters():
         for key, value in state.optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser/{name}/{key}"] = value
+    _write(path, tensors, {"format": "bonescan-checkpoint-1", "steps_done": str(steps_done)})
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write a network's weights alone, atomically."""
+    _write(path, network.state_dict(), {})
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # Contiguous copies: convolution weights are channels-last while training.
     contiguous = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }
-    save_file(contiguous, temporary, metadata={"format": "bonescan-checkpoint-1", "steps_done": str(steps_done)})
+    save_file(contiguous, temporary, metadata=metadata)
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)

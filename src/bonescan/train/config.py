@@ -199,6 +199,10 @@ class TrainConfig:
     """Bundle (name or folder) whose weights the training begins with, for the layers that both networks have;
     empty = fresh weights."""
 
+    start_share: float = 0.0
+    """Share of the weights of `begin_with` in those that are exported; the rest are the run's averaged ones. The mean
+    of both (0.5) is less sensitive than either to what the training patients lack (Wortsman et al., CVPR 2022)."""
+
     steps: int = 4000
     """Number of optimiser steps."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +23,7 @@ from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.card import make_card
 from bonescan.train.checkpoint import load_checkpoint
 from bonescan.train.config import TrainConfig
-from bonescan.train.loop import CHECKPOINT, build_network, start
+from bonescan.train.loop import CHECKPOINT, START, build_network, start
 
 OPSET = 17
 SOURCES = "sources.json"
@@ -76,10 +76,23 @@ def levels_within(logits: Tensor, regions: Tensor) -> Tensor:
 
 
 def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
-    """The run's averaged network, ready to predict, and the steps it has learned."""
+    """The run's averaged network, ready to predict, and the steps it has learned.
+
+    It holds `start_share` of the weights that the run began with.
+    """
     state = start(config)
     steps = load_checkpoint(config.folder / CHECKPOINT, state)
+    if config.start_share:
+        mix(state.ema.network, load_file(config.folder / START), config.start_share)
     return state.ema.network.eval(), steps
+
+
+@torch.no_grad()
+def mix(network: nn.Module, weights: Mapping[str, Tensor], share: float) -> None:
+    """Move a network's weights towards others of the same layers, by a share from 0 (not at all) to 1 (all the way)."""
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(weights[name].to(value.device), share)
 
 
 @dataclass(frozen=True, slots=True)

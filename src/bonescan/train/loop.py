@@ -27,7 +27,7 @@ from bonescan.errors import OptionError
 from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models import MODELS, UNet
 from bonescan.models.bundled import from_bundle, take_weights
-from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint
+from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint, save_weights
 from bonescan.train.config import TrainConfig
 from bonescan.train.methods import METHODS, Parts
 from bonescan.train.precision import autocast, device_of, place_of
@@ -36,6 +36,8 @@ from bonescan.train.stream import Batch, training_batch
 from bonescan.train.validate import quick_figures
 
 CHECKPOINT = "checkpoint.safetensors"
+START = "start.safetensors"
+"""In the folder of a run that exports a share of the weights that it began with: these weights."""
 _FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration")
 
 
@@ -50,6 +52,8 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     state = start(config)
     checkpoint = folder / CHECKPOINT
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
+    if config.start_share and not first:
+        save_weights(folder / START, state.network)
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     began = time.monotonic()
     with log, closing(batches(config, split, first)) as prepared, deferred_stop() as asked:
