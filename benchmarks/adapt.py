@@ -7,8 +7,8 @@
     python benchmarks/adapt.py --membership              how far a bundle tells what it learned from
 
 The department is the phantom family that no training uses (`phantom.family.HELD_OUT`): other body shapes, uptake,
-camera and dose. Every cell is a file, so that the whole can be run in pieces; --run runs the cells of the arms whose
-names begin so.
+camera and dose. Every cell is a file of `--cells`, so that the whole can be run in pieces; --run runs the cells of the
+arms whose names begin so. Cells of another base model or number of patients are run again.
 
 The rule, stated before any cell was run: three seeds each; on the department's untouched patients, the mean over seeds
 of the sensitivity at 0.5 and at 1 false positive per scan, of the pooled Dice at the fitted thresholds, and of the
@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ from bonescan.train.phantoms import phantom_split
 FIRST_LEARNED, FIRST_TESTED = 700_000, 750_000
 SEEDS = (1, 2, 3)
 TESTED = 60
+CELLS = Path(__file__).parents[1] / "results" / "adapt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,18 @@ def department(first: int, number: int, diseased: bool | None) -> list[Phantom]:
     found: list[Phantom] = []
     seed = first
     while len(found) < number:
-        anatomy = make_anatomy(seed, HELD_OUT)
-        for patient in range(8):
-            phantom = make_patient(anatomy, patient)
-            if diseased is None or bool(phantom.table) == diseased:
-                found.append(phantom)
-                break
+        phantom = patient_of(seed, diseased)
+        found += [] if phantom is None else [phantom]
         seed += 1
     return found
+
+
+@lru_cache(maxsize=300)
+def patient_of(seed: int, diseased: bool | None) -> Phantom | None:
+    """The first of eight patients of an anatomy who is as asked for; kept, as many cells share them."""
+    anatomy = make_anatomy(seed, HELD_OUT)
+    phantoms = (make_patient(anatomy, patient) for patient in range(8))
+    return next((one for one in phantoms if diseased is None or bool(one.table) == diseased), None)
 
 
 def as_learned(
@@ -191,21 +197,35 @@ def run_cells(arguments: argparse.Namespace) -> None:
     began = time.monotonic()
     for arm in (arm for arm in arms() if arm.name.startswith(arguments.run)):
         for seed in SEEDS if arm.name != "shipped" else SEEDS[:1]:
-            path = arguments.work / f"{arm.name}-{seed}.json"
-            if path.exists():
+            if is_done(arm, seed, base, arguments):
                 continue
             if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
                 return
             configs = configs_of(arm, seed, base, network, arguments.work)
             figures = tested(taught_network(arm, configs, base), base, configs[1], arguments.patients)
             kept = {"arm": arm.name, "seed": seed, "base": base.sha256, "patients": arguments.patients, **figures}
-            path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+            cell_path(arm, seed, arguments.cells).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
             print(json.dumps(kept), flush=True)
 
 
-def table(work: Path) -> dict[str, Any]:
-    """All cells that are done, and the mean of each arm's."""
-    cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*-[0-9].json"))]
+def cell_path(arm: Arm, seed: int, cells: Path) -> Path:
+    """The file of a cell."""
+    return cells / f"{arm.name}-{seed}.json"
+
+
+def is_done(arm: Arm, seed: int, base: Bundle, arguments: argparse.Namespace) -> bool:
+    """Whether a cell was run with this base model and number of patients."""
+    path = cell_path(arm, seed, arguments.cells)
+    if not path.exists():
+        return False
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return (kept["base"], kept["patients"]) == (base.sha256, arguments.patients)
+
+
+def table(folder: Path, base: Bundle) -> dict[str, Any]:
+    """All cells that are done with this base model, and the mean of each arm's."""
+    cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-[0-9].json"))]
+    cells = [cell for cell in cells if cell["base"] == base.sha256]
     rows: dict[str, Any] = {}
     for arm in arms():
         own = [cell for cell in cells if cell["arm"] == arm.name]
@@ -295,15 +315,17 @@ def main() -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patients", type=int, default=TESTED, help="untouched patients of the department")
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no further cell after so long")
-    parser.add_argument("--work", type=Path, default=Path("runs/adapt"), help="folder of the cells")
+    parser.add_argument("--work", type=Path, default=Path("runs/adapt"), help="folder of simulated patients and runs")
+    parser.add_argument("--cells", type=Path, default=CELLS, help="folder of the cells' results")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(AdaptConfig().threads)
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    for folder in (arguments.work, arguments.cells):
+        folder.mkdir(parents=True, exist_ok=True)
     made: Any = None
     if arguments.list:
         for arm in arms():
-            done = [seed for seed in SEEDS if (arguments.work / f"{arm.name}-{seed}.json").exists()]
+            done = [seed for seed in SEEDS if is_done(arm, seed, load_bundle(arguments.model), arguments)]
             print(f"{arm.name}: {len(done)} of {1 if arm.name == 'shipped' else len(SEEDS)} done")
     if arguments.run is not None:
         run_cells(arguments)
@@ -312,7 +334,7 @@ def main() -> int:
     if arguments.membership:
         made = {"membership": membership(arguments.model, arguments.work)}
     if arguments.table:
-        made = table(arguments.work)
+        made = table(arguments.cells, load_bundle(arguments.model))
     if made is not None:
         print(json.dumps(made, indent=2))
         if arguments.json is not None:
