@@ -93,7 +93,11 @@ def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counte
         if not before and not after and change.new:
             found["false mark", change.status] += 1
     for number, status in counted(series).items():
-        found[status, told_as(told, holders(was, number), holders(now, number))] += 1
+        # An outline of its own in one view tells of a lesion that a hotter one takes in in the other view.
+        own = [said for said, before, after in told if number in before | after]
+        if status not in ("new", "resolved") or not own:
+            own = [told_as(told, holders(was, number), holders(now, number))]
+        found[status, own[0] if status not in own else status] += 1
     return found
 
 
