@@ -102,15 +102,21 @@ def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counte
 
 
 def counted(series: Sequence[SeriesScan]) -> dict[int, str]:
-    """The true statuses that count, by lesion: a new or a resolved lesion where it has an outline of its own, as it
-    only adds to a hotter one that takes it in; any other where the new scan shows it, alone or in a hotter one."""
+    """The true statuses that count, by lesion.
+
+    A new or a resolved lesion counts where it has an outline of its own, as it only adds to a hotter one that takes it
+    in. A new one that takes in a lesion of the old scan makes that lesion grow, and does not count. Any other counts
+    where the new scan shows it, alone or in a hotter one.
+    """
     was, now = ({record.number: record for record in scan.phantom.table} for scan in series)
     found = {}
     for number, status in series[1].statuses.items():
         if status == "resolved":
             shows = bool(was[number].visible)
         elif status == "new":
-            shows = bool(now[number].visible)
+            taken_in = {other.number for other in now.values() if number in other.part_of.values()} - {number}
+            before = any(was[other].seen for other in taken_in & was.keys())
+            shows = bool(now[number].visible) and not before
         else:
             shows = bool(now[number].visible or now[number].seen)
         if shows:

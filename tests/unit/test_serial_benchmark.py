@@ -95,3 +95,17 @@ def test_an_outline_of_no_lesion_is_a_false_mark(serial, monkeypatch):
     changes = [(Status.NEW, (), (2,)), (Status.PERSISTENT, (1,), (1,))]
     found = judged(serial, monkeypatch, changes, outlines(1), outlines(1, 3), series)
     assert found == {("false mark", Status.NEW): 1, ("persistent", Status.PERSISTENT): 1}
+
+
+def test_a_new_lesion_that_takes_in_an_old_one_is_its_growth(serial, monkeypatch):
+    series = scan({1: 1}, {}), scan({1: 2, 2: 2}, {1: "persistent", 2: "new"})
+    found = judged(serial, monkeypatch, [(Status.GROWING, (1,), (1,))], outlines(1), outlines(2), series)
+    assert found == {("persistent", Status.GROWING): 1}
+
+
+def test_an_outline_of_its_own_tells_of_a_new_lesion(serial, monkeypatch):
+    series = scan({1: 1}, {}), scan({1: 1, 2: 2}, {1: "persistent", 2: "new"})
+    series[1].phantom.table[1].part_of[View.POSTERIOR] = 1
+    changes = [(Status.NEW, (), (2,)), (Status.PERSISTENT, (1,), (1,))]
+    found = judged(serial, monkeypatch, changes, outlines(1), outlines(1, 2), series)
+    assert found == {("persistent", Status.PERSISTENT): 1, ("new", Status.NEW): 1}
