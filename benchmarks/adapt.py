@@ -83,6 +83,7 @@ def arms() -> list[Arm]:
     compared += [Arm("phantoms-alone")]
     choices = [Arm(f"choice-share-{share}", 10, config=replace(short, scan_share=share)) for share in (0.25, 0.5, 0.75)]
     choices += [Arm(f"choice-steps-{steps}", 10, config=replace(standard, steps=steps)) for steps in (50, 150, 800)]
+    choices += [Arm(f"choice-base-{share}", 10, config=replace(standard, base_share=share)) for share in (0.0, 0.25)]
     anywhere, by_area = InsertionConfig(by_region=False), InsertionConfig(heat=0.0)
     choices += [Arm("choice-anywhere", 10, config=replace(short, lesions=anywhere))]
     choices += [Arm("choice-by-area", 10, config=replace(short, lesions=by_area))]
@@ -155,7 +156,7 @@ def taught_network(arm: Arm, configs: tuple[AdaptConfig, TrainConfig], base: Bun
         as_learned(others, network, train_config, 1 + len(normals)),
     )
     foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
-    return averaged(learn(begin(network, train_config), material, foci, configs))
+    return averaged(learn(begin(network, train_config), material, foci, configs), network, config.base_share)
 
 
 def tested(network: nn.Module, base: Bundle, train_config: TrainConfig, number: int) -> dict[str, float]:
@@ -257,7 +258,7 @@ def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, A
         split = phantom_split(train_config.phantoms, train_config.normalisation, lambda done, total: None)
         material = Material([learned_scan(scan, network, train_config) for scan in inside], split.training)
         foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
-        taught = averaged(learn(begin(network, train_config), material, foci, configs))
+        taught = averaged(learn(begin(network, train_config), material, foci, configs), network, config.base_share)
         bench = make_bench(
             [learned_scan(scan, network, train_config) for scan in out], split.validation, config, train_config
         )

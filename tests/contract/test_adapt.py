@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save  # noqa: E402
 
 from bonescan.adapt.batches import ON_SCANS, Material, mixed_batch, taught  # noqa: E402
 from bonescan.adapt.judgement import Curve, Point, Verdict, free_response, why_worse  # noqa: E402
-from bonescan.adapt.loop import Stopped, begin, learn, look_steps  # noqa: E402
+from bonescan.adapt.loop import Stopped, averaged, begin, learn, look_steps  # noqa: E402
 from bonescan.adapt.material import LearnedScan, told_by  # noqa: E402
 from bonescan.adapt.plan import kept_aside, training_config  # noqa: E402
 from bonescan.adapt.run import adapt  # noqa: E402
@@ -115,6 +115,20 @@ def stops_after(steps):
     """Says stop when it is asked for the last of so many steps."""
     left = iter(range(steps - 1, -1, -1))
     return lambda: next(left) == 0
+
+
+def test_what_is_written_is_the_mean_of_the_weights_before_and_after(base, configs, material):
+    network = from_bundle(base)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = learn(begin(network, configs[1]), material, foci(material), configs)
+    after = state.ema.network.state_dict()
+    mean = averaged(state, network, CONFIG.base_share).state_dict()
+    assert CONFIG.base_share == 0.5
+    assert any(not torch.equal(after[name], before[name]) for name in mean)
+    for name, value in mean.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (before[name] + after[name]) / 2)
+            torch.testing.assert_close(network.state_dict()[name], before[name])
 
 
 def test_a_stopped_run_ends_with_the_same_bits(base, configs, material, tmp_path):

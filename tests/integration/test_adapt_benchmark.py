@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +35,16 @@ def test_every_arm_has_a_name_of_its_own_and_the_declared_ones_are_there(benchma
     assert {"shipped", "adapted-10", "supervised-1", "teacher-20", "diseased-20"} <= set(names)
 
 
+def test_a_cell_of_another_base_or_number_of_patients_is_run_again(benchmark, tmp_path):
+    arm, base = benchmark.Arm("adapted-10"), SimpleNamespace(sha256="a")
+    asked = SimpleNamespace(cells=tmp_path, patients=60)
+    assert not benchmark.is_done(arm, 1, base, asked)
+    benchmark.cell_path(arm, 1, tmp_path).write_text(json.dumps({"base": "a", "patients": 60}))
+    assert benchmark.is_done(arm, 1, base, asked)
+    assert not benchmark.is_done(arm, 1, SimpleNamespace(sha256="b"), asked)
+    assert not benchmark.is_done(arm, 1, base, SimpleNamespace(cells=tmp_path, patients=30))
+
+
 def test_calibration_error_by_hand(benchmark):
     probability = np.array([[0.2, 0.2, 0.9, 0.9, 0.01, 0.9]], dtype=np.float32)
     truth = np.array([[0, 1, 1, 1, 0, FAINT]], dtype=np.uint8)
@@ -46,9 +57,11 @@ def test_calibration_error_by_hand(benchmark):
 def test_the_table_takes_the_mean_of_the_cells_that_are_there(benchmark, tmp_path):
     figures = {"sensitivity_at_1": 0.5, "dsc_pooled": 0.5, "calibration_error": 0.1}
     for seed, found in ((1, 0.4), (2, 0.6)):
-        cell = {"arm": "adapted-10", "seed": seed, "sensitivity_at_0.5": found, **figures}
+        cell = {"arm": "adapted-10", "seed": seed, "base": "a", "sensitivity_at_0.5": found, **figures}
         (tmp_path / f"adapted-10-{seed}.json").write_text(json.dumps(cell))
-    table = benchmark.table(tmp_path)
+    other = {"arm": "adapted-10", "seed": 3, "base": "b", "sensitivity_at_0.5": 0.9, **figures}
+    (tmp_path / "adapted-10-3.json").write_text(json.dumps(other))
+    table = benchmark.table(tmp_path, SimpleNamespace(sha256="a"))
     assert table["arms"]["adapted-10"]["seeds"] == 2
     assert table["arms"]["adapted-10"]["sensitivity_at_0.5"] == pytest.approx(0.5)
     assert "stated before any cell was run" in table["rule"]

@@ -20,7 +20,7 @@ from bonescan.adapt.suspects import Suspect, find_suspects, unknown_pixels
 from bonescan.cases import Split
 from bonescan.delineate import Outline
 from bonescan.study import Mask, View
-from bonescan.train.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from bonescan.train.checkpoint import TrainState, load_checkpoint, mix, save_checkpoint
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, start, train_step
 from bonescan.train.progress import Progress, Report, silent
@@ -145,6 +145,8 @@ def _write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
     temporary.replace(path)
 
 
-def averaged(state: TrainState) -> nn.Module:
-    """The averaged network, ready to predict."""
-    return state.ema.network.eval()
+def averaged(state: TrainState, base: nn.Module, base_share: float) -> nn.Module:
+    """The averaged network with a share of the base's weights, ready to predict."""
+    network = deepcopy(state.ema.network).eval()
+    mix(network, base.state_dict(), base_share)
+    return network

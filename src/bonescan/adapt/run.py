@@ -93,7 +93,7 @@ def adapt(
     foci = [foci_of(scan, ready.base.thresholds, adapt_config) for scan in ready.learned]
     material = Material(ready.learned, split.training, ready.unlabelled)
     state = learn(begin(ready.network, train_config), material, foci, ready.configs, report, stop)
-    taught = averaged(state)
+    taught = averaged(state, ready.network, adapt_config.base_share)
     bench = make_bench(ready.aside, split.validation, adapt_config, train_config)
     before = verdict(ready.network, bench, train_config, ready.base.thresholds, checked)
     after = verdict(taught, bench, train_config, None, checked)

@@ -35,6 +35,14 @@ class Ema:
                 averaged[name].copy_(value)
 
 
+@torch.no_grad()
+def mix(network: nn.Module, weights: Mapping[str, Tensor], share: float) -> None:
+    """Move a network's weights towards others of the same layers, by a share from 0 (not at all) to 1 (all the way)."""
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(weights[name].to(value.device), share)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainState:
     """Everything that changes while training; `steps_done` is kept beside it."""

@@ -21,7 +21,7 @@ from bonescan.delineate import Thresholds
 from bonescan.models import answer_of
 from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.card import make_card
-from bonescan.train.checkpoint import load_checkpoint
+from bonescan.train.checkpoint import load_checkpoint, mix
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, START, build_network, start
 
@@ -85,14 +85,6 @@ def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
     if config.start_share:
         mix(state.ema.network, load_file(config.folder / START), config.start_share)
     return state.ema.network.eval(), steps
-
-
-@torch.no_grad()
-def mix(network: nn.Module, weights: Mapping[str, Tensor], share: float) -> None:
-    """Move a network's weights towards others of the same layers, by a share from 0 (not at all) to 1 (all the way)."""
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(weights[name].to(value.device), share)
 
 
 @dataclass(frozen=True, slots=True)
