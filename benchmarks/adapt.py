@@ -245,7 +245,10 @@ def table(folder: Path, base: Bundle) -> dict[str, Any]:
 
 
 def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, Any]]:
-    """Leave every third scan out, teach with the others, up to three times; scans in the order of their names."""
+    """Leave every third scan out, teach with the others, up to three times; scans in the order of their names.
+
+    alone: the learned weights without a share of the base's.
+    """
     base = load_bundle(model)
     network = from_bundle(base)
     scans = read_scans([folder]).scans
@@ -258,7 +261,8 @@ def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, A
         split = phantom_split(train_config.phantoms, train_config.normalisation, lambda done, total: None)
         material = Material([learned_scan(scan, network, train_config) for scan in inside], split.training)
         foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
-        taught = averaged(learn(begin(network, train_config), material, foci, configs), network, config.base_share)
+        state = learn(begin(network, train_config), material, foci, configs)
+        alone, taught = (averaged(state, network, share) for share in (0.0, config.base_share))
         bench = make_bench(
             [learned_scan(scan, network, train_config) for scan in out], split.validation, config, train_config
         )
@@ -269,6 +273,7 @@ def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, A
             {
                 "fold": fold,
                 "before": before.figures(),
+                "alone": verdict(alone, bench, train_config, base.thresholds).figures(),
                 "after": same.figures(),
                 "after_fitted_marks_per_scan": fitted.marks_per_scan,
             }
@@ -325,8 +330,9 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
     made: Any = None
     if arguments.list:
+        base = load_bundle(arguments.model)
         for arm in arms():
-            done = [seed for seed in SEEDS if is_done(arm, seed, load_bundle(arguments.model), arguments)]
+            done = [seed for seed in SEEDS if is_done(arm, seed, base, arguments)]
             print(f"{arm.name}: {len(done)} of {1 if arm.name == 'shipped' else len(SEEDS)} done")
     if arguments.run is not None:
         run_cells(arguments)

@@ -157,10 +157,10 @@ def adapt_table() -> str:
         if rate and what in ("sensitivity", "phantom_sensitivity"):
             kind = "inserted lesions" if what == "sensitivity" else "lesions of phantoms"
             names[key] = f"{kind} found at {rate} false positives per scan"
-    lines = [f"| figure, mean of {len(folds)} folds | before | after |", "|---|---|---|"]
+    lines = [f"| figure, mean of {len(folds)} folds | before | after, its weights alone | after |", "|---|---|---|---|"]
     for key, what in names.items():
-        before, after = (sum(fold[when][key] for fold in folds) / len(folds) for when in ("before", "after"))
-        lines.append(f"| {what} | {before:.2f} | {after:.2f} |")
+        means = [sum(fold[when][key] for fold in folds) / len(folds) for when in ("before", "alone", "after")]
+        lines.append(" | ".join([f"| {what}", *(f"{mean:.2f}" for mean in means)]) + " |")
     return "\n".join(lines) + "\n"
 
 

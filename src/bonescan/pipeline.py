@@ -88,10 +88,7 @@ def segment(study: Study, model: Model, options: Options | None = None) -> Resul
 
     Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
     """
-    result, _ = segment_with_maps(study, model, options)
-    if options is None or not options.draws or result.extent is None:
-        return result
-    return replace(result, extent=_with_intervals(result.extent, study, model, options))
+    return segment_with_maps(study, model, options)[0]
 
 
 def _with_intervals(extent: Extent, study: Study, model: Model, options: Options) -> Extent:
@@ -120,6 +117,8 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
+    if options.draws and extent is not None:
+        extent = _with_intervals(extent, study, model, options)
     quality = check_quality(study, prediction, region)
     result = Result(
         study=study,

@@ -265,9 +265,11 @@ def test_a_view_that_one_scan_lacks_changes_nothing_and_is_warned_of():
 
 def test_warnings_make_the_picture_higher():
     old, new = read(seed=1), read(seed=2)
-    plain = picture(Compared(old, new, compare(old, new)))
+    plain = Compared(old, new, compare(old, new))
     warned = replace(new, result=replace(new.result, warnings=("few counts",)))
-    assert picture(Compared(old, warned, compare(old, warned))).height > plain.height
+    poor = Compared(old, warned, compare(old, warned))
+    first, second = (picture(each, side_by_side(each)) for each in (plain, poor))
+    assert second.height > first.height
 
 
 def test_a_date_that_goes_back_is_seen_by_its_scan():

@@ -71,8 +71,8 @@ def text_of(page):
 
 def both(compared):
     """The words of the PDF, and those of the HTML without its markup."""
-    html = unescape(re.sub(r"<[^>]+>", " ", comparison_html(compared).partition("<body>")[2]))
-    return text_of(comparison_page(compared)), " ".join(html.split())
+    html = unescape(re.sub(r"<[^>]+>", " ", comparison_html(compared, side_by_side(compared)).partition("<body>")[2]))
+    return text_of(comparison_page(compared, side_by_side(compared))), " ".join(html.split())
 
 
 def signed(value, digits):
@@ -166,7 +166,7 @@ def test_of_more_lesions_than_fit_those_that_changed_stand_on_the_one_page(compa
     many = replace(compared, comparison=Comparison(tuple(of), compared.comparison.scales, {}))
     long = tuple(f"warning {n} {'that goes on ' * 12}" for n in range(6))
     many = replace(many, new=replace(many.new, result=replace(many.new.result, warnings=long)))
-    text = text_of(comparison_page(many))
+    text = text_of(comparison_page(many, side_by_side(many)))
     shown = sum(f"site {n} " in text for n in range(count))
     assert all(f"gone {n} " in text for n in range(8))
     assert all(f"warning {n} that" in text for n in range(6))
@@ -185,7 +185,7 @@ def test_however_many_warnings_nothing_lies_over_them(compared):
     def visit(text, _, matrix, *__):
         places.setdefault(text.strip().partition(" ")[0], []).append(matrix[5])
 
-    page = comparison_page(many)
+    page = comparison_page(many, side_by_side(many))
     PdfReader(BytesIO(page)).pages[0].extract_text(visitor_text=visit)
     (heading,) = places["Warnings"]
     assert min(places["software"]) > heading
@@ -195,7 +195,7 @@ def test_however_many_warnings_nothing_lies_over_them(compared):
     assert f"and {60 - shown} more: comparison.json lists all" in text
     assert "of earlier scans: comparison.json" in text
     assert "scan-11: two" in text
-    html = comparison_html(many)
+    html = comparison_html(many, side_by_side(many))
     assert all(f"warning {n} that" in html for n in range(60))
 
 
@@ -208,28 +208,27 @@ def test_no_lesion_is_said_not_to_exclude_one(make_result):
 
 
 def test_the_pictures_are_those_of_both_scans_and_numbered_as_the_table(compared):
-    on_page = [
-        one.image.convert("RGB").tobytes() for one in PdfReader(BytesIO(comparison_page(compared))).pages[0].images
-    ]
     shown = side_by_side(compared)
+    page = PdfReader(BytesIO(comparison_page(compared, shown))).pages[0]
+    on_page = [one.image.convert("RGB").tobytes() for one in page.images]
     assert [(each.view, each.is_new) for each in shown] == [(view, new) for view in View for new in (False, True)]
     assert all(each.picture.tobytes() in on_page for each in shown)
     names = compared.names(True)
     for number, change in compared.changed:
         mark = {"new": "N", "persistent": "="}.get(change.status.value)
         assert all(names[outline].startswith(f"{number}{mark or ''}") for outline in change.new)
-    assert comparison_html(compared).count("<img") == 4
+    assert comparison_html(compared, side_by_side(compared)).count("<img") == 4
 
 
 def test_the_same_comparison_gives_the_same_bytes(compared):
-    assert comparison_page(compared) == comparison_page(compared)
-    assert comparison_page(compared) != comparison_page(replace(compared, verdicts=()))
+    shown = side_by_side(compared)
+    assert comparison_page(compared, shown) == comparison_page(compared, side_by_side(compared))
+    assert comparison_page(compared, shown) != comparison_page(replace(compared, verdicts=()), shown)
 
 
 def test_the_html_needs_no_other_file_and_escapes_what_comes_from_one(compared):
     study = replace(compared.old.result.study, key="<script>x")
-    text = comparison_html(
-        replace(compared, old=replace(compared.old, result=replace(compared.old.result, study=study)))
-    )
+    named = replace(compared, old=replace(compared.old, result=replace(compared.old.result, study=study)))
+    text = comparison_html(named, side_by_side(named))
     assert not re.search(r"<script|<link|https?://", text)
     assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'src="([^"]+)"', text))

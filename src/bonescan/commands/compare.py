@@ -94,14 +94,11 @@ class Compare(Command):
 
 
 def _read(scan: Path, model: Model, options: Options) -> ReadScan:
-    from bonescan.pipeline import segment, segment_with_maps
+    from bonescan.pipeline import segment_with_maps
     from bonescan.reading import read_study
     from bonescan.serial.change import ReadScan
 
-    study = read_study(scan)
-    result, prediction = segment_with_maps(study, model, options)
-    if options.draws:
-        result = segment(study, model, options)
+    result, prediction = segment_with_maps(read_study(scan), model, options)
     return ReadScan(result, prediction.region)
 
 

@@ -115,14 +115,14 @@ def _cut(lines: list[str]) -> list[str]:
     return [*lines[: _MOST_PATIENT_LINES - 1], f"{lines[_MOST_PATIENT_LINES - 1][:-1]}…"]
 
 
-def _draw_views(paper: Paper, result: Result, room: Box) -> float:
+def _draw_views(paper: Paper, result: Result, box: Box) -> float:
     """Both views side by side with titles, side marks, captions and the scale; returns the lower edge of all."""
     drawn = panels(result)
     pixels = drawn.pictures[View.ANTERIOR]
     # Leave space for the titles above and the captions below.
-    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, max(room.height - 18, _LEAST_PICTURE) / pixels.height)
+    scale = min((box.width - _PANEL_GAP) / 2 / pixels.width, max(box.height - 18, _LEAST_PICTURE) / pixels.height)
     width, height = pixels.width * scale, pixels.height * scale
-    left, top = room.left + (room.width - 2 * width - _PANEL_GAP) / 2, room.top + 6
+    left, top = box.left + (box.width - 2 * width - _PANEL_GAP) / 2, box.top + 6
     for number, view in enumerate(View):
         panel = Box(left + number * (width + _PANEL_GAP), top, width, height)
         draw_panel(paper, drawn.pictures[view], panel, view, view.value.upper())
@@ -134,18 +134,18 @@ def _draw_views(paper: Paper, result: Result, room: Box) -> float:
     return top + height + 8
 
 
-def _draw_second_window(paper: Paper, result: Result, room: Box) -> None:
+def _draw_second_window(paper: Paper, result: Result, box: Box) -> None:
     """Both views without curves, grey by the logarithm of the counts, where the table leaves enough space."""
-    if room.height - _SECOND_CAPTIONS < _LEAST_SECOND_PICTURE:
+    if box.height - _SECOND_CAPTIONS < _LEAST_SECOND_PICTURE:
         return
     drawn = panels(replace(result, lesions=()), logarithmic=True)
     pixels = drawn.pictures[View.ANTERIOR]
-    scale = min((room.width - _PANEL_GAP) / 2 / pixels.width, (room.height - _SECOND_CAPTIONS) / pixels.height)
+    scale = min((box.width - _PANEL_GAP) / 2 / pixels.width, (box.height - _SECOND_CAPTIONS) / pixels.height)
     width, height = pixels.width * scale, pixels.height * scale
     if height < _LEAST_SECOND_PICTURE:
         return
-    top = heading(paper, room.left, room.right, room.top + 3, "Without curves, at a logarithmic window")
-    left = room.left + (room.width - 2 * width - _PANEL_GAP) / 2
+    top = heading(paper, box.left, box.right, box.top + 3, "Without curves, at a logarithmic window")
+    left = box.left + (box.width - 2 * width - _PANEL_GAP) / 2
     for number, view in enumerate(View):
         panel = Box(left + number * (width + _PANEL_GAP), top, width, height)
         paper.picture(drawn.pictures[view], panel)

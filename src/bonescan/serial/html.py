@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from bonescan.report.html import embedded, figure, html_page, table, warnings_box
@@ -18,17 +18,17 @@ from bonescan.serial.compared import (
     change_cells,
 )
 from bonescan.serial.page import FOOT
-from bonescan.serial.picture import side_by_side
+from bonescan.serial.picture import Shown
 
 
-def comparison_html(compared: Compared) -> str:
-    """Return the file's text; it loads nothing and runs no script."""
+def comparison_html(compared: Compared, shown: Sequence[Shown]) -> str:
+    """Return the file's text; it loads nothing and runs no script. shown: what `side_by_side` returns."""
     old, new = (f"{scan.result.study.key} ({acquired(scan)})" for _, scan in compared.scans)
     return html_page(
         "Bone scans compared",
         f"{old} and {new}: {compared.counted}",
         (
-            *_views(compared),
+            *_views(compared, shown),
             f'<p class="soft">{escape(LEGEND)}</p>',
             *warnings_box(compared.warnings()),
             *_changes(compared),
@@ -39,9 +39,9 @@ def comparison_html(compared: Compared) -> str:
     )
 
 
-def _views(compared: Compared) -> Iterable[str]:
+def _views(compared: Compared, shown: Sequence[Shown]) -> Iterable[str]:
     yield '<div class="views">'
-    for each in side_by_side(compared):
+    for each in shown:
         scan = compared.new if each.is_new else compared.old
         named = f"{'NEW' if each.is_new else 'OLD'} {each.view.value}, {acquired(scan)}"
         yield figure(each.view, embedded(each.picture), f"{named}, black: {each.window:.3g} counts per pixel")

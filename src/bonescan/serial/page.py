@@ -5,7 +5,7 @@ The same comparison gives the same bytes. The page names no patient. Its figures
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bonescan._version import __version__
 from bonescan.report.blocks import (
@@ -44,7 +44,7 @@ from bonescan.serial.compared import (
     acquired,
     change_cells,
 )
-from bonescan.serial.picture import Shown, side_by_side
+from bonescan.serial.picture import Shown
 
 TITLE = "Two whole-body bone scans compared"
 _LEFT_WIDTH = 97.0
@@ -73,8 +73,8 @@ FOOT = (
 )
 
 
-def comparison_page(compared: Compared) -> bytes:
-    """Return the page as PDF."""
+def comparison_page(compared: Compared, shown: Sequence[Shown]) -> bytes:
+    """Return the page as PDF. shown: what `side_by_side` returns."""
     paper = Paper(TITLE, RESEARCH_USE, f"bonescan {__version__}")
     old, new = (f"{scan.result.study.key} ({acquired(scan)})" for _, scan in compared.scans)
     top = draw_title(paper, "Bone scans compared", f"{old} and {new}: {compared.counted}")
@@ -86,22 +86,22 @@ def comparison_page(compared: Compared) -> bytes:
     bottom = _draw_warnings(paper, compared, bottom, bottom - top - around - facts - _LEAST_WARNED)
     table = min(_HEAD_MM + _ROWS_MM[1] * max(len(compared.changed), 3), bottom - top - around - _LEAST_PICTURE)
     views = Box(MARGIN, top, WIDTH, bottom - 4 - top - max(facts, table))
-    y = _draw_views(paper, compared, views) + 2
+    y = _draw_views(paper, compared, shown, views) + 2
     _draw_changes(paper, compared, Box(MARGIN, y, _LEFT_WIDTH, bottom - 2 - y))
     _draw_facts(paper, compared, Box(right.left, y, right.width, 0))
     return paper.finish()
 
 
-def _draw_warnings(paper: Paper, compared: Compared, bottom: float, room: float) -> float:
-    """All warnings that the room holds, above `bottom`, in smaller type where they are many; returns the upper edge."""
+def _draw_warnings(paper: Paper, compared: Compared, bottom: float, most_mm: float) -> float:
+    """Draw the warnings above `bottom`, at most `most_mm` high, in smaller type if they are many; return their top."""
     warnings = compared.warnings()
     if not warnings:
         return bottom
     style = TEXT
     lines = warnings_within(warnings, WIDTH, len(" ".join(warnings)), "comparison.json", style)
-    if _WARNINGS_HEAD + len(lines) * style.leading > room:
+    if _WARNINGS_HEAD + len(lines) * style.leading > most_mm:
         style = SMALL.coloured(INK)
-        most = int((room - _WARNINGS_HEAD) / style.leading)
+        most = int((most_mm - _WARNINGS_HEAD) / style.leading)
         lines = warnings_within(warnings, WIDTH, most, "comparison.json", style)
     top = bottom - _WARNINGS_HEAD - len(lines) * style.leading
     y = heading(paper, MARGIN, MARGIN + WIDTH, top + 2, "Warnings", ALERT)
@@ -114,23 +114,22 @@ def _height(draw: Callable[[Paper], float]) -> float:
     return draw(Paper(TITLE, RESEARCH_USE, ""))
 
 
-def _draw_views(paper: Paper, compared: Compared, room: Box) -> float:
+def _draw_views(paper: Paper, compared: Compared, shown: Sequence[Shown], box: Box) -> float:
     """All views in a row, at one scale; returns the lower edge of what stands under them."""
-    shown = side_by_side(compared)
     wide = [each.picture.width / each.scale for each in shown]
     high = [each.picture.height / each.scale for each in shown]
     gaps = _PANEL_GAP * (len(shown) - 1)
     # Millimetres of paper per unit of `Shown.scale`.
-    across = min((room.width - gaps) / sum(wide), (room.height - _ABOVE - _BELOW) / max(high))
-    left, top = room.left + (room.width - gaps - across * sum(wide)) / 2, room.top + _ABOVE
+    across = min((box.width - gaps) / sum(wide), (box.height - _ABOVE - _BELOW) / max(high))
+    left, top = box.left + (box.width - gaps - across * sum(wide)) / 2, box.top + _ABOVE
     row = Box(left, top, gaps + across * sum(wide), across * max(high))
     for each, width, height in zip(shown, wide, high, strict=True):
         panel = Box(left, top, across * width, across * height)
         _draw_view(paper, each, panel, row.bottom)
         left = panel.right + _PANEL_GAP
     spaced = all(scan.result.study.spacing is not None for _, scan in compared.scans)
-    draw_scale(paper, Box(room.left, row.top, room.width, row.height), across if spaced else None)
-    paper.text((room.left, row.bottom + 7.4), LEGEND, SMALL.coloured(INK))
+    draw_scale(paper, Box(box.left, row.top, box.width, row.height), across if spaced else None)
+    paper.text((box.left, row.bottom + 7.4), LEGEND, SMALL.coloured(INK))
     return row.bottom + _BELOW - 3
 
 
@@ -150,11 +149,11 @@ def _draw_changes(paper: Paper, compared: Compared, box: Box) -> None:
         return
     columns = Columns(paper, box, _SHARES, FIRST_NUMBER)
     columns.draw(HEADINGS, y - 0.6, Style(6.4, SOFT))
-    room = box.height - _HEAD_MM
-    most = int(room / _ROWS_MM[0])
+    height = box.height - _HEAD_MM
+    most = int(height / _ROWS_MM[0])
     shown = _foremost(compared, most if most >= len(compared.changed) else max(most - 1, 1))
     hidden = len(compared.changed) - len(shown)
-    row = min(max(room / (len(shown) + (1 if hidden else 0)), _ROWS_MM[0]), _ROWS_MM[1])
+    row = min(max(height / (len(shown) + (1 if hidden else 0)), _ROWS_MM[0]), _ROWS_MM[1])
     style = Style(min(row * 2.05, _MOST_TYPE), INK)
     for number, change in shown:
         y += row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -56,9 +57,8 @@ def side_by_side(compared: Compared) -> list[Shown]:
     ]
 
 
-def picture(compared: Compared) -> Image.Image:
-    """Draw all of `side_by_side` with dates, sides, legend, intended use and warnings."""
-    shown = side_by_side(compared)
+def picture(compared: Compared, shown: Sequence[Shown]) -> Image.Image:
+    """Draw what `side_by_side` returns, with dates, sides, legend, intended use and warnings."""
     parts = [_resized(each.picture, shown[0].scale / each.scale) for each in shown]
     width = 2 * _MARGIN + sum(part.width + _GAP for part in parts) - _GAP
     width = max(width, round(font(20).getlength(LEGEND)) + 2 * _MARGIN)

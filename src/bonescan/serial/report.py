@@ -23,7 +23,7 @@ from bonescan.serial.compared import (
 from bonescan.serial.html import comparison_html
 from bonescan.serial.page import comparison_page
 from bonescan.serial.pcwg3 import Step
-from bonescan.serial.picture import picture
+from bonescan.serial.picture import picture, side_by_side
 
 SCHEMA = "urn:bonescan:comparison:1"
 
@@ -116,6 +116,7 @@ def write_comparison(out: Path, scans: Sequence[ReadScan], pairs: Sequence[Compa
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     (out / "comparison.json").write_text(text, encoding="utf-8")
     for number, compared in enumerate(compared_series(scans, pairs, steps), 1):
-        picture(compared).save(out / f"comparison-{number}.png", pnginfo=png_text(compared.warnings()))
-        (out / f"comparison-{number}.pdf").write_bytes(comparison_page(compared))
-        (out / f"comparison-{number}.html").write_text(comparison_html(compared), encoding="utf-8")
+        shown = side_by_side(compared)
+        picture(compared, shown).save(out / f"comparison-{number}.png", pnginfo=png_text(compared.warnings()))
+        (out / f"comparison-{number}.pdf").write_bytes(comparison_page(compared, shown))
+        (out / f"comparison-{number}.html").write_text(comparison_html(compared, shown), encoding="utf-8")

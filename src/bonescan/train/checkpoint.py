@@ -23,24 +23,23 @@ class Ema:
         self.decay = decay
         self.network = deepcopy(network).eval().requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Move the average towards `network` after optimiser step `step` (from 0); early steps have more weight."""
         rate = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
-        averaged = self.network.state_dict()
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                averaged[name].lerp_(value, rate)
-            else:
-                averaged[name].copy_(value)
+        mix(self.network, network.state_dict(), rate)
 
 
 @torch.no_grad()
 def mix(network: nn.Module, weights: Mapping[str, Tensor], share: float) -> None:
-    """Move a network's weights towards others of the same layers, by a share from 0 (not at all) to 1 (all the way)."""
+    """Move a network's weights towards others of the same layers, by a share from 0 (not at all) to 1 (all the way).
+
+    Whole numbers, which have no mean, are copied.
+    """
     for name, value in network.state_dict().items():
         if value.is_floating_point():
             value.lerp_(weights[name].to(value.device), share)
+        else:
+            value.copy_(weights[name])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
