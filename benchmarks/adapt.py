@@ -25,10 +25,12 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -45,7 +47,9 @@ from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 from bonescan.adapt.suspects import foci_of
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.cases import FAINT, Case, drawn, find_facts, pair_counts, pair_labels, pair_truth
+from bonescan.lin2022.chan_vese import intensity_of, unsupervised_loss
 from bonescan.models import from_bundle
+from bonescan.models.answer import answer_of
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import HELD_OUT
 from bonescan.phantom.patient import Phantom
@@ -53,7 +57,9 @@ from bonescan.pipeline import DEFAULT_MODEL
 from bonescan.train.calibrate import Judged, judge, measure
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values
+from bonescan.train.methods import METHODS, Outputs, Parts
 from bonescan.train.phantoms import phantom_split
+from bonescan.train.stream import Batch
 
 FIRST_LEARNED, FIRST_TESTED = 700_000, 750_000
 SEEDS = (1, 2, 3)
@@ -63,22 +69,39 @@ CELLS = Path(__file__).parents[1] / "results" / "adapt"
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to learn. normals, unlabelled, labelled: scans of each kind. diseased: share among the normals."""
+    """One way to learn. normals, unlabelled, labelled: scans of each kind. diseased: share among the normals.
+
+    published: the unlabelled scans have the unsupervised term of Lin et al. 2022 and no teacher.
+    """
 
     name: str
     normals: int = 0
     unlabelled: int = 0
     labelled: int = 0
     diseased: float = 0.0
+    published: bool = False
+    learns: bool = True
     config: AdaptConfig = field(default_factory=AdaptConfig)
+
+    def same_as(self, other: Arm) -> bool:
+        """Whether both are one arm under two names."""
+        return replace(other, name=self.name) == self
+
+    def learns_as(self, other: Arm) -> bool:
+        """Whether both differ at most in their names and the share of the base's weights, which is mixed in at last."""
+        share = self.config.base_share
+        return replace(other, name=self.name, config=replace(other.config, base_share=share)) == self
 
 
 def arms() -> list[Arm]:
     """The declared arms: the comparison first, then what each choice is worth, in short runs."""
     standard, short = AdaptConfig(), AdaptConfig(steps=150)
-    compared = [Arm("shipped"), *(Arm(f"adapted-{number}", normals=number) for number in (5, 10, 20, 50))]
+    compared = [Arm("shipped", learns=False), *(Arm(f"adapted-{number}", normals=number) for number in (5, 10, 20, 50))]
     compared += [Arm(f"supervised-{number}", labelled=number) for number in (1, 2, 5, 10)]
     compared += [Arm("teacher-20", unlabelled=20), Arm("adapted-10-unlabelled-20", normals=10, unlabelled=20)]
+    # The teacher is sure of no pixel.
+    unsure = replace(standard, sure_lesion=2.0, sure_background=-1.0)
+    compared += [Arm("published-20", unlabelled=20, published=True, config=unsure)]
     compared += [Arm(f"diseased-{share:.0%}"[:-1], normals=20, diseased=share) for share in (0.0, 0.05, 0.2)]
     compared += [Arm("phantoms-alone")]
     choices = [Arm(f"choice-share-{share}", 10, config=replace(short, scan_share=share)) for share in (0.25, 0.5, 0.75)]
@@ -129,17 +152,24 @@ def labelled_case(phantom: Phantom, config: TrainConfig) -> Case:
     return Case(counts, lesions, pair_labels(phantom.regions, shape), facts)
 
 
-def configs_of(arm: Arm, seed: int, base: Bundle, network: nn.Module, work: Path) -> tuple[AdaptConfig, TrainConfig]:
-    """The configurations of one cell; all cells share the simulated patients."""
-    config = replace(arm.config, seed=seed)
-    request = AdaptRequest((), work / f"{arm.name}-{seed}", base.folder, phantoms=work / "phantoms")
-    return config, training_config(base, network_values(network), request, config, f"{arm.name}-{seed}")
+def configs_of(
+    name: str, config: AdaptConfig, base: Bundle, network: nn.Module, work: Path
+) -> tuple[AdaptConfig, TrainConfig]:
+    """The configurations of one run, whose checkpoint is in the folder of that name; all share simulated patients."""
+    request = AdaptRequest((), work / name, base.folder, phantoms=work / "phantoms")
+    return config, training_config(base, network_values(network), request, config, name)
+
+
+def cell_configs(arm: Arm, seed: int, base: Bundle, network: nn.Module, work: Path) -> tuple[AdaptConfig, TrainConfig]:
+    """The configurations of one cell. Cells that differ only in the share of the base continue one checkpoint."""
+    name = next(one.name for one in [*arms(), arm] if arm.learns_as(one))
+    return configs_of(f"{name}-{seed}", replace(arm.config, seed=seed), base, network, work)
 
 
 def taught_network(arm: Arm, configs: tuple[AdaptConfig, TrainConfig], base: Bundle) -> nn.Module:
     """The base, taught as the arm says."""
     network = from_bundle(base)
-    if arm.name == "shipped":
+    if not arm.learns:
         return network
     config, train_config = configs
     first = FIRST_LEARNED + 1000 * config.seed
@@ -156,7 +186,21 @@ def taught_network(arm: Arm, configs: tuple[AdaptConfig, TrainConfig], base: Bun
         as_learned(others, network, train_config, 1 + len(normals)),
     )
     foci = [foci_of(scan, base.thresholds, config) for scan in material.normals]
-    return averaged(learn(begin(network, train_config), material, foci, configs), network, config.base_share)
+    methods = {"supervised": with_published_term}
+    # A configuration asks for the published loss with a data set in a folder only; here cases lie in memory.
+    with patch("bonescan.train.loop.METHODS", methods) if arm.published else nullcontext():
+        state = learn(begin(network, train_config), material, foci, configs)
+    return averaged(state, network, config.base_share)
+
+
+def with_published_term(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
+    """Eq. 6 of Lin et al. 2022, l_U + alpha l_S: our loss on phantoms as l_S, l_U on the images without a label."""
+    parts = METHODS["supervised"](outputs, batch, config)
+    unlabelled = batch.present & (batch.weight.amax(dim=(2, 3)) == 0)
+    membership = torch.sigmoid(answer_of(outputs).lesion.float())[unlabelled]
+    intensity = intensity_of(batch.image[unlabelled], config.chan_vese.power)
+    unsupervised = unsupervised_loss(membership, intensity, config.chan_vese)
+    return {**parts, "unsupervised": unsupervised, "total": unsupervised + config.chan_vese.alpha * parts["total"]}
 
 
 def tested(network: nn.Module, base: Bundle, train_config: TrainConfig, number: int) -> dict[str, float]:
@@ -197,16 +241,27 @@ def run_cells(arguments: argparse.Namespace) -> None:
     network = from_bundle(base)
     began = time.monotonic()
     for arm in (arm for arm in arms() if arm.name.startswith(arguments.run)):
-        for seed in SEEDS if arm.name != "shipped" else SEEDS[:1]:
+        for seed in SEEDS if arm.learns else SEEDS[:1]:
             if is_done(arm, seed, base, arguments):
                 continue
             if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
                 return
-            configs = configs_of(arm, seed, base, network, arguments.work)
-            figures = tested(taught_network(arm, configs, base), base, configs[1], arguments.patients)
+            figures = figures_of_same(arm, seed, base, arguments)
+            if figures is None:
+                configs = cell_configs(arm, seed, base, network, arguments.work)
+                figures = tested(taught_network(arm, configs, base), base, configs[1], arguments.patients)
             kept = {"arm": arm.name, "seed": seed, "base": base.sha256, "patients": arguments.patients, **figures}
             cell_path(arm, seed, arguments.cells).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
             print(json.dumps(kept), flush=True)
+
+
+def figures_of_same(arm: Arm, seed: int, base: Bundle, arguments: argparse.Namespace) -> dict[str, float] | None:
+    """The figures of a cell that is done and differs only in its arm's name."""
+    for other in arms():
+        if arm.same_as(other) and is_done(other, seed, base, arguments):
+            kept = json.loads(cell_path(other, seed, arguments.cells).read_text(encoding="utf-8"))
+            return {name: kept[name] for name in kept if name not in ("arm", "seed", "base", "patients")}
+    return None
 
 
 def cell_path(arm: Arm, seed: int, cells: Path) -> Path:
@@ -254,8 +309,7 @@ def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, A
     scans = read_scans([folder]).scans
     found = []
     for fold in range(folds):
-        arm = Arm(f"people-{fold}")
-        config, train_config = configs = configs_of(arm, 1, base, network, work)
+        config, train_config = configs = configs_of(f"people-{fold}", AdaptConfig(), base, network, work)
         out = [scan for number, scan in enumerate(scans) if number % 3 == fold]
         inside = [scan for number, scan in enumerate(scans) if number % 3 != fold]
         split = phantom_split(train_config.phantoms, train_config.normalisation, lambda done, total: None)
@@ -290,7 +344,7 @@ def membership(model: str, work: Path) -> dict[str, float]:
     base = load_bundle(model)
     network = from_bundle(base)
     arm = Arm("membership", normals=10)
-    _, train_config = configs = configs_of(arm, 1, base, network, work)
+    _, train_config = configs = cell_configs(arm, 1, base, network, work)
     taught = taught_network(arm, configs, base)
     members = department(FIRST_LEARNED + 1000, 10, diseased=False)
     strangers = department(FIRST_TESTED + 10_000, 10, diseased=False)
@@ -333,7 +387,7 @@ def main() -> int:
         base = load_bundle(arguments.model)
         for arm in arms():
             done = [seed for seed in SEEDS if is_done(arm, seed, base, arguments)]
-            print(f"{arm.name}: {len(done)} of {1 if arm.name == 'shipped' else len(SEEDS)} done")
+            print(f"{arm.name}: {len(done)} of {len(SEEDS) if arm.learns else 1} done")
     if arguments.run is not None:
         run_cells(arguments)
     if arguments.people is not None:

@@ -13,10 +13,14 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from bonescan.cases import FAINT
 from bonescan.prediction import Prediction
 from bonescan.study import View
 from bonescan.train.calibrate import Judged
+from bonescan.train.config import TrainConfig
+from bonescan.train.stream import Batch
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,30 @@ def test_every_arm_has_a_name_of_its_own_and_the_declared_ones_are_there(benchma
     names = [arm.name for arm in benchmark.arms()]
     assert len(set(names)) == len(names)
     assert {"shipped", "adapted-10", "supervised-1", "teacher-20", "diseased-20"} <= set(names)
+
+
+def test_arms_that_learn_the_same_are_known(benchmark):
+    arms = {arm.name: arm for arm in benchmark.arms()}
+    assert arms["adapted-20"].same_as(arms["diseased-0"])
+    assert not arms["adapted-10"].same_as(arms["choice-base-0.25"])
+    assert arms["adapted-10"].learns_as(arms["choice-base-0.25"])
+    assert not any(arms["shipped"].learns_as(arm) for name, arm in arms.items() if name != "shipped")
+
+
+def test_the_published_term_judges_the_images_without_a_label_alone(benchmark):
+    images = torch.rand(2, 2, 32, 32)
+    weight = torch.stack([torch.ones(2, 32, 32), torch.zeros(2, 32, 32)])
+    regions = torch.zeros(2, 2, 8, 8, dtype=torch.int64)
+    present = torch.tensor([[True, True], [True, False]])
+    batch = Batch(images, torch.zeros(2, 2, 32, 32), weight, regions, (0, 0), present)
+    config = TrainConfig()
+    marked = torch.full((2, 2, 32, 32), -20.0)
+    alone = benchmark.with_published_term((marked, None), batch, config)
+    marked[1, 0] = 20.0  # an image without a label, entirely inside
+    assert benchmark.with_published_term((marked, None), batch, config)["unsupervised"] > alone["unsupervised"]
+    marked[1, 0], marked[0], marked[1, 1] = -20.0, 20.0, 20.0  # labelled images, and a view that is not there
+    same = benchmark.with_published_term((marked, None), batch, config)["unsupervised"]
+    assert same.item() == pytest.approx(alone["unsupervised"].item())
 
 
 def test_a_cell_of_another_base_or_number_of_patients_is_run_again(benchmark, tmp_path):
