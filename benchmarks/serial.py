@@ -7,6 +7,7 @@ phantom's own region maps, which leaves the error of alignment, matching and dec
 Sensitivity: of the lesions that are truly new and stand out, those called new. Specificity: of the other lesions of the
 new scan, those not called new; by the model also its false marks, which count against it where they are called new.
 A lesion that a hotter one takes in has no outline of its own. It is told as that one is, so neither new nor resolved.
+Marks on equivocal lesions are ignored.
 These are phantoms: how well change in people is told, they cannot say.
 """
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from bonescan.assess import assess
 from bonescan.contours import contour_of
-from bonescan.delineate import Outline, delineate, region_of
+from bonescan.delineate import Outline, candidates_below, delineate, region_of
 from bonescan.measure import measure
 from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy
@@ -35,7 +36,8 @@ from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, prepare
 from bonescan.serial.change import ReadScan, Status, compare
-from bonescan.study import Lesion, Result, View
+from bonescan.serial.follow import with_risen
+from bonescan.study import FloatImage, Lesion, Result, View
 
 FIRST_ANATOMY = 930_000
 AIMS = {"sensitivity": 0.93, "specificity": 0.87}
@@ -57,7 +59,9 @@ def read(scan: SeriesScan, outlines: Sequence[Outline], prediction: Prediction, 
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, "whole-body")
     window = slice(0, study.shape[0]), slice(0, study.shape[1])
-    return ReadScan(Result(study, model.name, lesions, burden, window, extent=extent), prediction.region)
+    candidates = candidates_below(prediction, model.bundle.at("balanced"), outlines)
+    result = Result(study, model.name, lesions, burden, window, candidates=candidates, extent=extent)
+    return ReadScan(result, prediction)
 
 
 def true_outlines(scan: SeriesScan) -> list[Outline]:
@@ -74,10 +78,21 @@ def true_outlines(scan: SeriesScan) -> list[Outline]:
     return outlines
 
 
+def true_probability(scan: SeriesScan) -> dict[View, FloatImage]:
+    """1 on lesions, equivocal ones among them, and 0 elsewhere."""
+    labels, faint = scan.phantom.lesions, scan.phantom.faint
+    return {view: ((labels[view] > 0) | (faint[view] > 0)).astype(np.float32) for view in labels}
+
+
 def true_number(lesion: Lesion, labels: Mapping[View, Any]) -> int:
     """The true lesion that most of an outline lies on; 0 = none."""
     under = labels[lesion.view][lesion.window][lesion.mask]
     return int(np.bincount(under[under > 0]).argmax()) if (under > 0).any() else 0
+
+
+def on_equivocal(lesion: Lesion, scan: SeriesScan) -> bool:
+    """Whether an outline touches an equivocal lesion. As in every evaluation, it is ignored where it is on no other."""
+    return bool(scan.phantom.faint[lesion.view][lesion.window][lesion.mask].any())
 
 
 def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counter[tuple[str, str]]:
@@ -86,11 +101,12 @@ def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counte
     ids = {lesion.id: true_number(lesion, now.phantom.lesions) for lesion in new.result.lesions}
     old_ids = {lesion.id: true_number(lesion, was.phantom.lesions) for lesion in old.result.lesions}
     found: Counter[tuple[str, str]] = Counter()
+    equivocal = {lesion.id for lesion in new.result.lesions if on_equivocal(lesion, now)}
     told = []
     for change in compare(old, new).changes:
         before, after = {old_ids[number] for number in change.old} - {0}, {ids[number] for number in change.new} - {0}
         told.append((change.status, before, after))
-        if not before and not after and change.new:
+        if not before and not after and change.new and not equivocal.issuperset(change.new):
             found["false mark", change.status] += 1
     for number, status in counted(series).items():
         # An outline of its own in one view tells of a lesion that a hotter one takes in in the other view.
@@ -147,15 +163,13 @@ _models: dict[str, Model] = {}
 
 def judge_series(series: Sequence[SeriesScan], predictions: Sequence[Prediction], model: Model) -> dict[str, Any]:
     """Both ways of one patient."""
-    own = [
-        Prediction(prediction.lesion, scan.phantom.regions, level=scan.phantom.levels)
-        for scan, prediction in zip(series, predictions, strict=True)
-    ]
+    own = [Prediction(true_probability(scan), scan.phantom.regions, level=scan.phantom.levels) for scan in series]
     thresholds = model.bundle.at("balanced")
     method = [read(scan, true_outlines(scan), maps, model) for scan, maps in zip(series, own, strict=True)]
     by_model = [
         read(scan, delineate(maps, thresholds), maps, model) for scan, maps in zip(series, predictions, strict=True)
     ]
+    by_model = list(with_risen(by_model, model.bundle.at("sensitive").high))
     return {"method": judged(*method, series), "model": judged(*by_model, series)}
 
 

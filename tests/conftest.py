@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import runpy
 import subprocess
@@ -40,28 +42,63 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def run_child(*arguments: object, cwd: Path | None = None, shadow: Path | None = None):
+    """Run `bonescan ARGUMENTS` as a child process."""
+    searched = [str(shadow)] if shadow else []
+    searched += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "bonescan", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": os.pathsep.join(searched)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def run_here(*arguments: object, cwd: Path | None = None, shadow: Path | None = None):
+    """Run `bonescan ARGUMENTS` in this process."""
+    if shadow is not None:
+        return run_child(*arguments, cwd=cwd, shadow=shadow)
+    from bonescan.cli import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with (
+        contextlib.chdir(cwd or Path()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+        Path(os.devnull).open() as nothing,
+    ):
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(sys, "stdin", nothing)
+        try:
+            code = main([str(one) for one in arguments])
+        except SystemExit as stopped:  # argparse, after --help or a wrong option
+            code = stopped.code
+    said = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(arguments, code, *said)
+
+
 @pytest.fixture(scope="session")
 def cli() -> Cli:
     """Run `bonescan ARGUMENTS` as a child process in `cwd`, with warnings as errors; no input, both streams as text.
 
     shadow: a folder whose modules are found before those that are installed.
     """
+    return run_child
 
-    def run(*arguments: object, cwd: Path | None = None, shadow: Path | None = None):
-        searched = [str(shadow)] if shadow else []
-        searched += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "bonescan", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, "COLUMNS": "100", "PYTHONPATH": os.pathsep.join(searched)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def in_process() -> Cli:
+    """Run `bonescan ARGUMENTS` in this process: as `cli`, without the imports of a new process at each call.
+
+    For tests of what a command does; that it does so when a shell starts it, `cli` and the documentation's pages show.
+    With `shadow` it is a child process, since this one has imported the modules already.
+    """
+    return run_here
 
 
 @pytest.fixture(scope="session")

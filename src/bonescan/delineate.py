@@ -176,6 +176,15 @@ def candidates_below(
     return tuple(sorted(found, key=lambda candidate: -candidate.peak)[:MOST_CANDIDATES])
 
 
+def outline_of(candidate: Candidate, shape: tuple[int, int]) -> Outline:
+    """A candidate as a lesion's outline. shape: (rows, cols) of the frame."""
+    mask = mask_of(candidate.contour, shape)
+    rows, cols = (slice(int(axis.min()), int(axis.max()) + 1) for axis in np.nonzero(mask))
+    origin = (rows.start, cols.start)
+    contour, probability = candidate.contour, candidate.probability
+    return Outline(candidate.view, origin, mask[rows, cols], contour, probability, candidate.region)
+
+
 def _outlines_of_view(view: View, probability: FloatImage, regions: RegionMap, thresholds: Thresholds) -> list[Outline]:
     outlines = []
     for window, mask in _lesion_masks(probability, thresholds):

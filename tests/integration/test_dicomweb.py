@@ -113,7 +113,7 @@ def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthan
     assert cli("segment", tmp_path / "scans", "-o", tmp_path / "result").returncode == 0
 
 
-def test_a_node_sends_to_orthanc(orthanc, secret, cli, tmp_path):
+def test_a_node_sends_to_orthanc(orthanc, secret, tmp_path):
     place = Place(tmp_path)
     try:
         text = place.config.read_text()
@@ -125,7 +125,7 @@ def test_a_node_sends_to_orthanc(orthanc, secret, cli, tmp_path):
         source = scan(tmp_path, StudyInstanceUID="1.2.3.77")
         send = [needs("storescu"), "-aec", "BONESCAN", "127.0.0.1", str(place.port), str(source)]
         assert subprocess.run(send, check=False).returncode == 0
-        until(lambda: place.status(cli)["deliveries"]["done"] == 1)
+        until(lambda: place.status()["deliveries"]["done"] == 1)
         with WebArchive(peer_of(orthanc)) as archive:
             kinds = {str(one["00080060"]["Value"][0]) for one in archive.find("/studies/1.2.3.77/series", {}, 50)}
         assert kinds >= {"SR", "OT", "DOC"}

@@ -16,6 +16,12 @@ READER = "Ada Byron"
 
 
 @pytest.fixture(scope="module")
+def cli(in_process):
+    """In this process: docs/how-to/correct-curves.md, which the tests run, exports and imports by child processes."""
+    return in_process
+
+
+@pytest.fixture(scope="module")
 def place(cli, tmp_path_factory):
     """A simulated study as a scanner writes it, and its result."""
     folder = tmp_path_factory.mktemp("export")
@@ -71,18 +77,14 @@ def test_files_are_added_to_the_results_own_folder(cli, place, result, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [own.name]
 
 
-def test_another_scan_than_the_one_it_was_made_from_is_refused(cli, place, tmp_path):
-    cli("simulate", "-o", tmp_path / "others", "--count", 1, "--seed", 5, "--header", "siemens")
-    run = cli("export", "first", "--source", tmp_path / "others", "--format", "sr", cwd=place)
+def test_another_scan_than_the_one_it_was_made_from_is_refused(cli, place, other):
+    run = cli("export", "first", "--source", other.parents[1] / "scans", "--format", "sr", cwd=place)
     assert run.returncode == 2
     assert "is not among the sources" in run.stderr
 
 
-def test_a_source_without_a_header_has_no_objects(cli, tmp_path):
-    assert (
-        cli("simulate", "-o", "scans", "--count", 1, "--seed", 3, "--header", "siemens", cwd=tmp_path).returncode == 0
-    )
-    scan = next((tmp_path / "scans").rglob("*.dcm"))
+def test_a_source_without_a_header_has_no_objects(cli, place, tmp_path):
+    scan = next((place / "scans").rglob("*.dcm"))
     dataset = pydicom.dcmread(scan)
     folder = tmp_path / "pictures" / "one"
     folder.mkdir(parents=True)
@@ -173,13 +175,10 @@ def test_nobody_draws_anonymously(cli, place, exported, tmp_path):
     assert f"drawn by {READER}" in run.stdout
 
 
-def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others_go_on(cli, place, exported, tmp_path):
-    assert (
-        cli("simulate", "-o", "others", "--count", 1, "--seed", 5, "--header", "siemens", cwd=tmp_path).returncode == 0
-    )
-    run = cli("segment", "others", "-o", "theirs", "--format", "sr", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    (theirs,) = (tmp_path / "theirs").rglob("*.dcm")
+def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others_go_on(
+    cli, place, other, exported, tmp_path
+):
+    theirs = other / "lesions-sr.dcm"
     (tmp_path / "broken.dcm").write_bytes(theirs.read_bytes()[:2000])
     run = cli(
         "import", exported / "lesions-sr.dcm", theirs, tmp_path / "broken.dcm", "--scan", "scans", "-o", tmp_path / "o",
@@ -224,7 +223,7 @@ def other(cli, tmp_path_factory):
     """A study of somebody else, with label files."""
     folder = tmp_path_factory.mktemp("other")
     assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 5, "--header", "siemens", cwd=folder).returncode == 0
-    run = cli("segment", "scans", "-o", "results", "--format", "json,labelme,coco", cwd=folder)
+    run = cli("segment", "scans", "-o", "results", "--format", "json,labelme,coco,sr", cwd=folder)
     assert run.returncode == 0, run.stderr
     return next((folder / "results").iterdir())
 

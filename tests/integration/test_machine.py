@@ -30,8 +30,8 @@ def test_doctor_finds_this_machine_in_order(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_for_people_is_one_line_a_check(cli, tmp_path):
-    done = cli("doctor", cwd=tmp_path)
+def test_doctor_for_people_is_one_line_a_check(in_process, tmp_path):
+    done = in_process("doctor", cwd=tmp_path)
     assert done.returncode == 0
     assert "ok      inference" in done.stdout
     assert "Research use only" in done.stdout
@@ -80,12 +80,12 @@ def test_doctor_says_what_is_broken(cli, tmp_path):
 
 @pytest.mark.parametrize("verb", ["show", "verify"])
 @pytest.mark.parametrize("name", ["phantom-unet", "paper"])
-def test_the_shipped_models_are_shown_and_verified(cli, verb, name):
-    done = cli("model", verb, name)
+def test_the_shipped_models_are_shown_and_verified(in_process, verb, name):
+    done = in_process("model", verb, name)
     assert done.returncode == 0, done.stderr
     assert name in done.stdout
     assert "research use only" in done.stdout.lower()
-    assert json.loads(cli("model", verb, name, "--json").stdout)["research_use_only"] is True
+    assert json.loads(in_process("model", verb, name, "--json").stdout)["research_use_only"] is True
 
 
 def test_the_shipped_models_are_listed(cli):
@@ -97,12 +97,12 @@ def test_the_shipped_models_are_listed(cli):
 
 
 @pytest.mark.parametrize("options", [[], ["--set", "recurrence=1", "weights=unshared"], ["--size", "64x32"]])
-def test_the_cost_of_a_network_is_told(cli, options):
+def test_the_cost_of_a_network_is_told(in_process, options):
     pytest.importorskip("torch")
-    done = cli("model", "cost", "lin2022", *options)
+    done = in_process("model", "cost", "lin2022", *options)
     assert done.returncode == 0, done.stderr
     assert "parameters" in done.stdout
-    told = json.loads(cli("model", "cost", "lin2022", *options, "--json").stdout)
+    told = json.loads(in_process("model", "cost", "lin2022", *options, "--json").stdout)
     assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
 
 
@@ -115,9 +115,9 @@ def test_the_cost_of_a_network_is_told(cli, options):
         (["lin2022", "--size", "33"], "is no size"),
     ],
 )
-def test_a_cost_that_cannot_be_told_is_one_sentence(cli, arguments, said):
+def test_a_cost_that_cannot_be_told_is_one_sentence(in_process, arguments, said):
     pytest.importorskip("torch")
-    done = cli("model", "cost", *arguments)
+    done = in_process("model", "cost", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -178,9 +178,9 @@ def test_training_without_torch_says_what_to_install(cli, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_training_with_an_unknown_key_names_it(cli, tmp_path):
+def test_training_with_an_unknown_key_names_it(in_process, tmp_path):
     (tmp_path / "run.toml").write_text("stepz = 10\n")
-    done = cli("train", tmp_path / "run.toml")
+    done = in_process("train", tmp_path / "run.toml")
     assert done.returncode == 2
     assert "stepz" in done.stderr
     assert "steps" in done.stderr

@@ -79,10 +79,10 @@ def test_no_marker_in_what_the_commands_leave(cli, here):
     assert not any(form in path.read_bytes() for path in nameless for one in planted for form in forms(one))
 
 
-def test_objects_of_a_deidentified_source_hold_none_either(cli, here):
+def test_objects_of_a_deidentified_source_hold_none_either(in_process, here):
     _, planted = scan(here / "in", with_markers=True)
-    assert cli("deidentify", "in", "-o", "nameless", cwd=here).returncode == 0
-    run = cli("segment", "nameless", "-o", "out", "--format", FORMATS, "--identify", cwd=here)
+    assert in_process("deidentify", "in", "-o", "nameless", cwd=here).returncode == 0
+    run = in_process("segment", "nameless", "-o", "out", "--format", FORMATS, "--identify", cwd=here)
     assert run.returncode == 0, run.stderr
     written = list((here / "out").rglob("*.dcm"))
     assert len(written) >= 4
@@ -92,11 +92,11 @@ def test_objects_of_a_deidentified_source_hold_none_either(cli, here):
         assert pydicom.dcmread(path).PatientIdentityRemoved == "YES"
 
 
-def test_pictures_are_the_same_whoever_the_patient_is(cli, here):
+def test_pictures_are_the_same_whoever_the_patient_is(in_process, here):
     scan(here / "marked" / "s", with_markers=True)
     scan(here / "plain" / "s", with_markers=False)
     for name in ("marked", "plain"):
-        assert cli("segment", name, "-o", f"out-{name}", "--format", "png,capture,pdf", cwd=here).returncode == 0
+        assert in_process("segment", name, "-o", f"out-{name}", "--format", "png,capture,pdf", cwd=here).returncode == 0
     one, other = (here / f"out-{name}" / "s" for name in ("marked", "plain"))
     np.testing.assert_array_equal(
         *(np.asarray(Image.open(folder / "overlay.png").convert("RGB")) for folder in (one, other))
@@ -106,7 +106,7 @@ def test_pictures_are_the_same_whoever_the_patient_is(cli, here):
     )
     said = "".join(page.extract_text() for page in PdfReader(one / "report.pdf").pages)
     assert MARK not in said
-    named = cli("segment", "marked", "-o", "named", "--format", "pdf,png", "--identify", cwd=here)
+    named = in_process("segment", "marked", "-o", "named", "--format", "pdf,png", "--identify", cwd=here)
     assert named.returncode == 0, named.stderr
     said = "".join(page.extract_text() for page in PdfReader(here / "named" / "s" / "report.pdf").pages)
     assert MARK in said

@@ -1,4 +1,7 @@
-"""The command line as its users run it: simulate, segment, read what was written, evaluate."""
+"""The command line as its users run it: simulate, segment, read what was written, evaluate.
+
+Tests with `cli` start it as a shell does; those with `in_process` ask only what a command does.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +77,8 @@ def test_json_and_label_pictures_tell_the_same_lesions(segmented):
                 assert lesion["contour"][0] == lesion["contour"][-1]
 
 
-def test_the_same_input_gives_the_same_result(cli, cohort, segmented, tmp_path):
-    assert cli("segment", cohort, "-o", tmp_path / "again").returncode == 0
+def test_the_same_input_gives_the_same_result(in_process, cohort, segmented, tmp_path):
+    assert in_process("segment", cohort, "-o", tmp_path / "again").returncode == 0
     for study in segmented[1].iterdir():
         assert lesions_of(study)["lesions"] == lesions_of(tmp_path / "again" / study.name)["lesions"]
 
@@ -102,7 +105,7 @@ def test_json_is_one_document_and_names_failures(cli, cohort, tmp_path):
     assert failure["files"] == [str(garbage)]
 
 
-def test_garbage_among_good_files_does_not_stop_the_others(cli, cohort, tmp_path):
+def test_garbage_among_good_files_does_not_stop_the_others(in_process, cohort, tmp_path):
     folder = tmp_path / "mixed"
     for number, scan in enumerate(scans(cohort)):
         shutil.copytree(scan.parent, folder / f"study{number}")
@@ -113,7 +116,7 @@ def test_garbage_among_good_files_does_not_stop_the_others(cli, cohort, tmp_path
     }.items():
         (folder / name).mkdir()
         (folder / name / "scan.dcm").write_bytes(content)
-    done = cli("segment", folder, tmp_path / "missing.dcm", "-o", tmp_path / "out")
+    done = in_process("segment", folder, tmp_path / "missing.dcm", "-o", tmp_path / "out")
     assert done.returncode == 1
     assert len(list((tmp_path / "out").iterdir())) == 2
     for name in ("empty", "garbage", "cut", "missing"):
@@ -122,39 +125,39 @@ def test_garbage_among_good_files_does_not_stop_the_others(cli, cohort, tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_a_failure_names_the_file_where_the_study_is_named_after_its_folder(cli, tmp_path, threshold_bundle):
+def test_a_failure_names_the_file_where_the_study_is_named_after_its_folder(in_process, tmp_path, threshold_bundle):
     (tmp_path / "ward").mkdir()
     (tmp_path / "ward" / "broken.dcm").write_bytes(b"not a scan")
-    done = cli("segment", "ward", "-o", "out", "--model", threshold_bundle, cwd=tmp_path)
+    done = in_process("segment", "ward", "-o", "out", "--model", threshold_bundle, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("bonescan: ward (ward/broken.dcm): the file is not a DICOM file")
 
 
-def test_an_output_folder_among_the_inputs_is_not_read_again(cli, cohort, tmp_path, threshold_bundle):
+def test_an_output_folder_among_the_inputs_is_not_read_again(in_process, cohort, tmp_path, threshold_bundle):
     shutil.copytree(cohort, tmp_path / "cohort")
     for _ in range(2):
-        done = cli("segment", ".", "-o", "result", "--model", threshold_bundle, cwd=tmp_path / "cohort")
+        done = in_process("segment", ".", "-o", "result", "--model", threshold_bundle, cwd=tmp_path / "cohort")
         assert done.returncode == 0, done.stderr
         assert len(list((tmp_path / "cohort" / "result").iterdir())) == 2
 
 
-def test_scans_that_a_shell_lists_are_told_apart_and_evaluated(cli, cohort, tmp_path, threshold_bundle):
+def test_scans_that_a_shell_lists_are_told_apart_and_evaluated(in_process, cohort, tmp_path, threshold_bundle):
     out = tmp_path / "out"
-    done = cli("segment", *scans(cohort), "-o", out, "--format", "labels", "--model", threshold_bundle)
+    done = in_process("segment", *scans(cohort), "-o", out, "--format", "labels", "--model", threshold_bundle)
     assert done.returncode == 0, done.stderr
     assert sorted(study.name for study in out.iterdir()) == ["patient-0000-study-scan", "patient-0001-study-scan"]
-    report = json.loads(cli("evaluate", out, cohort, "--json").stdout)
+    report = json.loads(in_process("evaluate", out, cohort, "--json").stdout)
     assert (report["scans"], report["not_scored"]) == (2, {"studies": 0, "views": 0, "results": 0})
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "text"])
-def test_a_single_bad_input_is_one_sentence_and_exit_1(cli, tmp_path, kind):
+def test_a_single_bad_input_is_one_sentence_and_exit_1(in_process, tmp_path, kind):
     path = tmp_path / "input"
     if kind == "empty folder":
         path.mkdir()
     elif kind == "text":
         path.write_text("not a scan")
-    done = cli("segment", path, "-o", tmp_path / "out")
+    done = in_process("segment", path, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr.startswith("bonescan: input: ")
     assert done.stderr.count("\n") == 1
@@ -178,29 +181,29 @@ def test_a_result_that_cannot_be_written_is_exit_1(cli, cohort, tmp_path):
     assert "unexpected" not in done.stderr
 
 
-def test_the_thorax_and_a_stated_window(cli, cohort, tmp_path):
+def test_the_thorax_and_a_stated_window(in_process, cohort, tmp_path):
     scan = scans(cohort)[0]
     for arguments, folder in ((["--region", "thorax"], "found"), (["--window", "100:356"], "stated")):
-        done = cli("segment", scan, "-o", tmp_path / folder, "--format", "json,labels", *arguments)
+        done = in_process("segment", scan, "-o", tmp_path / folder, "--format", "json,labels", *arguments)
         assert done.returncode == 0, done.stderr
     (study,) = (tmp_path / "stated").iterdir()
     for view in View:
         with Image.open(study / f"labels_{view}.png") as picture:
             rows = np.flatnonzero(np.asarray(picture).any(axis=1))
         assert rows.size == 0 or (rows.min() >= 100 and rows.max() < 356)
-    outside = cli("segment", scan, "-o", tmp_path / "outside", "--window", "100:5000")
+    outside = in_process("segment", scan, "-o", tmp_path / "outside", "--window", "100:5000")
     assert outside.returncode == 1
     assert "5000" in outside.stderr
 
 
-def test_one_stated_view_reads_the_real_view_that_pydicom_ships(cli, tmp_path):
+def test_one_stated_view_reads_the_real_view_that_pydicom_ships(in_process, tmp_path):
     from pydicom.data import get_testdata_file
 
     scan = get_testdata_file("JPEG2000.dcm")
-    refused = cli("segment", scan, "-o", tmp_path / "out")
+    refused = in_process("segment", scan, "-o", tmp_path / "out")
     assert refused.returncode == 1
     assert "--views" in refused.stderr
-    done = cli("segment", scan, "-o", tmp_path / "out", "--views", "anterior")
+    done = in_process("segment", scan, "-o", tmp_path / "out", "--views", "anterior")
     assert done.returncode == 0, done.stderr
     (study,) = (tmp_path / "out").iterdir()
     assert {path.name for path in study.iterdir()} == EVERY_OUTPUT - {"labels_posterior.png"}

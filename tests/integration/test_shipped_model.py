@@ -22,8 +22,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def phantoms():
-    """Ten patients whose anatomies no training and no benchmark uses."""
-    return [make_patient(make_anatomy(950_000 + number), 0) for number in range(10)]
+    """Ten patients, two of each of five anatomies, which no training and no benchmark uses."""
+    anatomies = [make_anatomy(950_000 + number) for number in range(5)]
+    return [make_patient(anatomy, seed) for anatomy in anatomies for seed in range(2)]
 
 
 def test_it_is_small_enough_to_ship(model):

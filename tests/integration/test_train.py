@@ -33,18 +33,18 @@ validation_share = 0.5
 
 
 @pytest.mark.slow
-def test_a_tiny_training_ends_in_a_model_that_segments(cli, tmp_path):
-    simulated = cli("simulate", "-o", "cohort", "--count", 4, "--seed", 3, "--header", "standard", cwd=tmp_path)
+def test_a_tiny_training_ends_in_a_model_that_segments(in_process, tmp_path):
+    simulated = in_process("simulate", "-o", "cohort", "--count", 4, "--seed", 3, "--header", "standard", cwd=tmp_path)
     assert simulated.returncode == 0, simulated.stderr
     (tmp_path / "tiny.toml").write_text(TINY)
-    trained = cli("train", "tiny.toml", "--set", "steps=2", cwd=tmp_path)
+    trained = in_process("train", "tiny.toml", "--set", "steps=2", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "train 2/2" in trained.stderr
     assert "runs/tiny/bundle" in trained.stdout
-    exported = cli("model", "export", "runs/tiny", "-o", "tiny", "--json", cwd=tmp_path)
+    exported = in_process("model", "export", "runs/tiny", "-o", "tiny", "--json", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     scan = sorted((tmp_path / "cohort").rglob("*.dcm"))[0]
-    done = cli("segment", scan, "-o", "out", "--model", "tiny", "--format", "json", cwd=tmp_path)
+    done = in_process("segment", scan, "-o", "out", "--model", "tiny", "--format", "json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (study,) = (tmp_path / "out").iterdir()
     model = json.loads((study / "lesions.json").read_text())["model"]

@@ -10,12 +10,15 @@ torch = pytest.importorskip("torch")
 
 from bonescan.lin2022.chan_vese import (  # noqa: E402
     Images,
+    chan_vese,
     intensity_of,
     label_loss,
     length_of,
     unsupervised_loss,
 )
-from bonescan.train.config import ChanVeseConfig  # noqa: E402
+from bonescan.lin2022.network import add_views  # noqa: E402
+from bonescan.train.config import ChanVeseConfig, ImagesConfig, TrainConfig  # noqa: E402
+from bonescan.train.stream import Batch  # noqa: E402
 
 PAPER = ChanVeseConfig()
 PLAIN = ChanVeseConfig(nu=0.0)
@@ -52,6 +55,39 @@ def test_the_ancestor_divides_by_pixels_that_are_not_zero():
     expected = (0.5 * 0.5**2 + 0.5 * 0.75**2 + 0.25**2) / 2
     loss = unsupervised_loss(image(0, 0.5), image(0, 1), replace(PLAIN, ancestor=True))
     assert loss.item() == pytest.approx(expected)
+
+
+def test_the_ancestor_takes_one_mean_of_the_whole_batch():
+    # Inside: 0.5 * 1 over 1 pixel, of both images; outside: (0.5 * 1 + 1 * 0.2 + 1 * 0.4 + 1 * 0.8) over 4 pixels.
+    membership, g = torch.cat([image(0.5, 0), image(0, 0)]), torch.cat([image(1, 0.2), image(0.4, 0.8)])
+    inner, outer = 0.5, 1.9 / 4
+    energy = [0.5 * (1 - inner) ** 2 + 0.5 * (1 - outer) ** 2, *((v - outer) ** 2 for v in (0.2, 0.4, 0.8))]
+    loss = unsupervised_loss(membership, g, replace(PLAIN, ancestor=True))
+    assert loss.item() == pytest.approx(sum(energy) / 4)
+
+
+def test_an_ancestor_with_nothing_inside_or_outside_has_a_mean_of_zero_there():
+    config = replace(PLAIN, ancestor=True)
+    assert unsupervised_loss(image(0, 0), image(0.2, 0.6), config).item() == pytest.approx(0.2**2)
+    assert unsupervised_loss(image(1, 1), image(0.2, 0.6), config).item() == pytest.approx(0.2**2)
+
+
+def test_the_term_of_three_classes_by_hand():
+    # Inside: (0.5 * 0.6 + 1) / 1.5. Outside: dark = (0 + 0.1) / 2; bone = (0.4 + 0.5 * 0.6) / 1.5.
+    inner, dark, bone = 1.3 / 1.5, 0.05, 0.7 / 1.5
+    energy = [dark**2, (0.1 - dark) ** 2, (0.4 - bone) ** 2, (1 - inner) ** 2]
+    energy += [0.5 * (0.6 - inner) ** 2 + 0.5 * (0.6 - bone) ** 2]
+    loss = unsupervised_loss(image(0, 0, 0, 0.5, 1), image(0, 0.1, 0.4, 0.6, 1), replace(PLAIN, variant="three-class"))
+    assert loss.item() == pytest.approx(sum(energy) / 5)
+
+
+def test_the_means_of_three_classes_and_of_the_fuzzy_term_belong_to_each_image():
+    g = torch.cat([image(0.0, 0.1, 0.4, 0.6, 1.0), image(0.05, 0.2, 0.3, 0.9, 0.95)])
+    c = torch.cat([image(0.0, 0.0, 0.1, 0.5, 1.0), image(0.2, 0.0, 0.0, 0.7, 0.8)])
+    for variant in ("three-class", "fuzzy"):
+        config = replace(PLAIN, variant=variant)
+        alone = [unsupervised_loss(c[index : index + 1], g[index : index + 1], config).item() for index in (0, 1)]
+        assert unsupervised_loss(c, g, config).item() == pytest.approx(np.mean(alone))
 
 
 @pytest.mark.parametrize("variant", ["two-phase", "three-class", "fuzzy"])
@@ -170,6 +206,13 @@ def test_the_label_term_is_the_l1_distance():
     assert loss.item() == pytest.approx((0.2 + 0.3 + 0.5) / 3)
 
 
+def test_a_labelled_lesion_pixel_weighs_as_much_as_stated():
+    config = replace(PAPER, lesion_weight=5.0)
+    assert label_loss(images([0.2, 0.7, 0.4], [0, 1, 1], [1, 1, 1]), config).item() == pytest.approx(
+        (0.2 + 5 * 0.3 + 5 * 0.6) / 3
+    )
+
+
 def test_the_label_term_looks_only_where_there_are_labels():
     assert label_loss(images([0.2, 0.7], [0, 1], [1, 0]), PAPER).item() == pytest.approx(0.2)
     assert label_loss(images([0.2, 0.7], [0, 1], [0, 0]), PAPER).item() == 0.0
@@ -182,6 +225,17 @@ def test_the_length_of_a_square():
     expected = (4 + 4 + 4 + 4 - 2 + 2**0.5) / 256
     assert length_of(square).item() == pytest.approx(expected, rel=1e-2)
     assert length_of(torch.ones(1, 16, 16)).item() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_length_by_hand():
+    step = torch.zeros(1, 3, 4, dtype=torch.float64)
+    step[0, :, 2:] = 0.6
+    assert length_of(step).item() == pytest.approx(3 * 0.6 / 12, rel=2e-3)
+    assert length_of(step.mT).item() == pytest.approx(3 * 0.6 / 12, rel=2e-3)
+    corner = torch.zeros(1, 2, 2, dtype=torch.float64)
+    corner[0, 0, 0] = 1.0  # a diagonal
+    assert length_of(corner).item() == pytest.approx(2**0.5 / 4, rel=2e-3)
+    assert length_of(torch.full((2, 5, 5), 0.3, dtype=torch.float64)).item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_length_is_an_option_of_both_terms():
@@ -214,6 +268,78 @@ def test_intensity_is_scaled_image_by_image():
     expected = torch.tensor([[[0.0, 0.25, 1.0]], [[0.0, 0.25, 1.0]], [[0.0, 0.0, 0.0]]])
     assert torch.allclose(intensity_of(counts, 2.0), expected)
     assert torch.allclose(intensity_of(counts, 1.0), expected.sqrt())
+
+
+def test_intensity_of_faint_and_of_negative_values_is_finite_and_at_least_zero():
+    assert torch.equal(intensity_of(torch.tensor([[[-3.0, 0.5]]]), 1.0), torch.tensor([[[0.0, 1.0]]]))
+    assert not intensity_of(torch.full((1, 2, 2), -1.0), 2.0).any()
+
+
+def batch_of(present, weight=1.0, pairs=2):
+    """Pairs of 4 x 3 pixels with counts, and with a lesion in the upper half; all views are labelled."""
+    image = torch.rand((pairs, 2, 4, 3), generator=torch.Generator().manual_seed(3)) * 4
+    lesion = torch.zeros_like(image)
+    lesion[:, :, :2] = 1
+    there = torch.tensor(present)
+    return Batch(image, lesion, torch.full_like(image, weight), torch.zeros(0), (0, 0), there)
+
+
+def configured(network=None, **values):
+    return TrainConfig(
+        method="chan-vese",
+        images=ImagesConfig("nowhere"),
+        network_config=network or {},
+        chan_vese=ChanVeseConfig(**values),
+    )
+
+
+ALL = [[True, True], [True, True]]
+
+
+def test_the_whole_loss_is_the_unsupervised_term_plus_alpha_times_that_of_the_labels():
+    batch = batch_of(ALL)
+    logits = torch.linspace(-2, 2, batch.image.numel()).reshape(batch.image.shape)
+    config = configured(alpha=0.7, power=1.5, nu=0.1)
+    parts = chan_vese((logits, None), batch, config)
+    c = torch.sigmoid(logits).flatten(0, 1)
+    g = intensity_of(batch.image.flatten(0, 1), 1.5)
+    labelled = label_loss(Images(c, g, batch.lesion.flatten(0, 1), torch.ones_like(c)), config.chan_vese)
+    assert parts["supervised"].item() == pytest.approx(labelled.item())
+    assert parts["unsupervised"].item() == pytest.approx(unsupervised_loss(c, g, config.chan_vese).item())
+    total = parts["unsupervised"].item() + 0.7 * parts["supervised"].item()
+    assert parts["total"].item() == pytest.approx(total)
+
+
+def test_without_the_unsupervised_term_the_labels_alone_are_learned():
+    batch = batch_of(ALL)
+    parts = chan_vese((torch.zeros_like(batch.image), None), batch, configured(alpha=0.7, unsupervised=False))
+    assert set(parts) == {"total", "supervised"}
+    assert parts["supervised"].item() == pytest.approx(0.5)
+    assert parts["total"].item() == pytest.approx(0.35)
+
+
+def test_all_labelled_pixels_weigh_alike_and_unlabelled_views_nothing():
+    batch = batch_of(ALL, weight=0.25)
+    logits = torch.where(batch.lesion > 0, 30.0, 0.0)
+    supervised = chan_vese((logits, None), batch, configured())["supervised"]
+    assert supervised.item() == pytest.approx(0.25)  # 0.5 in the lower half of each view
+    batch.weight[:, 1], logits[:, 1] = 0.0, 5.0
+    assert chan_vese((logits, None), batch, configured())["supervised"].item() == pytest.approx(0.25)
+
+
+def test_where_the_views_are_added_only_the_first_answer_and_label_count():
+    batch = batch_of([[True, True], [False, True], [False, False]], pairs=3)
+    batch.image[1, 0], batch.image[2] = 0.0, 0.0
+    logits = torch.linspace(-2, 2, batch.image.numel()).reshape(batch.image.shape)
+    config = configured({"aggregation": "image"})
+    parts = chan_vese((logits, None), batch, config)
+    c, target = torch.sigmoid(logits[:2, 0]), batch.lesion[:2, 0]
+    g = intensity_of(add_views(batch.image)[:2, 0], config.chan_vese.power)
+    labelled = label_loss(Images(c, g, target, torch.ones_like(c)), config.chan_vese)
+    assert parts["supervised"].item() == pytest.approx(labelled.item())
+    assert parts["unsupervised"].item() == pytest.approx(unsupervised_loss(c, g, config.chan_vese).item())
+    logits[:, 1], batch.lesion[:, 1], batch.weight[:, 1] = 9.0, 1.0, 0.0
+    assert chan_vese((logits, None), batch, config)["total"].item() == parts["total"].item()
 
 
 def test_a_label_outvotes_the_unsupervised_term_on_bone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,17 +11,9 @@ import pytest
 from bonescan.lin2022.datasets import Subset, read_dataset
 
 
-@pytest.fixture(scope="module")
-def built(cli, tmp_path_factory):
-    out = tmp_path_factory.mktemp("dataset") / "set"
-    done = cli("dataset", "-o", out, "--seed", 1, "--patients", 4, "--images", 24)
-    assert done.returncode == 0, done.stderr
-    return out, done
-
-
 @pytest.mark.slow
-def test_four_patients_make_twenty_four_images(built):
-    out, done = built
+def test_four_patients_make_twenty_four_images(small_set):
+    out, done = small_set
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["set", "images", "pairs", "patients", "labelled", "train", "test", "unused"]
     assert [row[:4] for row in rows[1:4]] == [
@@ -44,27 +37,32 @@ def test_four_patients_make_twenty_four_images(built):
 
 
 @pytest.mark.slow
-def test_it_is_a_cohort_for_the_others_and_leaky_is_said_loudly(built, cli, tmp_path):
-    out, _ = built
-    done = cli("dataset", "-o", tmp_path / "again", "--cohort", out, "--images", 24, "--seed", 1, "--protocol", "leaky")
+def test_it_is_a_cohort_for_the_others_and_leaky_is_said_loudly(small_set, in_process, tmp_path):
+    out, _ = small_set
+    done = in_process(
+        "dataset", "-o", tmp_path / "again", "--cohort", out, "--images", 24, "--seed", 1, "--protocol", "leaky"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("LEAKY:")
     assert len(read_dataset(tmp_path / "again", "D1").pairs) == 12  # every pair of the folder is a study of a cohort
 
 
 @pytest.mark.slow
-def test_samples_are_added_and_json_is_for_scripts(built, cli, tmp_path):
-    out, _ = built
+def test_samples_are_added_and_json_is_for_scripts(small_set, in_process, tmp_path):
+    out, _ = small_set
+    samples = tmp_path / "samples"
     for number in range(16):
-        place = tmp_path / f"sample-{number:04d}"
-        place.mkdir()
+        place = samples / f"sample-{number:04d}"
+        place.mkdir(parents=True)
         np.savez(place / "scan.npz", posterior=np.full((256, 256), 3 + number, np.uint16))
-    done = cli("dataset", "-o", out, "--add-gan", tmp_path, "--json")
+    own = tmp_path / "set"
+    shutil.copytree(out, own)
+    done = in_process("dataset", "-o", own, "--add-gan", samples, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["research_use_only"] is True
     assert (told["sets"]["D3"]["images"], told["sets"]["D4"]["images"]) == (24, 40)
-    assert told["digest"] == read_dataset(out, "D3").digest
+    assert told["digest"] == read_dataset(own, "D3").digest
 
 
 @pytest.mark.parametrize(
@@ -79,8 +77,8 @@ def test_samples_are_added_and_json_is_for_scripts(built, cli, tmp_path):
         (("--seed", 1, "--cohort", "nowhere"), "nowhere is no folder"),
     ],
 )
-def test_what_cannot_be_meant_is_one_sentence(cli, tmp_path, arguments, why):
-    done = cli("dataset", "-o", "out", *arguments, cwd=tmp_path)
+def test_what_cannot_be_meant_is_one_sentence(in_process, tmp_path, arguments, why):
+    done = in_process("dataset", "-o", "out", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert why in done.stderr
     assert "Traceback" not in done.stderr

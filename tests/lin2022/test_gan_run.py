@@ -126,14 +126,14 @@ def test_a_gan_is_trained_sampled_and_checked(cli, dataset, tmp_path):
     assert [record.references[0] for record in added] == [one["reference"] for one in listed["samples"][: len(added)]]
 
 
-def test_what_cannot_be_is_one_sentence(cli, dataset, tmp_path):
+def test_what_cannot_be_is_one_sentence(in_process, dataset, tmp_path):
     for arguments, sentence in (
         (("train", tmp_path, "-o", tmp_path / "run"), "is no data set"),
         (("train", dataset, "-o", tmp_path / "run", "--set", "network.size=64"), "network.size is 64"),
         (("sample", tmp_path, "-o", tmp_path / "out", "--count", 1, "--seed", 1), "there is no generator"),
         (("check", tmp_path, dataset, "-o", tmp_path / "out"), "there is no generator"),
     ):
-        done = cli("gan", *arguments)
+        done = in_process("gan", *arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("bonescan: ")
         assert done.stderr.count("\n") == 1

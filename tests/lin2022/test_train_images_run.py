@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -17,14 +18,13 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def trained(cli, tmp_path_factory):
+def trained(small_set, in_process, tmp_path_factory):
     """A run of two steps on four patients."""
     folder = tmp_path_factory.mktemp("images")
-    done = cli("dataset", "-o", "set", "--seed", 5, "--patients", 4, "--images", 24, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(small_set[0], folder / "set")
     (folder / "empty.toml").write_text("")
     settings = [part for setting in (*SETTINGS, "images.folder=set") for part in ("--set", setting)]
-    done = cli("train", "empty.toml", *settings, cwd=folder)
+    done = in_process("train", "empty.toml", *settings, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -40,16 +40,16 @@ def test_the_bundle_knows_the_thorax_and_what_it_learned_from(trained):
 
 
 @pytest.mark.slow
-def test_it_looks_at_the_thorax_of_a_dicom_file_alone(cli, trained):
-    simulated = cli("simulate", "-o", "cohort", "--count", 1, "--seed", 3, "--header", "ge", cwd=trained)
+def test_it_looks_at_the_thorax_of_a_dicom_file_alone(in_process, trained):
+    simulated = in_process("simulate", "-o", "cohort", "--count", 1, "--seed", 3, "--header", "ge", cwd=trained)
     assert simulated.returncode == 0, simulated.stderr
-    done = cli("segment", "cohort", "-o", "out", "--model", "runs/small/bundle", cwd=trained)
+    done = in_process("segment", "cohort", "-o", "out", "--model", "runs/small/bundle", cwd=trained)
     assert done.returncode == 0, done.stderr
     (result,) = (trained / "out").rglob("lesions.json")
     region = json.loads(result.read_text())["region"]
     assert region["name"] == "thorax"
     assert region["rows"][1] - region["rows"][0] == 256
-    refused = cli(
+    refused = in_process(
         "segment", "cohort", "-o", "no", "--model", "runs/small/bundle", "--region", "whole-body", cwd=trained
     )
     assert refused.returncode == 2
@@ -58,12 +58,12 @@ def test_it_looks_at_the_thorax_of_a_dicom_file_alone(cli, trained):
 
 
 @pytest.mark.slow
-def test_another_data_set_under_the_same_name_is_refused(cli, trained):
+def test_another_data_set_under_the_same_name_is_refused(in_process, trained):
     text = (trained / "set/dataset.toml").read_text()
     digest = next(line for line in text.splitlines() if line.startswith("digest"))
     (trained / "set/dataset.toml").write_text(text.replace(digest, 'digest = "' + "0" * 64 + '"'))
     settings = [part for setting in (*SETTINGS, "images.folder=set") for part in ("--set", setting)]
-    done = cli("train", "empty.toml", *settings, cwd=trained)
+    done = in_process("train", "empty.toml", *settings, cwd=trained)
     (trained / "set/dataset.toml").write_text(text)
     assert done.returncode == 2
     assert "began with another data set" in done.stderr

@@ -422,19 +422,19 @@ def test_the_shapes_of_a_lesion_are_those_that_the_picture_numbers():
         np.testing.assert_array_equal(label_image(LabelFile(pieces, SHAPE)) > 0, drawn == number)
 
 
-def test_the_command_line(cli, three, tmp_path):
-    done = cli("consensus", *three, "-o", tmp_path / "out", "--tolerance", "0.5", "--json")
+def test_the_command_line(in_process, three, tmp_path):
+    done = in_process("consensus", *three, "-o", tmp_path / "out", "--tolerance", "0.5", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["consensus"]["tolerance"], report["consensus"]["accepted"]) == (0.5, 2)
     assert report["folder"] == str(tmp_path / "out")
     (tmp_path / "b" / "p2" / "study" / "anterior.json").unlink()
-    some = cli("consensus", *three, "-o", tmp_path / "some")
+    some = in_process("consensus", *three, "-o", tmp_path / "some")
     assert some.returncode == 1
     assert "p2/study anterior: there is no anterior.json of b" in some.stderr
     assert "2 views, 0 of them settled; at a tolerance of 0.05, 1 places accepted and 2 returned" in some.stdout
     assert "Research use only" in some.stdout
-    nothing = cli("consensus", tmp_path / "a", "-o", tmp_path / "none")
+    nothing = in_process("consensus", tmp_path / "a", "-o", tmp_path / "none")
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
-    assert cli("consensus", *three, "-o", tmp_path / "none", "--tolerance", "5").returncode == 2
+    assert in_process("consensus", *three, "-o", tmp_path / "none", "--tolerance", "5").returncode == 2
     assert not (tmp_path / "none").exists()

@@ -321,14 +321,14 @@ def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, 
     assert cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path).returncode == 2
 
 
-def test_a_link_in_the_output_is_not_followed(cli, tmp_path):
+def test_a_link_in_the_output_is_not_followed(in_process, tmp_path):
     (path,) = scan_of(tmp_path / "in")
     name = sandbox.deidentified(path, KEY, accept_burned_in=False).patient
     (tmp_path / "key").write_text(KEY.hex())
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
-    run = cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
+    run = in_process("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
     assert run.returncode == 2
     assert "symbolic link" in run.stderr
     assert not list((tmp_path / "elsewhere").rglob("*.dcm"))
@@ -517,43 +517,43 @@ def test_short_ids_and_numbered_ones_are_ids(real, tmp_path):
     assert person(path, PatientID=real)[1] == ()
 
 
-def test_what_an_earlier_run_wrote_below_the_input_is_not_read_again(cli, tmp_path):
+def test_what_an_earlier_run_wrote_below_the_input_is_not_read_again(in_process, tmp_path):
     scan_of(tmp_path / "in")
     for _ in range(2):
-        run = cli("deidentify", "in", "-o", "in/out", "--key-file", "key", "--json", cwd=tmp_path)
+        run = in_process("deidentify", "in", "-o", "in/out", "--key-file", "key", "--json", cwd=tmp_path)
         assert run.returncode == 0, run.stderr
         assert len(json.loads(run.stdout)["files"]) == 1
     assert len(list((tmp_path / "in" / "out").rglob("*.dcm"))) == 1
-    elsewhere = cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
+    elsewhere = in_process("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
     assert elsewhere.returncode == 1
     assert "de-identified by this program before" in elsewhere.stderr
     for inside in ("in", "in/out", "in/scan.dcm"):
-        run = cli("deidentify", inside, "-o", "in/out" if inside == "in/out" else "in", cwd=tmp_path)
+        run = in_process("deidentify", inside, "-o", "in/out" if inside == "in/out" else "in", cwd=tmp_path)
         assert run.returncode == 2
         assert "lies in the output folder" in run.stderr
     (tmp_path / "link").symlink_to(tmp_path / "in" / "out")
-    assert cli("deidentify", "link", "-o", "in/out", cwd=tmp_path).returncode == 2
+    assert in_process("deidentify", "link", "-o", "in/out", cwd=tmp_path).returncode == 2
 
 
-def test_a_key_among_the_scans_is_refused(cli, tmp_path):
+def test_a_key_among_the_scans_is_refused(in_process, tmp_path):
     scan_of(tmp_path / "in")
-    run = cli("deidentify", "in", "-o", "out", "--key-file", "out/key", cwd=tmp_path)
+    run = in_process("deidentify", "in", "-o", "out", "--key-file", "out/key", cwd=tmp_path)
     assert run.returncode == 2
     assert "keep it elsewhere" in run.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_with_other_content_stays(cli, tmp_path):
+def test_a_file_with_other_content_stays(in_process, tmp_path):
     scan_of(tmp_path / "in")
     arguments = ("deidentify", "in", "-o", "out", "--key-file", "key")
-    assert cli(*arguments, cwd=tmp_path).returncode == 0
+    assert in_process(*arguments, cwd=tmp_path).returncode == 0
     (written,) = (tmp_path / "out").rglob("*.dcm")
     before = written.stat()
-    assert cli(*arguments, cwd=tmp_path).returncode == 0
+    assert in_process(*arguments, cwd=tmp_path).returncode == 0
     assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     for other in (b"mine", written.read_bytes()[:-1] + b"\7"):
         written.write_bytes(other)
-        run = cli(*arguments, cwd=tmp_path)
+        run = in_process(*arguments, cwd=tmp_path)
         assert run.returncode == 2
         assert "holds something else" in run.stderr
         assert written.read_bytes() == other

@@ -92,6 +92,33 @@ def test_contrast_looks_at_bone_in_a_ring_and_leaves_out_blur_lesions_and_what_i
     assert lesions[0].measures.contrast == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("place", [(60, 30), (1, 2), (0, 79), (118, 1), (119, 80)])
+def test_contrast_looks_at_all_bone_farther_than_2_and_at_most_10_pixels_also_at_the_frame_edge(place):
+    counts = np.random.default_rng(7).integers(0, 30, SHAPE).astype(float)
+    counts[place] = 90.0
+    study = Study("body", {View.ANTERIOR: Scan(View.ANTERIOR, counts)})
+    regions = np.full(SHAPE, RIBS, dtype=np.uint8)
+    prediction = Prediction({View.ANTERIOR: np.zeros(SHAPE, np.float32)}, {View.ANTERIOR: regions})
+    rows, cols = np.indices(SHAPE)
+    distance = np.hypot(rows - place[0], cols - place[1])
+    (lesion,), _ = measure(study, [outline(View.ANTERIOR, place, [[1]])], prediction)
+    around = counts[(distance > 2) & (distance <= 10)].mean()
+    assert lesion.measures.contrast == pytest.approx(90.0 / around, rel=1e-9)
+
+
+def test_contrast_needs_at_least_8_bone_pixels_around():
+    study, prediction = body((View.ANTERIOR,))
+    study = with_counts(study, View.ANTERIOR, {((60, 61), (20, 21)): 40.0})
+    contrasts = []
+    for pixels in (8, 7):
+        regions = np.zeros(SHAPE, dtype=np.uint8)
+        regions[60, 20], regions[66, 20 : 20 + pixels] = RIBS, RIBS
+        prediction = Prediction(prediction.lesion, {View.ANTERIOR: regions})
+        (lesion,), _ = measure(study, [outline(View.ANTERIOR, (60, 20), [[1]])], prediction)
+        contrasts.append(lesion.measures.contrast)
+    assert contrasts == [4.0, None]
+
+
 def test_a_twice_as_fine_matrix_changes_no_contrast_and_no_side():
     """The ring is one of millimetres: 10 mm about the lesion of 40 counts lie 20, and farther away 5."""
     measured = {}
@@ -154,6 +181,47 @@ def test_contrast_mirror_is_none_where_the_mirrored_place_leaves_the_frame():
     assert lesions[0].measures.contrast_mirror is None
 
 
+def test_contrast_mirror_needs_bone_under_a_quarter_of_the_mirrored_lesion():
+    study, prediction = body((View.ANTERIOR,))
+    study = with_counts(study, View.ANTERIOR, {((50, 52), (20, 24)): 60.0})
+    contrasts = []
+    for pixels in (2, 1):
+        regions = prediction.region[View.ANTERIOR].copy()
+        regions[50:52, 57:61] = KIDNEY
+        regions[50, 57 : 57 + pixels] = RIBS
+        there = Prediction(prediction.lesion, {View.ANTERIOR: regions})
+        (lesion,), _ = measure(study, [outline(View.ANTERIOR, (50, 20), np.ones((2, 4)))], there)
+        contrasts.append(lesion.measures.contrast_mirror)
+    assert contrasts == [6.0, None]
+
+
+def test_contrast_mirror_compares_with_what_is_left_in_the_frame_as_far_as_its_edges():
+    """The midline is column 40: columns 80 and 79 have their mirror at 0 and 1. With it at 50, 20 has it at 80."""
+    regions = np.full(SHAPE, RIBS, dtype=np.uint8)
+    for column, (lesion_col, ends, expected) in {40: (79, (0, 1), 3.0), 50: (19, (80, 79), 6.0)}.items():
+        regions[:, 38:53] = RIBS
+        regions[:, column - 2 : column + 3] = SPINE
+        counts = np.full(SHAPE, 25.0)
+        counts[50, lesion_col : lesion_col + 2] = 60.0
+        counts[50, ends[0]], counts[50, ends[1]] = 10.0, 30.0
+        study = Study("body", {View.ANTERIOR: Scan(View.ANTERIOR, counts)})
+        prediction = Prediction({View.ANTERIOR: np.zeros(SHAPE, np.float32)}, {View.ANTERIOR: regions})
+        (lesion,), _ = measure(study, [outline(View.ANTERIOR, (50, lesion_col), [[1, 1]])], prediction)
+        assert lesion.measures.contrast_mirror == expected
+
+
+def test_without_spacing_a_fine_matrix_has_a_midline_of_as_many_more_pixels():
+    """A frame of 512 columns is taken for one of 256 with every pixel in two: 8 pixels are 4 of the coarse ones."""
+    shape = (64, 512)
+    regions = np.zeros(shape, dtype=np.uint8)
+    regions[:, 254:259] = SPINE
+    study = Study("fine", {View.ANTERIOR: Scan(View.ANTERIOR, np.ones(shape))})
+    prediction = Prediction({View.ANTERIOR: np.zeros(shape, np.float32)}, {View.ANTERIOR: regions})
+    found = [outline(View.ANTERIOR, (30, col), [[1]]) for col in (248, 264, 247, 265)]
+    lesions, _ = measure(study, found, prediction)
+    assert [lesion.side for lesion in lesions] == [Side.MIDLINE, Side.MIDLINE, Side.RIGHT, Side.LEFT]
+
+
 @pytest.mark.parametrize(
     ("view", "col", "spacing", "side"),
     [
@@ -165,6 +233,7 @@ def test_contrast_mirror_is_none_where_the_mirrored_place_leaves_the_frame():
         (View.POSTERIOR, 44, None, Side.MIDLINE),
         (View.ANTERIOR, 35, None, Side.RIGHT),
         (View.ANTERIOR, 35, Spacing(2.0, 2.0), Side.MIDLINE),
+        (View.ANTERIOR, 35, Spacing(2.1, 2.1), Side.RIGHT),
         (View.ANTERIOR, 37, Spacing(4.0, 4.0), Side.RIGHT),
     ],
 )
@@ -223,3 +292,73 @@ def test_the_midline_without_spine_is_the_middle_of_the_skeleton_or_of_the_count
     regions[10:50, 20:25] = RIBS
     np.testing.assert_allclose(midline_columns(regions, counts), 22.0)
     np.testing.assert_allclose(midline_columns(np.zeros_like(regions), np.zeros_like(counts)), 19.5)
+
+
+def test_the_midline_of_a_view_with_few_counts_is_the_column_that_holds_the_middle_count():
+    regions = np.zeros((60, 40), dtype=np.uint8)
+    for column in (0, 7, 39):
+        counts = np.zeros((60, 40), dtype=np.float32)
+        counts[30, column] = 1.0
+        np.testing.assert_array_equal(midline_columns(regions, counts), np.full(60, float(column)))
+    counts = np.ones((60, 40), dtype=np.float32)
+    counts[:, 39] = 100.0
+    np.testing.assert_array_equal(midline_columns(regions, counts), np.full(60, 39.0))
+
+
+def midline_of_spine(middles, height=200):
+    """The midline beside a spine of 5 pixels, or 4, whose middle columns are given from row 20 on."""
+    regions = np.zeros((height, 100), dtype=np.uint8)
+    cols = np.arange(100)
+    for row, middle in enumerate(middles, start=20):
+        regions[row, abs(cols - middle) <= 2] = SPINE
+    return midline_columns(regions, np.ones(regions.shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "column"),
+    [(20, 3, 23.0), (19, 3, 30.0), (20, 2, 30.0)],
+    ids=["as much as counts", "too few rows", "too narrow"],
+)
+def test_the_midline_follows_a_spine_of_at_least_20_rows_of_3_pixels(rows, width, column):
+    regions = np.zeros((60, 60), dtype=np.uint8)
+    regions[5:55, 20:41] = RIBS
+    regions[10 : 10 + rows, 22 : 22 + width] = SPINE
+    np.testing.assert_allclose(midline_columns(regions, np.ones((60, 60), np.float32)), column)
+
+
+@pytest.mark.parametrize("aside", [10, -10])
+def test_the_midline_leaves_out_a_displacement_of_20_rows_and_follows_a_longer_one(aside):
+    """It is a running median of 41 rows."""
+    middles = np.full(120, 50.0)
+    middles[50:70] += aside
+    np.testing.assert_allclose(midline_of_spine(middles), 50.0)
+    middles[70] += aside
+    np.testing.assert_allclose(midline_of_spine(middles)[20:140], middles)
+
+
+def test_beyond_the_spine_the_midline_is_the_straight_line_through_all_rows_within_a_pixel_of_it():
+    middles = np.full(100, 40.0)
+    middles[70:] = 40.5
+    slope, start = np.polyfit(np.arange(20, 120), middles, 1)
+    beyond = np.r_[0:20, 120:200]
+    np.testing.assert_allclose(midline_of_spine(middles)[beyond], start + slope * beyond)
+
+
+@pytest.mark.parametrize(
+    ("rows", "aside"), [((80, 90), 30.0), ((45, 50), 1.5)], ids=["a tenth far off", "a few by more than a pixel"]
+)
+def test_beyond_the_spine_the_midline_leaves_out_the_rows_that_are_displaced(rows, aside):
+    middles = np.full(100, 40.0)
+    middles[slice(*rows)] += aside
+    beyond = np.r_[0:20, 120:200]
+    np.testing.assert_allclose(midline_of_spine(middles)[beyond], 40.0)
+
+
+def test_a_row_is_displaced_by_more_than_twice_the_median_distance_from_the_line():
+    """Rows alternate between 2 pixels left and right of column 40; three are 5 pixels to the right."""
+    middles = np.where(np.arange(100) % 2, 42.0, 38.0)
+    middles[48:51] = 45.0
+    rows = np.arange(20, 120)
+    slope, start = np.polyfit(np.delete(rows, [48, 49, 50]), np.delete(middles, [48, 49, 50]), 1)
+    beyond = np.r_[0:20, 120:200]
+    np.testing.assert_allclose(midline_of_spine(middles)[beyond], start + slope * beyond)

@@ -180,10 +180,10 @@ def test_a_cohort_holds_as_many_readers_as_were_asked_for(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_simulated_readers_hold_a_round_on_the_command_line(cli, tmp_path):
-    done = cli("simulate", "-o", tmp_path / "cohort", "--count", 1, "--seed", 2, "--readers", 3)
+def test_simulated_readers_hold_a_round_on_the_command_line(in_process, tmp_path):
+    done = in_process("simulate", "-o", tmp_path / "cohort", "--count", 1, "--seed", 2, "--readers", 3)
     assert done.returncode == 0, done.stderr
-    done = cli("consensus", tmp_path / "cohort", "-o", tmp_path / "round", "--tolerance", "0.4", "--json")
+    done = in_process("consensus", tmp_path / "cohort", "-o", tmp_path / "round", "--tolerance", "0.4", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["readers"], report["images"]) == (["a", "b", "c"], 2)

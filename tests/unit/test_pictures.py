@@ -124,8 +124,10 @@ def test_what_consensus_writes_opens_in_labelme(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_simulated_readers_draw_opens_in_labelme(cli, tmp_path):
-    done = cli("simulate", "-o", "c", "--count", 1, "--seed", 2, "--header", "two-files", "--readers", 2, cwd=tmp_path)
+def test_what_simulated_readers_draw_opens_in_labelme(in_process, tmp_path):
+    done = in_process(
+        "simulate", "-o", "c", "--count", 1, "--seed", 2, "--header", "two-files", "--readers", 2, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "c").rglob("*.json"))
     assert len(files) == 2 + 2 * 2
@@ -134,30 +136,30 @@ def test_what_simulated_readers_draw_opens_in_labelme(cli, tmp_path):
 
 
 @pytest.mark.parametrize("style", [HeaderStyle.STANDARD, HeaderStyle.TWO_FILES])
-def test_the_command_writes_them_for_every_input(cli, tmp_path, style):
+def test_the_command_writes_them_for_every_input(in_process, tmp_path, style):
     rng = np.random.default_rng(4)
     for number, patient in enumerate("ab"):
         (tmp_path / "cohort" / patient / "s").mkdir(parents=True)
         scan_of(rng, tmp_path / "cohort" / patient / "s", Header(style, seed=number), Spacing(2.4, 2.4))
-    beside = cli("pictures", "cohort", "--beside", cwd=tmp_path)
+    beside = in_process("pictures", "cohort", "--beside", cwd=tmp_path)
     assert beside.returncode == 0, beside.stderr
     assert "The pictures of 2 studies are beside the scans." in beside.stdout
     for patient in "ab":
         folder = tmp_path / "cohort" / patient / "s"
         assert {path.name for path in folder.glob("*.png")} == {"anterior.png", "posterior.png"}
         assert read_study(folder).shape == SHAPE  # still the scan
-    assert cli("pictures", "cohort", "-o", "out", cwd=tmp_path).returncode == 0
+    assert in_process("pictures", "cohort", "-o", "out", cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "out").glob("*-s/*.png"))) == 4
 
 
-def test_pictures_beside_counts_in_png_are_refused_and_can_be_written_elsewhere(cli, tmp_path):
+def test_pictures_beside_counts_in_png_are_refused_and_can_be_written_elsewhere(in_process, tmp_path):
     (tmp_path / "s").mkdir()
     for view in View:
         Image.fromarray(np.random.default_rng(1).poisson(20, SHAPE).astype(np.uint16)).save(
             tmp_path / "s" / f"{view}.png"
         )
-    refused = cli("pictures", "s", "--beside", cwd=tmp_path)
+    refused = in_process("pictures", "s", "--beside", cwd=tmp_path)
     assert refused.returncode == 1
     assert "write elsewhere with -o" in refused.stderr
-    assert cli("pictures", "s", "-o", "out", cwd=tmp_path).returncode == 0
+    assert in_process("pictures", "s", "-o", "out", cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "s" / "anterior.png").is_file()

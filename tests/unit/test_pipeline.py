@@ -33,7 +33,7 @@ def model(threshold_bundle):
     return bonescan.load_model(threshold_bundle)
 
 
-def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(threshold_bundle, tmp_path, cli):
+def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(threshold_bundle, tmp_path, in_process):
     files = {name: (threshold_bundle / name).read_bytes() for name in ("model.onnx", "model.safetensors", "card.md")}
     raw = json.loads((threshold_bundle / "bundle.json").read_text())
     for sensitivity in (0.0, 0.5):
@@ -42,7 +42,7 @@ def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(thresh
         result = bonescan.segment(study(View.ANTERIOR), bonescan.load_model(bundle.folder))
         said = "the model threshold: it found none of the 7 lesions of its 3 validation patients"
         assert (said in result.warnings) is (sensitivity == 0)
-        checked = cli("model", "verify", bundle.folder)
+        checked = in_process("model", "verify", bundle.folder)
         assert (f"warning: {said}" in checked.stderr) is (sensitivity == 0)
 
 

@@ -13,6 +13,7 @@ from bonescan.prepare import (
     Window,
     aggregate,
     body_mask,
+    denormalise,
     normalise,
     prepare,
     skeletal_reference,
@@ -42,6 +43,104 @@ def test_the_tail_is_compressed_but_keeps_its_order():
     image = normalise(counts, reference=10.0)[0, 0]
     assert (np.diff(image) > 0).all()
     assert image.max() < 10
+
+
+def test_from_the_knee_on_the_tail_is_a_logarithm():
+    """With a reference of 1 - 3/8 counts, n counts are (sqrt(n + 3/8) - sqrt(3/8)) / (1 - sqrt(3/8))."""
+    linear = (np.sqrt(24.0 + 0.375) - np.sqrt(0.375)) / (1 - np.sqrt(0.375))
+    image = normalise(np.array([[[24.0]]]), reference=0.625)
+    assert image.item() == pytest.approx(3 + np.log(1 + linear - 3), rel=1e-6)
+    image = normalise(np.array([[[24.0]]]), Normalisation(knee=5.0), reference=0.625)
+    assert image.item() == pytest.approx(5 + np.log(1 + linear - 5), rel=1e-6)
+
+
+@pytest.mark.parametrize("reference", [1.0, 12.0, 400.0])
+def test_denormalising_gives_the_counts_back_with_the_tail_and_nothing_below_zero(reference):
+    counts = np.array([[[0.0, 0.5, 1.0, 7.0, 90.0, 4000.0, 60_000.0]]], dtype=np.float32)
+    normalisation = Normalisation(knee=2.0)
+    back = denormalise(normalise(counts, normalisation, reference), reference, normalisation)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, counts, rtol=1e-3, atol=1e-4)
+    below = denormalise(np.array([[[-1.0]]], dtype=np.float32), reference, normalisation)
+    assert 0.0 <= below.item() < 1e-6
+
+
+def test_the_reference_is_the_90th_percentile_of_the_block_means_of_the_body():
+    """101 blocks of 4 x 4 pixels, of 100, 101, ... 200 counts a pixel: all are body, and 190 is their percentile."""
+    counts = np.repeat(np.arange(100.0, 201.0), 4)[None, None, :].repeat(4, axis=1)
+    assert skeletal_reference(counts) == pytest.approx(190.0)
+    assert skeletal_reference(counts, Normalisation(reference_percentile=50.0)) == pytest.approx(150.0)
+
+
+def test_the_reference_is_at_least_its_floor():
+    empty = np.zeros((2, 64, 64), np.float32)
+    faint = empty.copy()
+    faint[:, 8:56, 8:56] = 0.3
+    for counts in (empty, faint):
+        assert skeletal_reference(counts) == 1.0
+        assert skeletal_reference(counts, Normalisation(reference_floor=2.5)) == 2.5
+    assert skeletal_reference(faint, Normalisation(reference_floor=0.1)) == pytest.approx(0.3)
+
+
+def test_negative_counts_are_taken_as_none():
+    counts = np.zeros((1, 64, 64), np.float32)
+    counts[:, 16:48, 16:48] = 0.5
+    negative = np.where(counts == 0, -7.0, counts)
+    floor = Normalisation(reference_floor=0.01)
+    assert skeletal_reference(negative, floor) == skeletal_reference(counts, floor) == pytest.approx(0.5, rel=0.01)
+    np.testing.assert_array_equal(body_mask(negative[0]), body_mask(counts[0]))
+
+
+def test_the_body_is_what_is_above_6_percent_of_the_reference():
+    counts = np.zeros((128, 128), np.float32)
+    counts[:, 32:96] = 100.0
+    counts[:, :32], counts[:, 96:] = 5.8, 6.2
+    mask = body_mask(counts)
+    assert mask[:, 32:].all()
+    assert not mask[:, :20].any()
+    assert body_mask(counts, Normalisation(body_fraction=0.05)).all()
+
+
+def test_a_piece_belongs_to_the_body_from_3_percent_of_the_largest_on():
+    counts = np.zeros((256, 256), np.float32)
+    counts[8:248, 8:128] = 10.0
+    counts[8:56, 176:200] = 10.0  # 72 blocks of the trunk's 1800
+    counts[200:204, 200:204] = 10.0
+    mask = body_mask(counts)
+    assert mask[8:248, 8:128].all()
+    assert mask[8:56, 176:200].all()
+    assert not mask[150:, 150:].any()
+
+
+def test_a_small_patient_in_a_large_frame_is_the_body():
+    counts = np.zeros((400, 400), np.float32)
+    counts[200:240, 100:140] = 10.0
+    mask = body_mask(counts)
+    assert mask[200:240, 100:140].all()
+    assert mask.sum() < 60 * 60
+
+
+def test_an_empty_margin_changes_neither_body_nor_reference():
+    """The background is no piece of the body, however large it is."""
+    counts = np.zeros((1, 64, 64), np.float32)
+    counts[:, 24:40, 24:40] = 10.0
+    wide = np.pad(counts, ((0, 0), (160, 160), (160, 160)))
+    np.testing.assert_array_equal(body_mask(wide[0])[160:224, 160:224], body_mask(counts[0]))
+    assert skeletal_reference(wide) == pytest.approx(skeletal_reference(counts), rel=0.2)
+
+
+@pytest.mark.parametrize(("shape", "before"), [((63, 64), (0, 0)), ((61, 62), (1, 1)), ((62, 64), (1, 0))])
+def test_a_frame_that_blocks_do_not_fill_is_continued_by_its_edge_evenly_on_both_sides(shape, before):
+    counts = np.zeros(shape)
+    counts[10:50, 15:41] = 10.0
+    counts[30:, 20:30] = 10.0
+    full = [(first, -length % 4 - first) for first, length in zip(before, shape, strict=True)]
+    padded = np.pad(counts, full, mode="edge")
+    assert padded.shape == (64, 64)
+    mask = body_mask(padded)
+    rows, cols = (slice(first, first + length) for first, length in zip(before, shape, strict=True))
+    np.testing.assert_array_equal(body_mask(counts), mask[rows, cols])
+    assert skeletal_reference(counts[None]) == skeletal_reference(padded[None])
 
 
 def test_empty_and_single_views_never_give_nan():
@@ -101,6 +200,33 @@ def test_normalisation_reads_what_it_wrote_and_names_the_nearest_key():
         Normalisation.from_dict({"knee": "3"})
     with pytest.raises(OptionError, match=r"body_fraction of 2\.0"):
         Normalisation.from_dict({"body_fraction": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("key", "refused", "accepted"),
+    [
+        ("reference_percentile", (0, 100, 100.5, -1), (0.5, 99.5)),
+        ("reference_floor", (0, -1, float("inf"), float("nan")), (1e-3, 1e6)),
+        ("body_fraction", (0, 1, 1.5, -0.1), (1e-3, 0.999)),
+        ("knee", (0, -1, float("inf"), float("nan")), (1e-3, 1e3)),
+    ],
+)
+def test_the_limits_of_the_normalisation_are_themselves_refused(key, refused, accepted):
+    for value in refused:
+        with pytest.raises(OptionError, match=f"normalisation's {key} of .* out of range"):
+            Normalisation(**{key: value})
+    for value in accepted:
+        assert getattr(Normalisation(**{key: value}), key) == value
+
+
+def test_whole_numbers_are_numbers_and_truth_values_are_not():
+    assert Normalisation.from_dict({"knee": 4}).to_dict()["knee"] == 4.0
+    assert isinstance(Normalisation.from_dict({"knee": 4}).knee, float)
+    assert Normalisation.from_dict({}) == Normalisation()
+    with pytest.raises(OptionError, match="knee is True: give a number"):
+        Normalisation.from_dict({"knee": True})
+    with pytest.raises(OptionError, match="no key 'zzz': did you mean"):
+        Normalisation.from_dict({"zzz": 1.0})
 
 
 def test_aggregate_is_the_anterior_plus_the_mirrored_posterior():

@@ -125,17 +125,17 @@ def test_a_folder_without_results_is_refused(tmp_path):
         write_batch_tables(tmp_path, tmp_path)
 
 
-def test_segment_writes_them_where_asked_for_and_table_writes_the_same(cli, tmp_path, threshold_bundle):
+def test_segment_writes_them_where_asked_for_and_table_writes_the_same(in_process, tmp_path, threshold_bundle):
     rng = np.random.default_rng(3)
     for name in ("a", "b"):
         (tmp_path / "in" / name).mkdir(parents=True)
         np.savez(tmp_path / "in" / name / "scan.npz", **{view: rng.poisson(9, (256, 128)) for view in View})
     common = ("--model", threshold_bundle, "--format", "json")
     for option, out, written in (("--tables", "many", True), ("--json", "one", False)):
-        done = cli("segment", "in", "-o", out, option, *common, cwd=tmp_path)
+        done = in_process("segment", "in", "-o", out, option, *common, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / out / "lesions.csv").exists() is written
-    again = cli("table", "many", "-o", "tables", cwd=tmp_path)
+    again = in_process("table", "many", "-o", "tables", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     for name in ("lesions.csv", "studies.csv", "statistics.csv"):
         assert (tmp_path / "tables" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()

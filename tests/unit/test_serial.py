@@ -12,16 +12,18 @@ from PIL import Image
 from bonescan.commands.compare import _refuse_strange_views
 from bonescan.contours import contour_of
 from bonescan.errors import InputError
+from bonescan.prediction import Prediction
 from bonescan.report.overlay import RESEARCH_USE
 from bonescan.serial.align import Alignment, Seen, align
 from bonescan.serial.change import ReadScan, Status, compare
 from bonescan.serial.compared import PCWG3_LABEL, Compared
-from bonescan.serial.follow import compare_series, verdicts
+from bonescan.serial.follow import compare_series, verdicts, with_risen
 from bonescan.serial.pcwg3 import FollowUp, Step, Verdict, two_plus_two
 from bonescan.serial.picture import picture, side_by_side
 from bonescan.serial.report import comparison_document, comparison_text, write_comparison
 from bonescan.study import (
     REGIONS,
+    Candidate,
     Lesion,
     Measures,
     ModelName,
@@ -60,6 +62,11 @@ def body(move=(0, 0), scale=1.0, seed=0, hot=()):
     return np.random.default_rng(seed).poisson(expected * scale).astype(float), regions
 
 
+def prediction_of(regions, views):
+    """Maps of a model that finds no lesion."""
+    return Prediction({view: np.zeros(SHAPE, np.float32) for view in views}, dict.fromkeys(views, regions))
+
+
 def read(move=(0, 0), scale=1.0, seed=0, hot=(), outlined=None):
     """A read scan of the anterior view with an outline on each hot place, or on those that are named."""
     counts, regions = body(move, scale, seed, hot)
@@ -74,7 +81,7 @@ def read(move=(0, 0), scale=1.0, seed=0, hot=(), outlined=None):
         lesions.append(Lesion(number, View.ANTERIOR, curve, origin, mask, 0.9, Region.ILIUM, Side.LEFT, measures))
     window = (slice(0, SHAPE[0]), slice(0, SHAPE[1]))
     result = Result(study, ModelName("drawn", "0" * 64), tuple(lesions), {}, window)
-    return ReadScan(result, {View.ANTERIOR: regions})
+    return ReadScan(result, prediction_of(regions, [View.ANTERIOR]))
 
 
 # Alignment
@@ -143,6 +150,71 @@ def test_what_noise_alone_explains_is_no_change():
 
 def test_without_lesions_nothing_changes():
     assert compare(read(seed=1), read(seed=2)).changes == ()
+
+
+def suspecting(scan, row, col, probability):
+    """The scan with some probability of a lesion at a place, and the candidate that follows from it."""
+    image = np.zeros(SHAPE, np.float32)
+    mask = np.hypot(*(np.indices(SHAPE) - np.array([row, col])[:, None, None])) < 4
+    image[mask] = probability
+    candidate = Candidate(View.ANTERIOR, contour_of(mask), int(mask.sum()), probability, probability, Region.ILIUM)
+    prediction = replace(scan.prediction, lesion={View.ANTERIOR: image})
+    return replace(scan, result=replace(scan.result, candidates=(candidate,)), prediction=prediction)
+
+
+def test_a_lesion_that_the_model_suspected_before_is_growing_and_not_new():
+    before = suspecting(read(seed=1), 165, 84, 0.3)
+    assert status(before, read(seed=2, hot=[(165, 84, 3.0)])) == [Status.GROWING]
+    assert status(suspecting(read(seed=1), 165, 84, 0.05), read(seed=2, hot=[(165, 84, 3.0)])) == [Status.NEW]
+
+
+def test_a_lesion_that_the_model_still_suspects_is_shrinking_and_not_resolved():
+    after = suspecting(read(seed=2), 165, 84, 0.3)
+    assert status(read(seed=1, hot=[(165, 84, 3.0)]), after) == [Status.SHRINKING]
+
+
+SPOT = [(165, 84, 3.0)]
+
+
+def test_a_candidate_whose_uptake_rose_is_a_new_lesion():
+    old = read(seed=1, hot=[(90, 64, 3.0)])
+    new = suspecting(read(seed=2, hot=[(90, 64, 3.0), *SPOT], outlined=[(90, 64, 3.0)]), 165, 84, 0.6)
+    _, risen = with_risen((old, new), 0.5)
+    assert [lesion.id for lesion in risen.result.lesions] == [1, 2]
+    assert risen.risen == {2}
+    (found,) = [change for change in compare(old, risen).changes if change.status is Status.NEW]
+    assert (found.old, found.new) == ((), (2,))
+    assert found.ratio == pytest.approx(3.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("old", "probability"),
+    [
+        (read(seed=1, hot=SPOT, outlined=[]), 0.6),  # as hot before
+        (read(seed=1), 0.4),  # a peak below the least one
+        (suspecting(read(seed=1), 165, 84, 0.3), 0.6),  # suspected before
+    ],
+)
+def test_any_other_candidate_is_none(old, probability):
+    new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, probability)
+    assert with_risen((old, new), 0.5)[1] is new
+
+
+def test_what_rose_once_is_an_old_lesion_in_the_scan_after():
+    old, later = read(seed=1), read(seed=3, hot=SPOT)
+    new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)
+    first, second = compare_series(with_risen((old, new, later), 0.5))
+    assert [change.status for change in first.changes] == [Status.NEW]
+    assert [(change.status, change.old, change.new) for change in second.changes] == [(Status.PERSISTENT, (1,), (1,))]
+
+
+def test_what_rose_is_marked_in_table_and_json():
+    new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)
+    scans = with_risen((read(seed=1), new), 0.5)
+    pairs = compare_series(scans)
+    (lesion,) = comparison_document(scans, pairs, ())["comparisons"][0]["lesions"]
+    assert (lesion["status"], lesion["below_threshold"]) == ("new", True)
+    assert "because the uptake rose: 1; not in the burden" in comparison_text(scans, pairs, ())
 
 
 def test_two_lesions_keep_apart():
@@ -253,7 +325,7 @@ def test_a_view_that_one_scan_lacks_changes_nothing_and_is_warned_of():
     scans = {**study.scans, View.POSTERIOR: Scan(View.POSTERIOR, study.counts(View.ANTERIOR))}
     more = (lesion, replace(lesion, id=2, view=View.POSTERIOR))
     result = replace(old.result, study=replace(study, scans=scans), lesions=more)
-    both = ReadScan(result, dict.fromkeys(View, old.regions[View.ANTERIOR]))
+    both = ReadScan(result, prediction_of(old.prediction.region[View.ANTERIOR], View))
     found = compare(both, new)
     assert [(change.status, change.old, change.new) for change in found.changes] == [(Status.PERSISTENT, (1,), (1,))]
     (warning,) = Compared(both, new, found).warnings()

@@ -28,8 +28,11 @@ def serial():
     return module
 
 
-def scan(shows, statuses):
-    """A scan with the truth's pictures. shows: number of a lesion -> the number that its pixels have, 0 for none."""
+def scan(shows, statuses, equivocal=()):
+    """A scan with the truth's pictures. shows: number of a lesion -> the number that its pixels have, 0 for none.
+
+    equivocal: numbers of places where an equivocal lesion lies.
+    """
     labels = np.zeros((14, 4), np.uint16)
     for number, holder in shows.items():
         labels[PLACES[number] : PLACES[number] + 2] = holder
@@ -41,7 +44,15 @@ def scan(shows, statuses):
         )
         for number, holder in shows.items()
     ]  # fmt: skip
-    phantom = SimpleNamespace(lesions={View.ANTERIOR: labels, View.POSTERIOR: labels * 0}, table=tuple(table))
+    faint = np.zeros_like(labels)
+    for number in equivocal:
+        faint[PLACES[number] + 1, :] = 1
+    views = (View.ANTERIOR, View.POSTERIOR)
+    phantom = SimpleNamespace(
+        lesions=dict(zip(views, (labels, labels * 0), strict=True)),
+        faint=dict.fromkeys(views, faint),
+        table=tuple(table),
+    )
     return SimpleNamespace(phantom=phantom, statuses=statuses)
 
 
@@ -95,6 +106,13 @@ def test_an_outline_of_no_lesion_is_a_false_mark(serial, monkeypatch):
     changes = [(Status.NEW, (), (2,)), (Status.PERSISTENT, (1,), (1,))]
     found = judged(serial, monkeypatch, changes, outlines(1), outlines(1, 3), series)
     assert found == {("false mark", Status.NEW): 1, ("persistent", Status.PERSISTENT): 1}
+
+
+def test_an_outline_of_an_equivocal_lesion_is_ignored(serial, monkeypatch):
+    series = scan({1: 1}, {}), scan({1: 1}, {1: "persistent"}, equivocal=[3])
+    changes = [(Status.NEW, (), (2,)), (Status.PERSISTENT, (1,), (1,))]
+    found = judged(serial, monkeypatch, changes, outlines(1), outlines(1, 3), series)
+    assert found == {("persistent", Status.PERSISTENT): 1}
 
 
 def test_a_new_lesion_that_takes_in_an_old_one_is_its_growth(serial, monkeypatch):

@@ -13,6 +13,7 @@ from pypdf import PdfReader
 
 from bonescan import __version__
 from bonescan.assess.burden import with_intervals
+from bonescan.prediction import Prediction
 from bonescan.report.overlay import RESEARCH_USE
 from bonescan.serial.change import Change, Comparison, ReadScan, Status, compare
 from bonescan.serial.compared import PCWG3_LABEL, Compared, compared_series
@@ -43,7 +44,8 @@ def as_read(result, lesions, share):
     made = replace(
         result, lesions=lesions, extent=with_intervals(extent, drawn), quality=checks, operating_point="balanced"
     )
-    return ReadScan(made, dict.fromkeys(View, ilium))
+    nothing = np.zeros(ilium.shape, np.float32)
+    return ReadScan(made, Prediction(dict.fromkeys(View, nothing), dict.fromkeys(View, ilium)))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -18,6 +20,8 @@ from bonescan.errors import InputError, ViewError
 from bonescan.study import View
 
 ANT, POST = View.ANTERIOR, View.POSTERIOR
+HALF = math.sqrt(0.5)
+"""Sine and cosine of 45 degrees."""
 
 
 def code(value: str = "X", scheme: str = "99NMG", meaning: str = "") -> Dataset:
@@ -57,6 +61,7 @@ def frames(dataset: Dataset, count: int = 2) -> list[Frame]:
         (code("G-5215", "SRT"), code("G-5216", "SRT")),
         (code("G-5215", "SNM3"), code("G-5216", "99SDM")),
         (code("399321004", "SCT"), code("399001007", "SCT")),
+        (code("399321004", "SNOMED-CT"), code("399001007", "SNOMED-CT")),
     ],
 )
 def test_view_code_by_code(first, second):
@@ -101,8 +106,8 @@ def test_detector_vector_that_cannot_be_is_damage(vector):
 
 
 def test_root_view_codes_one_a_frame():
-    dataset = scan(ViewCodeSequence=[code("G-5216", "SRT"), code("G-5215", "SRT")])
-    assert tell_views(frames(dataset)).views == (POST, ANT)
+    told = tell_views(frames(scan(ViewCodeSequence=[code("G-5216", "SRT"), code("G-5215", "SRT")])))
+    assert (told.views, told.source) == ((POST, ANT), "the code of the image's View Code Sequence")
 
 
 def test_one_root_view_code_does_not_speak_for_two_frames():
@@ -121,6 +126,8 @@ def test_one_root_view_code_does_not_speak_for_two_frames():
         (46, None),
         (90, None),
         (314, None),
+        (-46, None),
+        (406, None),
         (180, ANT),
         (135, ANT),
         (225, ANT),
@@ -146,6 +153,10 @@ def test_start_angles_tell_a_ge_scan():
         ([-1, 0, 0, 0, 0, -1], POST),
         ([0.8, 0.6, 0, 0, 0, -1], ANT),
         ([0.6, 0.8, 0, 0, 0, -1], None),
+        ([0.8, 0, 0.6, 0.6, 0, -0.8], ANT),  # turned by 37 degrees within the plane
+        ([HALF, HALF, 0, 0, 0, -1], ANT),
+        ([-HALF, HALF, 0, 0, 0, -1], POST),
+        ([1, 0, 0, 0, HALF, -HALF], ANT),
         ([1, 0, 0, 0, 0, 1], None),
         ([1, 0, 0, 0, 1, 0], None),
         ([0, 0, 0, 0, 0, 0], None),
@@ -164,7 +175,8 @@ def test_orientation_in_the_detector_item():
 
 
 def test_patient_orientation_of_a_single_view():
-    assert tell_views(frames(scan(PatientOrientation=["L", "F"]), 1)).views == (ANT,)
+    told = tell_views(frames(scan(PatientOrientation=["L", "F"]), 1))
+    assert (told.views, told.source) == ((ANT,), "Patient Orientation")
     assert tell_views(frames(scan(PatientOrientation=["R", "F"]), 1)).views == (POST,)
     with pytest.raises(ViewError):
         tell_views(frames(scan(PatientOrientation=["L", "F"]), 2))
@@ -176,11 +188,24 @@ def test_patient_orientation_of_a_single_view():
         ("RT ANT", ANT),
         ("LT POST ", POST),
         ("Posterior projection", POST),
+        ("antérieur", ANT),
         ("antérieure", ANT),
+        ("anteriore", ANT),
+        ("ventral", ANT),
+        ("postérieur", POST),
+        ("postérieure", POST),
+        ("posteriore", POST),
         ("dorsal", POST),
         ("ANT OBLIQUE", None),
+        ("LEFT ANT OBL", None),
         ("LPO", None),
+        ("LPO POST", None),
+        ("RPO POST", None),
+        ("LAO ANT", None),
+        ("RAO ANT", None),
+        ("Left lateral, anterior detector", None),
         ("Antero-posterior", None),
+        ("Postero-anterior", None),
         ("ANT POST", None),
         ("", None),
         ("PANTS", None),
@@ -197,6 +222,15 @@ def test_meaning(meaning, view):
         ("WB_POST", POST),
         ("Whole body posterior", POST),
         ("POST WB", POST),
+        ("POST WHOLE BODY", POST),
+        ("POST WHOLEBODY", POST),
+        ("POST BODY", POST),
+        ("POST VIEW", POST),
+        ("POST IMAGE", POST),
+        ("POST PLANAR", POST),
+        ("POST BONE SCAN", POST),
+        ("WB POST EM", POST),
+        ("WHOLE BODY_POST_E", POST),
         ("ANT1", ANT),
         ("POST2", POST),
         ("3 H POST INJECTION", None),
@@ -214,10 +248,14 @@ def test_free_text(description, view):
     assert view_in_text(description) is view
 
 
-@pytest.mark.parametrize("keyword", ["ViewPosition", "ImageID", "SeriesDescription"])
-def test_text_tells_a_single_view_but_not_two_frames(keyword):
+@pytest.mark.parametrize(
+    ("keyword", "name"),
+    [("ViewPosition", "View Position"), ("ImageID", "Image ID"), ("SeriesDescription", "Series Description")],
+)
+def test_text_tells_a_single_view_but_not_two_frames(keyword, name):
     dataset = scan(**{keyword: "POSTERIOR"})
-    assert tell_views(frames(dataset, 1)).views == (POST,)
+    told = tell_views(frames(dataset, 1))
+    assert (told.views, told.source) == ((POST,), f"the text of {name}")
     with pytest.raises(ViewError):
         tell_views(frames(dataset, 2))
 
@@ -253,6 +291,13 @@ def test_contradiction_is_refused(dataset):
         tell_views(frames(dataset))
 
 
+def test_a_contradiction_is_reported_with_what_each_source_says():
+    dataset = scan(detector(code("G-5215", "SRT"), 0), detector(code("G-5216", "SRT"), 180))
+    said = r"View Code Sequence says anterior; the detector's Start Angle says posterior\)"
+    with pytest.raises(ViewError, match=said):
+        tell_views(frames(dataset))
+
+
 def test_two_frames_of_one_side_are_refused():
     with pytest.raises(ViewError, match=r"both frames are posterior by the detector's Start Angle.*--frames"):
         tell_views(frames(scan(detector(angle=0), detector(angle=0))))
@@ -264,7 +309,7 @@ def test_one_silent_frame_is_not_filled_in_by_the_other():
 
 
 def test_nothing_stated_is_refused_with_the_way_out():
-    with pytest.raises(ViewError, match="--views anterior or --views posterior"):
+    with pytest.raises(ViewError, match="which side the image shows; .*--views anterior or --views posterior"):
         tell_views(frames(scan(), 1))
     with pytest.raises(ViewError, match="--views anterior,posterior or --views posterior,anterior"):
         tell_views(frames(scan()))

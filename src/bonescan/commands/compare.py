@@ -65,7 +65,7 @@ class Compare(Command):
     def run(self, console: Console) -> int:
         """Segment every scan, compare each with the one before it, and write."""
         from bonescan.pipeline import Options, load_model
-        from bonescan.serial.follow import compare_series, verdicts
+        from bonescan.serial.follow import compare_series, verdicts, with_risen
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
 
         if len(self.scans) < 2:
@@ -79,6 +79,8 @@ class Compare(Command):
                 progress(number, len(self.scans), read[-1].result.study.key)
         _refuse_disorder(read)
         _refuse_strange_views(read)
+        if "sensitive" in model.bundle.operating_points:
+            read = list(with_risen(read, model.bundle.at("sensitive").high))
         pairs = compare_series(read)
         steps = verdicts(pairs) if self.pcwg3 else ()
         try:
@@ -99,7 +101,7 @@ def _read(scan: Path, model: Model, options: Options) -> ReadScan:
     from bonescan.serial.change import ReadScan
 
     result, prediction = segment_with_maps(read_study(scan), model, options)
-    return ReadScan(result, prediction.region)
+    return ReadScan(result, prediction)
 
 
 def _refuse_disorder(scans: list[ReadScan]) -> None:

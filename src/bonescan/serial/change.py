@@ -2,13 +2,14 @@
 
 Lesions are matched in each view after alignment; outlines that one pair or one match ties together are one lesion. A
 lesion that only one scan outlines is checked in the other's counts: what counting noise alone explains, or a change of
-uptake too small to tell from normal variation, is no change.
+uptake too small to tell from normal variation, is no change. It is checked in the other's probability map, too: where
+the model found some probability of a lesion, one was there already or is there still, too faint for an outline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -17,9 +18,11 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from bonescan.assess.site import site_words
-from bonescan.prediction import RegionMap
+from bonescan.delineate import LEAST_PEAK, outline_of
+from bonescan.measure import measure
+from bonescan.prediction import Prediction
 from bonescan.serial.align import Alignment, Seen, align
-from bonescan.study import BONE_REGIONS, REGIONS, Lesion, Result, View
+from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Lesion, Result, View
 
 SAME_PLACE_PX = 5.0
 """Outlines whose centres lie farther apart than this and their radii together are two lesions."""
@@ -48,14 +51,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadScan:
-    """A result with the region maps by which bones are found in it."""
+    """A result with the maps that it was made from.
+
+    risen: ids of lesions below the model's threshold that are outlined because their uptake rose (`risen_lesions`).
+    """
 
     result: Result
-    regions: Mapping[View, RegionMap]
+    prediction: Prediction
+    risen: frozenset[int] = frozenset()
 
     def seen(self, view: View) -> Seen:
         """Counts and regions of one view."""
-        return Seen(self.result.study.counts(view), self.regions[view])
+        return Seen(self.result.study.counts(view), self.prediction.region[view])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +97,43 @@ class Comparison:
 
 def compare(old: ReadScan, new: ReadScan) -> Comparison:
     """Compare two scans of one patient over the views that both have."""
-    views = [view for view in View if view in old.result.study.scans and view in new.result.study.scans]
-    alignments = {view: align(old.seen(view), new.seen(view)) for view in views}
-    scales = {view: _scale(old, new, view) for view in views}
-    matches = [pair for view in views for pair in _matches(old.result, new.result, view, alignments[view])]
+    context = _context(old, new)
+    alignments = context.alignments
+    matches = [pair for view in alignments for pair in _matches(old.result, new.result, view, alignments[view])]
     # Of a view that one scan lacks, nothing is known in that scan.
-    before, after = ([one for one in scan.result.lesions if one.view in views] for scan in (old, new))
+    before, after = ([one for one in scan.result.lesions if one.view in alignments] for scan in (old, new))
     groups = _tied(before, after, matches)
-    context = _Context(old, new, alignments, scales)
     changes = [context.judge(was, now) for was, now in groups]
     order = list(Status)
-    return Comparison(tuple(sorted(changes, key=lambda change: order.index(change.status))), scales, alignments)
+    ordered = tuple(sorted(changes, key=lambda change: order.index(change.status)))
+    return Comparison(ordered, context.scales, alignments)
+
+
+def risen_lesions(old: ReadScan, new: ReadScan, least_peak: float) -> tuple[Lesion, ...]:
+    """Candidates of the new scan, measured, that are new by the rise of their uptake since the old scan.
+
+    least_peak: the candidates' least peak probability. They are numbered after the lesions of the new scan.
+    """
+    result, context = new.result, _context(old, new)
+    candidates = [one for one in result.candidates if one.peak >= least_peak and one.view in context.alignments]
+    outlines = [outline_of(one, result.study.shape) for one in candidates]
+    measured, _ = measure(result.study, outlines, new.prediction)
+    found = [lesion for lesion in measured if context.judge((), (lesion,)).status is Status.NEW]
+    last = max((lesion.id for lesion in result.lesions), default=0)
+    return tuple(replace(lesion, id=last + number) for number, lesion in enumerate(found, 1))
+
+
+def _context(old: ReadScan, new: ReadScan) -> _Context:
+    """Lay the views that both scans have over one another."""
+    views = [view for view in View if view in old.result.study.scans and view in new.result.study.scans]
+    alignments = {view: align(old.seen(view), new.seen(view)) for view in views}
+    return _Context(old, new, alignments, {view: _scale(old, new, view) for view in views})
 
 
 def _scale(old: ReadScan, new: ReadScan, view: View) -> float:
     levels = []
     for scan in (old, new):
-        bone = _IS_BONE[scan.regions[view]] & (scan.result.labels(view) == 0)
+        bone = _IS_BONE[scan.prediction.region[view]] & (scan.result.labels(view) == 0)
         counts = scan.result.study.counts(view)[bone]
         levels.append(
             float(np.median(ndimage.uniform_filter(scan.result.study.counts(view), 5)[bone])) if counts.size else 0
@@ -184,6 +211,10 @@ class _Context:
             status = Status.SHRINKING
         else:
             status = Status.PERSISTENT
+        if status is Status.NEW and self._suspected(after, is_new=True):
+            status = Status.GROWING
+        elif status is Status.RESOLVED and self._suspected(before, is_new=False):
+            status = Status.SHRINKING
         named = (after or before)[0]
         return Change(
             status, tuple(one.id for one in before), tuple(one.id for one in after), ratio, z, site_words(named)
@@ -199,8 +230,10 @@ class _Context:
             view = lesion.view
             if view not in self.alignments:
                 continue
-            own = (self.new if after else self.old).result.study.counts(view)[lesion.window][lesion.mask]
-            other = self._elsewhere(lesion, bool(after), SLACK_PX if before and after else 0.0)
+            mine, others = (self.new, self.old) if after else (self.old, self.new)
+            own = mine.result.study.counts(view)[lesion.window][lesion.mask]
+            slack = SLACK_PX if before and after else 0.0
+            other = self._elsewhere(lesion, bool(after), others.result.study.counts(view), slack)
             scale = self.scales[view]
             new_counts, old_counts = (own, other) if after else (other, own)
             now += float(new_counts.sum()) / scale
@@ -210,16 +243,25 @@ class _Context:
             return None, 0.0
         return now / was, (now - was) / float(np.sqrt(noise))
 
-    def _elsewhere(self, lesion: Lesion, is_new: bool, slack: float) -> NDArray[np.float32]:
-        """The counts at a lesion's pixels in the other scan, at the hottest place within the slack."""
+    def _suspected(self, lesions: Sequence[Lesion], is_new: bool) -> bool:
+        """Whether the model of the other scan found some probability of a lesion at the place of every outline."""
+        scan = self.old if is_new else self.new
+        own = [one for one in lesions if one.view in self.alignments]
+        peaks = [self._elsewhere(one, is_new, scan.prediction.lesion[one.view], 0.0).max() for one in own]
+        return bool(peaks) and min(peaks) >= LEAST_PEAK
+
+    def _elsewhere(self, lesion: Lesion, is_new: bool, image: FloatImage, slack: float) -> NDArray[np.float32]:
+        """An image of the other scan at the pixels of a lesion, at the hottest place within the slack.
+
+        is_new: the lesion is of the new scan, and the image of the old one.
+        """
         rows, cols = np.nonzero(lesion.mask)
         points = np.stack([rows + lesion.origin[0], cols + lesion.origin[1]], axis=1).astype(np.float64)
         alignment = self.alignments[lesion.view]
         there = alignment.to_old(points) if is_new else _to_new(alignment, points)
-        counts = (self.old if is_new else self.new).result.study.counts(lesion.view)
         steps = (-slack, -slack / 2, 0.0, slack / 2, slack) if slack else (0.0,)
         tried = [
-            ndimage.map_coordinates(counts, (there + np.array([down, across])).T, order=1, mode="nearest")
+            ndimage.map_coordinates(image, (there + np.array([down, across])).T, order=1, mode="nearest")
             for down in steps
             for across in steps
         ]

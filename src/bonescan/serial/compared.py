@@ -127,6 +127,20 @@ class Compared:
                 )
         return said
 
+    @property
+    def risen(self) -> tuple[int, ...]:
+        """The numbers of the lesions that are outlined because their uptake rose, and for no other reason."""
+        return tuple(number for number, change in self.changed if change.new and self.new.risen.issuperset(change.new))
+
+    def notes(self) -> list[str]:
+        """How lesions came into the table that the newer scan by itself does not show."""
+        if not self.risen:
+            return []
+        numbers = ", ".join(map(str, self.risen))
+        return [
+            f"below the threshold of a single scan, and outlined because the uptake rose: {numbers}; not in the burden"
+        ]
+
     def facts(self) -> list[tuple[str, str]]:
         """Which scans these are and how they were read, as (label, text)."""
         said = []
@@ -139,6 +153,7 @@ class Compared:
                 poor = [check.name for check in checks if check.poor]
                 within = f"{len(checks) - len(poor)} of {len(checks)} checks within limits"
                 said.append(("quality", f"{within}; poor: {', '.join(poor)}" if poor else within))
+        said += [("lesions", note) for note in self.notes()]
         for model, names in self._models().items():
             said.append(("model", model if len(names) > 1 else f"{names[0]} scan: {model}"))
         return [*said, ("software", f"bonescan {__version__}")]

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
-from bonescan.serial.change import Comparison, ReadScan, Status, compare
+from bonescan.assess import assess
+from bonescan.serial.change import Comparison, ReadScan, Status, compare, risen_lesions
 from bonescan.serial.pcwg3 import FollowUp, Step, two_plus_two
 
 
 def compare_series(scans: Sequence[ReadScan]) -> tuple[Comparison, ...]:
     """Compare each scan with the one before it, oldest first."""
     return tuple(compare(old, new) for old, new in pairwise(scans))
+
+
+def with_risen(scans: Sequence[ReadScan], least_peak: float) -> tuple[ReadScan, ...]:
+    """Add to each scan after the first the candidates whose uptake has risen since the scan before, oldest first.
+
+    The two scans together show what the threshold for one scan misses. least_peak: as in `risen_lesions`. The burden
+    stays that of the scan by itself.
+    """
+    made = list(scans[:1])
+    for new in scans[1:]:
+        found = risen_lesions(made[-1], new, least_peak)
+        if found:
+            result, numbers = new.result, frozenset(lesion.id for lesion in found)
+            lesions, _ = assess(result.study, (*result.lesions, *found), new.prediction, result.region)
+            new = replace(new, result=replace(result, lesions=lesions), risen=numbers)
+        made.append(new)
+    return tuple(made)
 
 
 def verdicts(pairs: Sequence[Comparison]) -> tuple[Step, ...]:

@@ -80,6 +80,7 @@ def _compared(number: int, compared: Compared) -> dict[str, Any]:
                 "new": list(change.new),
                 "uptake_ratio": change.ratio,
                 "z": change.z,
+                "below_threshold": place in compared.risen,
             }
             for place, change in compared.changed
         ],
@@ -102,6 +103,7 @@ def comparison_text(scans: Sequence[ReadScan], pairs: Sequence[Comparison], step
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         if compared.changed:
             lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        lines += [f"note: {note}" for note in compared.notes()]
         lines += [f"warning: {warning}" for warning in compared.warnings()]
     for scan in scans:
         if scan.result.extent is not None:
