@@ -6,7 +6,8 @@ With PEOPLE, a folder of scans in any form that `bonescan segment` reads (best w
 - uptake per region and view relative to the lumbar spine from behind, left against right, of people and of lesion-free
   phantoms, all registered to one phantom's region map (SimpleITK);
 - a classifier on patches of 64 x 64 pixels, phantom against person, with all patches of a scan on one side of the
-  split; all scans are thinned to one number of counts first.
+  split; all scans are thinned to one number of counts first;
+- foci of uptake per scan, by contrast and region, as the default model finds them (`realism_foci`).
 Needs the extra `realism`. Only figures are printed and written; `--pictures FOLDER` writes the registered mean images,
 which are pictures of people: keep that folder to yourself.
 """
@@ -26,6 +27,7 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.realism import cells, figures
 from bonescan.reading import read_studies
 from bonescan.study import Study, View
+from realism_foci import foci_figures
 from realism_patches import patch_figures
 from realism_regions import mean_images, region_figures
 
@@ -90,7 +92,8 @@ def people_report(arguments: argparse.Namespace, phantoms: Sequence[Study]) -> d
         print(f"  {name}: {value:.3f}")
     if arguments.pictures is not None:
         mean_images(registered, arguments.pictures)
-    return {"people": len(people), "regions": regions, "patches": patches}
+    foci = foci_figures(people, phantoms)
+    return {"people": len(people), "regions": regions, "patches": patches, "foci_per_scan": foci}
 
 
 def patient_figures(number: int) -> list[float]:

@@ -264,7 +264,8 @@ def until_done(config: NodeConfig, objects: int) -> dict[str, Any]:
         status = node_status(config)
         busy = sum(status[kind][state] for kind in ("segmentations", "deliveries") for state in ("waiting", "running"))
         done = status["objects"] == objects and not status["objects_to_sort"] and not busy
-        started = status["segmentations"]["done"] + status["segmentations"]["failed"] >= status["studies"]
+        ended = sum(status["segmentations"][state] for state in ("done", "refused", "failed"))
+        started = ended >= status["studies"]
         calm = calm + 1 if done and started else 0
     return status
 

@@ -51,10 +51,15 @@ def command_line() -> str:
     for words, command in COMMANDS.items():
         parser = argparse.ArgumentParser(add_help=False)
         command.add_arguments(parser)
-        rows = [f"| {_argument(action)} | {cell(action.help or '')} |" for action in parser._actions]
+        rows = [f"| {_argument(action)} | {cell(_help(action))} |" for action in parser._actions]
         purpose = (command.__doc__ or "").strip()
         pages += [f"## bonescan {words}", purpose, "\n".join(["| argument | meaning |", "|---|---|", *rows])]
     return "\n\n".join(pages) + "\n"
+
+
+def _help(action: argparse.Action) -> str:
+    """The help as argparse prints it, where %% stands for one sign."""
+    return (action.help or "").replace("%%", "%")
 
 
 def _argument(action: argparse.Action) -> str:
@@ -174,28 +179,32 @@ def outputs() -> str:
         "`<study>` is the input's own name ([inputs](inputs.md) says how), made safe and unique in the call, and "
         "nothing of the patient's identity. A second call into the same folder replaces results of the same name.",
         "## `overlay.png`",
-        "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
-        "hide the bones; the curves with the lesions' numbers; R and L, the patient's sides; the research-use line. "
-        "All warnings stand in a box at the lower edge. With `--identify` a strip on top names the patient.",
+        "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does "
+        "not hide the bones; the curves with the numbers of the outlines, each nearer to its own curve than to any "
+        "other where there is a place for it; R and L, the patient's sides; the model and its operating point; the "
+        "research-use line. All warnings stand in a box at the lower edge. With `--identify` a strip on top names the "
+        "patient.",
         "## `labels_anterior.png`, `labels_posterior.png`",
         "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
         *_shown_outputs(),
         "## `lesions.csv`, `studies.csv`, `statistics.csv`",
-        "With `--tables`, `segment` also writes three tables of all results in `OUT`: a row for each lesion, a row for "
-        "each study (what its lesions come to in each view, how it was made, its warnings), and for the whole the "
-        "mean, standard deviation, quartiles and range of each quantity, and how many lesions lie in each region. "
-        "`bonescan table RESULTS -o FOLDER` writes them of any results, also of readers'. Text that a spreadsheet "
-        "would take for a formula has an apostrophe in front. A lesion that both views show has a row for each, with "
-        "one number in `pair`; what is counted once, over both views, stands in the columns of a study that begin with "
-        "`patient_`. `bonescan table --parquet` writes Parquet in the place of CSV, numbers as numbers; its library "
-        "(pyarrow) is larger than the rest of the base, and an extra of its own.",
+        "With `--tables`, `segment` also writes three tables of all results in `OUT`: a row for each outline, a row "
+        "for each study, and for the whole the mean, standard deviation, quartiles and range of each quantity, and "
+        "how many outlines lie in each region. The row of a study says first what the patient has, in the columns "
+        "that begin with `patient_`, where a lesion that both views show is counted once; then the outlines of each "
+        "view, how it was made (`model`, `operating_point`, `reader`), and its warnings. `bonescan table RESULTS -o "
+        "FOLDER` writes them of any results, also of readers'. Text that a spreadsheet would take for a formula has "
+        "an apostrophe in front. A lesion that both views show has a row for each outline, with one number in `pair`. "
+        "`bonescan table --parquet` writes Parquet in the place of CSV, numbers as numbers; its library (pyarrow) is "
+        "larger than the rest of the base, and an extra of its own.",
         "## `comparison.json`, `comparison-1.pdf`, `.html`, `.png`",
         "`bonescan compare OLD NEW [NEWER ...] -o OUT` writes them into `OUT`: one JSON file of all scans, and for "
         "each scan after the first a page as PDF and as HTML and a picture, numbered in order. The page is one A4 "
         "sheet: both scans side by side at one window, each curve with the number of its lesion and the mark of its "
         "change; the lesions with site and change; the burden of each scan and the difference, with 95 % intervals "
         "where `--intervals` asked for them; the verdicts of PCWG3 where `--pcwg3` did; quality, model and version; "
-        "the warnings. Its numbers are those of `comparison.json`. Where not all lesions fit, persistent ones are left "
+        "the warnings. Its numbers are those of `comparison.json`, where `below_threshold` marks new lesions that are "
+        "listed only because their uptake rose. Where not all lesions fit, persistent ones are left "
         "out first, and a line counts them. Warnings that do not fit are counted likewise; the HTML file and the "
         "picture hold all. The page never names the patient.",
         "## Where the warnings are",
@@ -215,15 +224,16 @@ def _shown_outputs() -> list[str]:
     """What people look at, beside the picture."""
     return [
         "## `report.pdf`, `report-pdf.dcm` (`--format pdf`)",
-        "One A4 page: both views with the curves, a table of the lesions by view, how they were found, the warnings. "
-        "Real text in embedded fonts; the same result gives the same bytes. Some sixty lesions fit; of more, the "
-        "largest are listed and the others counted. `report-pdf.dcm` is the same document as Encapsulated PDF, where "
-        "the source is DICOM.",
+        "One A4 page: both views with the curves, a table of the outlines by view, how they were found, with the "
+        "operating point and the quality of the scan, the warnings; where there is room, both views without curves at "
+        "a logarithmic window. Real text in embedded fonts; the same result gives the same bytes. Some sixty "
+        "outlines fit; of more, the largest are listed and the others counted. `report-pdf.dcm` is the same document "
+        "as Encapsulated PDF, where the source is DICOM.",
         "![The page of a simulated scan](../images/report.png)",
         "## `report.html` (`--format html`)",
         "The report as one file that loads nothing: both views at a linear and a logarithmic window, the lesions by "
         "site with the outlines of both views together, the burden with its intervals where `--intervals` asked for "
-        "them, the quality of the scan, the model. Its numbers are those of `lesions.json`.",
+        "them, the quality of the scan, the model and its operating point. Its numbers are those of `lesions.json`.",
         "## `overlay-capture.dcm` (`--format capture`)",
         "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show. It is stored "
         "by a palette and compressed without loss (RLE), at about a seventh of the size.",

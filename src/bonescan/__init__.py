@@ -13,6 +13,7 @@ The names below are the public API. They load on first use, so that `import bone
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from bonescan.results.folder import write_result
     from bonescan.study import Lesion, Result, Scan, Spacing, Study, View
 
+# ONNX Runtime sends telemetry, from its import on, unless this is set before the import. Every module of bonescan comes
+# after this one, so that it is set wherever the import is.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "BonescanError": "bonescan.errors",

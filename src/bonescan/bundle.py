@@ -24,6 +24,7 @@ from typing import Any
 
 from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import BundleError, OptionError
+from bonescan.kept import kept_models, models_folder
 from bonescan.prepare import Normalisation, Region
 
 FORMAT, VERSION = "bonescan-bundle", 1
@@ -36,6 +37,8 @@ SHIPPED = Path(__file__).parent / "bundles"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LARGEST_DESCRIPTION = 1 << 20
+_WORSE_DICE = 0.02
+"""A smaller loss of Dice on the few patients of a validation may be chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +84,19 @@ class Bundle:
 
 
 def figures_warnings(figures: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the figures of a model's validation warn of: that it finds nothing."""
+    """What the figures of a model's validation warn of: that it finds nothing, or that training made it worse."""
+    warnings = []
     if figures.get("lesions") and figures.get("sensitivity") == 0:
-        return (
-            f"it found none of the {figures['lesions']} lesions of its {figures.get('patients')} validation patients",
+        warnings.append(
+            f"it found none of the {figures['lesions']} lesions of its {figures.get('patients')} validation patients"
         )
-    return ()
+    beginning = figures.get("beginning")
+    if beginning and beginning["dice_after"] < beginning["dice_before"] - _WORSE_DICE:
+        warnings.append(
+            f"{beginning['model']}, the model that it began with, was better on the validation patients: Dice "
+            f"{beginning['dice_before']:.2f} before the training and {beginning['dice_after']:.2f} after it"
+        )
+    return tuple(warnings)
 
 
 def list_bundles() -> tuple[str, ...]:
@@ -97,7 +107,7 @@ def list_bundles() -> tuple[str, ...]:
 
 
 def load_bundle(name_or_folder: str | Path) -> Bundle:
-    """Load and check a bundle that ships, by name, or any other, by folder.
+    """Load and check a bundle that ships or is kept, by name, or any other, by folder.
 
     Raises BundleError: there is none, it is of another format, or a file does not have its stated hash.
     """
@@ -155,11 +165,15 @@ def _find(name_or_folder: str | Path) -> Path:
     shipped = list_bundles()
     if isinstance(name_or_folder, str) and name_or_folder in shipped:
         return SHIPPED / name_or_folder
+    if isinstance(name_or_folder, str) and name_or_folder in kept_models():
+        return models_folder() / name_or_folder
     folder = Path(name_or_folder)
     if not (folder / DESCRIPTION).is_file():
         known = f"one of {', '.join(shipped)}" if shipped else "none ships with this installation"
+        kept = f", a kept one ({', '.join(kept_models())})" if kept_models() else ""
         raise BundleError(
-            f"there is no model {str(name_or_folder)!r}: give a shipped one ({known}) or a folder with a {DESCRIPTION}"
+            f"there is no model {str(name_or_folder)!r}: give a shipped one ({known}){kept} or a folder with a "
+            f"{DESCRIPTION}"
         )
     return folder
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -99,18 +100,12 @@ class Thresholds:
         types: dict[str, Any] = {name: type(default) for name, default in cls().to_dict().items()}
         for name, value in values.items():
             if name not in types:
-                raise OptionError(f"{name!r} is no threshold: {_nearest(name, tuple(types))}")
+                (nearest,) = get_close_matches(name, types, n=1, cutoff=0.0)
+                raise OptionError(f"{name!r} is no threshold: did you mean {nearest!r}?")
             accepted = int if types[name] is int else (int, float)
             if isinstance(value, bool) or not isinstance(value, accepted):
                 raise OptionError(f"the threshold {name} is of type {types[name].__name__}, not {value!r}")
         return cls(**{name: types[name](value) for name, value in values.items()})
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

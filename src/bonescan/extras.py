@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMANDS = {
-    "train": ("train", "gan", "model export", "model cost", "experiment run"),
+    "train": ("train", "adapt", "gan", "model export", "model cost", "experiment run", "experiment own"),
     "experiments": ("experiment run", "experiment table -o"),
     "node": ("node", "fetch"),
     "parquet": ("table --parquet",),

@@ -20,15 +20,14 @@ from bonescan.assess.burden import with_intervals
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.delineate import candidates_below, delineate
 from bonescan.drawn import DrawnLesion, outlines_of
-from bonescan.errors import OptionError
+from bonescan.errors import InputError, OptionError
+from bonescan.kept import DEFAULT_MODEL as DEFAULT_MODEL
+from bonescan.kept import model_in_use
 from bonescan.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
 from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study
-
-DEFAULT_MODEL = "phantom-unet"
-"""The model that ships inside the package."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,20 +73,24 @@ class Options:
         return PrepareOptions(region, window)
 
 
-def load_model(name_or_folder: str | Path = DEFAULT_MODEL) -> Model:
-    """Load a model by the name of a bundle that ships, or by a bundle's folder.
+def load_model(name_or_folder: str | Path | None = DEFAULT_MODEL) -> Model:
+    """Load a model that ships or is kept (`bonescan model add`), by name, or any other, by its bundle's folder. The
+    default is the same on every machine; None loads the one that the commands use (`bonescan model use`).
 
     Raises BundleError when there is none, or when a file of it does not have the hash that it states.
     """
-    bundle = load_bundle(name_or_folder)
+    bundle = load_bundle(model_in_use() if name_or_folder is None else name_or_folder)
     return Model(bundle, Predictor(bundle))
 
 
-def segment(study: Study, model: Model, options: Options | None = None) -> Result:
+def segment(study: Study | InputError, model: Model, options: Options | None = None) -> Result:
     """Find, outline and measure the lesions of one study. Research use only.
 
-    Raises OptionError when a stated window leaves the frame, or the model has not learned the region.
+    Raises OptionError when a stated window leaves the frame, or the model has not learned the region, and the error
+    that `read_studies` yields in the place of a study.
     """
+    if isinstance(study, InputError):
+        raise study
     return segment_with_maps(study, model, options)[0]
 
 
@@ -153,6 +156,7 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
     outlines, changes = outlines_of(drawn, prediction.region)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
+    quality = check_quality(study, prediction, region)
     return Result(
         study=study,
         model=model.name,
@@ -160,7 +164,15 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
         burden=burden,
         window=prepared.window.slices,
         region=region,
-        warnings=study.warnings + prepared.warnings + changes,
+        warnings=(
+            *study.warnings,
+            *prepared.warnings,
+            # Of a reader's curves the model only names the bones; its own curves have all warnings that they had.
+            *(model.bundle.warnings if reader is None else ()),
+            *(check.said for check in quality if check.poor),
+            *changes,
+        ),
         reader=reader,
         extent=extent,
+        quality=quality,
     )

@@ -96,7 +96,7 @@ class Predictor:
 def _open_session(bundle: Bundle, threads: int) -> Any:
     import onnxruntime  # a tenth of a second, which no other command should pay
 
-    onnxruntime.disable_telemetry_events()
+    onnxruntime.disable_telemetry_events()  # too late by itself: `bonescan/__init__.py` says it before the import
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

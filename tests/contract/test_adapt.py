@@ -12,10 +12,18 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save  # noqa: E402
 
 from bonescan.adapt.batches import ON_SCANS, Material, mixed_batch, taught  # noqa: E402
-from bonescan.adapt.judgement import Curve, Point, Verdict, free_response, why_worse  # noqa: E402
+from bonescan.adapt.judgement import (  # noqa: E402
+    RATES,
+    Curve,
+    Point,
+    Verdict,
+    free_response,
+    why_worse,
+)
 from bonescan.adapt.loop import Stopped, averaged, begin, learn, look_steps  # noqa: E402
 from bonescan.adapt.material import LearnedScan, told_by  # noqa: E402
 from bonescan.adapt.plan import kept_aside, training_config  # noqa: E402
+from bonescan.adapt.result import Lesson, make_card  # noqa: E402
 from bonescan.adapt.run import adapt  # noqa: E402
 from bonescan.adapt.scans import ReadScan  # noqa: E402
 from bonescan.adapt.scene import make_scene  # noqa: E402
@@ -36,6 +44,7 @@ from bonescan.train.export import network_values, to_onnx  # noqa: E402
 from bonescan.train.loop import CHECKPOINT  # noqa: E402
 
 SHAPE = (64, 32)
+CARD = b"# tiny\n\nIts card.\n\n## Measured on validation patients, whose anatomies it had not seen\n\n- dice: 0.675\n"
 CONFIG = AdaptConfig(
     steps=6,
     batch_rows=128,
@@ -90,7 +99,11 @@ def base(tmp_path_factory):
         "region": "whole-body",
     }
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    files = {"model.onnx": to_onnx(network), "model.safetensors": save(weights), "card.md": b"# tiny\n\nIts card.\n"}
+    files = {
+        "model.onnx": to_onnx(network),
+        "model.safetensors": save(weights),
+        "card.md": CARD,
+    }
     return write_bundle(tmp_path_factory.mktemp("base") / "tiny", description, files)
 
 
@@ -319,7 +332,7 @@ def finished(base, make_case, tmp_path_factory):
     said = []
     request = AdaptRequest((department,), folder / "ours", base.folder, accept_worse=True)
     try:
-        outcome = adapt(request, CONFIG, note=said.append)
+        outcome = adapt(request, replace(CONFIG, minutes=0.01), lambda report: said.append(str(report)), said.append)
     finally:
         patch.undo()
     return request, outcome, said
@@ -339,6 +352,46 @@ def test_a_department_gets_a_bundle_that_works_like_any_other(finished, base):
     assert result.model.name == "ours"
     assert outcome.page.exists()
     assert (request.work / "page.png").stat().st_size > 1000
+
+
+def test_a_run_says_which_model_it_judges_and_that_the_minutes_are_not_enough(finished):
+    _, _, said = finished
+    judged = [sentence.split(",")[0] for sentence in said if sentence.startswith("judge")]
+    assert judged == [f"judge {when} {done}/6" for when in ("before", "after") for done in range(1, 7)]
+    assert any(sentence.startswith("judge before 2/6, ") and sentence.endswith(" left") for sentence in said)
+    places = [place for place, sentence in enumerate(said) if "0.01 minutes are not enough" in sentence]
+    assert len(places) == 1
+    assert places[0] < min(place for place, sentence in enumerate(said) if sentence.startswith("learn"))
+
+
+def test_the_card_says_whose_figures_are_whose(finished, base):
+    request, outcome, _ = finished
+    card = load_bundle(request.out).card
+    assert "## Measured before it was taught (tiny)\n\n- dice: 0.675" in card
+    assert "## Measured on validation patients" not in card
+    before, after = outcome.before, outcome.after
+    for rate in RATES:
+        row = f"| sensitivity for simulated patients' lesions at {rate:g} false positives per scan | "
+        assert f"{row}{before.phantoms.at(rate):.2f} | {after.phantoms.at(rate):.2f} |" in card
+    lesson = load_bundle(request.out).raw["training"]["lesson"]
+    assert lesson["suspects"] + lesson["suspects_aside"] == len(outcome.suspects)
+    assert lesson["suspects_aside"] == outcome.suspects_aside
+    said = f"Foci that may be lesions: {lesson['suspects']} on these scans, where such foci were"
+    assert said in card
+    # A model that is adapted again keeps the name of the one that was measured.
+    lesson = Lesson(1, 1, 0, 1, 2, 3, 4)
+    again = make_card(load_bundle(request.out), "later", lesson, before, after)
+    assert "## Measured before it was taught (tiny)" in again
+    assert again.count("## Taught on") == 1
+    assert "2 on these scans, where such foci were\nignored, and 3 on the held-out ones." in again
+
+
+def test_a_path_that_does_not_exist_is_said_once(base, tmp_path):
+    said = []
+    request = AdaptRequest((tmp_path / "nirgends",), tmp_path / "out", base.folder)
+    with pytest.raises(OptionError, match="scans of 0 patients to learn from, and 1 input left out: give at least 5"):
+        adapt(request, CONFIG, note=said.append)
+    assert len([sentence for sentence in said if "does not exist" in sentence]) == 1
 
 
 def test_nothing_that_is_given_away_names_a_patient_or_a_folder(finished):

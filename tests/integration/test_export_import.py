@@ -125,7 +125,7 @@ def test_curves_of_every_kind_come_back_without_a_pixel_changed(cli, place, expo
     files = [exported / name for name in names]
     run = cli("import", *files, "--scan", "scans", "-o", tmp_path, "--reader", READER, cwd=place)
     assert run.returncode == 0, run.stderr
-    assert f"drawn by {READER}" in run.stdout
+    assert f"by the reader {READER}" in run.stdout
     for came, went in zip(labels(tmp_path / exported.name), labels(exported), strict=True):
         np.testing.assert_array_equal(came, went)
 
@@ -172,7 +172,7 @@ def test_nobody_draws_anonymously(cli, place, exported, tmp_path):
     shutil.copy(exported / "anterior.json", folder)
     run = cli("import", folder, "--scan", "scans", "-o", tmp_path / "out", cwd=place)
     assert run.returncode == 0, run.stderr
-    assert f"drawn by {READER}" in run.stdout
+    assert f"by the reader {READER}" in run.stdout
 
 
 def test_curves_of_another_scan_and_files_that_are_none_are_named_and_the_others_go_on(
@@ -370,3 +370,10 @@ def test_two_results_of_one_name_do_not_overwrite_each_other(cli, place, result,
     run = cli("export", *folders, "--source", "scans", "--format", "coco", "-o", tmp_path / "o", cwd=place)
     assert run.returncode == 1
     assert "is a result of the same name" in run.stderr
+
+
+def test_a_folder_of_all_formats_names_the_files_to_give(cli, place, exported, tmp_path):
+    run = cli("import", exported, "--scan", "scans", "-o", tmp_path / "out", "--reader", READER, cwd=place)
+    assert run.returncode == 2
+    assert "has curves in 4 formats (coco, labelme, seg, sr): name the corrected files, for example" in run.stderr
+    assert f"{exported / 'anterior.json'} {exported / 'posterior.json'}" in run.stderr

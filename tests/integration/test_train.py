@@ -34,7 +34,7 @@ validation_share = 0.5
 
 @pytest.mark.slow
 def test_a_tiny_training_ends_in_a_model_that_segments(in_process, tmp_path):
-    simulated = in_process("simulate", "-o", "cohort", "--count", 4, "--seed", 3, "--header", "standard", cwd=tmp_path)
+    simulated = in_process("simulate", "-o", "cohort", "--count", 2, "--seed", 5, "--header", "standard", cwd=tmp_path)
     assert simulated.returncode == 0, simulated.stderr
     (tmp_path / "tiny.toml").write_text(TINY)
     trained = in_process("train", "tiny.toml", "--set", "steps=2", cwd=tmp_path)

@@ -204,6 +204,70 @@ def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatc
     assert not region.any()
 
 
+def cohort_of(make_case, monkeypatch, *, validation):
+    """Stand-in for a cohort: five labelled patients of 0, 1, 2, 1 and 0 lesions, of whom some are kept."""
+    from bonescan.cases import Split
+    from bonescan.train import run
+
+    Path("cohort").mkdir()
+    made = [make_case(seed, lesions=lesions) for seed, lesions in enumerate((0, 1, 2, 1, 0))]
+    split = Split([case for n, case in enumerate(made) if n not in validation], [made[n] for n in validation])
+    monkeypatch.setattr(run, "cohort_split", lambda config, normalisation: split)
+    return split
+
+
+def test_what_is_learned_from_and_what_is_kept_is_said_before_the_training(workplace, tmp_path, monkeypatch, make_case):
+    split = cohort_of(make_case, monkeypatch, validation=(2,))
+    outlines = [sum(len(case.facts.lesion_rows) for case in part) for part in (split.training, split.validation)]
+    assert outlines == [2, 2]
+    events = []
+    settings = ["steps=2", "cohort.folder=cohort"]
+    run_from_toml(
+        tmp_path / "tiny.toml",
+        [*settings, "phantoms.anatomies=0"],
+        lambda progress: events.append(progress.stage),
+        events.append,
+    )
+    said = "learns from 4 patients (2 outlines), keeps 1 patient (2 outlines) for validation"
+    assert events[: events.index("train")] == [said]
+    notes = []
+    run_from_toml(tmp_path / "tiny.toml", ["name=both", *settings], note=notes.append)
+    assert notes == [
+        "learns from 4 patients (2 outlines) and 6 simulated patients, keeps 1 patient (2 outlines) and 3 simulated "
+        "patients for validation"
+    ]
+
+
+def test_nothing_is_fitted_and_nothing_said_of_it_where_no_patient_is_kept(workplace, tmp_path, monkeypatch, make_case):
+    cohort_of(make_case, monkeypatch, validation=())
+    stages = []
+    run_from_toml(
+        tmp_path / "tiny.toml",
+        ["steps=2", "phantoms.anatomies=0", "cohort.folder=cohort"],
+        lambda progress: stages.append(progress.stage),
+    )
+    assert "export" in stages
+    assert "calibrate" not in stages
+
+
+def test_a_training_that_makes_a_good_model_worse_says_so(workplace, tmp_path):
+    began = run_from_toml(tmp_path / "tiny.toml", ["name=began"]) / "bundle"
+    assert load_bundle(began).warnings == ()
+    ruined = ["name=ruined", f"begin_with={began}", "steps=4", "learning_rate=3.0", "ema_decay=0.0"]
+    bundle = load_bundle(run_from_toml(tmp_path / "tiny.toml", ruined) / "bundle")
+    beginning = bundle.raw["figures"]["beginning"]
+    assert beginning["model"] == "began"
+    assert beginning["dice_before"] > 0.3
+    assert beginning["dice_after"] < beginning["dice_before"] - 0.02
+    (said,) = (warning for warning in bundle.warnings if "began with" in warning)
+    assert "the model ruined: began, the model that it began with, was better on the validation patients" in said
+    assert f"Dice {beginning['dice_before']:.2f} before the training and {beginning['dice_after']:.2f} after it" in said
+    assert "dice at a probability of 0.5" in bundle.card
+    # Where nothing changes, nothing is said.
+    same = ["name=same", f"begin_with={began}", "steps=1", "learning_rate=1e-9", "warmup_steps=0"]
+    assert load_bundle(run_from_toml(tmp_path / "tiny.toml", same) / "bundle").warnings == ()
+
+
 def test_a_run_may_export_a_share_of_the_weights_that_it_began_with(workplace, tmp_path):
     import torch
     from safetensors.torch import load_file

@@ -70,6 +70,8 @@ def test_an_ancestor_with_nothing_inside_or_outside_has_a_mean_of_zero_there():
     config = replace(PLAIN, ancestor=True)
     assert unsupervised_loss(image(0, 0), image(0.2, 0.6), config).item() == pytest.approx(0.2**2)
     assert unsupervised_loss(image(1, 1), image(0.2, 0.6), config).item() == pytest.approx(0.2**2)
+    one_each = unsupervised_loss(image(1, 0), image(0.2, 0.6), config)
+    assert one_each.item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_term_of_three_classes_by_hand():
@@ -79,6 +81,18 @@ def test_the_term_of_three_classes_by_hand():
     energy += [0.5 * (0.6 - inner) ** 2 + 0.5 * (0.6 - bone) ** 2]
     loss = unsupervised_loss(image(0, 0, 0, 0.5, 1), image(0, 0.1, 0.4, 0.6, 1), replace(PLAIN, variant="three-class"))
     assert loss.item() == pytest.approx(sum(energy) / 5)
+
+
+def test_outside_a_pixel_is_bone_where_it_is_nearer_to_the_upper_mean_and_dark_halfway():
+    config = replace(PLAIN, variant="three-class")
+    nowhere = [0.0] * 5
+    # 0.4 is nearer to 0.4 / 3 than to 1.
+    energy = 2 * (0.4 / 3) ** 2 + (0.8 / 3) ** 2
+    assert unsupervised_loss(image(*nowhere), image(0, 0, 0.4, 1, 1), config).item() == pytest.approx(energy / 5)
+    # The first threshold is the mean, 0.5: the pixel of 0.5 is dark, and the means are 1/3 and 1.
+    energy = 2 * (1 / 3 - 0.25) ** 2 + (0.5 - 1 / 3) ** 2
+    loss = unsupervised_loss(image(*nowhere[:4]), image(0.25, 0.25, 0.5, 1), config)
+    assert loss.item() == pytest.approx(energy / 4)
 
 
 def test_the_means_of_three_classes_and_of_the_fuzzy_term_belong_to_each_image():
@@ -187,11 +201,12 @@ def test_the_minimiser_of_three_classes_is_three_means_thresholding(seed):
     assert best_mask(values, replace(PLAIN, variant="three-class")) == three_means(values)
 
 
-def test_the_fuzzy_term_splits_what_is_outside_at_the_least_cost():
-    values, membership = [0.0, 0.3, 0.25, 1.0], [0.0, 0.1, 0.2, 0.9]
+@pytest.mark.parametrize("dark", [0.0, 0.1])
+def test_the_fuzzy_term_splits_what_is_outside_at_the_least_cost(dark):
+    values, membership = [dark, 0.3, 0.25, 1.0], [0.0, 0.1, 0.2, 0.9]
     inner = np.average(values, weights=np.square(membership))
     outside = 1 - np.array(membership)
-    dark, bone = 0.0, np.average(values[1:], weights=outside[1:])
+    bone = np.average(values[1:], weights=outside[1:])
     total = 0.0
     for g, c in zip(values, membership, strict=True):
         shares = np.linspace(0, 1 - c, 4001)

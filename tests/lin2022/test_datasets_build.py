@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from bonescan.lin2022.datasets import (
     aggregate_pair,
     apply_move,
     build_dataset,
+    originals,
     read_dataset,
 )
 from bonescan.lin2022.images import draw_labels
@@ -315,6 +317,31 @@ class TestCohort:
         records = read_dataset(tmp_path / "set", "D1").pairs
         assert [record.study for record in records] == ["p0/2020-scan", "p0/2021-scan", "p1/scan", "p3/scan"]
         assert len({record.split for record in records if record.patient == "p0"}) == 1
+
+    def test_a_scan_that_is_there_twice_is_refused_and_an_unlabelled_one_left_out(self, options, tmp_path):
+        for number in range(4):
+            write_patient(tmp_path / "cohort" / f"p{number}" / "scan-a", number)
+        own = replace(options, patients=PatientOptions(cohort=tmp_path / "cohort"))
+        twin = tmp_path / "cohort" / "a-copy" / "scan-a"
+        shutil.copytree(tmp_path / "cohort" / "p1" / "scan-a", twin)
+        with pytest.raises(InputError, match="p1/scan-a has the same pixels as a-copy/scan-a"):
+            build_dataset(own, tmp_path / "set", processes=1)
+        (twin / "truth.npz").unlink()
+        statement = build_dataset(own, tmp_path / "set", processes=1).statement
+        assert "a-copy/scan-a: not labelled, and it has the same pixels as p1/scan-a" in statement.left_out
+        assert statement.unlabelled_patients == 0
+
+    def test_folders_with_one_patient_id_are_one_patient(self, options, tmp_path, monkeypatch):
+        for number in (0, 1, 3, 4):
+            write_patient(tmp_path / "cohort" / f"p{number}" / "scan-a", number)
+        stated = {"p1": "4711", "p4": "4711"}
+        monkeypatch.setattr(originals, "stated_patient", lambda files: stated.get(files.paths[0].parts[-3]))
+        own = replace(options, patients=PatientOptions(cohort=tmp_path / "cohort"))
+        build_dataset(own, tmp_path / "set", processes=1)
+        records = read_dataset(tmp_path / "set", "D1").pairs
+        assert {record.patient for record in records} == {"p0", "p1", "p3"}
+        assert len({record.split for record in records if record.patient == "p1"}) == 1
+        assert sum(record.patient == "p1" for record in records) == 2
 
     def test_a_patient_called_as_the_samples_folder_is_refused(self, options, tmp_path):
         write_patient(tmp_path / "gan" / "s", 0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache, partial
 
 import pytest
@@ -49,6 +50,15 @@ def results(folder):
     return sorted(path for path in (folder / "results").rglob("*.json") if not path.name.startswith("scans-"))
 
 
+def unfinished(folder):
+    """Checkpoints of trainings that have no result yet."""
+    done = tuple(path.stem for path in results(folder))
+    kept = []
+    with suppress(FileNotFoundError):  # a training's folder goes when its result is there
+        kept += (folder / "runs" / "experiments").rglob("*.safetensors")
+    return [path for path in kept if not path.parent.name.startswith(done)]
+
+
 def refused_of(said):
     return [line for line in said.splitlines() if "was not run" in line]
 
@@ -59,13 +69,15 @@ def test_all_experiments_run_survive_a_kill_and_make_the_same_tables(cli, in_pro
     sets.ensure_set(some[0], tmp_path / "runs" / "datasets", lambda *told: None)
     began = time.monotonic()
     first = start(tmp_path)
-    while len(results(tmp_path)) < 2 and first.poll() is None and time.monotonic() - began < LONGEST_S:
-        time.sleep(0.05)
+    # Killed while it trains: after the first result, with a checkpoint of the second or a later run on the disk.
+    while not (results(tmp_path) and unfinished(tmp_path)) and time.monotonic() - began < LONGEST_S:
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert first.returncode == -signal.SIGKILL
     before = {path: path.read_bytes() for path in results(tmp_path)}
-    assert 2 <= len(before) < len(some)
+    assert 1 <= len(before) < len(some) - 1
     second = start(tmp_path)
     said = second.communicate(timeout=LONGEST_S)[1]
     # nnU-Net has an environment of its own, which is not here; everything else is.

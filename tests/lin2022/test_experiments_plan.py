@@ -273,3 +273,8 @@ def test_a_data_set_of_the_same_content_is_the_same_whatever_code_built_it(tmp_p
 def test_nothing_is_there_before_anything_has_run(tmp_path, run):
     assert Store(Path(tmp_path / "none")).read(run) is None
     assert list(Store(tmp_path / "none").every("smoke")) == []
+
+
+def test_the_comparison_on_ones_own_cohort_is_no_declared_experiment():
+    with pytest.raises(OptionError, match="did you mean bonescan experiment own COHORT -o OUT"):
+        plan.find(["own"])

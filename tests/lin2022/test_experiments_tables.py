@@ -84,6 +84,20 @@ def test_means_spread_costs_and_verdicts_are_shown(fill):
     assert "better than the model with 37 %: **confirmed** (DSC +0.200, +0.200 to +0.200; 3 seeds)." in text
 
 
+def test_a_method_that_finds_nothing_has_half_a_dsc_where_half_of_the_images_are_without_lesions(fill):
+    """What the note of the table says of images without lesions is what the scores do."""
+    images = [
+        ImageResult(f"p-{n}/study", "anterior", PixelCounts(0, 0, 20 * (n % 2)), LesionCounts(n % 2, 0, 0, 0), 0).row()
+        for n in range(4)
+    ]
+    table = build("first-look", "cpu", fill("first-look", {"U-Net, 70 %": 0.6}, images=images))
+    (row,) = (arm for arm in table["arms"] if arm["arm"] == "U-Net, 70 %")
+    means = {measure: score["mean"] for measure, score in row["scores"].items()}
+    assert (means["dsc"], means["dsc_pooled"], means["recall"], means["cpa"]) == (0.5, 0.0, 0.0, None)
+    said = "An image without lesions has a DSC of 1 where nothing is marked and of 0 where anything is"
+    assert said in markdown(table)
+
+
 def test_a_missing_seed_and_earlier_code_are_told(fill):
     store = fill("label_unit", {"by patient": 0.4}, code="earlier")
     fill("label_unit", {"by image": 0.6})

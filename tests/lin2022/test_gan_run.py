@@ -81,12 +81,12 @@ def test_only_training_patients_are_learned_from(dataset):
 
 
 @pytest.mark.slow
-def test_a_gan_is_trained_sampled_and_checked(cli, dataset, tmp_path):
+def test_a_gan_is_trained_sampled_and_checked(cli, in_process, dataset, tmp_path):
     trained = cli("gan", "train", dataset, "-o", "run", "--set", *TINY, *NARROW, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "gan 2/2" in trained.stderr
     assert "bonescan gan check run" in trained.stdout
-    sampled = cli("gan", "sample", "run", "-o", "samples", "--count", 5, "--seed", 3, "--json", cwd=tmp_path)
+    sampled = in_process("gan", "sample", "run", "-o", "samples", "--count", 5, "--seed", 3, "--json", cwd=tmp_path)
     assert sampled.returncode == 0, sampled.stderr
     listed = json.loads(sampled.stdout)
     assert listed == json.loads((tmp_path / "samples" / "samples.json").read_text())
@@ -99,16 +99,16 @@ def test_a_gan_is_trained_sampled_and_checked(cli, dataset, tmp_path):
         assert counts.sum(dtype=np.float64) == entry["counts_total"] > 0
         assert study.spacing is not None
         assert study.spacing.row_mm == pytest.approx(2.2 + (entry["reference"] - 20) / 100)
-    again = cli("gan", "sample", "run", "-o", "again", "--count", 2, "--seed", 3, cwd=tmp_path)
+    again = in_process("gan", "sample", "run", "-o", "again", "--count", 2, "--seed", 3, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     for number in range(2):
         one, two = (np.load(tmp_path / out / f"sample-000{number}" / "scan.npz") for out in ("samples", "again"))
         (view,) = set(one.files) - {"spacing_mm"}
         assert one[view].dtype == np.uint16
         assert np.array_equal(one[view], two[view])
-    refused = cli("gan", "sample", "run", "-o", "again", "--count", 2, "--seed", 3, cwd=tmp_path)
+    refused = in_process("gan", "sample", "run", "-o", "again", "--count", 2, "--seed", 3, cwd=tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    checked = cli("gan", "check", "run", dataset, "-o", "check", "--count", 8, "--json", cwd=tmp_path)
+    checked = in_process("gan", "check", "run", dataset, "-o", "check", "--count", 8, "--json", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     figures = json.loads(checked.stdout)
     assert figures == json.loads((tmp_path / "check" / "check.json").read_text())

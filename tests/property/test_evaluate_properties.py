@@ -65,7 +65,7 @@ def test_a_picture_finds_itself(pair):
     assert counts.found == counts.true == counts.predicted == counts.correct
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=2, max_size=12))
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=5, max_size=12))
 def test_intervals_lie_within_the_patients_own_ratios(terms):
     over, under = np.array(terms, dtype=float).T
     estimate = ratio(np.minimum(over, under), under, Bootstrap(repeats=50))

@@ -1,5 +1,6 @@
 """Which scans are learned from, and the sentence that says why another is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import ndimage
 
 from bonescan.adapt.scans import digest_of, noise_ratio, read_scans, why_unfit
 from bonescan.dicom import sentences
+from bonescan.phantom.camera import count, sample_exposure
 from bonescan.study import Scan, Study, View
 
 SHAPE = (256, 96)
@@ -56,6 +58,17 @@ def write(folder: Path, seed: int) -> None:
     folder.mkdir(parents=True)
     anterior, posterior = (make_counts(seed + number).astype(np.uint16) for number in (0, 100))
     np.savez(folder / "scan.npz", anterior=anterior, posterior=posterior)
+
+
+def test_a_simulated_scanner_that_smooths_after_counting_is_refused_rightly():
+    rng = np.random.default_rng(0)
+    plain = replace(sample_exposure(rng), smoothed=0.0)
+    expected = np.full(SHAPE, 9.0, dtype=np.float32)
+    assert noise_ratio(count(expected, plain, rng)) == pytest.approx(1.0, abs=0.06)
+    for sigma in (0.5, 0.9):  # the least and the most that `sample_exposure` draws
+        smoothed = count(expected, replace(plain, smoothed=sigma), rng)
+        study = Study("one", {view: Scan(view, smoothed) for view in View})
+        assert "the frames were filtered" in (why_unfit(study) or "")
 
 
 def test_one_patient_under_two_names_is_read_once_and_named(tmp_path):

@@ -113,7 +113,16 @@ def test_a_pair_by_hand():
     assert (report["places"], report["places_drawn_by_all"]) == (2, 1)
     assert (report["lesions"], report["area_px"]) == ({"a": 1, "b": 2}, {"a": 16, "b": 20})
     assert report["overall"]["dsc_pooled"] == pair["dsc_pooled"]
-    assert pair["dsc_pooled"]["low"] <= 16 / 36 <= pair["dsc_pooled"]["high"]
+    assert (pair["dsc_pooled"]["low"], pair["dsc_pooled"]["high"]) == (None, None)  # of three patients
+
+
+def test_five_patients_have_intervals():
+    same = {"a": picture((1, 0, 0, 4, 4)), "b": picture((1, 0, 2, 4, 4))}
+    apart = {"a": EMPTY, "b": picture((1, 5, 5, 2, 2))}
+    report = report_of(*((f"p{number}", apart if number == 5 else same) for number in range(1, 6)))
+    pooled = report["overall"]["dsc_pooled"]
+    assert pooled["value"] == pytest.approx(64 / 132)
+    assert pooled["low"] <= 64 / 132 <= pooled["high"]
 
 
 def test_what_each_tolerance_would_accept():

@@ -120,6 +120,23 @@ def test_a_rib_has_a_part(view, col, part):
     assert placed.level == Level("rib 7", 1, part)
 
 
+@pytest.mark.parametrize(
+    ("region", "level", "words"),
+    [
+        (Region.RIBS, Level("rib 4", 2, RibPart.LATERAL), "rib 4 \u00b12 lateral, left"),
+        (Region.RIBS, Level("rib 4", 3, RibPart.LATERAL), "a rib, lateral, left"),
+        (Region.RIBS, Level("rib 4", 7), "a rib, left"),
+        (Region.CERVICAL_SPINE, Level("C4", 3), "a cervical vertebra, left"),
+        (Region.THORACIC_SPINE, Level("T8", 3), "a thoracic vertebra, left"),
+        (Region.LUMBAR_SPINE, Level("L1", 4), "a lumbar vertebra, left"),
+    ],
+)
+def test_a_number_that_tells_nothing_is_not_stated(region, level, words):
+    placed = replace(lesion(1, View.ANTERIOR, 133, 49, region=region), level=level, side=Side.LEFT)
+    assert site_words(placed) == words
+    assert placed.level == level
+
+
 def test_without_a_level_map_the_bone_alone_is_named():
     study, prediction = body(spine()[0])
     (placed,), _ = assess(study, (lesion(1, View.ANTERIOR, 133, 49),), prediction, "whole-body")

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 from bonescan.cases import FAINT, Case, CaseFacts, drawn, find_facts
 from bonescan.prepare import Normalisation, denormalise
 from bonescan.study import REGIONS, Region
-from bonescan.train.augment.apply import apply, thin
+from bonescan.train.augment.apply import apply, texture, thin
 from bonescan.train.augment.geometry import crop_case, crop_top, cut_window, focus_row
 from bonescan.train.augment.parameters import AugmentConfig, Parameters, sample
 
@@ -212,6 +212,30 @@ def test_expected_counts_are_added_before_counting():
     counts = denormalise(image, FLAT, Normalisation())
     assert counts.mean() == pytest.approx(1.5 * FLAT, rel=0.01)
     assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("strength", "pixels"), [(0.05, 1.5), (0.15, 6.0)])
+def test_the_texture_has_the_strength_and_the_scale_that_were_asked_for(strength, pixels):
+    made = np.log(texture((2, 256, 256), Parameters(mottle=(strength, pixels), noise_seed=4)))
+    assert made.std() == pytest.approx(strength, rel=0.01)
+    assert abs(made.mean()) < strength / 5
+    # The autocorrelation of smoothed white noise falls to exp(-1/4) at a distance of one standard deviation.
+    step = round(pixels)
+    assert np.corrcoef(made[:, step:].ravel(), made[:, :-step].ravel())[0, 1] == pytest.approx(
+        np.exp(-((step / pixels) ** 2) / 4), abs=0.05
+    )
+    assert abs(np.corrcoef(made[0].ravel(), made[1].ravel())[0, 1]) < 0.15
+
+
+def test_the_texture_changes_expected_counts_and_no_label_and_never_counts(make_case):
+    parameters = Parameters(mottle=(0.3, 4.0), noise_seed=5)
+    case = make_case(0, shape=(64, 64))
+    both = (Parameters(noise_seed=5), parameters)
+    plain, textured = (apply(expecting(case), SIZE, one, Normalisation()) for one in both)
+    assert np.abs(textured.image - plain.image).max() > 0.05
+    assert np.array_equal(textured.lesions, plain.lesions)
+    counted = [apply(case, SIZE, one, Normalisation()).image for one in both]
+    assert np.array_equal(*counted)
 
 
 def test_benign_findings_and_levels_move_with_the_picture_and_only_phantoms_know_them():

@@ -261,3 +261,10 @@ def test_a_reader_that_goes_away_stops_no_work(tmp_path):
         assert stderr.read() == b""
     assert child.wait() == 0
     assert (tmp_path / "done").exists()
+
+
+def test_the_help_of_segment_names_the_default_operating_point(capsys):
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "per scan on simulated patients (default: balanced)" in said

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import shutil
 import tomllib
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bonescan.annotate import label_image, read_labelme
+from bonescan.commands.simulate import _told
+from bonescan.dicom.read_header import read_header
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import OptionError, OutputError, ViewError
-from bonescan.phantom import cohort, make_anatomy, make_patient
-from bonescan.phantom.cohort import CohortOptions, write_cohort, write_patient
+from bonescan.phantom import cohort, make_anatomy, make_patient, series
+from bonescan.phantom.cohort import CohortOptions, CohortSummary, write_cohort, write_patient
+from bonescan.phantom.series import SeriesScan
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import View
 
@@ -222,3 +227,29 @@ def test_a_lesion_free_patient_has_label_files_without_shapes(tmp_path, monkeypa
         assert labels.shapes == ()
         assert labels.shape == (1024, 256)
     assert (tmp_path / "lesions.csv").read_text().count("\n") == 1
+
+
+def test_all_scans_of_a_series_state_one_patient_and_studies_of_their_own(phantom, tmp_path):
+    made = [SeriesScan(replace(phantom, study=replace(phantom.study, key=f"scan-{time}")), {}) for time in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series, "make_series", lambda anatomy, seed, scans: made)
+        for number in range(2):
+            series.write_series(tmp_path, number, SEED, 2, HeaderStyle.GE, write_patient)
+    headers = {path.relative_to(tmp_path).parts[:2]: read_header([path]) for path in tmp_path.rglob("scan.dcm")}
+    ids = [{headers[f"patient-{n:04d}", f"study-{t}"].patient["PatientID"] for t in (1, 2)} for n in (0, 1)]
+    assert [len(one) for one in ids] == [1, 1]
+    assert ids[0] != ids[1]
+    assert len({headers["patient-0000", f"study-{time}"].study["StudyInstanceUID"] for time in (1, 2)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("patients", "lesions", "scans", "said"),
+    [
+        (1, 1, 1, "1 simulated patient (0 without lesions) with 1 visible lesion in out"),
+        (2, 7, 1, "2 simulated patients (0 without lesions) with 7 visible lesions in out"),
+        (1, 7, 3, "1 simulated patient (0 without lesions) with 7 visible lesions in all 3 studies in out"),
+        (2, 7, 3, "2 simulated patients (0 without lesions) with 7 visible lesions in all 3 studies of each in out"),
+    ],
+)
+def test_what_was_simulated_is_counted_in_words(patients, lesions, scans, said):
+    assert _told(CohortSummary(Path("out"), patients, 0, lesions), scans) == said

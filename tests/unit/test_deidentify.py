@@ -316,6 +316,8 @@ def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, 
     assert cli("segment", "out", "-o", "result", cwd=tmp_path).returncode == 0
     other = cli("deidentify", "in/scan.dcm", "-o", "thrown-away", cwd=tmp_path)
     assert other.returncode == 0
+    assert "no key was kept: the same patient gets another pseudonym next time; give --key-file" in other.stderr
+    assert "no key was kept" not in again.stderr
     assert report["files"][0]["patient"] not in {path.name for path in (tmp_path / "thrown-away").iterdir()}
     (tmp_path / "key").write_text("short")
     assert cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path).returncode == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bonescan.contours import mask_of
-from bonescan.delineate import MOST_CANDIDATES, Outline, Thresholds, candidates_below, delineate
+from bonescan.delineate import MOST_CANDIDATES, OPERATING_POINTS, Outline, Thresholds, candidates_below, delineate
 from bonescan.errors import OptionError
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, View
@@ -106,6 +106,17 @@ def test_small_holes_are_filled_and_large_ones_cut_open():
     (opened,) = delineate(predict(anterior=ring), replace(PLAIN, max_hole_px=14))
     assert opened.mask.sum() == 63 - 15 - 2
     np.testing.assert_array_equal(mask_of(opened.contour, ring.shape), frame_mask(opened, ring.shape))
+
+
+def test_what_is_left_of_a_ring_after_the_cut_is_large_and_sure_enough_or_no_lesion():
+    ring = np.pad(np.full((5, 5), 0.9), 1)
+    ring[2:5, 2:5] = 0.0
+    opening = replace(PLAIN, max_hole_px=0, min_area_px=15)
+    (opened,) = delineate(predict(anterior=ring), opening)
+    assert opened.mask.sum() == 15
+    assert delineate(predict(anterior=ring), replace(opening, min_area_px=16)) == ()
+    cut = (ring > 0) & ~frame_mask(opened, ring.shape)
+    assert delineate(predict(anterior=np.where(cut, 0.9, np.minimum(ring, 0.5))), opening) == ()
 
 
 def test_a_lesion_in_the_hole_of_another_stays_a_lesion_of_its_own():
@@ -239,6 +250,18 @@ def test_peaks_of_one_basin_count_together_when_it_meets_the_next():
     assert row_of(1.0, 0.25, 0.9375, 0.25, 0.875) == [2, 2, 1]
 
 
+def test_a_sure_pixel_counts_for_the_basin_that_its_peak_is_joined_to():
+    """A wide unsure plateau, a spike that smoothing lowers below it, and farther off a wide sure plateau."""
+    image = np.zeros((9, 20))
+    image[2:7, 1:6], image[4, 6:9], image[4, 9], image[4, 10:14], image[2:7, 14:19] = 0.7, 0.3, 1.0, 0.15, 0.9
+    thresholds = replace(UNSMOOTHED, split_smoothing_px=1.0)
+    plateau, sure = delineate(predict(anterior=image), thresholds)
+    assert plateau.window[1].start == 1
+    assert plateau.mask.sum() + sure.mask.sum() == 25 + 3 + 1 + 4 + 25
+    image[4, 9] = 0.7
+    assert len(delineate(predict(anterior=image), thresholds)) == 1
+
+
 @pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (1, 1), (1, -1)])
 def test_neighbours_in_all_eight_directions_belong_to_one_basin(down, right):
     for heights in ([1.0, 0.875, 0.9375], [0.9375, 0.875, 1.0]):
@@ -320,6 +343,10 @@ def test_thresholds_that_a_bundle_leaves_out_are_the_documented_ones():
         "max_hole_px": 48,
         "excluded_share": 0.5,
     }
+
+
+def test_operating_points_go_from_the_most_false_positives_to_the_fewest():
+    assert OPERATING_POINTS == ("sensitive", "balanced", "specific")
 
 
 def test_thresholds_reach_to_both_ends_of_their_ranges():

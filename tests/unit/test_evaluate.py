@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,11 +151,11 @@ def test_summary_leaves_the_undefined_out():
 
 
 def test_ratio_is_pooled_and_its_interval_holds_it():
-    estimate = ratio([1, 0, 3], [2, 2, 4], QUICK)
+    estimate = ratio([1, 0, 3, 1, 0], [2, 2, 4, 1, 1], QUICK)
     assert estimate.value == 0.5
     assert estimate.low <= 0.5 <= estimate.high
     assert ratio([1, 1], [0, 0]).value is None
-    same = ratio([1, 2, 4], [2, 4, 8], QUICK)
+    same = ratio([1, 2, 4, 1, 1], [2, 4, 8, 2, 2], QUICK)
     assert (same.low, same.high) == (0.5, 0.5)
 
 
@@ -166,16 +168,25 @@ def test_the_interval_of_a_mean_is_the_one_of_theory():
 
 
 def test_patients_not_images_are_drawn():
-    values, patients = [0.0, 0.0, 1.0, 1.0] * 10, ["a", "a", "b", "b"] * 10
+    values, patients = [0.0, 0.0, 0.0, 1.0, 1.0] * 10, list("abcde") * 10
     assert median(values, patients, QUICK).low == 0.0
     assert median(values, patients, QUICK).high == 1.0
     assert median([], []).value is None
     assert median([1.0, 2.0, 4.0, 8.0], list("abcd"), QUICK).value == 3.0
 
 
-def test_one_patient_has_a_figure_and_no_interval():
-    for estimate in (ratio([1.0], [2.0], QUICK), ratio([1.0, 0.0], [2.0, 0.0], QUICK), median([0.5, 0.5], "aa", QUICK)):
+def test_fewer_than_five_patients_have_figures_and_no_intervals():
+    four, five = np.array([1.0, 0, 0, 1]), np.array([1.0, 0, 0, 1, 0])
+    for estimate in (
+        ratio([1.0], [2.0], QUICK),
+        ratio([*four, 0.0], [1.0] * 4 + [0.0], QUICK),
+        median([0.5] * 8, "aabbccdd", QUICK),
+    ):
         assert (estimate.value, estimate.low, estimate.high) == (0.5, None, None)
+    assert ratio(five, np.ones(5), QUICK).low == 0.0
+    assert median([0.5] * 5, "abcde", QUICK).low == 0.5
+    difference = paired_difference((four, np.ones(4)), (0 * four, np.ones(4)), QUICK)
+    assert (difference.value, difference.low, difference.high, difference.p) == (0.5, None, None, None)
 
 
 def test_paired_differences_see_what_is_paired():
@@ -250,7 +261,25 @@ def test_the_report_of_a_small_cohort_by_hand():
     text = report_text(report)
     assert "2 patients, 2 scans (1 without lesions), 3 images" in text
     assert "pelvis" in text
+    lines = {line[:38].strip(): line[39:] for line in text.splitlines()}
+    assert lines["DSC, pooled"] == "0.474  n = 38 pixels"
+    assert lines["DSC, per image"] == "0.510  n = 3 images"
+    assert lines["DSC, per image with lesions"] == "0.529  n = 1 image"
+    assert lines["lesion sensitivity"] == "0.500  n = 2 outlines"
+    assert lines["false positives per scan"] == "0.500  n = 2 scans"
+    assert lines["ribs"] == "1.000  n = 1 outline"
+    assert "Outlines are counted in each view: a lesion that both views show counts twice." in text
+    assert "2 images without lesions: in the DSC per image each counts 1 where nothing is marked and 0" in text
+    assert "No intervals: they need at least 5 patients." in text
     json.dumps(report, allow_nan=False)
+
+
+def test_five_patients_have_intervals_and_a_note_says_what_they_are():
+    lesion = _picture((1, 3, 3, 4))
+    text = report_text(summarise([_compared(str(number), lesion, lesion) for number in range(5)], QUICK))
+    assert "lesion sensitivity                     1.000  (1.000 to 1.000)  n = 5 outlines" in text
+    assert "95 % intervals over patients" in text
+    assert "images without lesions" not in text
 
 
 def test_reports_without_lesions_and_without_images():
@@ -432,3 +461,57 @@ def test_truth_of_the_wrong_kind_is_named(tmp_path):
         np.savez(folder / "truth.npz", **stored)
         with pytest.raises(LabelError, match=sentence):
             evaluate_folders(tmp_path / "out", tmp_path / "cohort")
+
+
+def _write_scan(folder, seed):
+    counts = np.random.default_rng(seed).poisson(5, (20, 20)).astype(np.uint16)
+    np.savez(folder / "scan.npz", anterior=counts, posterior=counts)
+    return hashlib.sha256((folder / "scan.npz").read_bytes()).hexdigest()
+
+
+def _of_two_cohorts(tmp_path):
+    """Results of p1 and p2 of the cohort, and one that the same names in another cohort have."""
+    own = {}
+    for seed, patient in enumerate(("p1", "p2")):
+        _write_truth(tmp_path / "normals" / patient / "study", EMPTY, EMPTY)
+        own[patient] = _write_scan(tmp_path / "normals" / patient / "study", seed)
+        _write_labels(tmp_path / "result" / f"{patient}-study", EMPTY, EMPTY, {})
+    return own
+
+
+def _state(folder, digest, source="scan.npz"):
+    stated = {"lesions": [], "study": {"sources": [source], "digests": [digest]}}
+    (folder / "lesions.json").write_text(json.dumps(stated))
+
+
+def test_a_result_of_another_scan_is_refused_and_the_others_are_scored(tmp_path, monkeypatch, in_process):
+    own = _of_two_cohorts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    _state(Path("result/p1-study"), own["p1"])
+    _state(Path("result/p2-study"), own["p1"])
+    said = in_process("evaluate", "result", "normals")
+    assert said.returncode == 1
+    assert "bonescan: result/p2-study was made from another scan than normals/p2/study\n" in said.stderr
+    assert "warning: not scored: 1 result made from another scan (p2-study)" in said.stdout
+    report = json.loads(in_process("evaluate", "result", "normals", "--json").stdout)
+    assert (report["images"], list(report["refused"])) == (2, ["result/p2-study"])
+    _state(Path("result/p2-study"), own["p2"])
+    assert in_process("evaluate", "result", "normals").returncode == 0
+    for patient in ("p1", "p2"):
+        _state(Path(f"result/{patient}-study"), "0" * 64)
+    with pytest.raises(InputError, match="result/p1-study was made from another scan than normals/p1/study"):
+        evaluate_folders(Path("result"), Path("normals"))
+
+
+def test_where_no_digest_is_known_results_are_scored(tmp_path):
+    _of_two_cohorts(tmp_path)  # without sources
+    assert evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["images"] == 4
+    # The picture that a reader drew on is no scan, and neither is a scan in another format.
+    study = tmp_path / "normals" / "p1" / "study"
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(study / "anterior.png")
+    for source in ("anterior.png", "scan.dcm"):
+        _state(tmp_path / "result" / "p1-study", "0" * 64, source)
+        assert evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["refused"] == {}
+    Image.fromarray(np.zeros((20, 20), np.uint16)).save(study / "anterior.png")
+    _state(tmp_path / "result" / "p1-study", "0" * 64, "anterior.png")
+    assert len(evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["refused"]) == 1

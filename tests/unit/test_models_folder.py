@@ -3,9 +3,10 @@
 import pytest
 
 from bonescan.bundle import load_bundle
-from bonescan.commands.models_folder import keep, kept_models, model_in_use, model_named, models_folder, put_in_use
+from bonescan.commands.models_folder import keep, model_named, put_in_use
 from bonescan.errors import BundleError, OutputError
-from bonescan.pipeline import DEFAULT_MODEL
+from bonescan.kept import kept_models, model_in_use, models_folder
+from bonescan.pipeline import DEFAULT_MODEL, load_model
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,13 @@ def test_a_model_that_is_not_there_cannot_be_used(threshold_bundle):
 def test_a_relative_data_folder_is_none(monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", "somewhere")
     assert models_folder().is_absolute()
+
+
+def test_python_finds_kept_models_and_the_one_in_use(threshold_bundle, tmp_path, monkeypatch):
+    keep(load_bundle(threshold_bundle), use=True)
+    monkeypatch.chdir(tmp_path)
+    assert load_model("threshold").name.name == "threshold"
+    assert load_model(None).name.name == "threshold"
+    assert load_model().name.name == DEFAULT_MODEL  # the same on every machine
+    with pytest.raises(BundleError, match=r"a kept one \(threshold\)"):
+        load_model("none")

@@ -19,7 +19,7 @@ from bonescan.phantom.anatomy import SHAPE, standard_bones
 from bonescan.phantom.axial import VERTEBRAE, rib_line
 from bonescan.phantom.body import Grid, make_body
 from bonescan.phantom.bones import Segment
-from bonescan.phantom.findings import FINDINGS
+from bonescan.phantom.findings import FINDINGS, _Painter
 from bonescan.phantom.posture import Arm, Posture, sample_build
 from bonescan.phantom.uptake import TISSUE_UPTAKE
 from bonescan.study import BONE_REGIONS, COARSE_REGIONS, REGIONS, Region, Side, Spacing, View
@@ -429,3 +429,12 @@ def test_the_head_shows_what_peoples_scans_show(anatomy):
         assert orbit < 0.8 * min(nose, seen((side * 52, 40, 106)))
     arc = seen((0, 76, 172))
     assert arc < min(chin, seen((0, 74, 158)))
+
+
+def test_most_benign_uptake_is_faint_and_some_of_it_hot():
+    painter = _Painter(None, {}, np.random.default_rng(1), [])
+    ratios = np.array([painter.ratio(4.0) for _ in range(4000)])
+    assert ratios.min() >= 1 and ratios.max() <= 4
+    assert np.median(ratios) < 1.4
+    assert 0.05 < (ratios > 2).mean() < 0.15
+    assert (ratios > 3).any()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bonescan
 from bonescan.bundle import write_bundle
-from bonescan.errors import BundleError, OptionError
+from bonescan.errors import BundleError, OptionError, ViewError
 from bonescan.study import Region, Scan, Side, Spacing, Study, View
 
 SHAPE = (512, 256)
@@ -121,3 +123,31 @@ def test_an_unknown_region_in_a_bundle_is_refused(threshold_bundle, tmp_path):
     files = {name: (threshold_bundle / name).read_bytes() for name in raw.pop("files")}
     with pytest.raises(BundleError, match="does not know"):
         write_bundle(tmp_path / "odd", raw | {"region": "left foot"}, files)
+
+
+def test_the_error_in_the_place_of_a_study_is_raised_as_it_is(model):
+    error = ViewError("the views cannot be told apart")
+    with pytest.raises(ViewError) as raised:
+        bonescan.segment(error, model)
+    assert raised.value is error
+
+
+def test_the_example_of_the_readme_goes_on_after_a_study_that_cannot_be_read(model, tmp_path, monkeypatch, capsys):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bonescan, "load_model", lambda: model)
+    for name in ("broken", "good"):
+        Path("cohort", name, "study").mkdir(parents=True)
+    counts = {view: scan.counts.astype(np.uint16) for view, scan in study(View.ANTERIOR).scans.items()}
+    np.savez("cohort/good/study/scan.npz", **counts)
+    Path("cohort/broken/study/scan.npz").write_bytes(b"nothing")
+    exec(example, {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("broken-study cannot be read: ")
+    assert second == "good-study 1 lesions"
+
+
+def test_a_result_is_written_to_a_folder_given_as_text(model, tmp_path):
+    folder = bonescan.write_result(bonescan.segment(study(None), model), str(tmp_path / "out"), "json")
+    assert [path.name for path in folder.iterdir()] == ["lesions.json"]

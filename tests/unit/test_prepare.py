@@ -82,6 +82,29 @@ def test_the_reference_is_at_least_its_floor():
     assert skeletal_reference(faint, Normalisation(reference_floor=0.1)) == pytest.approx(0.3)
 
 
+def test_a_frame_of_equal_counts_shows_no_patient_and_has_the_least_reference():
+    counts = np.full((1, 64, 64), 4.0)
+    assert not body_mask(counts[0]).any()
+    assert skeletal_reference(counts) == 1.0
+
+
+def test_a_body_of_a_single_block_is_one():
+    """Two blocks of 4 x 4 pixels, of which only one is above 90 % of the hotter one."""
+    counts = np.zeros((1, 4, 8))
+    counts[:, :, 4:] = 100.0
+    normalisation = Normalisation(body_fraction=0.9)
+    np.testing.assert_array_equal(body_mask(counts[0], normalisation), counts[0] > 0)
+    assert skeletal_reference(counts, normalisation) == 100.0
+
+
+def test_the_body_is_the_same_at_a_thousandth_of_the_dose():
+    counts = np.broadcast_to(np.geomspace(1000.0, 0.001, 1024), (16, 1024))
+    mask = body_mask(counts)
+    assert 0.1 < mask.mean() < 0.9
+    np.testing.assert_array_equal(body_mask(counts / 1024), mask)
+    np.testing.assert_array_equal(body_mask(counts * 1024), mask)
+
+
 def test_negative_counts_are_taken_as_none():
     counts = np.zeros((1, 64, 64), np.float32)
     counts[:, 16:48, 16:48] = 0.5
@@ -129,7 +152,10 @@ def test_an_empty_margin_changes_neither_body_nor_reference():
     assert skeletal_reference(wide) == pytest.approx(skeletal_reference(counts), rel=0.2)
 
 
-@pytest.mark.parametrize(("shape", "before"), [((63, 64), (0, 0)), ((61, 62), (1, 1)), ((62, 64), (1, 0))])
+@pytest.mark.parametrize(
+    ("shape", "before"),
+    [((63, 64), (0, 0)), ((64, 63), (0, 0)), ((61, 62), (1, 1)), ((62, 61), (1, 1)), ((62, 64), (1, 0))],
+)
 def test_a_frame_that_blocks_do_not_fill_is_continued_by_its_edge_evenly_on_both_sides(shape, before):
     counts = np.zeros(shape)
     counts[10:50, 15:41] = 10.0

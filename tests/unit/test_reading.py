@@ -428,3 +428,10 @@ def test_a_folder_that_cannot_be_opened_is_named_and_not_left_out(tmp_path, monk
     assert list(found) == ["p1", "p2"]
     assert isinstance(found["p1"], Study)
     assert "p2 cannot be opened (Permission denied)" in str(found["p2"])
+
+
+def test_one_path_is_one_input_and_not_its_letters(tmp_path, monkeypatch):
+    write_pngs(tmp_path / "folder" / "p1" / "s1", a_study("a"))
+    monkeypatch.chdir(tmp_path)
+    for given in ("folder", Path("folder"), ["folder"], str(tmp_path / "folder")):
+        assert [key for key, _ in read_studies(given)] == ["p1-s1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -14,10 +15,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config
 from pynetdicom.dimse_primitives import C_STORE
+from tests.integration.test_dicomweb import make_certificate
 from tests.integration.test_node import free_port, scan, store
 
 from bonescan.node import inflow, receiver
-from bonescan.node.config import NodeConfig
+from bonescan.node.config import NodeConfig, TlsConfig
 from bonescan.node.receiver import VERIFICATION, Receiver
 from bonescan.node.storage import Storage
 
@@ -92,6 +94,62 @@ def test_who_was_refused_is_in_the_log(tmp_path, caplog):
         "refused an association of 'GAMMA1' at 127.0.0.1: it calls 'OTHER', and this node is 'BONESCAN'",
         "refused an association of 'GAMMA2' at 127.0.0.1: it is not among calling_ae_titles",
     ]
+
+
+def said_by(caplog, beginning, quantity=1):
+    """The messages that begin so, as soon as there are so many."""
+    for _ in range(100):
+        said = [record.getMessage() for record in caplog.records if record.getMessage().startswith(beginning)]
+        if len(said) >= quantity:
+            break
+        time.sleep(0.05)
+    return said
+
+
+def test_a_kind_of_object_that_is_not_taken_is_in_the_log(listening, caplog):
+    caplog.set_level("INFO", "bonescan.node")
+    entity = AE(ae_title="GAMMA1")
+    for uid in (VERIFICATION, "1.2.840.10008.5.1.4.1.1.2", "1.2.826.0.1.3680043.9.9.9"):
+        entity.add_requested_context(uid)
+    association = entity.associate("127.0.0.1", listening, ae_title="BONESCAN")
+    association.release()
+    (said,) = said_by(caplog, "did not agree")
+    assert said.startswith(
+        "did not agree with 'GAMMA1' at 127.0.0.1 on objects of: CT Image Storage, a private SOP class ("
+    )
+
+
+def test_a_disk_that_is_nearly_full_is_reported_with_the_figures(listening, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(Storage, "free_megabytes", lambda _storage: 0.5)
+    assert store(scan_of(tmp_path, 0), listening) == receiver.OUT_OF_RESOURCES
+    assert len(said_by(caplog, "refused an object: the disk of the storage is nearly full (0 MB free, free_m")) == 1
+
+
+def test_callers_without_tls_and_without_a_certificate_are_in_the_log(tmp_path, caplog):
+    make_certificate(tmp_path, "ours")
+    files = {name: str(tmp_path / f"ours.{ending}") for name, ending in (("certificate", "pem"), ("key", "key"))}
+    storage = Storage(tmp_path / "storage")
+    storage.open()
+    port = free_port()
+    tls = TlsConfig(listen=True, ca_file=files["certificate"], **files)
+    one = Receiver(NodeConfig(str(tmp_path / "storage"), port=port, tls=tls), storage)
+    one.start()
+    try:
+        with connect(port) as plain:
+            plain.sendall(struct.pack(">BBL", 1, 0, 200) + bytes(200))
+            assert closed(plain)
+        assert said_by(caplog, "refused a connection from 127.0.0.1: no TLS (wrong version number)")
+        context = ssl.create_default_context(cafile=files["certificate"])
+        with (
+            connect(port) as bare,
+            context.wrap_socket(bare, server_hostname="localhost") as stranger,
+            pytest.raises(OSError),  # which one, the system chooses
+        ):
+            stranger.recv(1)
+        assert said_by(caplog, "refused a connection from 127.0.0.1: no TLS (peer did not return a certificate)")
+    finally:
+        one.stop()
+        storage.close()
 
 
 @pytest.mark.parametrize("kind", [1, 4])

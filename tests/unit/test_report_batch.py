@@ -26,7 +26,7 @@ def tables(make_result, tmp_path_factory):
     """Three results: two views with lesions, one view without spacing, and none with a name like a formula."""
     out = tmp_path_factory.mktemp("out")
     results = [
-        make_result(key="both"),
+        replace(make_result(key="both"), operating_point="specific"),
         make_result(key="posterior", views=(View.POSTERIOR,), spacing=None),
         replace(make_result(key="=1+1", lesions={}), warnings=(), reader="A. Reader"),
     ]
@@ -40,9 +40,9 @@ def test_each_lesion_has_a_row_with_its_measures(tables):
     results, out = tables
     rows = rows_of(out / "lesions.csv")
     lesions = {(result.study.key, str(one.id)): one for result in results for one in result.lesions}
-    assert {(row["study"], row["lesion"]) for row in rows} == set(lesions)
+    assert {(row["study"], row["outline"]) for row in rows} == set(lesions)
     for row in rows:
-        lesion = lesions[row["study"], row["lesion"]]
+        lesion = lesions[row["study"], row["outline"]]
         assert (row["view"], row["region"], row["side"]) == (lesion.view, lesion.region, lesion.side)
         assert int(row["area_px"]) == lesion.measures.area_px
         assert float(row["counts_max"]) == pytest.approx(lesion.measures.counts_max)
@@ -55,8 +55,13 @@ def test_each_lesion_has_a_row_with_its_measures(tables):
 def test_each_study_has_a_row_and_what_is_missing_is_empty(tables):
     _, out = tables
     rows = {row["study"]: row for row in rows_of(out / "studies.csv")}
-    assert [rows[key]["lesions"] for key in ("both", "posterior", "'=1+1")] == ["5", "3", "0"]
-    assert rows["posterior"]["anterior_lesions"] == ""
+    assert list(rows["both"])[2] == "patient_lesions"
+    assert rows["both"]["patient_lesions"] == "4"
+    assert (rows["both"]["anterior_outlines"], rows["both"]["posterior_outlines"]) == ("2", "3")
+    assert not {"lesions", "anterior_lesions", "posterior_lesions"} & set(rows["both"])
+    assert [rows[key]["operating_point"] for key in ("both", "posterior", "'=1+1")] == ["specific", "", ""]
+    assert [rows[key]["outlines"] for key in ("both", "posterior", "'=1+1")] == ["5", "3", "0"]
+    assert rows["posterior"]["anterior_outlines"] == ""
     assert rows["posterior"]["posterior_area_mm2"] == ""
     assert rows["both"]["warnings"] == "the tracer is not stated"
     assert rows["'=1+1"]["reader"] == "A. Reader"
@@ -66,22 +71,24 @@ def test_the_statistics_are_those_of_the_rows(tables):
     _, out = tables
     found = {row["quantity"]: row for row in rows_of(out / "statistics.csv")}
     per_study = np.array([5, 3, 0])
-    assert float(found["lesions per study"]["mean"]) == pytest.approx(per_study.mean(), rel=1e-5)
-    assert float(found["lesions per study"]["sd"]) == pytest.approx(per_study.std(ddof=1), rel=1e-5)
-    assert found["anterior_lesions per study"]["n"] == "2"
+    assert float(found["outlines per study"]["mean"]) == pytest.approx(per_study.mean(), rel=1e-5)
+    assert float(found["outlines per study"]["sd"]) == pytest.approx(per_study.std(ddof=1), rel=1e-5)
+    assert found["anterior_outlines per study"]["n"] == "2"
     areas = [float(row["area_mm2"]) for row in rows_of(out / "lesions.csv") if row["area_mm2"]]
-    assert int(found["area_mm2 per lesion"]["n"]) == len(areas) == 5
-    assert float(found["area_mm2 per lesion"]["median"]) == pytest.approx(np.median(areas), rel=1e-5)
+    assert int(found["area_mm2 per outline"]["n"]) == len(areas) == 5
+    assert float(found["area_mm2 per outline"]["median"]) == pytest.approx(np.median(areas), rel=1e-5)
     assert found["studies without lesions"]["n"] == "1"
-    in_regions = sum(int(row["n"]) for name, row in found.items() if name.startswith("lesions in "))
+    in_regions = sum(int(row["n"]) for name, row in found.items() if name.startswith("outlines in "))
     assert in_regions == 8
+    assert next(iter(found)) == "patient_lesions per study"
+    assert not [name for name in found if name.startswith("lesions") or name.endswith("per lesion")]
 
 
 def test_the_site_the_pair_and_what_is_counted_once_have_columns(tables):
     results, out = tables
     lesions = {(result.study.key, str(one.id)): one for result in results for one in result.lesions}
     for row in rows_of(out / "lesions.csv"):
-        lesion = lesions[row["study"], row["lesion"]]
+        lesion = lesions[row["study"], row["outline"]]
         assert row["site"] == site_words(lesion)
         assert row["level"] == ("" if lesion.level is None else lesion.level.name)
         assert row["pair"] == ("" if lesion.pair is None else str(lesion.pair))

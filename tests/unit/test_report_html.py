@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
+from io import BytesIO
+
+from pypdf import PdfReader
 
 from bonescan.assess.site import site_words
 from bonescan.report.html import html_report
 from bonescan.report.lesions_json import lesions_document
+from bonescan.report.page import page
+from bonescan.report.words import COLUMNS
 from bonescan.study import QualityCheck, View
 
 
@@ -30,7 +35,10 @@ def test_its_numbers_are_those_of_lesions_json(result):
         assert row[1] == lesion["view"]
         assert row[3] == f"{lesion['area_mm2']:.0f}"
         assert row[4] == f"{lesion['counts_max']:.0f}"
-        assert row[6] == f"{lesion['probability']:.2f}"
+        assert row[5] == f"{lesion['counts_mean']:.1f}"
+        for place, name in ((6, "contrast"), (7, "contrast_mirror")):
+            assert row[place] == ("–" if lesion[name] is None else f"{lesion[name]:.1f}")
+        assert row[8] == f"{lesion['probability']:.2f}"
     extent = document["extent"]
     assert f"{extent['lesions']} lesions" in text
     assert f"bone scan index {extent['bone_scan_index']:.2f} %" in text
@@ -59,8 +67,34 @@ def test_poor_quality_is_a_warning_and_good_is_named(result):
     )
     text = html_report(replace(result, quality=checks, warnings=("few counts",)))
     assert text.count("few counts") == 1
-    assert "Within limits: tilt." in text
+    assert "1 of 2 checks within limits; poor: counts. Within limits: tilt." in text
 
 
 def test_no_lesion_is_said_not_to_exclude_one(make_result):
     assert "does not exclude one" in html_report(make_result(lesions={}))
+
+
+def test_it_says_the_columns_the_headline_and_the_operating_point_in_the_words_of_the_page(result):
+    checks = (QualityCheck("feet", 1.0, 3.0, True, "no feet"), QualityCheck("tilt", 1.0, 6.0, False, "askew"))
+    point = replace(result, operating_point="specific", quality=checks)
+    undated = replace(point, study=replace(point.study, acquired=None))
+    as_page = " ".join(PdfReader(BytesIO(page(undated))).pages[0].extract_text().split())
+    as_html = unescape(html_report(undated))
+    for said in ("4 lesions in 5 outlines; date not stated", COLUMNS, "1 of 2 checks within limits; poor: feet"):
+        assert said in as_page
+        assert said in as_html
+    assert f"phantom-unet, sha256 {result.model.sha256}, specific" in as_html
+    assert f"phantom-unet, sha256 {result.model.sha256[:16]}…, specific" in as_page
+
+
+def test_each_view_has_its_name_between_the_sides_above_it(result):
+    text = html_report(result)
+    figures = re.findall(r"<figure>(.*?)</figure>", text)
+    assert len(figures) == 4
+    for number, figure in enumerate(figures):
+        sides = re.findall(r'<b class="side">(.)</b>', figure)
+        view = list(View)[number % 2]
+        assert sides == (["R", "L"] if view is View.ANTERIOR else ["L", "R"])
+        assert figure.index("<figcaption>") < figure.index(f"<span>{view}, ") < figure.index("<img")
+    assert "R and L are the patient's right and left." in text
+    assert "grid-template-columns:repeat(2,1fr)" in text

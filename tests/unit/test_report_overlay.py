@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tests.drawn import lesion_of
 
 from bonescan.report import overlay as module
+from bonescan.report import placement
 from bonescan.report.ink import Sheet
 from bonescan.report.overlay import INK, bone_window, overlay, write_overlay
 from bonescan.report.placement import Field, place_numbers
@@ -49,7 +53,7 @@ def test_it_says_what_it_is_for_and_which_model_made_it(result, said):
     overlay(result)
     texts = [text for text, _ in said]
     assert "Research use only - not for diagnosis" in texts
-    assert "Model phantom-unet (0123456789ab)" in texts
+    assert "phantom-unet, sha256 0123456789ab…" in texts
     front, back = (result.burden[view].area_mm2 / 100 for view in View)
     assert f"4 lesions in 5 outlines: anterior 2 ({front:.1f} cm\u00b2), posterior 3 ({back:.1f} cm\u00b2)" in texts
 
@@ -175,7 +179,8 @@ def test_numbers_cover_no_lesion_and_no_other_number(result):
     field = Field(np.zeros(covered.shape, dtype=np.float32), covered, slice(0, covered.shape[0]), 63.5)
     size = (9.0, 8.0)
     boxes = []
-    for row, col in place_numbers(field, lesions, [size] * len(lesions)):
+    for place in place_numbers(field, lesions, [size] * len(lesions)):
+        row, col = place.centre
         box = (row - size[0] / 2, col - size[1] / 2, row + size[0] / 2, col + size[1] / 2)
         top, left, bottom, right = (round(edge) for edge in box)
         assert not covered[max(top, 0) : bottom, max(left, 0) : right].any()
@@ -190,6 +195,110 @@ def test_a_number_stays_in_the_picture_and_avoids_the_dark(result):
     darkness = np.zeros(shape, dtype=np.float32)
     darkness[:, :col] = 1.0
     field = Field(darkness, result.labels(View.ANTERIOR) > 0, slice(row - 2, row + 60), (shape[1] - 1) / 2)
-    ((y, x),) = place_numbers(field, [lesion], [(8.0, 8.0)])
+    (place,) = place_numbers(field, [lesion], [(8.0, 8.0)])
+    y, x = place.centre
     assert x > col
     assert y - 4 >= row - 2
+
+
+DRAWN_ON = (200, 128)
+NUMBER = (9.0, 11.0)
+
+
+def ellipse(row, col, height, width):
+    """A mask from the middle and half the height and width."""
+    rows, cols = np.ogrid[: DRAWN_ON[0], : DRAWN_ON[1]]
+    return ((rows - row) / height) ** 2 + ((cols - col) / width) ** 2 <= 1
+
+
+def placed(masks):
+    """The places of the numbers of lesions that are drawn on a dark spine; and the field."""
+    dark = np.zeros(DRAWN_ON, dtype=np.float32)
+    dark[:, 52:76] = 0.9
+    field = Field(dark, np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5)
+    lesions = [lesion_of(number, View.POSTERIOR, mask) for number, mask in enumerate(masks, start=1)]
+    return place_numbers(field, lesions, [NUMBER] * len(lesions)), lesions
+
+
+def distances(place, masks):
+    """From the edge of a number to the nearest pixel of each mask."""
+    half = np.array(NUMBER) / 2
+    points = [np.argwhere(mask) for mask in masks]
+    return [np.hypot(*(np.clip(one, place.centre - half, place.centre + half) - one).T).min() for one in points]
+
+
+def assert_each_stands_at_its_own(places, masks):
+    for number, place in enumerate(places):
+        assert not place.is_doubtful
+        apart = distances(place, masks)
+        assert apart[number] < min(apart[:number] + apart[number + 1 :], default=np.inf)
+        along = place.leader[0] + np.linspace(0, 1, 200)[:, None] * (place.leader[1] - place.leader[0])
+        rows, cols = np.rint(along).astype(int).T
+        for other, mask in enumerate(masks):
+            assert other == number or not mask[rows, cols].any()
+
+
+@pytest.mark.parametrize("gap", [3, 5])
+def test_no_number_stands_at_another_curve_than_its_own(gap):
+    """A small curve close below a large one, as L1 below T12: beside it, its number is nearer to the large one."""
+    masks = [ellipse(100, 63, 10, 9), ellipse(113 + gap, 63, 3, 3)]
+    places, _ = placed(masks)
+    assert_each_stands_at_its_own(places, masks)
+
+
+def test_among_many_curves_each_number_stands_at_its_own():
+    rng = np.random.default_rng(4)
+    rows, cols = np.meshgrid(np.arange(25, 190, 24), (32, 64, 96))
+    masks = [
+        ellipse(row + rng.uniform(-4, 4), col + rng.uniform(-6, 6), *rng.uniform(2, 6, 2))
+        for row, col in zip(rows.ravel(), cols.ravel(), strict=True)
+    ]
+    places, _ = placed(masks)
+    assert_each_stands_at_its_own(places, masks)
+
+
+def test_two_numbers_change_places_where_that_shortens_their_leaders():
+    masks = [ellipse(60, 100, 3, 3), ellipse(120, 100, 3, 3)]
+    places, lesions = placed(masks)
+    field = Field(np.zeros(DRAWN_ON, dtype=np.float32), np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5)
+    judge = placement._Judge(field, lesions, [NUMBER] * 2)
+    centres = [np.array([place.centre]) for place in places]
+    chosen = {0: judge.judged(0, centres[1]), 1: judge.judged(1, centres[0])}
+    assert chosen[0].doubtful[0]
+    placement._exchange(judge, chosen)
+    for number in range(2):
+        np.testing.assert_array_equal(chosen[number].centres, centres[number])
+
+
+def test_where_no_place_is_left_a_number_has_the_best_one_with_a_line(make_result, monkeypatch):
+    """A lesion in the opening of a much larger one has no place of its own."""
+    rows, cols = np.ogrid[: DRAWN_ON[0], : DRAWN_ON[1]]
+    away = np.hypot(rows - 100, cols - 63)
+    masks = [(away < 60) & (away > 8) & ~((abs(rows - 100) < 2) & (cols > 63)), away < 3]
+    (_, inner), lesions = placed(masks)
+    assert inner.is_doubtful
+    size = np.array(NUMBER)
+    assert (np.abs(inner.leader[1] - inner.centre) <= size / 2 + 1e-9).all()
+    drawn = []
+    monkeypatch.setattr(Sheet, "ink_line", lambda sheet, points, width: drawn.append(width))
+    bare = make_result(lesions={}, views=(View.POSTERIOR,))
+    # All lines count here, however short they are.
+    monkeypatch.setattr(module, "_SHORTEST_LEADER", 1e9)
+    overlay(replace(bare, lesions=tuple(lesions), burden=bare.burden, extent=None))
+    assert drawn.count(module._LEADER_WIDTH) == sum(place.is_doubtful for place in placed(masks)[0]) > 0
+
+
+def test_pixels_that_are_not_square_count_as_they_are_drawn():
+    """Where a pixel is twice as high as wide, a distance in rows counts twice."""
+    masks = [ellipse(100, 63, 3, 3), ellipse(117, 63, 3, 3)]
+    lesions = [lesion_of(number, View.POSTERIOR, mask) for number, mask in enumerate(masks, start=1)]
+    field = Field(np.zeros(DRAWN_ON, dtype=np.float32), np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5, 2.0)
+    judge = placement._Judge(field, lesions, [(1.0, 1.0)] * 2)
+    between = np.array([[108.5, 63.0], [100.0, 75.0]])
+    own = judge.lengths(0, between)
+    assert own == pytest.approx([2 * (108 - 103.5), 74.5 - 66.5])
+
+
+def test_the_footer_says_the_operating_point(result, said):
+    overlay(replace(result, operating_point="balanced"))
+    assert "phantom-unet, sha256 0123456789ab…, balanced" in [text for text, _ in said]

@@ -13,11 +13,13 @@ from pypdf import PdfReader
 from bonescan import __version__
 from bonescan.dicom.header import Made, Origin, SourceHeader
 from bonescan.dicom.patient import patient_fields
+from bonescan.report.blocks import GUTTER, INK, MARGIN, Columns
 from bonescan.report.fonts import BOLD, SANS
+from bonescan.report.lesion_table import _COLUMNS, _MOST_TYPE, _site
 from bonescan.report.overlay import RESEARCH_USE, overlay, panels
-from bonescan.report.page import page
-from bonescan.report.paper import Style, broken, text_width
-from bonescan.study import Burden, Lesion, Level, Measures, Region, Side, View
+from bonescan.report.page import _LEFT_WIDTH, page
+from bonescan.report.paper import WIDTH_MM, Box, Paper, Style, broken, text_width
+from bonescan.study import Burden, Lesion, Level, Measures, QualityCheck, Region, RibPart, Side, View
 
 IDENTITY = {
     "PatientName": "Łukasiewicz^Jadwiga^Ελένη=烏山^花子=からすやま^はなこ",
@@ -60,7 +62,7 @@ def test_it_says_what_it_is_what_it_is_for_and_how_it_came_about(result):
     for said in (
         "Whole-body bone scan",
         RESEARCH_USE,
-        "4 lesions in 5 outlines by the model phantom-unet",
+        "4 lesions in 5 outlines; 2021-05-06",
         "scan-1",
         "2021-05-06",
         "2.4 × 2.4 mm",
@@ -94,7 +96,7 @@ def test_of_more_than_fit_the_largest_are_shown_and_the_others_counted(result):
     shown = [one.id for one in many.lesions if f"{one.measures.area_mm2:.0f}" in text.split()]
     assert len(shown) >= 60
     assert shown == list(range(150 - len(shown) + 1, 151))  # the later ones are larger
-    assert f"{150 - len(shown)} smaller lesions are not listed here: lesions.json lists all." in text
+    assert f"{150 - len(shown)} smaller outlines are not listed here: lesions.json lists all." in text
     assert "150 outlines" in text
 
 
@@ -107,9 +109,28 @@ def test_the_sites_sides_and_what_is_not_known_are_on_it(result):
     assert "–" in text
 
 
+def test_the_part_of_a_rib_is_on_it_and_fits_its_column(result):
+    rib = replace(result.lesions[0], region=Region.RIBS, side=Side.RIGHT, pair=28)
+    placed = [replace(rib, level=Level("rib 10", 2, part)) for part in RibPart]
+    text = text_of(page(replace(result, lesions=tuple(placed))))
+    paper = Paper("title", "subject", "by")
+    width = WIDTH_MM - MARGIN - (MARGIN + _LEFT_WIDTH + GUTTER)
+    columns = Columns(paper, Box(0, 0, width, 0), [share for *_, share in _COLUMNS], 3)
+    for lesion in placed:
+        assert f"rib 10 \u00b12 {lesion.level.part} (28)" in text
+        assert text_width(_site(lesion), Style(_MOST_TYPE, INK)) < columns.widths[1]
+
+
+def test_the_quality_of_the_scan_is_on_it(result):
+    checks = (QualityCheck("feet", 1.0, 3.0, True, "no feet"), QualityCheck("tilt", 1.0, 6.0, False, "askew"))
+    assert "1 of 2 checks within limits; poor: feet" in text_of(page(replace(result, quality=checks)))
+    assert "1 of 1 checks within limits" in text_of(page(replace(result, quality=checks[1:])))
+    assert "within limits" not in text_of(page(result))
+
+
 def test_a_scan_without_lesions_says_so_and_excludes_nothing(make_result):
     text = text_of(page(make_result(lesions={})))
-    assert "No lesion outlined by the model" in text
+    assert "No lesion outlined; 2021-05-06" in text
     assert "No lesion was outlined." in text
     assert "That does not exclude one." in text
 
@@ -123,7 +144,7 @@ def test_one_view_and_no_spacing_are_said(make_result):
 
 
 def test_a_reader_is_named_and_the_models_part_said(result):
-    text = text_of(page(replace(result, reader="Ada Lovelace")))
+    text = " ".join(text_of(page(replace(result, reader="Ada Lovelace"))).split())
     assert "outlines by the reader Ada Lovelace" in text
     assert "drawn or corrected by Ada Lovelace" in text
     assert "told the bones apart" in text

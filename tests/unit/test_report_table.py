@@ -3,33 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from io import StringIO
+from io import BytesIO, StringIO
 
+from pypdf import PdfReader
 from rich.console import Console
 
+from bonescan.report.page import page
 from bonescan.report.table import HEADINGS, table, table_text
+from bonescan.report.words import COLUMNS
 from bonescan.study import View
 
 
 def test_the_text_has_a_line_for_each_lesion_and_each_view(result):
     lines = table_text(result).splitlines()
-    assert lines[0] == "scan-1: 5 outlines of 4 lesions"
+    assert lines[0] == "scan-1: 4 lesions in 5 outlines"
     assert lines[1].split() == list(HEADINGS)
     first = result.lesions[0]
     assert lines[2].split()[:6] == ["1", "1", "anterior", "rib", "2", "\u00b11"]
     assert f"{first.measures.area_mm2:.0f} mm\u00b2" in lines[2]
     front = result.burden[View.ANTERIOR]
-    assert lines[7] == f"anterior: 2 lesions, {front.area_mm2:.0f} mm\u00b2, {front.skeleton_share:.2%} of the skeleton"
-    assert lines[8].startswith("posterior: 3 lesions")
-    assert lines[9].startswith("both views: 4 lesions; positive area ")
-    assert lines[10:] == ["Research use only - not for diagnosis"]
+    share = f"{front.skeleton_share:.2%} of the skeleton"
+    assert lines[8] == f"anterior: 2 outlines, {front.area_mm2:.0f} mm\u00b2, {share}"
+    assert lines[9].startswith("posterior: 3 outlines")
+    assert lines[10].startswith("both views: 4 lesions; positive area ")
+    assert lines[11:] == ["Research use only - not for diagnosis"]
+
+
+def test_a_line_below_the_table_says_what_the_columns_are_as_the_page_does(result):
+    lines = table_text(result).splitlines()
+    assert lines[7] == COLUMNS
+    for column in ("area", "max", "mean", "contrast", "mirror", "p"):
+        assert column in HEADINGS
+        assert f"{column}: " in COLUMNS.lower() or column == "area"
+    assert COLUMNS in " ".join(PdfReader(BytesIO(page(result))).pages[0].extract_text().split())
+
+
+def test_the_first_line_says_the_operating_point_and_the_reader(result):
+    sensitive = table_text(replace(result, operating_point="sensitive")).splitlines()[0]
+    assert sensitive == "scan-1: 4 lesions in 5 outlines; operating point sensitive"
+    read = table_text(replace(result, reader="Ada Lovelace")).splitlines()[0]
+    assert read == "scan-1: 4 lesions in 5 outlines by the reader Ada Lovelace"
 
 
 def test_a_scan_without_lesions_says_so(make_result):
     lines = table_text(make_result(lesions={}, views=(View.ANTERIOR,))).splitlines()
     assert lines == [
-        "scan-1: no lesion",
-        "anterior: 0 lesions, 0 mm\u00b2, 0.00% of the skeleton",
+        "scan-1: no lesion outlined",
+        "anterior: 0 outlines, 0 mm\u00b2, 0.00% of the skeleton",
         "both views: 0 lesions; positive area 0.00 % of the skeleton; bone scan index 0.00 %, partial: 55% of the mass "
         "was seen; extent of disease grade 0 (no lesion)",
         "Research use only - not for diagnosis",

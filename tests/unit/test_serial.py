@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bonescan.commands.compare import _refuse_strange_views
+from bonescan.commands.compare import _refuse_disorder, _refuse_strange_views
 from bonescan.contours import contour_of
 from bonescan.errors import InputError
 from bonescan.prediction import Prediction
 from bonescan.report.overlay import RESEARCH_USE
 from bonescan.serial.align import Alignment, Seen, align
 from bonescan.serial.change import ReadScan, Status, compare
-from bonescan.serial.compared import PCWG3_LABEL, Compared
+from bonescan.serial.compared import LEGEND, MARKS, OTHER_PATIENT, PCWG3_LABEL, Compared
 from bonescan.serial.follow import compare_series, verdicts, with_risen
 from bonescan.serial.pcwg3 import FollowUp, Step, Verdict, two_plus_two
 from bonescan.serial.picture import picture, side_by_side
@@ -357,5 +357,33 @@ def test_scans_without_a_view_in_common_are_refused():
     study = scan.result.study
     turned = replace(study, scans={View.POSTERIOR: Scan(View.POSTERIOR, study.counts(View.ANTERIOR))})
     with pytest.raises(InputError, match="no view in common"):
-        _refuse_strange_views([scan, replace(scan, result=replace(scan.result, study=turned))])
-    _refuse_strange_views([scan, scan])
+        _refuse_strange_views([study, turned])
+    _refuse_strange_views([study, study])
+
+
+def test_a_newer_scan_before_an_older_one_and_one_scan_twice_are_refused():
+    first, second = (replace(read(seed=1).result.study, acquired=f"2024-01-0{day}") for day in (1, 2))
+    _refuse_disorder([first, second])
+    with pytest.raises(InputError, match="2024-01-02, 2024-01-01: give the oldest first"):
+        _refuse_disorder([second, first])
+    with pytest.raises(InputError, match="a scan is given twice"):
+        _refuse_disorder([replace(first, digests=("a",))] * 2)
+
+
+@pytest.mark.parametrize(("old", "new", "warned"), [("a", "b", True), ("a", "a", False), (None, "b", False)])
+def test_two_patients_are_warned_of_and_not_named(old, new, warned, tmp_path):
+    scans = replace(read(seed=1), patient=old), replace(read(seed=2), patient=new)
+    pairs = compare_series(scans)
+    document = comparison_document(scans, pairs, ())
+    assert (OTHER_PATIENT in document["comparisons"][0]["warnings"]) is warned
+    assert "patient" not in document["scans"][0]
+    assert (f"warning: {OTHER_PATIENT}" in comparison_text(scans, pairs, ())) is warned
+    write_comparison(tmp_path, scans, pairs, ())
+    assert (OTHER_PATIENT in (tmp_path / "comparison-1.html").read_text()) is warned
+
+
+def test_the_marks_are_letters_that_the_legend_explains():
+    """A sign such as - beside a number looks like a leader to its curve, and Pillow's font has no arrows."""
+    assert all(mark.isalpha() for mark in MARKS.values())
+    assert len(set(MARKS.values())) == len(Status)
+    assert all(f"{mark} {status.value}" in LEGEND for status, mark in MARKS.items())

@@ -217,8 +217,8 @@ def test_a_cohort_is_read_with_its_labels(tmp_path):
 
     square = {"label": "lesion", "shape_type": "polygon", "points": [[4, 6], [9, 6], [9, 11], [4, 11]], "flags": {}}
     frame = {"version": "5.0.0", "flags": {}, "imagePath": "", "imageHeight": 512, "imageWidth": 128}
-    counts = np.random.default_rng(0).poisson(9.0, (512, 128)).astype(np.uint16)
     for number in range(12):
+        counts = np.random.default_rng(number).poisson(9.0, (512, 128)).astype(np.uint16)
         folder = tmp_path / f"patient-{number:02d}" / "study-1"
         folder.mkdir(parents=True)
         np.savez(folder / "scan.npz", anterior=counts, posterior=counts)

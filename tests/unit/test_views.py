@@ -309,7 +309,8 @@ def test_one_silent_frame_is_not_filled_in_by_the_other():
 
 
 def test_nothing_stated_is_refused_with_the_way_out():
-    with pytest.raises(ViewError, match="which side the image shows; .*--views anterior or --views posterior"):
+    with pytest.raises(ViewError, match=r"which side the image shows; .*--views anterior or --views posterior"):
         tell_views(frames(scan(), 1))
-    with pytest.raises(ViewError, match="--views anterior,posterior or --views posterior,anterior"):
+    both = "which side frame 1 and frame 2 show; .*--views anterior,posterior or --views posterior,anterior"
+    with pytest.raises(ViewError, match=both):
         tell_views(frames(scan()))

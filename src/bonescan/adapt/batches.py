@@ -23,7 +23,7 @@ _BATCH, _SAMPLE, _LESIONS = 21, 22, 23
 """Random streams, other than those of a training."""
 
 ON_SCANS = AugmentConfig(
-    focus=0.6, warp=0.0, thin=0.4, blur=0.0, smoothed=0.0, view_gain=0.0, tone=0.3, cold=0.0, hot=0.2
+    focus=0.6, warp=0.0, thin=0.4, blur=0.0, smoothed=0.0, view_gain=0.0, tone=0.3, cold=0.0, hot=0.2, mottle=0.0
 )
 """Augmentations that keep Poisson noise: flips, shifts by whole pixels, thinning, and additions with own counts."""
 

@@ -23,6 +23,14 @@ _JUDGED = 31
 _LEVELS = 120
 """Most points of a curve."""
 _FEWER_FOUND, _FORGOTTEN, _MORE_MARKS = 0.03, 0.05, 0.25
+CRITERION = (
+    "An adapted model is judged worse than its base if it finds over "
+    f"{100 * _FEWER_FOUND:g} percentage points fewer of the inserted lesions or over {100 * _FORGOTTEN:g} fewer of the "
+    "simulated patients' lesions (each the mean of the sensitivities at 0.25, 0.5, 1 and 2 false positives per scan), "
+    f"or makes over {_MORE_MARKS:g} more marks per scan without lesions."
+)
+"""The rule of `why_worse`, in one sentence."""
+_LEAST_SCANS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +156,15 @@ def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
     return Curve((Point(0.0, 0.0), *curve), sum(len(match.true_ids) for match in matches))
 
 
+def too_few(scans: int) -> str | None:
+    """A caution where so few scans were held out that their figures hardly tell two models apart, or None."""
+    if scans >= _LEAST_SCANS:
+        return None
+    return f"{scans} scan{'s' * (scans != 1)}: too few to tell these figures apart"
+
+
 def why_worse(before: Verdict, after: Verdict) -> str | None:
-    """Why the adapted model is worse than its base, or None."""
+    """Why the adapted model is worse than its base by `CRITERION`, or None."""
     if after.found.mean < before.found.mean - _FEWER_FOUND:
         return (
             f"it finds {after.found.mean:.0%} of the inserted lesions where its base finds {before.found.mean:.0%}, "

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bonescan.adapt.judgement import RATES, Curve, Verdict
+from bonescan.adapt.judgement import CRITERION, RATES, Curve, Verdict, too_few
 from bonescan.delineate import Outline
 from bonescan.prepare.aggregate import mirror
 from bonescan.report.ink import Sheet, font
@@ -26,12 +27,19 @@ from bonescan.study import View
 PAGE, PICTURE = "page.html", "page.png"
 _MOST_SCANS = 4
 _PANEL_HEIGHT = 900
-_GAP, _TITLE = 16, 44
+_GAP, _TITLE = 16, 40
 _CURVE = (1000, 640)
-_CURVE_MARGIN = (90, 30, 60, 90)
+_CURVE_MARGIN = (110, 30, 60, 90)
+"""Left, top, right and bottom of the axes."""
+_SHOWN_WIDTH = 1068
+"""Pixels of the page's column: wider pictures are shown smaller."""
+_INK_WIDTH = 2.6
+"""Width of the outlines in the page, in pixels."""
 _MOST_RATE = 4.0
 _BEFORE = (130, 130, 130)
 _FINER = 2
+_LETTERS = 88
+"""Most letters of a line of text in the picture of the page."""
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
@@ -81,11 +89,14 @@ def rows_of(verdicts: tuple[Verdict, Verdict]) -> list[tuple[str, str, str]]:
 
 
 def draw_scan(scan: PagedScan) -> Image.Image:
-    """Both views with the marks before, then both with the marks after."""
+    """Both views with the marks before, then both with the marks after, each with the patient's sides."""
     rows, cols = scan.counts.shape[1:]
     zoom = _PANEL_HEIGHT / rows
     width = round(cols * zoom)
-    sheet = Sheet((4 * width + 3 * _GAP, _PANEL_HEIGHT + _TITLE), INK)
+    across = 4 * width + 3 * _GAP
+    enlarged = max(1.0, across / _SHOWN_WIDTH)
+    title = round(_TITLE * enlarged)
+    sheet = Sheet((across, _PANEL_HEIGHT + title), INK)
     for number, (when, outlines) in enumerate((("before", scan.before), ("after", scan.after))):
         for channel, view in enumerate(View):
             left = (2 * number + channel) * (width + _GAP)
@@ -93,18 +104,22 @@ def draw_scan(scan: PagedScan) -> Image.Image:
             counts = counts if view is View.ANTERIOR else mirror(counts)
             darkness = np.clip(counts / np.float32(bone_window(counts)), 0, 1)
             grey = Image.fromarray(np.rint(255 - 255 * darkness).astype(np.uint8))
-            sheet.paste(grey.resize((width, _PANEL_HEIGHT), Image.Resampling.BICUBIC), (left, _TITLE))
+            sheet.paste(grey.resize((width, _PANEL_HEIGHT), Image.Resampling.BICUBIC), (left, title))
             own = [outline for outline in outlines if outline.view is view]
             for outline in own:
-                points = (outline.contour[:, ::-1] + 0.5) * zoom + (left, _TITLE)
-                sheet.ink_line(points, 1.6)
+                points = (outline.contour[:, ::-1] + 0.5) * zoom + (left, title)
+                sheet.ink_line(points, _INK_WIDTH * enlarged)
             said = f"{view}, {when}: {len(own)} mark{'s' * (len(own) != 1)}"
-            sheet.text((left + width / 2, _TITLE - 14), said, 20, anchor="ms")
-    return sheet.picture().convert("RGB")
+            sheet.text((left + width / 2, title - 14 * enlarged), said, 18 * enlarged, anchor="ms")
+            # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
+            sides = ("R", "L") if view is View.ANTERIOR else ("L", "R")
+            for side, x in zip(sides, (left + 16 * enlarged, left + width - 16 * enlarged), strict=True):
+                sheet.text((x, title + 24 * enlarged), side, 26 * enlarged, anchor="ms", grey=0)
+    return sheet.picture()
 
 
 def draw_curves(before: Curve, after: Curve) -> Image.Image:
-    """The free-response curves of inserted lesions."""
+    """The free-response curves of inserted lesions, with the titles of both axes."""
     size = (_CURVE[0] * _FINER, _CURVE[1] * _FINER)
     picture = Image.new("RGB", size, (255, 255, 255))
     pen = ImageDraw.Draw(picture)
@@ -129,9 +144,24 @@ def draw_curves(before: Curve, after: Curve) -> Image.Image:
         x, y = place(3.0, height)
         pen.line((x, y, x + 60 * _FINER, y), fill=colour, width=4 * _FINER)
         pen.text((x + 72 * _FINER, y), title, fill=(40, 40, 40), font=small, anchor="lm")
-    title = f"sensitivity for {before.lesions} inserted lesions against false positives per scan"
-    pen.text((size[0] / 2, size[1] - 20 * _FINER), title, fill=(40, 40, 40), font=small, anchor="ms")
+    pen.text(
+        ((box[0] + box[2]) / 2, size[1] - 20 * _FINER),
+        "false positives per scan",
+        fill=(40, 40, 40),
+        font=small,
+        anchor="ms",
+    )
+    _write_upwards(picture, (34 * _FINER, (box[1] + box[3]) // 2), f"share found of {before.lesions} inserted lesions")
     return picture.reduce(_FINER)
+
+
+def _write_upwards(picture: Image.Image, middle: tuple[int, int], text: str) -> None:
+    """Write a line of text from bottom to top around a point (x, y)."""
+    small = font(20 * _FINER)
+    line = Image.new("RGB", (round(small.getlength(text)) + 2, 28 * _FINER), (255, 255, 255))
+    ImageDraw.Draw(line).text((line.width / 2, line.height / 2), text, fill=(40, 40, 40), font=small, anchor="mm")
+    turned = line.transpose(Image.Transpose.ROTATE_90)
+    picture.paste(turned, (middle[0] - turned.width // 2, middle[1] - turned.height // 2))
 
 
 def _steps(curve: Curve) -> list[tuple[float, float]]:
@@ -148,7 +178,8 @@ def _sheet(
 ) -> Image.Image:
     """All of the page as one picture."""
     lines = [f"{what}: {before} before, {after} after" for what, before, after in rows_of(verdicts)]
-    lines = [f"{name}: before and after", RESEARCH_USE, *([f"Refused: {worse}."] if worse else []), *lines]
+    said = [sentence for sentence in (f"Refused: {worse}." if worse else None, _caution(verdicts)) if sentence]
+    lines = [f"{name}: before and after", RESEARCH_USE, *said, *lines, *wrap(CRITERION, _LETTERS)]
     width = max([curve.width, *(picture.width for picture in pictures)]) + 2 * _GAP
     text_height = 34 * len(lines) + 2 * _GAP
     height = text_height + curve.height + sum(picture.height + _GAP for picture in pictures) + _GAP
@@ -159,7 +190,7 @@ def _sheet(
         pen.text((_GAP, _GAP + 34 * number), line, fill=(30, 30, 30), font=font(size))
     y = text_height
     for picture in (curve, *pictures):
-        sheet.paste(picture, ((width - picture.width) // 2, y))
+        sheet.paste(picture.convert("RGB"), ((width - picture.width) // 2, y))
         y += picture.height + _GAP
     return sheet
 
@@ -173,23 +204,34 @@ def _page(
 ) -> str:
     rows = "".join(f"<tr><td>{what}</td><td>{a}</td><td>{b}</td></tr>" for what, a, b in rows_of(verdicts))
     scans = "".join(
-        f"<h2>Scan {scan.number}: {len(scan.before)} marks before, {len(scan.after)} after</h2>{_img(picture)}"
+        f"<h2>Scan {scan.number}: {len(scan.before)} marks before, {len(scan.after)} after</h2>"
+        + _img(picture, f"both views of scan {scan.number} with the marks before and after")
         for scan, picture in zip(shown, pictures[1:], strict=True)
     )
-    refused = f'<p class="alert">Refused: {html.escape(worse)}.</p>' if worse else ""
+    alerts = [f"Refused: {html.escape(worse)}."] if worse else []
+    alerts += [caution] if (caution := _caution(verdicts)) else []
+    said = "".join(f'<p class="alert">{alert}</p>' for alert in alerts)
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{html.escape(name)}: before and after</title><style>{_STYLE}</style></head><body>
-<h1>{html.escape(name)}: before and after</h1><p>{RESEARCH_USE}.</p>{refused}
+<h1>{html.escape(name)}: before and after</h1><p>{RESEARCH_USE}.</p>{said}
 <p>Measured on {len(verdicts[0].marks)} scans of patients that the model did not learn from. Lesions were inserted into
 them, so these figures do not say how many true lesions a model finds. The thresholds of the adapted model were fitted
-on the same scans and on simulated patients.</p>
+on the same scans and on simulated patients. {CRITERION}</p>
 <table><tr><th></th><th>before</th><th>after</th></tr>{rows}</table>
-{_img(pictures[0])}{scans}</body></html>
+<h2>Inserted lesions that are found</h2>
+{_img(pictures[0], "free-response curves before and after")}{scans}</body></html>
 """
 
 
-def _img(picture: Image.Image) -> str:
+def _caution(verdicts: tuple[Verdict, Verdict]) -> str | None:
+    """What the number of held-out scans limits, as a sentence."""
+    few = too_few(len(verdicts[0].marks))
+    return None if few is None else f"{few}."
+
+
+def _img(picture: Image.Image, what: str) -> str:
     buffer = BytesIO()
-    picture.quantize(128).save(buffer, format="PNG", optimize=True)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    # A sheet has a palette of its own, which keeps the colour of the outlines.
+    (picture if picture.mode == "P" else picture.quantize(128)).save(buffer, format="PNG", optimize=True)
+    return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

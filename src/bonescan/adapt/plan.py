@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from bonescan.adapt.scans import ReadScan, Scans
 from bonescan.adapt.settings import LEAST_PATIENTS, AdaptConfig, AdaptRequest
 from bonescan.bundle import Bundle
 from bonescan.errors import OptionError
+from bonescan.evaluate.report import counted
 from bonescan.train.config import PhantomConfig, TrainConfig
 from bonescan.train.phantoms import simulation_digest, training_shards, validation_shards
 
@@ -41,6 +43,17 @@ class Estimate:
     def minutes(self) -> float:
         """Minutes of all parts together."""
         return (self.simulate + self.learn + self.judge) / 60
+
+    def too_long_for(self, minutes: float) -> str | None:
+        """Say that the work cannot be done in so many minutes; None if it can, or if they are 0, which is no limit."""
+        if not minutes or self.minutes <= minutes:
+            return None
+        fixed = math.ceil((self.simulate + self.judge) / 60)
+        return (
+            f"{minutes:g} minutes are not enough: simulating patients and judging take about {fixed}, and "
+            f"{self.steps} steps are the fewest; at least {math.ceil(self.minutes)} in all, or more if the machine is "
+            "busy. It begins nevertheless."
+        )
 
     def __str__(self) -> str:
         return (
@@ -88,10 +101,10 @@ def check_patients(scans: Scans) -> None:
     """Raise OptionError if there are too few patients to learn from."""
     patients = len(scans.patients)
     if patients < LEAST_PATIENTS:
-        left = f" ({len(scans.left_out)} left out: {scans.left_out[0]})" if scans.left_out else ""
+        # The reasons are said before, one sentence for each scan.
+        left = f", and {counted(len(scans.left_out), 'input')} left out" if scans.left_out else ""
         raise OptionError(
-            f"there are scans of {patients} patient{'s' * (patients != 1)} to learn from{left}: give at least "
-            f"{LEAST_PATIENTS}"
+            f"there are scans of {counted(patients, 'patient')} to learn from{left}: give at least {LEAST_PATIENTS}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,22 @@ from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values, to_onnx
 
 _SECTION = "## Taught on a department's own scans"
+_MEASURED = re.compile(r"^## Measured on validation patients.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a model was adapted with: numbers of scans and patients, and steps."""
+    """What a model was adapted with: numbers of scans and patients, and steps.
+
+    suspects, suspects_aside: foci that may be lesions on the scans learned from, and on those held out.
+    """
 
     scans: int
     patients: int
     unlabelled: int
     aside: int
     suspects: int
+    suspects_aside: int
     steps: int
 
 
@@ -67,9 +73,15 @@ def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: V
     """The base's card, with a section about the adaptation."""
     own = base.card.partition(_SECTION)[0].rstrip()
     _, _, body = own.partition("\n")
+    # A base that was itself adapted names the model that was measured.
+    body = _MEASURED.sub(f"## Measured before it was taught ({base.name})", body)
     rows = "\n".join(
-        f"| sensitivity for inserted lesions at {rate:g} false positives per scan | {before.found.at(rate):.2f} | "
-        f"{after.found.at(rate):.2f} |"
+        f"| sensitivity for {lesions} at {rate:g} false positives per scan | {first.at(rate):.2f} | "
+        f"{second.at(rate):.2f} |"
+        for lesions, first, second in (
+            ("inserted lesions", before.found, after.found),
+            ("simulated patients' lesions", before.phantoms, after.phantoms),
+        )
         for rate in RATES
     )
     unlabelled = f" and {lesson.unlabelled} scans of unknown status" if lesson.unlabelled else ""
@@ -80,7 +92,8 @@ def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: V
 
 Adapted from the model {base.name} (sha256 {base.sha256[:12]}) in {lesson.steps} steps with {lesson.scans} scans of
 {lesson.patients} patients whose reports name no lesion{unlabelled}, without labels, mixed with simulated patients.
-Lesions were inserted into the scans. {lesson.suspects} foci that may be lesions were ignored.
+Lesions were inserted into the scans. Foci that may be lesions: {lesson.suspects} on these scans, where such foci were
+ignored, and {lesson.suspects_aside} on the held-out ones.
 Measured on {lesson.aside} held-out scans of other patients. Thresholds were fitted on these and on simulated patients:
 
 | | before | after |

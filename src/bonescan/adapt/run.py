@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,16 @@ from bonescan.prepare.order import EXCHANGED
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values
 from bonescan.train.phantoms import phantom_split
-from bonescan.train.progress import Progress, Report, silent
-
-Note = Callable[[str], None]
+from bonescan.train.progress import Note, Pace, Progress, Report, silent, unsaid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """The result of an adaptation. bundle: None if it was refused, for the reason `worse`. page: the HTML page."""
+    """The result of an adaptation.
+
+    bundle: None if it was refused, for the reason `worse`. page: the HTML page. suspects: on all scans.
+    suspects_aside: how many of them are on the held-out scans, which nothing was learned from.
+    """
 
     bundle: Bundle | None
     before: Verdict
@@ -45,6 +47,7 @@ class Outcome:
     worse: str | None
     page: Path
     suspects: tuple[Suspect, ...]
+    suspects_aside: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +68,7 @@ def adapt(
     request: AdaptRequest,
     config: AdaptConfig | None = None,
     report: Report = silent,
-    note: Note = lambda sentence: None,
+    note: Note = unsaid,
     stop: Stop = lambda: False,
 ) -> Outcome:
     """Adapt a model to a department's scans, or continue where the same call stopped; write it to `request.out`.
@@ -76,13 +79,7 @@ def adapt(
     """
     config = config or AdaptConfig()
     torch.set_num_threads(config.threads)
-
-    def checked(progress: Progress) -> None:
-        """Report, and stop if told to: what was done before the learning is either kept or repeated."""
-        report(progress)
-        if stop():
-            raise Stopped
-
+    checked = _checked(report, stop)
     ready = _prepare(request, config, checked, note)
     adapt_config, train_config = ready.configs
     split = phantom_split(
@@ -95,30 +92,41 @@ def adapt(
     state = learn(begin(ready.network, train_config), material, foci, ready.configs, report, stop)
     taught = averaged(state, ready.network, adapt_config.base_share)
     bench = make_bench(ready.aside, split.validation, adapt_config, train_config)
-    before = verdict(ready.network, bench, train_config, ready.base.thresholds, checked)
-    after = verdict(taught, bench, train_config, None, checked)
+    before = verdict(ready.network, bench, train_config, ready.base.thresholds, _staged(checked, "judge before"))
+    after = verdict(taught, bench, train_config, None, _staged(checked, "judge after"))
     everyone = [*ready.learned, *ready.aside]
     all_foci = [*foci, *(foci_of(scan, ready.base.thresholds, adapt_config) for scan in ready.aside)]
     suspects = find_suspects(everyone, all_foci, taught, adapt_config, train_config)
     _write_lists(request.work, ready, suspects)
     worse = why_worse(before, after)
-    page = write_page(
-        request.work,
-        train_config.name,
-        [
-            PagedScan(scan.number, scan.counts, *pair)
-            for scan, *pair in zip(ready.aside, before.outlines, after.outlines, strict=True)
-        ],
-        (before, after),
-        worse,
-    )
-    bundle = None
+    paged = [
+        PagedScan(scan.number, scan.counts, *pair)
+        for scan, *pair in zip(ready.aside, before.outlines, after.outlines, strict=True)
+    ]
+    page = write_page(request.work, train_config.name, paged, (before, after), worse)
+    bundle, lesson = None, _lesson(ready, suspects)
     if worse is None or request.accept_worse:
-        lesson = _lesson(ready, suspects)
         network = from_bundle(ready.base)
         network.load_state_dict(taught.state_dict())
         bundle = write_taught(network, request.out, ready.base, lesson, (before, after), ready.configs)
-    return Outcome(bundle, before, after, worse, page, tuple(suspects))
+    return Outcome(bundle, before, after, worse, page, tuple(suspects), lesson.suspects_aside)
+
+
+def _checked(report: Report, stop: Stop) -> Report:
+    """Report with the time left, and stop if told to: what precedes the learning is either kept or repeated."""
+    pace = Pace()
+
+    def checked(progress: Progress) -> None:
+        report(pace.timed(progress))
+        if stop():
+            raise Stopped
+
+    return checked
+
+
+def _staged(report: Report, stage: str) -> Report:
+    """Report under another name of the stage."""
+    return lambda progress: report(replace(progress, stage=stage))
 
 
 def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: Note) -> _Prepared:
@@ -152,6 +160,8 @@ def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: N
         step = seconds_a_step(network, Material(learned, (), unlabelled), configs)
         ahead: Estimate = estimate(config, train_config, (len(learned), len(apart)), (step, seconds))
         note(f"estimate: {ahead}")
+        if (said := ahead.too_long_for(config.minutes)) is not None:
+            note(said)
         steps = ahead.steps
     names = {scan.number: scan.name for scan in normals.scans}
     names |= {first + number: scan.name for number, scan in enumerate(unknown, start=1)}
@@ -193,12 +203,14 @@ def _look(
 
 def _lesson(ready: _Prepared, suspects: Sequence[Suspect]) -> Lesson:
     learned = {scan.number for scan in ready.learned}
+    ignored = sum(suspect.scan in learned for suspect in suspects)
     return Lesson(
         scans=len(ready.learned),
         patients=len({scan.facts.group for scan in ready.learned}),
         unlabelled=len(ready.unlabelled),
         aside=len(ready.aside),
-        suspects=sum(suspect.scan in learned for suspect in suspects),
+        suspects=ignored,
+        suspects_aside=len(suspects) - ignored,
         steps=ready.configs[0].steps,
     )
 

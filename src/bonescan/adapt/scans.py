@@ -5,7 +5,6 @@ Patients are told apart by hashes that are only kept in memory: no patient's ide
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 
 from bonescan.dicom import sentences
 from bonescan.errors import InputError
-from bonescan.reading import StudyFiles, discover, read_files
-from bonescan.sandbox import read_header
+from bonescan.reading import discover, read_files
+from bonescan.reading.patients import digest_of, patient_of
 from bonescan.study import Study, View
 
 SMOOTHED_BELOW, NOT_COUNTS_ABOVE = 0.8, 1.3
 """Limits of variance over mean, which is 1 for counts as acquired. Nine scans of people had 0.98 to 1.03."""
 _LEAST_BLOCKS = 40
-_NOT_A_NAME = {"", "0", "anonymous", "anonym", "anon", "none", "unknown", "deidentified", "removed"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,35 +120,3 @@ def noise_ratio(counts: NDArray[Any]) -> float | None:
     if counted.sum() < _LEAST_BLOCKS:
         return None
     return float(np.median(blocks[0][counted] / blocks[1][counted]))
-
-
-def digest_of(study: Study) -> str:
-    """A hash of the counts of both views."""
-    digest = hashlib.sha256()
-    for view in View:
-        if view in study.scans:
-            digest.update(np.ascontiguousarray(study.counts(view)).tobytes())
-    return digest.hexdigest()
-
-
-def patient_of(files: StudyFiles, given: Sequence[Path]) -> str:
-    """A hash of the patient's identity: the PatientID of the header, else the first folder below the given one."""
-    stated = ""
-    if files.kind == "dicom":
-        try:
-            header = read_header(files.paths).patient
-        except InputError:  # an element is missing that only derived objects need
-            header = {}
-        stated = header.get("PatientID", "").strip().casefold()
-    if stated in _NOT_A_NAME:
-        stated = _folder_of(files, given) or files.key
-    return hashlib.sha256(stated.encode()).hexdigest()
-
-
-def _folder_of(files: StudyFiles, given: Sequence[Path]) -> str | None:
-    """The first folder below the given one, if the study lies two folders deep: <patient>/<study>/."""
-    for root in given:
-        if files.paths and files.paths[0].is_relative_to(root):
-            below = files.paths[0].relative_to(root).parts
-            return str(root / below[0]) if len(below) > 2 else None
-    return None

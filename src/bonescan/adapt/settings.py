@@ -23,7 +23,8 @@ class AdaptConfig:
     """Steps of the optimiser; fewer where `minutes` leaves no time for them."""
 
     minutes: float = 0.0
-    """Limit of the whole run in minutes, kept by an estimate at the beginning; 0 = no limit."""
+    """Minutes that the whole run should take, by an estimate at the beginning; 0 = no limit. It limits the steps, of
+    which 20 are the fewest; simulating patients and judging are not shortened."""
 
     batch_rows: int = 1024
     """Rows of all crops of a batch together. With crops of 512 rows: one of a scan and one of a simulated patient."""

@@ -33,6 +33,8 @@ LEAST_SPINE_PX = 3
 
 LEAST_PLUS_MINUS = 1
 """No level is stated as certain: on phantoms, the level map itself is often one off (`benchmarks/reading.py`)."""
+VAGUE_FROM = 3
+"""From this uncertainty on, words do not state the number: it is one of seven or more."""
 CENTRAL_SHARE = 0.8
 """The uncertainty covers at least the middle 80 % of the labels under the outline."""
 REACH_PX = 6
@@ -44,6 +46,12 @@ along the ray, and no view tells front from back."""
 
 _IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _RIBS = REGIONS.index(Region.RIBS)
+_VAGUE = {
+    Region.CERVICAL_SPINE: "a cervical vertebra",
+    Region.THORACIC_SPINE: "a thoracic vertebra",
+    Region.LUMBAR_SPINE: "a lumbar vertebra",
+    Region.RIBS: "a rib",
+}
 
 
 def with_levels(lesions: tuple[Lesion, ...], study: Study, prediction: Prediction) -> tuple[Lesion, ...]:
@@ -176,12 +184,21 @@ def site_words(lesion: Lesion) -> str:
     """Return bone, number with its uncertainty, and side: "T8 ±1", "rib 7 ±1 lateral, left", "ilium, right"."""
     if lesion.region is Region.BACKGROUND:
         return "site not known"
-    words = lesion.region.value if lesion.level is None else level_words(lesion.level)
+    words = bone_words(lesion)
     return words if lesion.side is Side.MIDLINE else f"{words}, {lesion.side.value}"
 
 
-def level_words(level: Level) -> str:
-    """Return the number with its uncertainty, and the part of a rib: "T8 ±1", "rib 7 ±1 lateral"."""
+def bone_words(lesion: Lesion) -> str:
+    """Return the number with its uncertainty, and the part of a rib: "T8 ±1", "rib 7 ±1 lateral"; else the bone.
+
+    From an uncertainty of `VAGUE_FROM` on, the number is left out: "a rib, lateral", "a thoracic vertebra".
+    """
+    level = lesion.level
+    if level is None:
+        return lesion.region.value
+    if level.plus_minus >= VAGUE_FROM:
+        words = _VAGUE.get(lesion.region, lesion.region.value)
+        return words if level.part is None else f"{words}, {level.part.value}"
     words = f"{level.name} \u00b1{level.plus_minus}"
     return words if level.part is None else f"{words} {level.part.value}"
 

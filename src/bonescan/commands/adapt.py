@@ -63,7 +63,11 @@ class Adapt(Command):
         )
         parser.add_argument("--base", metavar="NAME|FOLDER", help="the model to begin with (default: the one in use)")
         parser.add_argument(
-            "--minutes", type=_minutes, default=0.0, metavar="N", help="limit the run to about N minutes"
+            "--minutes",
+            type=_minutes,
+            default=0.0,
+            metavar="N",
+            help="take as many steps as about N minutes allow; simulating patients and judging are not shortened",
         )
         parser.add_argument(
             "--phantoms",
@@ -103,7 +107,7 @@ class Adapt(Command):
         for what, before, after in _rows(outcome):
             console.out(f"{what}: {before} before, {after} after")
         if outcome.suspects:
-            console.out(f"{len(outcome.suspects)} foci may be lesions: look at {request.work / 'suspects.csv'}")
+            console.out(f"{_suspects(outcome)}: look at {request.work / 'suspects.csv'}")
         console.out(f"Before and after, with pictures: {outcome.page}")
         if outcome.bundle is None:
             console.error(f"the adapted model is not written: {outcome.worse}; --accept-worse writes it anyway")
@@ -152,6 +156,14 @@ def _rows(outcome: Any) -> list[tuple[str, str, str]]:
     return rows_of((outcome.before, outcome.after))
 
 
+def _suspects(outcome: Any) -> str:
+    total, aside = len(outcome.suspects), outcome.suspects_aside
+    return (
+        f"{total} foc{'us' if total == 1 else 'i'} may be lesions, {total - aside} on the scans learned from (ignored "
+        f"there) and {aside} on those held out"
+    )
+
+
 def _summary(outcome: Any) -> dict[str, Any]:
     bundle = outcome.bundle
     return {
@@ -162,4 +174,5 @@ def _summary(outcome: Any) -> dict[str, Any]:
         "worse": outcome.worse,
         "page": str(outcome.page),
         "suspects": len(outcome.suspects),
+        "suspects_held_out": outcome.suspects_aside,
     }

@@ -15,8 +15,11 @@ from bonescan.errors import InputError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from bonescan.pipeline import Model, Options
+    from bonescan.reading import StudyFiles
     from bonescan.serial.change import ReadScan
+    from bonescan.study import Study
 
+_MOST_NAMED = 5
 OPERATING_POINTS = ("sensitive", "balanced", "specific")
 
 
@@ -63,22 +66,27 @@ class Compare(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Segment every scan, compare each with the one before it, and write."""
+        """Check everything, then segment every scan, compare each with the one before it, and write."""
         from bonescan.pipeline import Options, load_model
+        from bonescan.reading import read_files
         from bonescan.serial.follow import compare_series, verdicts, with_risen
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
 
-        if len(self.scans) < 2:
-            raise OptionError(f"{len(self.scans)} scan cannot be compared: give two or more, oldest first")
+        if self.out.exists() and not self.out.is_dir():
+            raise OptionError(f"the output {self.out} is a file: give a folder with -o")
+        found = [_one_study(scan) for scan in self.scans]
+        if len(found) < 2:
+            raise OptionError(f"{len(found)} scan cannot be compared: give two or more, oldest first")
         model = load_model(model_named(self.model))
         options = Options("whole-body", operating_point=self.operating_point, draws=self.intervals)
         with console.progress("scans") as progress:
+            studies = [read_files(files) for files in found]
+            _refuse_disorder(studies)
+            _refuse_strange_views(studies)
             read = []
-            for number, scan in enumerate(self.scans, 1):
-                read.append(_read(scan, model, options))
-                progress(number, len(self.scans), read[-1].result.study.key)
-        _refuse_disorder(read)
-        _refuse_strange_views(read)
+            for number, (files, study) in enumerate(zip(found, studies, strict=True), 1):
+                read.append(_segmented(files, study, model, options))
+                progress(number, len(found), study.key)
         if "sensitive" in model.bundle.operating_points:
             read = list(with_risen(read, model.bundle.at("sensitive").high))
         pairs = compare_series(read)
@@ -95,29 +103,46 @@ class Compare(Command):
         return DONE
 
 
-def _read(scan: Path, model: Model, options: Options) -> ReadScan:
+def _one_study(scan: Path) -> StudyFiles:
+    """The files of the one study that an input holds, not read yet; InputError where it is not there or holds more."""
+    from bonescan.reading import discover
+
+    if not scan.exists():
+        raise InputError(f"{scan} does not exist; check the path")
+    studies = discover([scan])
+    if len(studies) > 1:
+        folders = [study.paths[0].parent for study in studies]
+        apart = [
+            study.paths[0] if folders.count(folder) > 1 else folder
+            for folder, study in zip(folders, studies, strict=True)
+        ]
+        more = " ..." if len(apart) > _MOST_NAMED else ""
+        named = " ".join(map(str, apart[:_MOST_NAMED]))
+        raise InputError(f"{scan} holds {len(studies)} studies: give each, oldest first: {named}{more}")
+    return studies[0]
+
+
+def _segmented(files: StudyFiles, study: Study, model: Model, options: Options) -> ReadScan:
     from bonescan.pipeline import segment_with_maps
-    from bonescan.reading import read_study
+    from bonescan.reading.patients import stated_patient
     from bonescan.serial.change import ReadScan
 
-    result, prediction = segment_with_maps(read_study(scan), model, options)
-    return ReadScan(result, prediction)
+    result, prediction = segment_with_maps(study, model, options)
+    return ReadScan(result, prediction, patient=stated_patient(files))
 
 
-def _refuse_disorder(scans: list[ReadScan]) -> None:
+def _refuse_disorder(studies: list[Study]) -> None:
     """Old and new exchanged would turn progression into response."""
-    dates = [scan.result.study.acquired for scan in scans if scan.result.study.acquired]
+    dates = [study.acquired for study in studies if study.acquired]
     if dates != sorted(dates):
         raise InputError(f"the scans were acquired on {', '.join(dates)}: give the oldest first")
-    if len({scan.result.study.digests for scan in scans if scan.result.study.digests}) < sum(
-        bool(scan.result.study.digests) for scan in scans
-    ):
+    digests = [study.digests for study in studies if study.digests]
+    if len(set(digests)) < len(digests):
         raise InputError("a scan is given twice: give each once")
 
 
-def _refuse_strange_views(scans: list[ReadScan]) -> None:
+def _refuse_strange_views(studies: list[Study]) -> None:
     """Without a view in common there is nothing to compare, and no lesion would look like no change."""
-    for old, new in pairwise(scans):
-        if not old.result.study.scans.keys() & new.result.study.scans.keys():
-            keys = f"{old.result.study.key} and {new.result.study.key}"
-            raise InputError(f"{keys} have no view in common: give scans of the same view")
+    for old, new in pairwise(studies):
+        if not old.scans.keys() & new.scans.keys():
+            raise InputError(f"{old.key} and {new.key} have no view in common: give scans of the same view")

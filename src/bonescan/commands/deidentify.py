@@ -79,6 +79,11 @@ class Deidentify(Command):
             console.out_json({"research_use_only": True, "files": done, "failures": failures})
         else:
             patients = {one["patient"] for one in done}
+            if self.key_file is None and done:
+                console.note(
+                    "no key was kept: the same patient gets another pseudonym next time; give --key-file FILE to keep "
+                    "one"
+                )
             console.out(f"{len(done)} file(s) of {len(patients)} patient(s) written to {self.out}")
         return DONE if not failures else SOME_FAILED if done else NOTHING_DONE
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, path
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, add_json, path
 from bonescan.commands.console import Console
 from bonescan.errors import OutputError
 
@@ -38,18 +38,21 @@ class Evaluate(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Compare, and print the means."""
+        """Compare, and print the means; results of other scans are named."""
         from bonescan.evaluate import evaluate, report_text
 
         report = evaluate(self.predictions, self.truth, split=self.split)
         if self.out is not None:
             _write(report, self.out)
+        code = SOME_FAILED if report["refused"] else DONE
         if self.json:
             console.out_json(report)
-            return DONE
+            return code
         console.out(report_text(report))
         console.out(RESEARCH_USE_ONLY)
-        return DONE
+        for sentence in report["refused"].values():
+            console.error(sentence)
+        return code
 
 
 def _write(report: dict[str, Any], path: Path) -> None:

@@ -1,8 +1,4 @@
-"""The models that a user keeps besides those that ship, and which one is in use.
-
-They lie in the user's data folder, `$XDG_DATA_HOME/bonescan/models` (by default `~/.local/share/bonescan/models`): one
-folder per bundle, and the file `in-use` with a name.
-"""
+"""Keep models besides those that ship, and choose the one in use; `bonescan.kept` says where they lie."""
 
 from __future__ import annotations
 
@@ -12,37 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bonescan.errors import BundleError, OutputError
+from bonescan.kept import IN_USE, kept_models, model_in_use, models_folder
 
 if TYPE_CHECKING:
     from bonescan.bundle import Bundle
-
-_IN_USE = "in-use"
-
-
-def models_folder() -> Path:
-    """The folder of kept models."""
-    stated = os.environ.get("XDG_DATA_HOME", "")
-    # By the XDG specification a relative path is ignored.
-    data = Path(stated) if Path(stated).is_absolute() else Path.home() / ".local" / "share"
-    return data / "bonescan" / "models"
-
-
-def kept_models() -> tuple[str, ...]:
-    """Names of the kept models, sorted."""
-    folder = models_folder()
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(entry.name for entry in folder.iterdir() if (entry / "bundle.json").is_file()))
-
-
-def model_in_use() -> str:
-    """The name of the model that commands use if none is stated."""
-    from bonescan.pipeline import DEFAULT_MODEL
-
-    try:
-        return (models_folder() / _IN_USE).read_text(encoding="utf-8").strip() or DEFAULT_MODEL
-    except OSError:
-        return DEFAULT_MODEL
 
 
 def model_named(name: str | None) -> str | Path:
@@ -98,8 +67,8 @@ def put_in_use(name: str) -> None:
     folder = models_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{_IN_USE}.{os.getpid()}"
+        temporary = folder / f".{IN_USE}.{os.getpid()}"
         temporary.write_text(f"{name}\n", encoding="utf-8")
-        temporary.replace(folder / _IN_USE)
+        temporary.replace(folder / IN_USE)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bonescan.commands.base import DONE, SOME_FAILED, Command, add_json, needs_extra, path
+from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_json, needs_extra, path
 from bonescan.commands.console import Console
 from bonescan.errors import OptionError
 
@@ -72,7 +74,7 @@ class NodeStatus(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print the status; the exit code is 1 if something has failed, or no node runs."""
+        """Print the status; the exit code is 1 if something failed, is not delivered for an hour, or no node runs."""
         with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import node_status
@@ -80,19 +82,31 @@ class NodeStatus(Command):
         if self.json:
             console.out_json(status)
         else:
-            console.out(
-                "the node runs" if status["running"] else "no node runs in this storage: it was stopped or killed"
-            )
-            for name in ("objects_to_sort", "objects", "studies", "results"):
-                console.out(f"{name.replace('_', ' ')}: {status[name]}")
-            if status["dismissed"]:
-                console.out(f"dismissed failures: {status['dismissed']}")
-            for name in ("segmentations", "deliveries"):
-                console.out(f"{name}: {', '.join(f'{count} {state}' for state, count in status[name].items())}")
-            for title in ("tried_again", "failures"):
-                for job in status[title]:
-                    console.out(f"{'failed' if title == 'failures' else 'trying again'}: {job['job']}: {job['error']}")
-        return SOME_FAILED if status["failures"] or not status["running"] else DONE
+            for line in _status_lines(status):
+                console.out(line)
+        is_well = status["running"] and not status["failures"] and not status["not_delivering"]
+        return DONE if is_well else SOME_FAILED
+
+
+def _status_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """The status of a node, for people."""
+    runs = status["running"]
+    yield "the node runs" if runs else "no node runs in this storage: it was stopped or killed"
+    for name in ("objects_to_sort", "objects", "studies", "results"):
+        yield f"{name.replace('_', ' ')}: {status[name]}"
+    if status["dismissed"]:
+        yield f"dismissed failures: {status['dismissed']}"
+    for name in ("segmentations", "deliveries"):
+        states = {state if runs or state != "running" else "interrupted": n for state, n in status[name].items()}
+        yield f"{name}: {', '.join(f'{count} {state}' for state, count in states.items())}"
+    yield f"tried again: {len(status['tried_again'])}"
+    if status["not_delivering"]:
+        yield f"not delivering: {status['not_delivering']} for more than an hour"
+    for job in status["tried_again"]:
+        yield f"trying again since {job['since']}: {job['job']}: {job['error']}"
+    for title, word in (("refused", "refused"), ("failures", "failed")):
+        for job in status[title]:
+            yield f"{word}: {job['job']}: {job['error']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,30 +169,17 @@ class NodeCheck(Command):
         _add_config(parser)
 
     def run(self, console: Console) -> int:
-        """Print what works; the exit code is 2 if nothing does, and 1 if a destination does not answer."""
-        from bonescan.pipeline import load_model
-
+        """Print what works; the exit code is 2 if the node cannot run, and 1 if a destination does not answer."""
         with needs_extra("node"):
+            from bonescan.node.check import findings
             from bonescan.node.config import read_node_config
-            from bonescan.node.cstore import echo
-            from bonescan.node.destinations import DeliveryError, DicomPeer
-            from bonescan.node.dicomweb import WebArchive
-            from bonescan.node.tls import client_context, server_context
         config = read_node_config(self.config)
         console.out(f"configuration: {config.ae_title} on {config.host}:{config.port}, storage {config.storage}")
-        console.out(f"model: {load_model(config.model).name.name}")
-        server_context(config.tls)
-        client_context(config.tls)
-        silent = 0
-        for peer in config.destinations:
-            try:
-                if isinstance(peer, DicomPeer):
-                    echo(peer, config)
-                else:
-                    with WebArchive(peer) as archive:
-                        archive.check()
-                console.out(f"destination {peer.name}: answers")
-            except (DeliveryError, OptionError) as error:
-                silent += 1
-                console.error(str(error))
-        return SOME_FAILED if silent else DONE
+        code = DONE
+        for found in findings(config):
+            if found.works:
+                console.out(found.sentence)
+            else:
+                console.error(found.sentence)
+                code = max(code, NOTHING_DONE if found.stops else SOME_FAILED)
+        return code

@@ -84,7 +84,8 @@ class Segment(Command):
             "--operating-point",
             choices=OPERATING_POINTS,
             default="balanced",
-            help="how sure the model must be: about 2, 0.5 and 0.1 false positives per scan on simulated patients",
+            help="how sure the model must be: about 2, 0.5 and 0.1 false positives per scan on simulated patients "
+            "(default: balanced)",
         )
         parser.add_argument(
             "--views",

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, count, seed
 from bonescan.commands.console import Console
+
+if TYPE_CHECKING:
+    from bonescan.phantom.cohort import CohortSummary
 
 HEADERS = ("mixed", "ge", "siemens", "standard", "standard-srt", "two-files", "no-views")
 """The values of `--header`: those of `dicom.write_nm.HeaderStyle`, and "mixed"."""
@@ -69,6 +73,15 @@ class Simulate(Command):
             counted = {"patients": summary.patients, "lesion_free": summary.lesion_free, "lesions": summary.lesions}
             console.out_json({"research_use_only": True, "cohort": str(summary.out), **counted})
             return DONE
-        console.out(str(summary))
+        console.out(_told(summary, self.series))
         console.out(RESEARCH_USE_ONLY)
         return DONE
+
+
+def _told(summary: CohortSummary, series: int) -> str:
+    """What was written; in a series, a lesion counts in each study that shows it."""
+    patients = f"{summary.patients} simulated patient{'' if summary.patients == 1 else 's'}"
+    lesions = f"{summary.lesions} visible lesion{'' if summary.lesions == 1 else 's'}"
+    if series > 1:
+        lesions += f" in all {series} studies" if summary.patients == 1 else f" in all {series} studies of each"
+    return f"{patients} ({summary.lesion_free} without lesions) with {lesions} in {summary.out}"

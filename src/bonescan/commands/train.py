@@ -33,6 +33,7 @@ class Train(Command):
                 self.config,
                 self.overrides,
                 lambda report: progress(report.done, report.total, report.detail, report.stage),
+                console.note,
             )
         from bonescan.bundle import load_bundle
 

@@ -96,13 +96,19 @@ def _person(source: Dataset) -> tuple[str, str | None]:
     A valid patient ID is used alone: some of a patient's files often lack its issuer, and spellings of names vary.
     Without one, name and date of birth are used together, as several patients can share either; else the study.
     """
-    patient_id = "".join(unicodedata.normalize("NFKC", text(source, "PatientID")).casefold().split())
-    if not _is_placeholder(patient_id):
+    patient_id = comparable_id(text(source, "PatientID"))
+    if patient_id is not None:
         return f"id\0{patient_id}", None
     name, born = _name(text(source, "PatientName")), text(source, "PatientBirthDate")
     if not _is_placeholder(name) and is_date(born) and born >= _FIRST_BIRTH:
         return f"name\0{name}\0{born}", _BY_NAME
     return f"study\0{text(source, 'StudyInstanceUID')}", _BY_STUDY
+
+
+def comparable_id(stated: str) -> str | None:
+    """Return a Patient ID without differences of case, width and spaces; None for a placeholder."""
+    patient_id = "".join(unicodedata.normalize("NFKC", stated).casefold().split())
+    return None if _is_placeholder(patient_id) else patient_id
 
 
 def _is_placeholder(stated: str) -> bool:

@@ -80,7 +80,8 @@ def tell_views(frames: Sequence[Frame]) -> Told:
     silent = [str(number) for number, statements in enumerate(found, start=1) if not statements]
     if silent:
         which = "the image" if len(frames) == 1 else f"frame {' and frame '.join(silent)}"
-        raise ViewError(f"the header does not say which side {which} shows; {how_to_state(len(frames))}")
+        verb = "shows" if len(silent) == 1 else "show"
+        raise ViewError(f"the header does not say which side {which} {verb}; {how_to_state(len(frames))}")
     best = [statements[0] for statements in found]
     if len(best) == 2 and best[0].view is best[1].view:
         raise ViewError(

@@ -46,11 +46,15 @@ class HeaderStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How to write a study. posterior_first: the posterior frame comes first. seed: changes the UIDs."""
+    """How to write a study. posterior_first: the posterior frame comes first. seed: changes the UIDs.
+
+    patient: of which name and ID are made, where a patient has several studies; "": of the study's key.
+    """
 
     style: HeaderStyle = HeaderStyle.GE
     posterior_first: bool = False
     seed: int = 0
+    patient: str = ""
 
 
 _CODES = {
@@ -124,7 +128,8 @@ def _uid(study: Study, header: Header, what: str) -> UID:
 
 
 def _patient_and_study(dataset: Dataset, study: Study, header: Header) -> None:
-    number = re.sub(r"[^A-Z0-9]+", "-", study.key.upper()).strip("-").removeprefix("PHANTOM-")[:32] or "0001"
+    number = re.sub(r"[^A-Z0-9]+", "-", (header.patient or study.key).upper()).strip("-")
+    number = number.removeprefix("PHANTOM-")[:32] or "0001"
     date, time = _acquired(study)
     dataset.PatientName = f"PHANTOM^{number}"
     dataset.PatientID = f"PHANTOM-{number}"

@@ -18,7 +18,7 @@ from bonescan.annotate.consensus import correspond
 from bonescan.evaluate.lesion import match_lesions
 from bonescan.evaluate.pixel import count_pixels
 from bonescan.evaluate.report import ImageName, counted
-from bonescan.evaluate.statistics import Bootstrap, Estimate, median
+from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, Estimate, median
 from bonescan.study import LabelImage, Mask
 
 TOLERANCES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -38,7 +38,7 @@ CONVENTIONS = {
     "kappa_image": "any lesion or none, image by image",
     "overall": "the mean over the pairs; fleiss_kappa is of all readers at once",
     "tolerances": "share of all places that every reader drew with every pair's area difference within the tolerance",
-    "interval": "95 % bootstrap over patients; null for one patient",
+    "interval": f"95 % bootstrap over patients; null for fewer than {LEAST_PATIENTS} patients",
     "undefined": "null",
 }
 
@@ -211,7 +211,7 @@ class _Tables:
         value = _mean_over_pairs(figure(sums.sum(axis=0)))
         if not np.isfinite(value):
             return Estimate(None, None, None, 0).to_dict()
-        if len(self.patients) == 1:
+        if len(self.patients) < LEAST_PATIENTS:
             return Estimate(float(value), None, None, count).to_dict()
         draws = _mean_over_pairs(figure(np.tensordot(self.bootstrap.weights(len(sums)), sums, axes=1)))
         low, high = self.bootstrap.bounds(draws[np.isfinite(draws)])

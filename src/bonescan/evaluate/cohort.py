@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.errors import InputError, LabelError
+from bonescan.evaluate.provenance import is_of_another_scan
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, counted, summarise
 from bonescan.evaluate.split import Scored, known_split, scored_side
 from bonescan.evaluate.statistics import Bootstrap
@@ -53,10 +54,11 @@ def evaluate_folders(
     """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
 
     A study or view that has only a result or only a truth is in no figure; it is counted in `not_scored` and named in
-    the warnings. split: the part of a divided data set that is scored; None: its test patients. A cohort that is not
-    divided is scored completely. Raises InputError when a folder does not exist or no result matches a study,
-    OptionError for a split of a cohort that is not divided, and LabelError for a file that cannot be used or is of
-    another frame.
+    the warnings. A result that was made from another scan than the one beside the truth is in no figure either; it is
+    named in the warnings, and `refused` has a sentence about it by its folder. split: the part of a divided data set
+    that is scored; None: its test patients. A cohort that is not divided is scored completely. Raises InputError when a
+    folder does not exist, no result matches a study, or all that do are of other scans, OptionError for a split of a
+    cohort that is not divided, and LabelError for a file that cannot be used or is of another frame.
     """
     results = find_results(predictions)
     found = find_truth(truth)
@@ -71,24 +73,35 @@ def evaluate_folders(
     images: list[ComparedImage] = []
     unmatched: list[str] = []
     half: list[str] = []
+    refused: dict[str, str] = {}
     own = {study: next((results[name] for name in study.names if name in results), None) for study in found}
     for study in studies:
         folder = own[study]
         if folder is None:
             unmatched.append(study.names[0])
             continue
+        if is_of_another_scan(folder, study.folder):
+            refused[str(folder)] = f"{folder} was made from another scan than {study.folder}"
+            continue
         for view, view_truth in read_truth(study.folder).items():
             if (folder / _LABELS[view]).exists():
                 images.append(_compare(folder, study, view, view_truth))
             else:
                 half.append(f"{study.names[0]} {view}")
+    if not images and refused:
+        raise InputError(
+            f"{next(iter(refused.values()))}, and no other result can be scored: give the folder that segment wrote "
+            "for this cohort"
+        )
     if not images:
         raise InputError(
             f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies"
             f"{'' if known is None else f' for {side}'}: give the folder that segment wrote for this cohort"
         )
     spare = [folder.name for folder in set(results.values()) - set(own.values())]
-    report = {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare)}
+    report = {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare), "refused": refused}
+    if refused:
+        report["warnings"].append(_named([Path(one).name for one in refused], "result", "made from another scan"))
     left_out = len(found) - len(studies)
     said = [] if known is None else known.warnings(side, left_out)
     divided = {"known": known is not None, "scored": side, "studies_left_out": left_out}
@@ -238,11 +251,12 @@ def _not_scored(studies: list[str], views: list[str], results: list[str]) -> dic
         (views, "labelled view", "without a result"),
         (results, "result", "without labels"),
     )
-    warnings = []
-    for names, noun, lack in kinds:
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        if names:
-            listed = ", ".join(sorted(names)[:_MOST_NAMED])
-            warnings.append(f"not scored: {counted(len(names), noun)} {lack} ({listed}{more})")
+    warnings = [_named(names, noun, lack) for names, noun, lack in kinds if names]
     numbers = {"studies": len(studies), "views": len(views), "results": len(results)}
     return {"not_scored": numbers, "warnings": warnings}
+
+
+def _named(names: list[str], noun: str, why: str) -> str:
+    """A warning that names what is in no figure."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"not scored: {counted(len(names), noun)} {why} ({', '.join(sorted(names)[:_MOST_NAMED])}{more})"

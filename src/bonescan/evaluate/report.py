@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions, sensitivity_at
 from bonescan.evaluate.pixel import PixelCounts, count_pixels
-from bonescan.evaluate.statistics import Bootstrap, median, ratio
+from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, median, ratio
 from bonescan.study import BONE_REGIONS, REGIONS, Mask, View
 
 SIZES_PX = (1, 10, 25, 60)
@@ -31,7 +31,9 @@ CONVENTIONS = {
     "false_positive": "a predicted lesion that finds no true one, those on faint lesions apart",
     "faint": "where the truth knows of a lesion that does not stand out in a view, a predicted lesion that touches it "
     "and finds no true one is set aside: neither right nor wrong, in pixels and in lesions; they are counted",
-    "interval": "95 % bootstrap over patients; null for one patient",
+    "interval": f"95 % bootstrap over patients; null for fewer than {LEAST_PATIENTS} patients that count in the figure",
+    "n": "what a figure averages over: of pooled pixel figures the marked pixels of prediction and truth added up, of "
+    "lesion figures the outlines, which are counted in each view",
     "not_scored": "labelled studies and views without a result, and results without labels, are in no figure",
     "undefined": "null",
 }
@@ -145,22 +147,41 @@ def report_text(report: Mapping[str, Any]) -> str:
         f"{counted(report['patients'], 'patient')}, {counted(report['scans'], 'scan')} "
         f"({report['lesion_free_scans']} without lesions), {counted(report['images'], 'image')}",
         "",
-        _line("DSC, pooled", pixel["dsc_pooled"]),
-        _line("DSC, per image", pixel["dsc"]),
-        _line("DSC, per image with lesions", pixel["dsc_with_lesions"]),
-        _line("CPA (precision), per image", pixel["cpa"]),
-        _line("Recall, per image", pixel["recall"]),
-        _line("lesion sensitivity", lesion["sensitivity"]),
-        _line("lesion precision", lesion["precision"]),
-        _line("lesion F1", lesion["f1"]),
-        _line("false positives per scan", lesion["false_positives_per_scan"]),
-        _line("false positives per lesion-free scan", lesion["false_positives_per_lesion_free_scan"]),
-        _line("marks on faint lesions per scan", lesion["on_faint_per_scan"]),
+        _line("DSC, pooled", pixel["dsc_pooled"], "pixel"),
+        _line("DSC, per image", pixel["dsc"], "image"),
+        _line("DSC, per image with lesions", pixel["dsc_with_lesions"], "image"),
+        _line("CPA (precision), per image", pixel["cpa"], "image"),
+        _line("Recall, per image", pixel["recall"], "image"),
+        _line("lesion sensitivity", lesion["sensitivity"], "outline"),
+        _line("lesion precision", lesion["precision"], "outline"),
+        _line("lesion F1", lesion["f1"], "outline"),
+        _line("false positives per scan", lesion["false_positives_per_scan"], "scan"),
+        _line("false positives per lesion-free scan", lesion["false_positives_per_lesion_free_scan"], "scan"),
+        _line("marks on faint lesions per scan", lesion["on_faint_per_scan"], "scan"),
     ]
     for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
-        rows = [_line(f"  {name}", row["sensitivity"]) for name, row in report[part].items() if row["true"]]
+        rows = [_line(f"  {name}", row["sensitivity"], "outline") for name, row in report[part].items() if row["true"]]
         lines += ["", heading, *rows] if rows else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_notes(report)]) + "\n"
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    """What the figures count, in sentences."""
+    notes = ["Outlines are counted in each view: a lesion that both views show counts twice."]
+    if report["lesion_free_images"]:
+        notes.append(
+            f"{counted(report['lesion_free_images'], 'image')} without lesions: in the DSC per image each counts 1 "
+            "where nothing is marked and 0 where anything is; in CPA it counts 0 where anything is marked and is left "
+            "out otherwise; in Recall it is left out."
+        )
+    if report["patients"] < LEAST_PATIENTS:
+        notes.append(f"No intervals: they need at least {LEAST_PATIENTS} patients.")
+    else:
+        notes.append(
+            "In brackets: 95 % intervals over patients; none where fewer than "
+            f"{LEAST_PATIENTS} patients count in the figure."
+        )
+    return notes
 
 
 def counted(number: int, noun: str) -> str:
@@ -328,8 +349,9 @@ def _regions_of(ids: NDArray[np.int64], labels: NDArray[Any], regions: NDArray[A
     return found
 
 
-def _line(name: str, estimate: Mapping[str, Any]) -> str:
+def _line(name: str, estimate: Mapping[str, Any], unit: str) -> str:
+    """One figure. unit: what `n` counts, in the singular."""
     if estimate["value"] is None:
         return f"{name:<38} undefined"
     interval = "" if estimate["low"] is None else f"  ({estimate['low']:.3f} to {estimate['high']:.3f})"
-    return f"{name:<38} {estimate['value']:.3f}{interval}  n = {estimate['n']:g}"
+    return f"{name:<38} {estimate['value']:.3f}{interval}  n = {counted(round(estimate['n']), unit)}"

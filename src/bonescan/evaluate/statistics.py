@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_LEAST_PATIENTS = 2
-"""With one patient every resample is the same: the interval would have no width and suggest certainty."""
+LEAST_PATIENTS = 5
+"""With fewer patients there is no interval: with one, all resamples are the same, and with two or three there are only
+a few different ones, so that the interval is far too narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Bootstrap:
 class Estimate:
     """A figure with its interval; all None where it is undefined. n: the number of items that it averages.
 
-    With fewer than two patients there is a value but no interval, as nothing is known of how patients differ.
+    With fewer than `LEAST_PATIENTS` patients there is a value but no interval, as too little is known of how patients
+    differ.
     """
 
     value: float | None
@@ -56,7 +58,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """First minus second, both on the same patients. p: two-sided bootstrap p value; None where undefined."""
+    """First minus second, both on the same patients. p: two-sided bootstrap p value.
+
+    All are None where undefined; with fewer than `LEAST_PATIENTS` patients there is only the value.
+    """
 
     value: float | None
     low: float | None
@@ -92,14 +97,14 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, bootstrap: Bootstrap |
 
     numerators, denominators: one value per patient. For a mean over images, give each patient's sum of values and
     number of images; for a pooled DSC, give 2TP and 2TP + FP + FN. The ratio is undefined where the denominators sum to
-    0; draws in which they do are left out.
+    0; draws in which they do are left out. No interval where fewer than `LEAST_PATIENTS` denominators are above 0.
     """
     over, under = _columns(numerators, denominators)
     if under.sum() == 0:
         return Estimate(None, None, None, 0)
     bootstrap = bootstrap or Bootstrap()
     value, number = float(over.sum() / under.sum()), float(under.sum())
-    if np.count_nonzero(under) < _LEAST_PATIENTS:
+    if np.count_nonzero(under) < LEAST_PATIENTS:
         return Estimate(value, None, None, number)
     draws = _draws(bootstrap.weights(len(over)), over, under)
     low, high = bootstrap.bounds(draws[np.isfinite(draws)])
@@ -112,7 +117,8 @@ def paired_difference(
     """Difference of two methods' ratios on the same patients, which are resampled together.
 
     first, second: (numerators, denominators) as for `ratio`, patients in the same order. Raises ValueError where the
-    numbers of patients differ. The p value is twice the smaller share of draws beyond zero, at most 1.
+    numbers of patients differ. The p value is twice the smaller share of draws beyond zero, at most 1. No interval
+    and no p value for fewer than `LEAST_PATIENTS` patients.
     """
     bootstrap = bootstrap or Bootstrap()
     over, under = _columns(*first)
@@ -121,22 +127,28 @@ def paired_difference(
         raise ValueError(f"{len(over)} patients cannot be paired with {len(other_over)}")
     if under.sum() == 0 or other_under.sum() == 0:
         return Difference(None, None, None, None)
+    value = float(over.sum() / under.sum() - other_over.sum() / other_under.sum())
+    if min(np.count_nonzero(under), np.count_nonzero(other_under)) < LEAST_PATIENTS:
+        return Difference(value, None, None, None)
     weights = bootstrap.weights(len(over))
     draws = _draws(weights, over, under) - _draws(weights, other_over, other_under)
     draws = draws[np.isfinite(draws)]
     low, high = bootstrap.bounds(draws)
     p = min(1.0, 2 * float(min((draws <= 0).mean(), (draws >= 0).mean())))
-    return Difference(float(over.sum() / under.sum() - other_over.sum() / other_under.sum()), low, high, p)
+    return Difference(value, low, high, p)
 
 
 def median(values: ArrayLike, patients: Sequence[Any], bootstrap: Bootstrap | None = None) -> Estimate:
-    """Median of values, with a bootstrap interval over patients; `patients` gives the patient of each value."""
+    """Median of values, with a bootstrap interval over patients; `patients` gives the patient of each value.
+
+    No interval for fewer than `LEAST_PATIENTS` patients.
+    """
     known = np.asarray(values, dtype=np.float64)
     if known.size == 0:
         return Estimate(None, None, None, 0)
     bootstrap = bootstrap or Bootstrap()
     names, owner = np.unique(np.asarray([str(patient) for patient in patients]), return_inverse=True)
-    if len(names) < _LEAST_PATIENTS:
+    if len(names) < LEAST_PATIENTS:
         return Estimate(float(np.median(known)), None, None, float(known.size))
     order = np.argsort(known)
     weights = bootstrap.weights(len(names))[:, owner[order]].cumsum(axis=1)

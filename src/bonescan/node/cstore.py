@@ -78,7 +78,7 @@ def echo(peer: DicomPeer, config: NodeConfig) -> None:
 
 def _why_not(peer: DicomPeer, config: NodeConfig, *, refused: bool) -> str:
     """Say where the peer is and why there is no association with it; the library does not give the reason."""
-    where = f"the destination {peer.name} at {peer.host}:{peer.port}"
+    where = _place(peer)
     if refused:
         ours = peer.calling_ae_title or config.ae_title
         return f"{where} refuses our association: it does not know us as {ours}, or is not called {peer.ae_title}"
@@ -96,8 +96,17 @@ def _why_not(peer: DicomPeer, config: NodeConfig, *, refused: bool) -> str:
 
 
 def _associate(entity: AE, peer: DicomPeer, config: NodeConfig) -> Association:
+    """Ask for an association. Raises DeliveryError where the host's name is unknown or the network fails."""
     tls = (client_context(config.tls), peer.host) if peer.tls else None
-    return entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls)
+    try:
+        return entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "its host is no host name"
+        raise DeliveryError(f"{_place(peer)} cannot be reached ({why})", retryable=True) from None
+
+
+def _place(peer: DicomPeer) -> str:
+    return f"the destination {peer.name} at {peer.host}:{peer.port}"
 
 
 def _entity(peer: DicomPeer, config: NodeConfig) -> AE:

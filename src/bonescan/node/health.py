@@ -1,7 +1,9 @@
 """A health endpoint for a monitor on this machine: `GET /health` answers with counts.
 
-200: the node works and nothing failed. 503: something failed, and `bonescan node status` says what. The answer contains
-no names, no messages and nothing about a patient.
+200: the node works and nothing failed. 503: something failed, or a delivery has been failing for more than an hour, and
+`bonescan node status` says what. The answer contains no names, no messages and nothing about a patient.
+
+It is for a monitor that calls a person. A restart does not mend what it reports: it must not be a liveness probe.
 """
 
 from __future__ import annotations
@@ -51,9 +53,10 @@ class Health:
 
 def health_of(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """The HTTP status and the answer for what `node_status` found."""
-    failed = len(status["failures"])
-    answer = {"status": "failing" if failed else "ok", "failed": failed, **{name: status[name] for name in _COUNTS}}
-    return (503 if failed else 200), answer
+    failed, tried_again = len(status["failures"]), len(status["tried_again"])
+    word = "failing" if failed else "not delivering" if status["not_delivering"] else "ok"
+    counts = {name: status[name] for name in _COUNTS}
+    return (200 if word == "ok" else 503), {"status": word, "failed": failed, "tried_again": tried_again, **counts}
 
 
 class _Handler(BaseHTTPRequestHandler):

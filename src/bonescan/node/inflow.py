@@ -7,6 +7,7 @@ does not wait for answers. The sender chooses all of these sizes, before any AE 
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 
 from pynetdicom.events import Event
@@ -53,13 +54,23 @@ class Inflow:
         content = bytearray()
         end = time.monotonic() + READ_SECONDS
         while len(content) < nr_bytes:
-            part = self._connection.socket.recv(min(nr_bytes - len(content), _CHUNK))  # type: ignore[union-attr]
+            part = self._read(min(nr_bytes - len(content), _CHUNK))
             if not part:
                 break
             content += part
             if time.monotonic() > end:
                 self._refuse("a PDU that takes too long")
         return content
+
+    def _read(self, most: int) -> bytes:
+        """Read from the socket; over TLS, the first call does the handshake. Raises OSError, and logs a failed one."""
+        try:
+            return self._connection.socket.recv(most)  # type: ignore[union-attr]
+        except ssl.SSLError as error:
+            caller = self._connection.assoc.requestor.address
+            reason = (error.reason or "the handshake failed").replace("_", " ").lower()
+            log.warning("refused a connection from %s: no TLS (%s)", caller, reason)
+            raise
 
     def _refuse(self, what: str) -> None:
         log.warning("closed a connection that sent %s", what)

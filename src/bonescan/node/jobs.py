@@ -22,6 +22,7 @@ from bonescan.node.config import NodeConfig
 from bonescan.node.cstore import send
 from bonescan.node.destinations import DeliveryError, Destination, DicomPeer
 from bonescan.node.dicomweb import WebArchive
+from bonescan.node.refusals import in_node_words, is_no_bone_scan
 from bonescan.node.storage import Storage
 from bonescan.pipeline import Options, load_model, segment
 from bonescan.reading import discover, read_files
@@ -31,6 +32,7 @@ from bonescan.sandbox import file_summary, read_header
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bonescan.dicom.options import ReadOptions
     from bonescan.pipeline import Model
     from bonescan.reading import StudyFiles
 
@@ -49,10 +51,14 @@ log = logging.getLogger("bonescan.node")
 
 
 class Found(TypedDict):
-    """The outcome of a study. folders: of its results, below `results`. errors: why some scans have no result."""
+    """The outcome of a study. folders: of its results, below `results`. errors: why some scans have no result.
+
+    refused: why other objects have none: they are no whole-body bone scans.
+    """
 
     folders: list[str]
     errors: list[str]
+    refused: list[str]
 
 
 class Delivered(TypedDict):
@@ -167,18 +173,25 @@ def delivery_job(folders: list[str], destination: str, tries: int = 0, _last_err
 @DBOS.step(name="segment")
 def segment_step(study: str, digest: str) -> Found:
     """Find the lesions of each scan of a study; results that a crash left behind are kept as they are."""
-    found: Found = {"folders": [], "errors": []}
+    found: Found = {"folders": [], "errors": [], "refused": []}
     scans = discover([_now().storage.studies / study])
     for number, files in enumerate(scans, start=1):
         name = job_of(study, digest) + (f"-{number}" if len(scans) > 1 else "")
         try:
             found["folders"].append(_segmented(files, name))
+        except InputError as error:
+            if is_no_bone_scan(error):
+                found["refused"].append(str(error))
+            else:
+                found["errors"].append(_explained(error, files))
         except BonescanError as error:
             found["errors"].append(str(error))
         except Exception as error:
             found["errors"].append(f"an unexpected {type(error).__name__}")
     for sentence in found["errors"]:
         log.warning("%s: %s", study, sentence)
+    for sentence in found["refused"]:
+        log.info("%s: refused: %s", study, sentence)
     log.info("%s: %d result(s)", study, len(found["folders"]))
     return found
 
@@ -192,7 +205,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
         raise InputError("the study holds no scan that can be read")
     if now.model is None:
         now.model = load_model(now.config.model)
-    stated = now.config.options_of(file_summary(files.paths[0]).station) if now.config.stations else None
+    stated = _stated_of(_station_of(files)) if now.config.stations else None
     study = replace(read_files(files, stated), key=name)
     result = segment(study, now.model, Options(operating_point=now.config.operating_point))
     origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))
@@ -200,10 +213,26 @@ def _segmented(files: StudyFiles, name: str) -> str:
     return name
 
 
+def _station_of(files: StudyFiles) -> str:
+    return file_summary(files.paths[0]).station
+
+
+def _stated_of(station: str) -> ReadOptions | None:
+    return _now().config.options_of(station)
+
+
+def _explained(error: InputError, files: StudyFiles) -> str:
+    """The sentence of a scan that cannot be read, with what can be done at a node."""
+    station = _station_of(files) if files.kind == "dicom" else ""
+    stated = _stated_of(station)
+    return in_node_words(error, station, len(stated.views or ()) if stated else 0)
+
+
 @DBOS.step(name="deliver")
 def deliver_step(folders: list[str], destination: str) -> Delivered:
     """Try one delivery of the stored files; they are never made again."""
     now = _now()
+    what = f"of {_studies_of(folders)} to {destination}"
     peer = next((peer for peer in now.config.destinations if peer.name == destination), None)
     paths = [path for folder in folders for path in sorted((now.storage.results / folder).glob("*.dcm"))]
     if peer is None:
@@ -213,12 +242,18 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
     try:
         _transfer(peer, paths, now.config)
     except DeliveryError as error:
-        log.warning("delivery to %s: %s", destination, error)
+        log.warning("delivery %s: %s", what, error)
         return {"state": "again" if error.retryable else "failed", "error": str(error)}
     except Exception as error:
+        log.warning("delivery %s: an unexpected %s", what, type(error).__name__)
         return {"state": "again", "error": f"an unexpected {type(error).__name__}"}
-    log.info("delivered %d object(s) to %s", len(paths), destination)
+    log.info("delivered %d object(s) %s", len(paths), what)
     return {"state": "sent", "error": ""}
+
+
+def _studies_of(folders: list[str]) -> str:
+    """The names of the studies of results, which the names of the results begin with."""
+    return ", ".join(dict.fromkeys("-".join(folder.split("-")[:2]) for folder in folders))
 
 
 def _transfer(peer: Destination, paths: list[Path], config: NodeConfig) -> None:

@@ -60,6 +60,11 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:64].strip()
 
 
+def _class_name(uid: Any) -> str:
+    """The standard's name of a SOP class; a private UID is not logged, as its sender chose it."""
+    return "a private SOP class" if uid is None or uid.name == str(uid) else str(uid.name)
+
+
 class Receiver:
     """Listens, and puts received objects into the storage."""
 
@@ -67,6 +72,7 @@ class Receiver:
         self._config = config
         self._storage = storage
         self._server: Any = None
+        self._callers: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin to listen, in separate threads. Raises OptionError where the address or port cannot be used."""
@@ -88,6 +94,7 @@ class Receiver:
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, self._bound),
                     (evt.EVT_REJECTED, self._rejected),
+                    (evt.EVT_ACCEPTED, self._accepted),
                     (evt.EVT_C_STORE, self._store),
                 ],
             )
@@ -102,6 +109,10 @@ class Receiver:
         if self._server is not None:
             self._server.shutdown()
             self._server = None
+
+    def caller_of(self, name: str) -> str:
+        """Return the AE title that sent an object, and forget it; "" where another run of the node received it."""
+        return self._callers.pop(name, "")
 
     def _has_room(self, _request: object, _address: object) -> bool:
         """Tell whether one more connection is accepted: each costs threads until its association request.
@@ -136,6 +147,18 @@ class Receiver:
             why = f"there are {config.associations} associations already, or it asks for nothing that is taken"
         log.warning("refused an association of %r at %s: %s", calling, _plain(str(caller.address)), why)
 
+    def _accepted(self, event: Event) -> None:
+        """Log what an accepted association asked for and does not get; the sender may not show it."""
+        caller = event.assoc.requestor
+        refused = sorted({_class_name(one.abstract_syntax) for one in event.assoc.rejected_contexts})
+        if refused:
+            log.info(
+                "did not agree with %r at %s on objects of: %s (SOP class not taken, or no transfer syntax in common)",
+                _plain(str(caller.ae_title)),
+                _plain(str(caller.address)),
+                ", ".join(refused),
+            )
+
     def _store(self, event: Event) -> int:
         """Answer one C-STORE request."""
         try:
@@ -147,11 +170,18 @@ class Receiver:
             if len(content) > self._config.object_megabytes * 2**20:
                 log.warning("refused an object of %d MB", len(content) >> 20)
                 return CANNOT_UNDERSTAND
-            if self._storage.free_megabytes() < self._config.free_megabytes:
-                log.error("refused an object: the disk of the storage is nearly full")
+            free = self._storage.free_megabytes()
+            if free < self._config.free_megabytes:
+                log.error(
+                    "refused an object: the disk of the storage is nearly full (%d MB free, free_megabytes = %d)",
+                    free,
+                    self._config.free_megabytes,
+                )
                 return OUT_OF_RESOURCES
+            self._callers[name] = _plain(str(event.assoc.requestor.ae_title))
             self._storage.accept(content, name)
         except OSError as error:
+            self._callers.pop(name or "", None)
             log.error("an object could not be stored: %s", error.strerror)
             return OUT_OF_RESOURCES
         except Exception as error:

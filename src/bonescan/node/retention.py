@@ -48,7 +48,7 @@ def _of(study: str, jobs: list[Job]) -> list[Job]:
 def _ended(jobs: list[Job]) -> bool:
     latest = latest_tries(jobs)
     return bool(latest) and all(
-        job.state == "done" or (job.state == "failed" and job.kind != DELIVERY) for job in latest
+        job.state in ("done", "refused") or (job.state == "failed" and job.kind != DELIVERY) for job in latest
     )
 
 

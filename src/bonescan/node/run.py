@@ -78,12 +78,14 @@ class Node:
             uid = file_summary(path).study_uid
             study = self.storage.study_name(uid or f"unreadable {path.name}")
             sorted_as = self.storage.sort(path, study)
+            caller = self._receiver.caller_of(path.name)
+            sender = f" from {caller}" if caller else ""
             if sorted_as == "new":
-                log.info("%s: received an object", study)
+                log.info("%s: received an object%s", study, sender)
             elif sorted_as == "same":
-                log.info("%s: received an object again, and kept the first", study)
+                log.info("%s: received an object%s again, and kept the first", study, sender)
             else:
-                log.warning("%s: received an object again with other content, and kept the first", study)
+                log.warning("%s: received an object%s again with other content, and kept the first", study, sender)
             if self._stop.is_set():
                 return
 

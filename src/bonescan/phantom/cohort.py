@@ -71,12 +71,6 @@ class CohortSummary:
     lesion_free: int
     lesions: int
 
-    def __str__(self) -> str:
-        return (
-            f"{self.patients} simulated patients ({self.lesion_free} without lesions) "
-            f"with {self.lesions} visible lesions in {self.out}"
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _Order:

@@ -165,9 +165,10 @@ def write_series(
     """Write one patient's scans to `out`/patient-0000/study-1 and so on; return the rows of the table of statuses."""
     anatomy_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     name = f"patient-{number:04d}"
+    header = Header(style, seed=seed, patient=f"series-{anatomy_seed:06d}")
     rows = []
     for time, made in enumerate(make_series(make_anatomy(anatomy_seed), 0, scans), 1):
-        write_patient(made.phantom, out / name / f"study-{time}", Header(style, seed=seed))
+        write_patient(made.phantom, out / name / f"study-{time}", header)
         for record in made.phantom.table:
             if record.number in made.statuses:
                 areas = [str(record.area_px[view]) for view in VIEWS]

@@ -28,22 +28,29 @@ def read_study(paths: Path | str | Sequence[Path | str], options: ReadOptions | 
     Raises InputError where they hold no study, several, or one that cannot be used, and ViewError where anterior and
     posterior cannot be told apart.
     """
-    given = [paths] if isinstance(paths, Path | str) else list(paths)
+    given = _listed(paths)
     if not given:
         raise InputError("no input was given; give a file or a folder")
-    studies = discover([Path(path) for path in given])
+    studies = discover(given)
     if len(studies) != 1:
         raise InputError(f"the input holds {len(studies)} studies; give the files of one")
     return read_files(studies[0], options)
 
 
-def read_studies(paths: Sequence[Path], options: ReadOptions | None = None) -> Iterator[tuple[str, Study | InputError]]:
-    """Yield each study among the inputs under its key, or the error why it cannot be read; the others go on."""
-    for files in discover(paths):
+def read_studies(
+    paths: Path | str | Sequence[Path | str], options: ReadOptions | None = None
+) -> Iterator[tuple[str, Study | InputError]]:
+    """Yield each study among files and folders under its key, or the error why it cannot be read; the others go on."""
+    for files in discover(_listed(paths)):
         try:
             yield files.key, read_files(files, options)
         except InputError as error:
             yield files.key, error
+
+
+def _listed(paths: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The inputs; one by itself, which a loop would take apart into letters, is one input."""
+    return [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
 
 
 def read_files(files: StudyFiles, options: ReadOptions | None = None) -> Study:

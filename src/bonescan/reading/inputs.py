@@ -68,8 +68,32 @@ def discover(paths: Sequence[Path]) -> list[StudyFiles]:
         elif is_folder(path):
             found.extend(_in_folder(path))
         else:
-            found.append(_Found((path,), _kind(path), _stem(path), _folders(path.absolute().parent)))
+            found.append(_Found((path,), kind_of(path), _stem(path), _folders(path.absolute().parent)))
     return _with_keys(_pair_explicit_files(found))
+
+
+def kind_of(path: Path) -> Kind:
+    """Return how a file would be read, by its ending."""
+    ending = path.suffix.lower()
+    return "png" if ending == ".png" else "npz" if ending == ".npz" else "dicom"
+
+
+def scans_in(folder: Path, kind: Kind) -> list[Path]:
+    """Return the files in a folder itself, not below it, that hold counts of that kind, sorted.
+
+    8-bit PNGs are the pictures that readers draw on, and `truth.npz` holds labels: they are left out.
+    """
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_file(path))
+    if kind == "dicom":
+        return [path for path in files if _may_be_dicom(path)]
+    named = [path for path in files if kind_of(path) == kind and path.name != "truth.npz"]
+    return [path for path in named if kind != "png" or _has_16_bits(path)]
+
+
+def _has_16_bits(png: Path) -> bool:
+    """Tell whether the header of a PNG states 16 bits per sample (PNG specification, 11.2.1: byte 24)."""
+    with png.open("rb") as file:
+        return file.read(25)[24:] == bytes((16,))
 
 
 def is_folder(path: Path) -> bool:
@@ -111,11 +135,6 @@ def _shared_start(paths: Sequence[Path]) -> str:
     """Return what the files' names have in common from their first letter on; for one file its name."""
     letters = os.path.commonprefix([_stem(path) for path in paths])  # noqa: RUF071  # letters are meant, not folders
     return letters.rstrip("-_. ")
-
-
-def _kind(path: Path) -> Kind:
-    ending = path.suffix.lower()
-    return "png" if ending == ".png" else "npz" if ending == ".npz" else "dicom"
 
 
 def _folders(path: Path) -> tuple[str, ...]:

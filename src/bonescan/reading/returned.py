@@ -140,7 +140,13 @@ def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader 
     InputError where a curve is on no view of the scan.
     """
     kinds = {source.kind for source in sources}
-    if len(kinds) > 1 or (len(sources) > 1 and kinds != {"labelme"}):
+    if len(kinds) > 1:
+        named = [source for source in sources if source.kind == "labelme"] or sources[:1]
+        raise LabelError(
+            f"the scan {study.key} has curves in {len(kinds)} formats ({', '.join(sorted(kinds))}): name the corrected "
+            f"files, for example {' '.join(str(source.path) for source in named[: len(View)])}"
+        )
+    if len(sources) > 1 and kinds != {"labelme"}:
         raise LabelError(
             f"the scan {study.key} has curves in {len(sources)} files ({', '.join(sorted(kinds))}); give one of them"
         )

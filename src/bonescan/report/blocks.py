@@ -95,7 +95,8 @@ def warnings_within(warnings: Sequence[str], width: float, most: int, file: str,
         these = broken(f"– {warning}", width, style)
         if len(warnings) == 1 and len(these) > most:
             *whole, last = these[:most]
-            return [*whole, f"{last[: len(last) // 2].rstrip()} … {file} lists all"]
+            cut = last[: len(last) // 2]
+            return [*whole, f"{cut.rpartition(' ')[0] or cut} … {file} lists all"]
         if len(warnings) > 1 and len(lines) + len(these) >= most:
             return [*lines, f"– and {len(warnings) - number} more: {file} lists all"]
         lines += these

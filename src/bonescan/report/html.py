@@ -18,20 +18,26 @@ from bonescan.assess.burden import extent_words
 from bonescan.assess.site import site_words
 from bonescan.report.ink import Fields
 from bonescan.report.overlay import RESEARCH_USE, panels
+from bonescan.report.words import COLUMNS, headline, model_words, quality_words
 from bonescan.study import Lesion, Result, View
 
 _STYLE = """
 body{font:14px/1.4 system-ui,sans-serif;color:#1e1e1e;margin:1.2rem auto;max-width:62rem;padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1rem;border-bottom:1px solid #bbb;margin:1.2rem 0 .4rem}
 .use{border:2px solid #a8200f;color:#a8200f;background:#fdf1ee;padding:.3rem .7rem;font-weight:700;display:inline-block}
-.views{display:grid;grid-template-columns:repeat(4,1fr);gap:.6rem}figure{margin:0;text-align:center}
-figure img{width:100%;border:1px solid #ccc}.sides{display:flex;justify-content:space-between;font-weight:700}
+.views{display:grid;grid-template-columns:repeat(2,1fr);gap:1.2rem}
+figure{margin:0;border:1px solid #bbb}figure img{width:100%;display:block}
+figcaption{display:flex;justify-content:space-between;align-items:baseline;padding:.2rem .8rem;background:#f2f2f2}
+figcaption span{font-weight:600}.side{font-size:1.3rem}
 table{border-collapse:collapse;width:100%}th,td{padding:.15rem .5rem;border-bottom:1px solid #ddd;text-align:left}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.warn{border-left:4px solid #1e1e1e;padding-left:.6rem}
 .soft{color:#555}@media print{body{font-size:9.5px;margin:0;max-width:none}
-.views img{max-height:95mm;object-fit:contain}
+.views{grid-template-columns:repeat(4,1fr);gap:2mm}.views img{max-height:95mm;object-fit:contain}
+figcaption{padding:0 .3rem;gap:.4rem;text-align:center}figcaption span{font-weight:400}
 tr,figure{break-inside:avoid}@page{size:A4;margin:12mm}}
 """
+SIDES = "R and L are the patient's right and left. The posterior view is seen from behind."
+"""What is said below the views."""
 
 
 def write_html(result: Result, path: Path, patient: Fields = ()) -> None:
@@ -42,7 +48,7 @@ def write_html(result: Result, path: Path, patient: Fields = ()) -> None:
 def html_report(result: Result, patient: Fields = ()) -> str:
     """Return the report. patient: fields that name the patient; () leaves the identity out."""
     parts = (*_views(result), *_burden(result), *_lesions(result), *_quality(result), *_provenance(result))
-    return html_page("Whole-body bone scan", _found(result), parts, patient)
+    return html_page("Whole-body bone scan", headline(result), parts, patient)
 
 
 def html_page(title: str, subtitle: str, parts: Iterable[str], patient: Fields = ()) -> str:
@@ -63,27 +69,22 @@ def html_page(title: str, subtitle: str, parts: Iterable[str], patient: Fields =
     return "\n".join(lines) + "\n"
 
 
-def _found(result: Result) -> str:
-    by = f"by the model {result.model.name}" if result.reader is None else f"by the reader {result.reader}"
-    return f"{len(result.lesions)} outlines {by}; acquired {result.study.acquired or 'on a date not stated'}"
-
-
 def _views(result: Result) -> Iterable[str]:
-    """Both views at the linear window, then both at the logarithmic one."""
+    """Both views at the linear window, below them both at the logarithmic one."""
     yield '<div class="views">'
     for name, drawn in (("linear", panels(result)), ("logarithmic", panels(result, logarithmic=True))):
         for view in View:
             yield figure(view, embedded(drawn.pictures[view]), f"{view.value}, {name} window")
-    yield "</div>"
+    yield f'</div><p class="soft">{SIDES}</p>'
 
 
 def figure(view: View, source: str, caption: str) -> str:
-    """Return a view with the patient's sides above it and its caption; source: of `embedded`."""
+    """Return a view under a line with its caption between the patient's sides; source: of `embedded`."""
     # On the left edge: the patient's right in the anterior view, the patient's left in the posterior view.
     left, right = ("R", "L") if view is View.ANTERIOR else ("L", "R")
     return (
-        f'<figure><div class="sides"><span>{left}</span><span>{right}</span></div>'
-        f'<img alt="{escape(caption)}" src="{source}"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure><figcaption><b class="side">{left}</b><span>{escape(caption)}</span><b class="side">{right}</b>'
+        f'</figcaption><img alt="{escape(caption)}" src="{source}"></figure>'
     )
 
 
@@ -111,13 +112,14 @@ def _lesions(result: Result) -> Iterable[str]:
         yield "<p><b>No lesion was outlined.</b> That does not exclude one.</p>"
         return
     unit = "px" if result.study.spacing is None else "mm²"
-    headings = ("site", "view", "#", f"area, {unit}", "max counts", "contrast", "p")
+    headings = ("site", "view", "#", f"area, {unit}", "max", "mean", "contrast", "mirror", "p")
     rows = [
         ("", *_cells(lesion)[1:]) if place else _cells(lesion)
         for group in _by_lesion(result.lesions)
         for place, lesion in enumerate(group)
     ]
     yield from table(headings, rows, 2)
+    yield f'<p class="soft">{escape(COLUMNS)}</p>'
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], first_number: int) -> Iterable[str]:
@@ -148,7 +150,9 @@ def _cells(lesion: Lesion) -> tuple[str, ...]:
         str(lesion.id),
         f"{measures.area_px}" if measures.area_mm2 is None else f"{measures.area_mm2:.0f}",
         f"{measures.counts_max:.0f}",
+        f"{measures.counts_mean:.1f}",
         "–" if measures.contrast is None else f"{measures.contrast:.1f}",
+        "–" if measures.contrast_mirror is None else f"{measures.contrast_mirror:.1f}",
         "–" if lesion.probability is None else f"{lesion.probability:.2f}",
     )
 
@@ -156,10 +160,11 @@ def _cells(lesion: Lesion) -> tuple[str, ...]:
 def _quality(result: Result) -> Iterable[str]:
     poor = {check.said for check in result.quality if check.poor}
     others = [warning for warning in result.warnings if warning not in poor]
-    if result.quality:
+    said = quality_words(result)
+    if said is not None:
         yield "<h2>Quality of the scan</h2>"
         good = [check.name for check in result.quality if not check.poor]
-        yield f"<p>Within limits: {escape(', '.join(good)) or 'none'}.</p>"
+        yield f"<p>{escape(said)}. Within limits: {escape(', '.join(good)) or 'none'}.</p>"
     yield from warnings_box((*sorted(poor), *others))
 
 
@@ -176,7 +181,7 @@ def _provenance(result: Result) -> Iterable[str]:
         "study": study.key,
         "views told by": study.view_source,
         "looked at": "the whole body" if result.region == "whole-body" else f"the {result.region}",
-        "model": f"{result.model.name}, sha256 {result.model.sha256}",
+        "model": model_words(result, len(result.model.sha256)),
         "software": f"bonescan {__version__}",
     }
     yield '<h2>How it was found</h2><p class="soft">'

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
-from bonescan.assess.site import level_words
+from bonescan.assess.site import bone_words
 from bonescan.report.blocks import HAIR, INK, SOFT, Columns, heading
 from bonescan.report.paper import Box, Paper, Style
+from bonescan.report.words import numbered
 from bonescan.study import Lesion, Region, Result, Side, View
 
 _NONE = "–"
 _COLUMNS = (
-    ("", "", 5.0),
-    ("", "site", 17.5),
+    ("", "", 4.5),
+    ("", "site", 26.5),
     ("", "side", 6.5),
-    ("area", "", 8.0),
-    ("counts", "max", 8.5),
-    ("counts", "mean", 8.5),
-    ("contrast", "bone", 7.5),
-    ("contrast", "mirror", 8.0),
-    ("", "p", 8.0),
+    ("area", "", 7.0),
+    ("counts", "max", 7.0),
+    ("counts", "mean", 7.5),
+    ("contrast", "bone", 6.5),
+    ("contrast", "mirror", 7.5),
+    ("", "p", 7.0),
 )
 """Upper heading, heading, and share of the width. The first three columns are aligned to the left."""
 _LEFT = 3
@@ -50,7 +50,7 @@ def draw_table(paper: Paper, result: Result, box: Box) -> float:
     row = min(max(height / (len(shown) + extra + (2 if hidden else 0)), _ROWS_MM[0]), _ROWS_MM[1])
     y = _Rows(paper, box, row, result.study.spacing is not None).draw(result, shown, top)
     if hidden:
-        said = f"{hidden} smaller lesion{'s are' if hidden > 1 else ' is'} not listed here: lesions.json lists all."
+        said = f"{hidden} smaller outline{'s are' if hidden > 1 else ' is'} not listed here: lesions.json lists all."
         y += row
         paper.text((box.left, y), said, Style(6.6, SOFT))
     return y
@@ -74,7 +74,7 @@ def _draw_none(paper: Paper, result: Result, box: Box) -> float:
 
 
 def _draw_view(paper: Paper, result: Result, view: View, line: Box, size: float) -> None:
-    """Draw the line of a view: its name and the totals of its lesions."""
+    """Draw the line of a view: its name and the totals of its outlines."""
     paper.text((line.left, line.top + 4), view.value.capitalize(), Style(size, INK, bold=True))
     paper.text((line.right, line.top + 4), _burden(result, view), Style(size, SOFT), "right")
 
@@ -84,10 +84,10 @@ def _burden(result: Result, view: View) -> str:
         return "not given"
     burden = result.burden[view]
     if not burden.lesions:
-        return "no lesion"
+        return "no outline"
     area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm²"
     share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
-    return f"{burden.lesions} lesion{'s' if burden.lesions > 1 else ''}, {area}{share}"
+    return f"{numbered(burden.lesions, 'outline')}, {area}{share}"
 
 
 class _Rows:
@@ -129,10 +129,7 @@ def _site(lesion: Lesion) -> str:
     """The vertebra or rib with its uncertainty, else the bone; and the pair, where the other view shows the lesion."""
     if lesion.region is Region.BACKGROUND:
         return _NONE
-    site = lesion.region.value
-    if lesion.level is not None:
-        # There is no space for the part of a rib; lesions.json gives it.
-        site = level_words(replace(lesion.level, part=None))
+    site = bone_words(lesion)
     return site if lesion.pair is None else f"{site} ({lesion.pair})"
 
 

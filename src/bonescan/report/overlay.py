@@ -19,6 +19,7 @@ from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
 from bonescan.report.ink import Fields, Sheet, patient_text_width, text_width
 from bonescan.report.placement import Field, place_numbers
+from bonescan.report.words import model_words, numbered
 from bonescan.study import FloatImage, Lesion, Result, View
 
 INK = (226, 44, 20)
@@ -268,7 +269,8 @@ def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> Non
     for lesion in lesions:
         sheet.ink_line(layout.to_sheet(_rounded(lesion.contour), view), _LINE_WIDTH)
     if lesions:
-        field = Field(darkness, result.labels(view) > 0, layout.rows, (layout.cols - 1) / 2)
+        down, across = layout.zoom
+        field = Field(darkness, result.labels(view) > 0, layout.rows, (layout.cols - 1) / 2, down / across)
         _draw_numbers(sheet, layout, lesions, field)
 
 
@@ -311,22 +313,12 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
         (layout.number / down, (text_width(layout.name(lesion), layout.number) + _NUMBER_PADDING) / across)
         for lesion in lesions
     ]
-    for lesion, centre, size in zip(lesions, place_numbers(field, lesions, sizes), sizes, strict=True):
-        leader = _leader(layout, lesion, centre, size)
-        if np.hypot(*(leader[1] - leader[0])) >= _SHORTEST_LEADER:
+    for lesion, place in zip(lesions, place_numbers(field, lesions, sizes), strict=True):
+        leader = layout.to_sheet(place.leader, lesion.view)
+        if place.is_doubtful or np.hypot(*(leader[1] - leader[0])) >= _SHORTEST_LEADER:
             sheet.ink_line(leader, _LEADER_WIDTH)
-        x, y = layout.to_sheet(np.array([centre]), lesion.view)[0].tolist()
+        x, y = layout.to_sheet(np.array([place.centre]), lesion.view)[0].tolist()
         sheet.ink_text((x, y), layout.name(lesion), layout.number)
-
-
-def _leader(
-    layout: _Layout, lesion: Lesion, centre: tuple[float, float], size: tuple[float, float]
-) -> NDArray[np.float64]:
-    """The line from the curve to the nearest edge of the lesion's number, (2, 2) of (x, y) on the sheet."""
-    middle = np.array(lesion.origin) + (np.array(lesion.mask.shape) - 1) / 2
-    edge = np.clip(middle, np.array(centre) - np.array(size) / 2, np.array(centre) + np.array(size) / 2)
-    nearest = int(np.hypot(*(lesion.contour - edge).T).argmin())
-    return layout.to_sheet(np.stack([lesion.contour[nearest], edge]), lesion.view)
 
 
 def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
@@ -334,8 +326,7 @@ def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
     right = layout.size[0] - _MARGIN
     sheet.text_with_squares((_MARGIN, top + 72), _findings(result), 27)
     sheet.text((_MARGIN, top + 112), RESEARCH_USE, 25)
-    model = f"Model {result.model.name} ({result.model.sha256[:12]})"
-    sheet.text((right, top + 112), model, 21, anchor="rs", grey=_SOFT)
+    sheet.text((right, top + 112), model_words(result), 21, anchor="rs", grey=_SOFT)
     spacing = result.study.spacing
     if spacing is None:
         sheet.text((right, top + 72), "no scale: pixel spacing unknown", 21, anchor="rs", grey=_SOFT)
@@ -377,15 +368,13 @@ def _draw_warnings(sheet: Sheet, layout: _Layout) -> None:
 
 
 def _findings(result: Result) -> str:
-    """One line: how many lesions, and their area in each view (a lesion may be seen in both)."""
+    """One line: how many lesions, and how many outlines of which area in each view (both may show a lesion)."""
     if not result.lesions:
         return "No lesion found"
     parts = []
     for view, burden in result.burden.items():
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
         parts.append(f"{view} {burden.lesions} ({area})" if burden.lesions else f"{view} none")
-    count = len(result.lesions)
-    found = f"{count} lesion{'s' if count > 1 else ''} outlined"
-    if result.extent is not None and result.extent.lesions != count:
-        found = f"{result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''} in {count} outlines"
+    count = numbered(len(result.lesions), "outline")
+    found = count if result.extent is None else f"{numbered(result.extent.lesions, 'lesion')} in {count}"
     return f"{found}: {', '.join(parts)}"

@@ -36,10 +36,11 @@ from bonescan.report.ink import NOT_STATED, Fields
 from bonescan.report.lesion_table import draw_table
 from bonescan.report.overlay import RESEARCH_USE, grey_scale, panels
 from bonescan.report.paper import WIDTH_MM, Box, Paper, Style, broken
+from bonescan.report.words import COLUMNS, headline, model_words, quality_words
 from bonescan.study import Result, View
 
 TITLE = "Lesions in a whole-body bone scan"
-_LEFT_WIDTH = 105.0
+_LEFT_WIDTH = 98.0
 _PATIENT_WIDTHS = {"Name": 62.0, "ID": 37.0, "Born": 20.0, "Sex": 18.0, "Accession": 27.0, "Study": 20.0}
 _MOST_PATIENT_LINES = 6
 _PANEL_GAP = 3.0
@@ -49,10 +50,8 @@ _LEAST_SECOND_PICTURE, _SECOND_CAPTIONS = 55.0, 15.0
 """The height below which a second pair of views is left out, and that of its heading and captions."""
 _MOST_WARNING_LINES = 12
 _FOOT = (
-    "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
-    "contrast: mean counts over those of the bone around the lesion, and of the bone at the place mirrored about "
-    "the midline; p: the model's mean probability. A lesion that both views show is outlined in each: the number "
-    "in brackets behind its site is that of the pair, and it is counted once in all."
+    f"{COLUMNS} A lesion that both views show is outlined in each: the number in brackets behind its site is that of "
+    "the pair, and it is counted once in all."
 )
 
 
@@ -64,7 +63,7 @@ def write_page(result: Result, path: Path, patient: Fields = ()) -> None:
 def page(result: Result, patient: Fields = ()) -> bytes:
     """Return the one-page report as PDF. patient: fields that name the patient; () leaves the identity out."""
     paper = Paper(TITLE, RESEARCH_USE, f"bonescan {__version__}")
-    top = draw_title(paper, "Whole-body bone scan", _found(result))
+    top = draw_title(paper, "Whole-body bone scan", headline(result))
     top = _draw_patient(paper, result, patient, top) + 5
     bottom = draw_foot(paper, _FOOT)
     warnings = warnings_within(result.warnings, _LEFT_WIDTH, _MOST_WARNING_LINES, "lesions.json")
@@ -77,15 +76,6 @@ def page(result: Result, patient: Fields = ()) -> bytes:
     table_bottom = draw_table(paper, result, Box(right, table_top, width, bottom - 3 - table_top))
     _draw_second_window(paper, result, Box(right, table_bottom + 6, width, bottom - 9 - table_bottom))
     return paper.finish()
-
-
-def _found(result: Result) -> str:
-    count = len(result.lesions)
-    found = "No lesion outlined" if not count else f"{count} lesion{'s' if count > 1 else ''} outlined"
-    if result.extent is not None and result.extent.lesions != count:
-        found = f"{result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''} in {count} outlines"
-    by = f"by the model {result.model.name}" if result.reader is None else f"by the reader {result.reader}"
-    return f"{found} {by}"
 
 
 def _draw_patient(paper: Paper, result: Result, patient: Fields, top: float) -> float:
@@ -176,12 +166,13 @@ def _draw_facts(paper: Paper, result: Result, column: Box) -> float:
 
 def _provenance(result: Result) -> list[tuple[str, str]]:
     """How the result was made, as (label, text)."""
+    model, quality = model_words(result, 16), quality_words(result)
     who = [] if result.reader is None else [("curves", f"drawn or corrected by {result.reader}")]
-    use = "outlined the lesions" if result.reader is None else "told the bones apart"
     return [
         *who,
-        ("model", f"{result.model.name}, sha256 {result.model.sha256[:16]}…, {use}"),
+        ("model", model if result.reader is None else f"{model}; it told the bones apart"),
         ("views told by", result.study.view_source),
+        *([] if quality is None else [("quality", quality)]),
         ("software", f"bonescan {__version__}"),
     ]
 

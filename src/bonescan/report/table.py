@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bonescan.assess.burden import extent_words
-from bonescan.assess.site import level_words
+from bonescan.assess.site import bone_words
+from bonescan.report.words import COLUMNS, found, numbered
 from bonescan.study import Lesion, Region, Result, Side
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _NONE = "-"
 
 
 def table(result: Result) -> Table:
-    """The lesions as a `rich` table; the caption gives the burden of each view. Needs the package rich."""
+    """The outlines as a `rich` table; the caption says what the columns are and the burden. Needs the package rich."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -44,22 +45,19 @@ def table_text(result: Result) -> str:
 
 
 def title_line(result: Result) -> str:
-    """How many lesions, in which study."""
-    count = len(result.lesions)
-    found = "no lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
-    if result.extent is not None and result.extent.lesions != count:
-        found = f"{count} outlines of {result.extent.lesions} lesion{'s' if result.extent.lesions > 1 else ''}"
-    drawn = "" if result.reader is None else f", drawn by {result.reader}"
-    return f"{result.study.key}: {found}{drawn}"
+    """How many lesions and outlines, in which study, and at which operating point of the model."""
+    point = "" if result.operating_point is None else f"; operating point {result.operating_point}"
+    return f"{result.study.key}: {found(result)}{point}"
 
 
 def summary_lines(result: Result) -> list[str]:
-    """The burden of each view and of the patient, and what the result may be used for."""
-    lines = []
+    """What the columns are, the burden of each view and of the patient, and what the result may be used for."""
+    lines = [COLUMNS] if result.lesions else []
     for view, burden in result.burden.items():
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2:.0f} mm\u00b2"
         share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
-        lines.append(f"{view}: {burden.lesions} lesion{'' if burden.lesions == 1 else 's'}, {area}{share}")
+        # A view's burden counts outlines: a lesion that both views show is in both.
+        lines.append(f"{view}: {numbered(burden.lesions, 'outline')}, {area}{share}")
     if result.extent is not None:
         lines.append(f"both views: {'; '.join(extent_words(result.extent))}")
     return [*lines, "Research use only - not for diagnosis"]
@@ -67,9 +65,7 @@ def summary_lines(result: Result) -> list[str]:
 
 def site_cell(lesion: Lesion) -> str:
     """The vertebra or rib with its uncertainty, else the bone."""
-    if lesion.level is not None:
-        return level_words(lesion.level)
-    return _NONE if lesion.region is Region.BACKGROUND else lesion.region.value
+    return _NONE if lesion.region is Region.BACKGROUND else bone_words(lesion)
 
 
 def _justify(heading: str, cell: str, width: int) -> str:

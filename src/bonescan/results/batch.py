@@ -1,4 +1,4 @@
-"""Tables of many results: a row for each lesion, a row for each study, and statistics over all. CSV or Parquet.
+"""Tables of many results: a row for each outline, a row for each study, and statistics over all. CSV or Parquet.
 
 The tables are made from the `lesions.json` of each result, whichever program run wrote it.
 """
@@ -29,6 +29,13 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 _MEASURES = ("area_px", "area_mm2", "counts_total", "counts_mean", "counts_max", "contrast", "contrast_mirror")
 _EXTENT = ("lesions", "positive_share", "bone_scan_index", "mass_seen", "grade")
 """Columns for the patient, over both views: a lesion that both views show is counted once."""
+_OF_A_VIEW = {
+    "outlines": "lesions",
+    "area_px": "area_px",
+    "area_mm2": "area_mm2",
+    "skeleton_share": "skeleton_share",
+}
+"""Column for a view -> field of its burden, which counts outlines."""
 _STATISTICS = ("quantity", "n", "mean", "sd", "median", "q1", "q3", "min", "max")
 
 
@@ -59,11 +66,11 @@ def lesion_columns() -> tuple[str, ...]:
     """The columns of lesions.csv."""
     who = ("model", "reader")
     where = ("region", "side", "site", "level", "level_plus_minus", "pair")
-    return ("study", "lesion", "view", *where, "row", "col", *_MEASURES, "probability", *who)
+    return ("study", "outline", "view", *where, "row", "col", *_MEASURES, "probability", *who)
 
 
 def lesion_rows(file: LesionsFile) -> list[Row]:
-    """A row for each lesion of a result.
+    """A row for each outline of a result.
 
     row, col: the centroid in the frame as acquired, pixels. site: bone, side and level in words. pair: the number that
     both outlines of one lesion have.
@@ -72,18 +79,20 @@ def lesion_rows(file: LesionsFile) -> list[Row]:
 
 
 def study_row(file: LesionsFile) -> Row:
-    """The row of a result: the totals of its lesions in each view, how it was made, and its warnings."""
-    row: Row = {"study": file.key, "acquired": file.acquired, "lesions": len(file.lesions)}
-    for view in View:
-        burden = file.views[view].burden if view in file.views else None
-        for name in ("lesions", "area_px", "area_mm2", "skeleton_share"):
-            row[f"{view}_{name}"] = None if burden is None else getattr(burden, name)
+    """The row of a result: the patient's totals, those of each view's outlines, how it was made, and its warnings."""
+    row: Row = {"study": file.key, "acquired": file.acquired}
     for name in _EXTENT:
         row[f"patient_{name}"] = None if file.extent is None else getattr(file.extent, name)
+    row["outlines"] = len(file.lesions)
+    for view in View:
+        burden = file.views[view].burden if view in file.views else None
+        for column, name in _OF_A_VIEW.items():
+            row[f"{view}_{column}"] = None if burden is None else getattr(burden, name)
     return row | {
         "region": file.region,
         "model": file.model.name,
         "model_sha256": file.model.sha256,
+        "operating_point": file.operating_point,
         "reader": file.reader,
         "views_told_by": file.view_source,
         "warnings": "; ".join(file.warnings),
@@ -91,31 +100,30 @@ def study_row(file: LesionsFile) -> Row:
 
 
 def statistics_rows(studies: Sequence[Row], lesions: Sequence[Row]) -> list[Row]:
-    """Mean, standard deviation (n - 1), quartiles and range of all measures of studies and lesions, followed by counts.
+    """Mean, standard deviation (n - 1), quartiles and range of all measures of studies and outlines, then counts.
 
     An unknown value (a view that is missing, millimetres without spacing) is in no figure; n is the number of known
     values.
     """
     rows = [_figures(f"{name} per study", (row[name] for row in studies)) for name in _study_quantities()]
-    rows += [_figures(f"{name} per lesion", (row[name] for row in lesions)) for name in (*_MEASURES, "probability")]
-    rows.append({"quantity": "studies without lesions", "n": sum(not row["lesions"] for row in studies)})
+    rows += [_figures(f"{name} per outline", (row[name] for row in lesions)) for name in (*_MEASURES, "probability")]
+    rows.append({"quantity": "studies without lesions", "n": sum(not row["outlines"] for row in studies)})
     rows.append({"quantity": "studies with warnings", "n": sum(bool(row["warnings"]) for row in studies)})
     regions = Counter(str(row["region"]) for row in lesions)
-    rows += [{"quantity": f"lesions in {region}", "n": number} for region, number in sorted(regions.items())]
+    rows += [{"quantity": f"outlines in {region}", "n": number} for region, number in sorted(regions.items())]
     return rows
 
 
 def _study_quantities() -> tuple[str, ...]:
-    measured = ("lesions", "area_px", "area_mm2", "skeleton_share")
     patient = tuple(f"patient_{name}" for name in _EXTENT)
-    return ("lesions", *patient, *(f"{view}_{name}" for view in View for name in measured))
+    return (*patient, "outlines", *(f"{view}_{column}" for view in View for column in _OF_A_VIEW))
 
 
 def _lesion_row(file: LesionsFile, lesion: Lesion) -> Row:
     row, col = np.argwhere(lesion.mask).mean(axis=0) + lesion.origin
     return {
         "study": file.key,
-        "lesion": lesion.id,
+        "outline": lesion.id,
         "view": lesion.view.value,
         "region": lesion.region.value,
         "side": lesion.side.value,

@@ -99,15 +99,17 @@ _EDITABLE = ("labelme", "coco")
 
 
 def write_result(
-    result: Result, out: Path, formats: Sequence[str] = DEFAULT_FORMATS, origin: Origin | None = None
+    result: Result, out: Path | str, formats: str | Sequence[str] = DEFAULT_FORMATS, origin: Origin | None = None
 ) -> Path:
     """Write a result into the folder `out`/<study key> and return that folder.
 
     The files are written into a hidden folder beside it, flushed to disk, and renamed into place together. An earlier
     result of that name is replaced completely; a folder that holds anything else is refused.
-    origin: the header of the source, for the formats that are DICOM objects.
+    formats: one name or several. origin: the header of the source, for the formats that are DICOM objects.
     Raises OptionError for an unknown format or one that lacks its origin, OutputError where it cannot be written.
     """
+    out = Path(out)
+    formats = (formats,) if isinstance(formats, str) else formats
     writers = [_format(name) for name in dict.fromkeys(formats)]
     refuse_without_header(formats, origin is not None)
     target = out / _safe_name(result.study.key)

@@ -1,7 +1,8 @@
 """The child process: takes requests from standard input, does them within limits, and answers on standard output.
 
-Run as `python -m bonescan.sandbox.child`, never imported by the parent. It ends when its input ends. If a file exceeds
-a limit, the child is killed, and the parent starts a new child and refuses the file.
+Run as `python -m bonescan.sandbox.child`, never imported by the parent. Its first message is that it is ready. It ends
+when its input ends. If a file exceeds a limit, the child is killed, and the parent starts a new child and refuses the
+file.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def main() -> int:
 
     load_libraries()
     _limit_resources()
+    _send(answers, Message({"ready": True}))  # from here on, the parent's clock runs for requests alone
     while True:
         try:
             request = read_message(requests)

@@ -54,11 +54,13 @@ class ReadScan:
     """A result with the maps that it was made from.
 
     risen: ids of lesions below the model's threshold that are outlined because their uptake rose (`risen_lesions`).
+    patient: a hash, equal for scans of one patient, which is only compared and never shown; None: not known.
     """
 
     result: Result
     prediction: Prediction
     risen: frozenset[int] = frozenset()
+    patient: str | None = None
 
     def seen(self, view: View) -> Seen:
         """Counts and regions of one view."""

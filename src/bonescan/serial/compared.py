@@ -14,10 +14,10 @@ from bonescan.study import Extent, View
 
 PCWG3_LABEL = "PCWG3 2+2 rule, for prostate cancer in clinical trials only"
 MARKS = {
-    Status.NEW: "N", Status.GROWING: "+", Status.PERSISTENT: "=", Status.SHRINKING: "-", Status.RESOLVED: "R",
+    Status.NEW: "N", Status.GROWING: "G", Status.PERSISTENT: "P", Status.SHRINKING: "S", Status.RESOLVED: "R",
 }  # fmt: skip
-"""What stands behind the number of a lesion on the pictures."""
-LEGEND = "N new, + growing, = persistent, - shrinking, R resolved. One grey is one uptake relative to the bones."
+"""What stands behind the number of a lesion on the pictures: letters, as a sign such as - looks like a leader."""
+LEGEND = "N new, G growing, P persistent, S shrinking, R resolved. One grey is one uptake relative to the bones."
 HEADINGS = ("#", "change", "site", "old #", "new #", "uptake", "z")
 """Number in the comparison; change; site; numbers of its outlines in the old and the new scan; uptake, new over old,
 relative to the skeleton's; that difference in standard deviations of counting noise."""
@@ -26,6 +26,10 @@ FIRST_NUMBER = 3
 BURDEN_HEADINGS = ("", "old", "new", "new - old")
 NO_LESION = "No lesion was outlined in either scan."
 NONE = "-"
+OTHER_PATIENT = (
+    "the headers of the two scans state different Patient IDs: unless they are of one patient all the same, nothing "
+    "here is a change over time"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,9 @@ class Compared:
 
     def _own_warnings(self) -> list[str]:
         said = []
+        patients = {scan.patient for _, scan in self.scans} - {None}
+        if len(patients) > 1:
+            said.append(OTHER_PATIENT)
         for view in View:
             having = [name for name, scan in self.scans if view in scan.result.study.scans]
             if len(having) == 1:

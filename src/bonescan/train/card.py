@@ -32,8 +32,15 @@ def make_card(
     """The card as Markdown. figures: what was measured on validation patients. regions: whether bones were taught."""
     names = {"curve": "sensitivity at false positives per scan"}
     measured = "\n".join(
-        f"- {names.get(name, name).replace('_', ' ')}: {_shown(value)}" for name, value in figures.items()
+        f"- {names.get(name, name).replace('_', ' ')}: {_shown(value)}"
+        for name, value in figures.items()
+        if name != "beginning"
     )
+    if "beginning" in figures:
+        measured += (
+            "\n- dice at a probability of 0.5: {dice_before:.3g} before the training, as {model}, and {dice_after:.3g} "
+            "after it"
+        ).format_map(figures["beginning"])
     warned = "".join(f"\n**Warning: {warning}.**\n" for warning in figures_warnings(figures))
     purpose = _THORAX if config.images.folder else _WHOLE_BODY if regions else _NO_REGIONS
     return f"""# {config.name}

@@ -10,22 +10,39 @@ import numpy as np
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
-from bonescan.errors import OptionError
+from bonescan.errors import InputError, OptionError
 from bonescan.prepare import Normalisation
-from bonescan.reading import read_study
+from bonescan.reading import discover, read_study
+from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
 from bonescan.study import Study, View
 from bonescan.train.config import CohortConfig
 
 
 def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
-    """Read all labelled studies. A hash of the patient folder's name alone decides whether it is for validation."""
+    """Read all labelled studies. A hash of the patient folder's name alone decides whether it is for validation.
+
+    Folders whose scans state one Patient ID are of one patient, who goes by the name of the first. Raises InputError
+    for a scan that is there twice.
+    """
     training: list[Case] = []
     validation: list[Case] = []
+    known = KnownPatients()
     for folder in labelled_studies(Path(config.folder)):
-        digest = hashlib.sha256(folder.parent.name.encode()).digest()
+        patient = known.first_name(_patient(folder), folder.parent.name)
+        digest = hashlib.sha256(patient.encode()).digest()
         chosen = validation if int.from_bytes(digest[:4]) / 2**32 < config.validation_share else training
-        chosen.append(read_case(folder, normalisation))
+        study = read_study(folder)
+        twin = known.twin(digest_of(study), name := f"{folder.parent.name}/{folder.name}")
+        if twin is not None:
+            raise InputError(same_pixels(name, twin))
+        chosen.append(_case(study, folder, patient, normalisation))
     return Split(training, validation)
+
+
+def _patient(folder: Path) -> str | None:
+    """As `stated_patient`; None also for a folder of several studies, which cannot be read."""
+    studies = discover([folder])
+    return stated_patient(studies[0]) if len(studies) == 1 else None
 
 
 def labelled_studies(cohort: Path) -> list[Path]:
@@ -40,7 +57,10 @@ def labelled_studies(cohort: Path) -> list[Path]:
 
 def read_case(folder: Path, normalisation: Normalisation) -> Case:
     """One study folder with its LabelMe files, and the region maps of `truth.npz` if there are any."""
-    study = read_study(folder)
+    return _case(read_study(folder), folder, folder.parent.name, normalisation)
+
+
+def _case(study: Study, folder: Path, patient: str, normalisation: Normalisation) -> Case:
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
     labels = {view: read_labelme(path) for view, path in files.items() if path.exists() and view in study.scans}
@@ -49,7 +69,7 @@ def read_case(folder: Path, normalisation: Normalisation) -> Case:
     lesions = pair_truth(drawn, ignored, study.shape)
     regions = _read_regions(folder / "truth.npz", study)
     facts = replace(
-        find_facts(study.key, f"patient-{folder.parent.name}", counts, lesions, normalisation),
+        find_facts(study.key, f"patient-{patient}", counts, lesions, normalisation),
         labelled=(View.ANTERIOR in drawn, View.POSTERIOR in drawn),
         has_regions=regions is not None,
     )

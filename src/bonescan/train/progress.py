@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,35 @@ class Progress:
         return ", ".join(parts)
 
 
+class Pace:
+    """The remaining time of each stage, from the time that its steps have taken so far."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage, self._first, self._began = "", 0, 0.0
+
+    def timed(self, progress: Progress) -> Progress:
+        """The report with its remaining time, which is unknown at the first report of a stage."""
+        now = self._clock()
+        if progress.stage != self._stage or progress.done < self._first:
+            self._stage, self._first, self._began = progress.stage, progress.done, now
+        took = progress.done - self._first
+        if progress.seconds_left is not None or took <= 0:
+            return progress
+        return replace(progress, seconds_left=(now - self._began) / took * (progress.total - progress.done))
+
+
 Report = Callable[[Progress], None]
 """Where progress goes; nothing here prints."""
 
 
+Note = Callable[[str], None]
+"""Where single sentences go."""
+
+
 def silent(progress: Progress) -> None:
     """Report nowhere."""
+
+
+def unsaid(sentence: str) -> None:
+    """Drop a sentence."""

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
-from bonescan.bundle import Bundle
-from bonescan.cases import Case, CaseList, Growth, Loaded, Split
+from bonescan.bundle import Bundle, load_bundle
+from bonescan.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.configuration import config_from_dict
 from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
+from bonescan.evaluate.report import counted
 from bonescan.plugins import Registry
 from bonescan.train.calibrate import calibrate
 from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
-from bonescan.train.loop import CHECKPOINT, train
+from bonescan.train.loop import CHECKPOINT, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
-from bonescan.train.progress import Progress, Report, silent
+from bonescan.train.progress import Note, Progress, Report, silent, unsaid
+from bonescan.train.validate import quick_figures
 
 IMAGE_SOURCES = Registry["ImageSource"]("bonescan.image_sources")
 BUNDLE = "bundle"
@@ -47,14 +50,15 @@ def image_source() -> ImageSource:
     return IMAGE_SOURCES["dataset"]
 
 
-def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = silent) -> Path:
+def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = silent, note: Note = unsaid) -> Path:
     """Read a configuration, then `run` it. overrides: "key=value" or "table.key=value"."""
-    return run(read_config(path, overrides), report)
+    return run(read_config(path, overrides), report, note)
 
 
-def run(config: TrainConfig, report: Report = silent) -> Path:
+def run(config: TrainConfig, report: Report = silent, note: Note = unsaid) -> Path:
     """Do everything from the simulation to the bundle, or continue where it stopped; return the run's folder.
 
+    note: called before the training with one sentence about what it learns from and what it keeps for validation.
     The bundle is written to the folder's `bundle` after the last step. A run that `max_minutes` ends earlier leaves
     its checkpoint, which `export_run` can make a bundle of. Raises OptionError when there is nothing to learn from.
     """
@@ -62,6 +66,8 @@ def run(config: TrainConfig, report: Report = silent) -> Path:
     with Simulation() as simulation:
         split = make_split(config, report, simulation)
         pin_sources(config)
+        if not config.images.folder:
+            note(sides(split))
         folder = train(config, split, report)
         if averaged_network(config)[1] < config.steps:
             return folder
@@ -91,6 +97,26 @@ def make_split(config: TrainConfig, report: Report = silent, simulation: Simulat
         simulation,
     )
     return joined(labelled, simulated, config)
+
+
+def sides(split: Split) -> str:
+    """Say how much a training learns from, and how much it keeps; outlines are counted in each view.
+
+    Simulated patients are only counted, as some of them may not be there yet.
+    """
+    learned, kept = (_counted(part) for part in (split.training, split.validation))
+    return f"learns from {learned}, keeps {kept} for validation"
+
+
+def _counted(cases: Sequence[Case]) -> str:
+    """The labelled patients with their outlines, and the simulated ones."""
+    sources = cases.sources if isinstance(cases, CaseList) else (Loaded(cases),)
+    labelled = [case for source in sources if isinstance(source, Loaded) for case in source.cases]
+    simulated = sum(len(source) for source in sources if not isinstance(source, Loaded))
+    patients, outlines = len(groups_of(labelled)), sum(len(case.facts.lesion_rows) for case in labelled)
+    said = [f"{counted(patients, 'patient')} ({counted(outlines, 'outline')})"] if patients or not simulated else []
+    said += [f"{counted(simulated, 'simulated patient')}"] if simulated else []
+    return " and ".join(said)
 
 
 def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
@@ -134,13 +160,26 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
     if cases:
         points, fitted = calibrate(network, cases, config, report)
         figures = asdict(fitted)
+        if config.begin_with and fitted.lesions:
+            figures["beginning"] = compared_with_beginning(network, cases, config)
     regions = any(case.facts.has_regions for case in split.training) if len(split.training) else None
     thresholds = {name: point.to_dict() for name, point in points.items()}
     kept = {"steps": steps, "operating_points": thresholds, "figures": figures, "regions": regions}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     numbers = {name: value for name, value in figures.items() if not isinstance(value, dict)}
-    report(Progress("calibrate", len(cases), len(cases), None, numbers))
+    if cases:
+        report(Progress("calibrate", len(cases), len(cases), None, numbers))
     return points
+
+
+def compared_with_beginning(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, Any]:
+    """The pooled Dice at a probability of 0.5 of the model that a run began with and of what it has become.
+
+    Both on the same validation cases, at most `validation_cases`.
+    """
+    chosen = spread(cases, config.validation_cases)
+    before, after = (quick_figures(one, chosen, config)["dice"] for one in (start(config).network, network))
+    return {"model": load_bundle(config.begin_with).name, "dice_before": before, "dice_after": after}
 
 
 def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:

@@ -6,7 +6,7 @@ Unlabelled studies of a cohort are also learned from, by the losses that need no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
@@ -25,6 +25,7 @@ from bonescan.prepare import skeletal_reference
 from bonescan.prepare.binning import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
 from bonescan.reading import discover, read_study
+from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
 from bonescan.study import Study, View
 
 FIRST_ANATOMY = 2_000_000
@@ -109,6 +110,15 @@ class FrameTruth:
     regions: NDArray[np.uint8] | None = None
     agreed: NDArray[np.uint8] | None = None
     labelled: tuple[bool, bool] = (True, True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """One study of a cohort as read. digest, patient: as `digest_of` and `stated_patient` return."""
+
+    original: Original
+    digest: str
+    patient: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +226,10 @@ def _cut_frame(frame: NDArray[Number], corner: tuple[int, ...], margin: int) -> 
 def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int, int], None]) -> Chosen:
     """Read the studies of a cohort. Labelled patients without a thoracic lesion are left out, or kept where wanted.
 
-    All patients without labels are kept; their scans that cannot be used are left out.
-    found: called with the number of studies read, and of all. Raises InputError for a folder without truth or a
-    labelled scan that cannot be read, LabelError for a file of truth that cannot be used.
+    All patients without labels are kept; their scans that cannot be used are left out. Folders whose scans state one
+    Patient ID are of one patient, who has the name of the first.
+    found: called with the number of studies read, and of all. Raises InputError for a folder without truth, a labelled
+    scan that cannot be read or that is there twice, LabelError for a file of truth that cannot be used.
     """
     assert options.patients.cohort is not None
     labelled = find_truth(options.patients.cohort)
@@ -240,7 +251,7 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
         )
         for number, study in enumerate(studies)
     ]
-    read: list[Original] = []
+    read: list[_Read] = []
     reasons: list[str] = []
     for done, one in enumerate(spread(_read, orders), start=1):
         if isinstance(one, str):
@@ -248,7 +259,30 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
         else:
             read.append(one)
         found(done, len(orders))
-    return _choose(read, reasons, options.patients)
+    return _choose(_by_patient(read, reasons), reasons, options.patients)
+
+
+def _by_patient(read: Sequence[_Read], reasons: list[str]) -> list[Original]:
+    """Each scan once, under the first name of its patient, sorted by patient; `reasons` names unlabelled twins.
+
+    Raises InputError for two labelled studies of the same pixels: their labels may differ.
+    """
+    known = KnownPatients()
+    originals: list[Original] = []
+    # Labelled ones first, so that the twin that is left out is the one without labels.
+    for one in sorted(read, key=lambda one: not one.original.is_labelled):
+        original, name = one.original, f"{one.original.patient}/{one.original.study}"
+        twin = known.twin(one.digest, name)
+        if twin is not None and original.is_labelled:
+            raise InputError(same_pixels(name, twin))
+        if twin is not None:
+            reasons.append(f"{name}: not labelled, and it has the same pixels as {twin}")
+            continue
+        first = known.first_name(one.patient, original.patient)
+        if first != original.patient:
+            original = replace(original, patient=first, study=f"{original.patient}-{original.study}")
+        originals.append(original)
+    return sorted(originals, key=lambda original: original.patient)
 
 
 def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
@@ -290,20 +324,26 @@ def _name(study: TrueStudy) -> str:
     return "-".join(PurePosixPath(study.study).parts[1:]) or study.folder.resolve().name
 
 
-def _read(order: _Order) -> Original | str:
+def _read(order: _Order) -> _Read | str:
     """One study of a cohort, or the reason why an unlabelled one cannot be used."""
     name = (order.patient, order.study)
     try:
         study = read_study(order.folder)
         if not order.labelled:
             nothing = np.zeros((2, *study.shape), dtype=np.uint8)
-            return cut_original(study, name, FrameTruth(nothing, labelled=(False, False)), order.margin)
+            original = cut_original(study, name, FrameTruth(nothing, labelled=(False, False)), order.margin)
+            return _known(original, study, order.folder)
         truth = _frame_truth(study, order)
     except BonescanError as error:
         if not order.labelled:
             return f"{'/'.join(name)}: not labelled, and not usable without: {error}"
         raise type(error)(f"{'/'.join(name)}: {error}") from None
-    return cut_original(study, name, truth, order.margin)
+    return _known(cut_original(study, name, truth, order.margin), study, order.folder)
+
+
+def _known(original: Original, study: Study, folder: Path) -> _Read:
+    (files,) = discover([folder])
+    return _Read(original, digest_of(study), stated_patient(files))
 
 
 def _frame_truth(study: Study, order: _Order) -> FrameTruth:

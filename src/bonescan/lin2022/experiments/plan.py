@@ -116,7 +116,8 @@ def find(names: Sequence[str]) -> dict[str, Experiment]:
     """The experiments of these names, all where there is no name. Raises OptionError for an unknown one."""
     for name in names:
         if name not in EXPERIMENTS:
-            raise OptionError(f"there is no experiment {name!r}: choose of {', '.join(EXPERIMENTS)}")
+            own = "did you mean bonescan experiment own COHORT -o OUT? Else " if name == "own" else ""
+            raise OptionError(f"there is no experiment {name!r}: {own}choose of {', '.join(EXPERIMENTS)}")
     return {name: EXPERIMENTS[name] for name in names or EXPERIMENTS}
 
 

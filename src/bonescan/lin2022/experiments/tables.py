@@ -167,7 +167,10 @@ def _about(table: Mapping[str, Any]) -> str:
     budget = f" Budget: {table['budget']}." if "budget" in table else ""
     return (
         f"Profile `{table['profile']}`, {patients}.{budget} {target}; means over test images, then over seeds, ± their "
-        "standard deviation. Differences with 95 % intervals, patients and seeds drawn anew together."
+        "standard deviation. Differences with 95 % intervals, patients and seeds drawn anew together. An image without "
+        "lesions has a DSC of 1 where nothing is marked and of 0 where anything is; it has a CPA of 0 where anything "
+        "is marked and none otherwise, and no Recall. So a method that finds nothing has a DSC above 0 per image, but "
+        "not pooled."
     )
 
 

@@ -1,7 +1,7 @@
 """Apply one draw of augmentation to one case. Pure: the same parameters give the same sample.
 
-For a case of expected counts the order is that of a scan. Warp, additions, metal, gains, blur and dose change the
-expected counts. Then counts are drawn. The scanner's filter, the normalisation and the change of tone come last. So
+For a case of expected counts the order is that of a scan. Warp, texture, additions, metal, gains, blur and dose change
+the expected counts. Then counts are drawn. The scanner's filter, the normalisation and the change of tone come last. So
 the noise of a sample is always that of a scan.
 
 A case of counts is noisy already. Additions are drawn by themselves and added, and a lower dose is drawn binomially;
@@ -67,6 +67,8 @@ def apply(case: Case, size: tuple[int, int], parameters: Parameters, normalisati
     rng = np.random.default_rng(parameters.noise_seed)
     planes = crop_case(case, size, parameters)
     _cut_ends(planes, parameters)
+    if case.expected and parameters.mottle[0] > 0:
+        np.multiply(planes.image, texture(planes.image.shape, parameters), out=planes.image)
     added = _additions(planes, parameters, case)
     if added is not None:
         np.add(planes.image, added if case.expected else rng.poisson(added), out=planes.image, casting="unsafe")
@@ -104,6 +106,16 @@ def apply(case: Case, size: tuple[int, int], parameters: Parameters, normalisati
         benign_views=known((case.benign is not None,) * 2),
         level_views=known((case.levels is not None,) * 2),
     )
+
+
+def texture(shape: tuple[int, ...], parameters: Parameters) -> FloatImage:
+    """A positive random texture (views, rows, cols) whose logarithm has mean 0 and the asked for strength and scale."""
+    strength, pixels = parameters.mottle
+    rng = np.random.default_rng([parameters.noise_seed, 1])
+    made = rng.standard_normal(shape, dtype=np.float32)
+    _smooth(made, pixels)
+    made *= strength / max(float(made.std()), 1e-6)
+    return np.exp(made)
 
 
 def count(image: FloatImage, dose: float, expected: bool, rng: np.random.Generator) -> FloatImage:

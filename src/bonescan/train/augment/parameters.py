@@ -86,6 +86,16 @@ class AugmentConfig:
     """Probability of hot spots outside the skeleton (contamination, veins), which are not lesions. Large ones are kept
     away from shoulders and arms, where a large hot spot is usually a lesion."""
 
+    mottle: float = 0.6
+    """Probability of a random texture of the uptake, each view with its own. Bones of people are uneven in other ways
+    than those of the phantom; a small rise at a place where the phantom has none is no lesion for that reason."""
+
+    mottle_strength: float = 0.15
+    """Largest standard deviation of the logarithm of that texture."""
+
+    mottle_px: float = 6.0
+    """Largest standard deviation of the Gaussian that makes the texture smooth, pixels; the smallest is 1.5."""
+
     view_dropout: float = 0.1
     """Probability that one view is missing; its labels are then ignored."""
 
@@ -104,7 +114,8 @@ class Parameters:
     reference_gain, gamma: 1 = none.
     background: (height, row, col, width): a broad Gaussian, shares of the reference and of the crop.
     cold: (view, row, col, rows, cols), shares of the crop. missing: the view (0, 1) that is dropped.
-    hot: (view, blob) each; view 2 = both. cut: rows kept, as shares of the crop. noise_seed: of all drawn counts.
+    hot: (view, blob) each; view 2 = both. mottle: (strength, pixels) of the texture, (0, 0) = none.
+    cut: rows kept, as shares of the crop. noise_seed: of all drawn counts.
     """
 
     position: float = 0.5
@@ -125,6 +136,7 @@ class Parameters:
     background: tuple[float, float, float, float] | None = None
     cold: tuple[int, float, float, float, float] | None = None
     hot: tuple[tuple[int, Blob], ...] = ()
+    mottle: tuple[float, float] = (0.0, 0.0)
     missing: int | None = None
     cut: tuple[float, float] = (0.0, 1.0)
     noise_seed: int = 0
@@ -152,6 +164,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
     ends = (float(rng.uniform(0.0, 0.3)), float(rng.uniform(0.7, 1.0)))
     focus = float(rng.random())
     missing, cold_view = int(rng.integers(2)), int(rng.integers(2))
+    mottle = (float(rng.uniform(0.0, config.mottle_strength)), float(rng.uniform(1.5, config.mottle_px)))
     return Parameters(
         position=float(rng.uniform(0.0, 1.0)),
         focus=focus if happens(config.focus) else None,
@@ -171,6 +184,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
         background=(background[0], background[1], background[2], background[3]) if happens(config.background) else None,
         cold=(cold_view, cold[0], cold[1], cold[2], cold[3]) if happens(config.cold) else None,
         hot=blobs if happens(config.hot) else (),
+        mottle=mottle if happens(config.mottle) else (0.0, 0.0),
         missing=missing if happens(config.view_dropout) else None,
         cut=ends if happens(config.cut) else (0.0, 1.0),
         noise_seed=int(rng.integers(2**63)),

@@ -1,0 +1,59 @@
+"""The sentences that picture, table and pages share, so that all of them say the same of a result."""
+
+from __future__ import annotations
+
+from bonescan.study import Result
+
+COLUMNS = (
+    "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
+    "contrast: mean counts over those of the bone around the outline; mirror: over those of the bone at the place "
+    "mirrored about the midline; p: the model's mean probability."
+)
+"""What the columns of a table of outlines are."""
+DATE_NOT_STATED = "date not stated"
+
+
+def numbered(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 outline", "3 outlines"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def found(result: Result) -> str:
+    """Return how many lesions were found, in how many outlines, and by which reader, where one drew them.
+
+    Without an extent it is not known which outlines show the same lesion; then only outlines are counted.
+    """
+    count = len(result.lesions)
+    outlines = numbered(count, "outline")
+    if not count:
+        said = "no lesion outlined"
+    elif result.extent is None:
+        said = outlines
+    else:
+        said = f"{numbered(result.extent.lesions, 'lesion')} in {outlines}"
+    return said if result.reader is None else f"{said} by the reader {result.reader}"
+
+
+def headline(result: Result) -> str:
+    """Return what was found and when the scan was acquired: "3 lesions in 6 outlines; date not stated"."""
+    acquired = (result.study.acquired or DATE_NOT_STATED).replace("T", " ")[:16]
+    said = found(result)
+    return f"{said[0].upper()}{said[1:]}; {acquired}"
+
+
+def model_words(result: Result, digits: int = 12) -> str:
+    """Return the model, the first digits of its hash, and its operating point: "phantom-unet, sha256 0f..., balanced".
+
+    A result that a reader drew has no operating point.
+    """
+    point = "" if result.operating_point is None else f", {result.operating_point}"
+    return f"{result.model.name}, sha256 {result.model.sha256[:digits]}{'…' if digits < 64 else ''}{point}"
+
+
+def quality_words(result: Result) -> str | None:
+    """Return how many checks of the scan's quality are within limits, and which are not; None without checks."""
+    if not result.quality:
+        return None
+    poor = [check.name for check in result.quality if check.poor]
+    within = f"{len(result.quality) - len(poor)} of {len(result.quality)} checks within limits"
+    return f"{within}; poor: {', '.join(poor)}" if poor else within

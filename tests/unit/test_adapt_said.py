@@ -1,0 +1,100 @@
+"""What an adaptation says of itself: its criterion, its page, the time it takes, and where the suspects are."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bonescan.adapt.judgement import CRITERION, Curve, Point, Verdict, too_few, why_worse
+from bonescan.adapt.page import PagedScan, draw_scan, write_page
+from bonescan.adapt.plan import Estimate
+from bonescan.commands.adapt import _suspects
+from bonescan.delineate import Thresholds, delineate
+from bonescan.prediction import Prediction
+from bonescan.report.overlay import INK
+from bonescan.study import View
+from bonescan.train.progress import Pace, Progress
+
+
+def verdict_of(found, phantoms, marks) -> Verdict:
+    curves = (Curve((Point(0.0, found),), 10), Curve((Point(0.0, phantoms),), 10))
+    return Verdict(Thresholds(), {}, marks, ((),) * len(marks), *curves)
+
+
+def test_the_criterion_of_the_page_and_of_the_how_to_is_the_one_that_is_applied():
+    """The three limits, each met and passed, as the sentence states them."""
+    before = verdict_of(0.6, 0.7, (2, 2))
+    assert why_worse(before, verdict_of(0.575, 0.7, (2, 2))) is None
+    assert why_worse(before, verdict_of(0.565, 0.7, (2, 2))) is not None
+    assert why_worse(before, verdict_of(0.6, 0.655, (2, 2))) is None
+    assert why_worse(before, verdict_of(0.6, 0.645, (2, 2))) is not None
+    assert why_worse(before, verdict_of(0.6, 0.7, (2, 2, 2, 3))) is None
+    assert why_worse(before, verdict_of(0.6, 0.7, (2, 2, 3))) is not None
+    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "teach-it-your-own-normals.md").read_text()
+    rule = (
+        "if it finds over 3 percentage points fewer of the inserted lesions or over 5 fewer of the simulated patients'"
+    )
+    for page in (CRITERION, how_to):
+        assert rule in " ".join(page.split())
+        assert "or makes over 0.25 more marks per scan without lesions" in " ".join(page.split())
+
+
+def test_few_scans_are_said_to_be_too_few():
+    assert too_few(1) == "1 scan: too few to tell these figures apart"
+    assert too_few(4) == "4 scans: too few to tell these figures apart"
+    assert too_few(5) is None
+
+
+def test_the_page_cautions_shows_sides_and_keeps_the_colour_of_the_marks(tmp_path):
+    counts = np.random.default_rng(1).poisson(5.0, (2, 64, 32)).astype(np.uint16)
+    lesion = np.zeros((64, 32), dtype=np.float32)
+    lesion[28:33, 8:13] = 0.9
+    views = {View.ANTERIOR: lesion, View.POSTERIOR: 0 * lesion}
+    nothing = {view: np.zeros((64, 32), dtype=np.uint8) for view in View}
+    paged = PagedScan(1, counts, delineate(Prediction(views, nothing), Thresholds(low=0.3, high=0.6)), ())
+    picture = draw_scan(paged)
+    assert any(colour == INK for _, colour in picture.convert("RGB").getcolors(1 << 16))
+    blank = np.asarray(draw_scan(replace(paged, counts=np.zeros_like(counts), before=())).convert("L"))
+    width = round(32 * 900 / 64)
+    corners = [n * (width + 16) + side for n in range(4) for side in (0, width - 60)]
+    letters = [blank[60:130, left : left + 60] for left in corners]
+    assert all((letter < 128).any() for letter in letters), "a letter stands on either side of each of the four views"
+    first, second = letters[:2], letters[2:4]
+    assert not np.array_equal(first[0][:, 8:48], second[0][:, 8:48]), "the views have other sides on the left"
+    verdicts = (verdict_of(0.6, 0.7, (1, 2)), verdict_of(0.6, 0.7, (0, 1)))
+    page = write_page(tmp_path, "ours", [paged], verdicts, None).read_text()
+    assert '<p class="alert">2 scans: too few to tell these figures apart.</p>' in page
+    assert CRITERION in html.unescape(page)
+    many = write_page(tmp_path, "ours", [paged], (verdict_of(0.6, 0.7, (1,) * 5),) * 2, None).read_text()
+    assert "too few" not in many
+
+
+def test_minutes_that_are_not_enough_are_said():
+    ahead = Estimate(steps=20, simulate=120.0, learn=200.0, judge=530.0, memory_gb=1.0, disk_gb=0.1)
+    assert ahead.too_long_for(0) is None
+    assert ahead.too_long_for(15) is None
+    said = ahead.too_long_for(4)
+    assert said is not None
+    assert said.startswith("4 minutes are not enough: simulating patients and judging take about 11, and 20 steps")
+    assert "at least 15 in all" in said
+
+
+def test_the_time_left_follows_from_the_pace_of_a_stage():
+    now = iter((0.0, 10.0, 40.0, 50.0, 51.0))
+    pace = Pace(lambda: next(now))
+    said = [pace.timed(Progress(*step)).seconds_left for step in (("a", 1, 5), ("a", 2, 5), ("a", 5, 5), ("b", 1, 3))]
+    assert said == [None, 30.0, 0.0, None]
+    assert pace.timed(Progress("b", 2, 3, 7.0)).seconds_left == 7.0
+
+
+def test_the_command_says_on_which_scans_the_suspects_are():
+    outcome = SimpleNamespace(suspects=(1, 2, 3), suspects_aside=1)
+    said = "3 foci may be lesions, 2 on the scans learned from (ignored there) and 1 on those held out"
+    assert _suspects(outcome) == said

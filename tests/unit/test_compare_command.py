@@ -1,0 +1,81 @@
+"""`bonescan compare`: what it refuses before anything is segmented, and two patients."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import bonescan.pipeline
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.study import Scan, Spacing, Study, View
+
+
+def write_scan(folder, key, patient="P-1", date="2024-01-01", seed=0):
+    """A slab of a patient with a hot rectangle in the anterior view."""
+    expected = np.full((256, 64), 0.05)
+    expected[10:240, 8:56] = 8.0
+    hot = expected.copy()
+    hot[100:106, 30:36] = 90.0
+    rng = np.random.default_rng(seed)
+    counts = {View.ANTERIOR: hot, View.POSTERIOR: expected}
+    scans = {view: Scan(view, rng.poisson(one).astype(np.float32)) for view, one in counts.items()}
+    folder.mkdir(parents=True)
+    study = Study(key, scans, spacing=Spacing(2.4, 2.4), acquired=date)
+    write_nm(study, folder / "scan.dcm", Header(HeaderStyle.GE, patient=patient))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with three studies of a patient, and a pipeline that must not be reached."""
+
+    def reached(*_):
+        raise AssertionError("segmented before it was refused")
+
+    monkeypatch.setattr(bonescan.pipeline, "segment_with_maps", reached)
+    for number in (1, 2, 3):
+        write_scan(tmp_path / f"series/p/study-{number}", f"s{number}", date=f"2024-0{number}-01", seed=number)
+    (tmp_path / "file").write_text("a file")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["series/p/study-1"], "1 scan cannot be compared: give two or more, oldest first"),
+        (
+            ["series"],
+            "series holds 3 studies: give each, oldest first: series/p/study-1 series/p/study-2 series/p/study-3\n",
+        ),
+        (["series/p/study-1", "series/p"], "series/p holds 3 studies: give each, oldest first"),
+        (["series/p/study-1", "gone"], "gone does not exist"),
+        (["gone"], "gone does not exist"),
+        (
+            ["series/p/study-2", "series/p/study-1"],
+            "the scans were acquired on 2024-02-01, 2024-01-01: give the oldest first",
+        ),
+        (["series/p/study-1", "series/p/study-1"], "a scan is given twice"),
+        (["series/p/study-1", "series/p/study-2", "-o", "file"], "the output file is a file: give a folder with -o"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_segmented(place, in_process, arguments, sentence):
+    out = [] if "-o" in arguments else ["-o", "out"]
+    run = in_process("compare", *arguments, *out, cwd=place)
+    assert run.returncode == 2
+    assert sentence in run.stderr
+    assert not (place / "out").exists()
+
+
+def test_different_patients_are_warned_of_everywhere_and_not_named(tmp_path, in_process, threshold_bundle):
+    for number, patient in enumerate(("HOSP-4711", "HOSP-4711", "HOSP-4712")):
+        write_scan(tmp_path / f"s{number}", f"s{number}", patient, seed=number)
+    for new, warned in (("s1", False), ("s2", True)):
+        run = in_process("compare", "s0", new, "-o", new + "-out", "--model", threshold_bundle, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        page = (tmp_path / f"{new}-out" / "comparison-1.html").read_text()
+        document = json.loads((tmp_path / f"{new}-out" / "comparison.json").read_text())
+        said = "different Patient IDs"
+        assert [said in text for text in (run.stdout, page)] == [warned, warned]
+        assert any(said in warning for warning in document["comparisons"][0]["warnings"]) is warned
+        assert not any("HOSP" in text for text in (run.stdout, page, json.dumps(document)))
