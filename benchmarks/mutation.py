@@ -57,7 +57,6 @@ LAST_BIT = "differs only where a computed error equals its limit to the last bit
 NUMBERS = "basins are only told apart and ordered by their numbers"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "delineate": {
-        "_nearest: n=1 -> n=2": "only the first match is used",
         "_lesion_masks: component.sum() < thresholds.min_area_px or not sure.any() -> "
         "component.sum() < thresholds.min_area_px and (not sure.any())": "_without_holes asks both again",
         "_split: thresholds.split_prominence >= 1.0 or component.sum() < 2 * thresholds.min_area_px -> "

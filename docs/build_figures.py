@@ -191,9 +191,30 @@ def machine_table() -> str:
         )
     if "patches" in realism:
         rows.append(("patches, phantom against person: AUC", f"{realism['patches']['auc']:.2f}", "realism"))
+    rows += reading_rows()
+    rows += [
+        (f"small faults in `{module}` that its tests notice", f"{scores['after']['score']:.0%}", "mutation")
+        for module, scores in results("mutation").items()
+    ]
     lines = ["| figure | measured | by |", "|---|---|---|"]
     lines += [f"| {what} | {value} | `benchmarks/{by}.py` |" for what, value, by in rows]
     return "\n".join(lines) + "\n"
+
+
+def reading_rows() -> list[tuple[str, str, str]]:
+    """What is measured of the reading of a scan: uptake told as a focus, sites, and change."""
+    sites, serial = results("people_sites"), results("serial")
+    rows = []
+    for name, kind in results("realism").get("foci_per_scan", {}).items():
+        hot = sum(number for between, number in kind["by_contrast"].items() if float(between.split()[0]) >= 1)
+        rows.append((f"foci per scan at least twice as hot as around them, {name}", f"{hot:.1f}", "realism"))
+    for what in ("bones", "levels"):
+        told = f"{sites[f'{what}_right']} of {sites[f'{what}_checked']}"
+        rows.append((f"{what} of foci on scans of {sites['scans']} people, checked by eye", told, "people_sites"))
+    for way, by in (("model", "by the model"), ("method", "with the truth's outlines")):
+        told = f"{serial[way]['sensitivity']:.2f}, {serial[way]['specificity']:.2f}"
+        rows.append((f"new lesions of phantoms {by}: sensitivity, specificity", told, "serial"))
+    return rows
 
 
 def realism_table() -> str:
