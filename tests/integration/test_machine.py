@@ -45,7 +45,7 @@ def test_doctor_says_what_is_missing_for_which_command_and_how_to_mend_it(monkey
     checks = {check.name: check for check in examine()}
     train, node = checks["extra train"], checks["extra node"]
     assert (train.ok, train.needed) == (False, False)
-    what = "for train, gan, model export, model cost, experiment run"
+    what = "for train, adapt, gan, model export, model cost, experiment run, experiment own"
     assert train.found == f"{what}: not installed are torch, safetensors"
     assert "torch>=2.6" in train.mend.replace("<3,>=2.6", ">=2.6")
     assert "onnxscript" not in train.mend

@@ -217,7 +217,7 @@ def test_the_pictures_are_those_of_both_scans_and_numbered_as_the_table(compared
     assert all(each.picture.tobytes() in on_page for each in shown)
     names = compared.names(True)
     for number, change in compared.changed:
-        mark = {"new": "N", "persistent": "="}.get(change.status.value)
+        mark = {"new": "N", "persistent": "P"}.get(change.status.value)
         assert all(names[outline].startswith(f"{number}{mark or ''}") for outline in change.new)
     assert comparison_html(compared, side_by_side(compared)).count("<img") == 4
 
