@@ -66,11 +66,11 @@ _CELL = Style(6.9, INK, leading=4.0)
 FOOT = (
     "Old #, new #: the numbers of the lesion's outlines in the result of each scan. Uptake: counts on the lesion over "
     "those of the bones without lesions, new scan over old; z: that difference in standard deviations of counting "
-    f"noise. New, resolved: one scan outlines it, the model suspects nothing there in the other, and its uptake differs "
-    f"by a factor of {NEW_RATIO:g} or more; growing, shrinking: the other scan shows it, too, and by {LEAST_RATIO:g} or "
-    f"more; at least {LEAST_Z:g} standard deviations in any case. All others are persistent, even where only one scan "
-    "outlines them. A lesion that both views show is one lesion. The bone scan index is Imbriaco's (1998), the grade "
-    "Soloway's (1988)."
+    "noise. New, resolved: one scan outlines it, the model suspects nothing there in the other, and its uptake differs "
+    f"by a factor of {NEW_RATIO:g} or more; growing, shrinking: the other scan shows it, too, and by "
+    f"{LEAST_RATIO:g} or more; at least {LEAST_Z:g} standard deviations in any case. All others are persistent, even "
+    "where only one scan outlines them. A lesion that both views show is one lesion. The bone scan index is Imbriaco's "
+    "(1998), the grade Soloway's (1988)."
 )
 
 
