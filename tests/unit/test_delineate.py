@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bonescan.contours import mask_of
-from bonescan.delineate import MOST_CANDIDATES, OPERATING_POINTS, Outline, Thresholds, candidates_below, delineate
+from bonescan.delineate import (
+    MOST_CANDIDATES,
+    OPERATING_POINTS,
+    Outline,
+    Thresholds,
+    candidates_below,
+    delineate,
+    outline_of,
+)
 from bonescan.errors import OptionError
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, View
@@ -437,6 +445,21 @@ def test_a_candidate_is_measured_from_the_lower_threshold_on():
         assert (found.view, found.area_px, found.peak, found.region) == (View.POSTERIOR, area, 0.5, Region.RIBS)
         assert found.probability == pytest.approx(mean)
         assert mask_of(found.contour, probability.shape).sum() == area
+
+
+def test_the_outline_of_a_candidate_is_that_of_the_lower_threshold():
+    probability = np.zeros((12, 20), dtype=np.float32)
+    probability[4, 4:9], probability[5, 6:8] = 0.25, 0.5  # wider than high, and no rectangle
+    prediction = predict(anterior=probability)
+    thresholds = Thresholds(low=0.7, high=0.75, min_area_px=1)
+    (candidate,) = candidates_below(prediction, thresholds, ())
+    (lesion,) = delineate(prediction, replace(thresholds, low=0.1, high=0.1))
+    made = outline_of(candidate, probability.shape)
+    assert (made.view, made.origin, made.region, made.probability) == (
+        View.ANTERIOR, (4, 4), Region.RIBS, lesion.probability,
+    )  # fmt: skip
+    assert np.array_equal(made.mask, lesion.mask)
+    assert np.array_equal(made.contour, lesion.contour)
 
 
 def test_what_shares_a_pixel_with_a_lesion_is_no_candidate_and_hides_none():
