@@ -225,8 +225,8 @@ def _shown_outputs() -> list[str]:
     return [
         "## `report.pdf`, `report-pdf.dcm` (`--format pdf`)",
         "One A4 page: both views with the curves, a table of the outlines by view, how they were found, with the "
-        "operating point and the quality of the scan, the warnings; where there is room, both views without curves at "
-        "a logarithmic window. Real text in embedded fonts; the same result gives the same bytes. Some sixty "
+        "operating point and the quality of the scan, the warnings; where the page has space, both views without "
+        "curves at a logarithmic window. Real text in embedded fonts; the same result gives the same bytes. Some sixty "
         "outlines fit; of more, the largest are listed and the others counted. `report-pdf.dcm` is the same document "
         "as Encapsulated PDF, where the source is DICOM.",
         "![The page of a simulated scan](../images/report.png)",

@@ -33,7 +33,7 @@ def test_a_delivery_that_is_tried_again_says_since_when(place, tmp_path):
     assert begun <= datetime.datetime.fromisoformat(since.pop()) <= datetime.datetime.now(datetime.UTC)
 
 
-def test_what_is_no_bone_scan_is_refused_listed_and_alarms_nobody(place, in_process, tmp_path):
+def test_what_is_no_bone_scan_is_refused_listed_and_raises_no_alarm(place, in_process, tmp_path):
     place.start()
     others = ({"ImageType": ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]}, {"Modality": "DX"})
     for number, elements in enumerate(others):

@@ -176,7 +176,7 @@ def unknown_host(monkeypatch):
     return DicomPeer("archive", "pacs.invalid", 104)
 
 
-def test_a_host_that_nobody_knows_is_one_sentence(unknown_host, tmp_path, monkeypatch):
+def test_a_host_whose_name_does_not_resolve_is_one_sentence(unknown_host, tmp_path, monkeypatch):
     said = r"^the destination archive at pacs\.invalid:104 cannot be reached \(Name or service not known\)$"
     with pytest.raises(DeliveryError, match=said) as error:
         echo(unknown_host, NodeConfig(str(tmp_path)))
@@ -187,7 +187,7 @@ def test_a_host_that_nobody_knows_is_one_sentence(unknown_host, tmp_path, monkey
         send(unknown_host, [tmp_path / "x.dcm"], NodeConfig(str(tmp_path)))
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), DeliveryError("nobody there", retryable=True)])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), DeliveryError("no answer", retryable=True)])
 def test_a_delivery_that_fails_is_in_the_log_with_its_study(error, config, monkeypatch, caplog, tmp_path):
     def fails(*_):
         raise error

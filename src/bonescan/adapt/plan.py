@@ -14,7 +14,7 @@ from bonescan.adapt.scans import ReadScan, Scans
 from bonescan.adapt.settings import LEAST_PATIENTS, AdaptConfig, AdaptRequest
 from bonescan.bundle import Bundle
 from bonescan.errors import OptionError
-from bonescan.evaluate.report import counted
+from bonescan.report.words import counted
 from bonescan.train.config import PhantomConfig, TrainConfig
 from bonescan.train.phantoms import simulation_digest, training_shards, validation_shards
 

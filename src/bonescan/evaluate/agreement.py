@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bonescan.annotate.consensus import correspond
 from bonescan.evaluate.lesion import match_lesions
 from bonescan.evaluate.pixel import count_pixels
-from bonescan.evaluate.report import ImageName, counted
+from bonescan.evaluate.report import ImageName
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, Estimate, median
+from bonescan.report.words import counted
 from bonescan.study import LabelImage, Mask
 
 TOLERANCES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)

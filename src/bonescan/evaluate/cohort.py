@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.provenance import is_of_another_scan
-from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, counted, summarise
+from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, summarise
 from bonescan.evaluate.split import Scored, known_split, scored_side
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
+from bonescan.report.words import counted
 from bonescan.study import View
 
 _LABELS = {view: f"labels_{view}.png" for view in View}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions, sensitivity_at
 from bonescan.evaluate.pixel import PixelCounts, count_pixels
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, median, ratio
+from bonescan.report.words import counted
 from bonescan.study import BONE_REGIONS, REGIONS, Mask, View
 
 SIZES_PX = (1, 10, 25, 60)
@@ -182,13 +183,6 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
             f"{LEAST_PATIENTS} patients count in the figure."
         )
     return notes
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, as `1 scan` or `2 scans`; a noun in -y gets -ies."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _MOST_STATION_LETTERS = 16
 
 
 def is_no_bone_scan(error: InputError) -> bool:
-    """Tell whether a file was refused because it is no whole-body bone scan, so that nobody has to do anything."""
+    """Tell whether a file was refused because it is no whole-body bone scan, which needs no action."""
     return str(error).startswith(_NO_BONE_SCAN)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from bonescan.assess.site import bone_words
 from bonescan.report.blocks import HAIR, INK, SOFT, Columns, heading
 from bonescan.report.paper import Box, Paper, Style
-from bonescan.report.words import numbered
+from bonescan.report.words import counted
 from bonescan.study import Lesion, Region, Result, Side, View
 
 _NONE = "–"
@@ -87,7 +87,7 @@ def _burden(result: Result, view: View) -> str:
         return "no outline"
     area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm²"
     share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
-    return f"{numbered(burden.lesions, 'outline')}, {area}{share}"
+    return f"{counted(burden.lesions, 'outline')}, {area}{share}"
 
 
 class _Rows:

@@ -19,7 +19,7 @@ from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
 from bonescan.report.ink import Fields, Sheet, patient_text_width, text_width
 from bonescan.report.placement import Field, place_numbers
-from bonescan.report.words import model_words, numbered
+from bonescan.report.words import counted, model_words
 from bonescan.study import FloatImage, Lesion, Result, View
 
 INK = (226, 44, 20)
@@ -375,6 +375,6 @@ def _findings(result: Result) -> str:
     for view, burden in result.burden.items():
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
         parts.append(f"{view} {burden.lesions} ({area})" if burden.lesions else f"{view} none")
-    count = numbered(len(result.lesions), "outline")
-    found = count if result.extent is None else f"{numbered(result.extent.lesions, 'lesion')} in {count}"
+    count = counted(len(result.lesions), "outline")
+    found = count if result.extent is None else f"{counted(result.extent.lesions, 'lesion')} in {count}"
     return f"{found}: {', '.join(parts)}"

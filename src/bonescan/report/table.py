@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bonescan.assess.burden import extent_words
 from bonescan.assess.site import bone_words
-from bonescan.report.words import COLUMNS, found, numbered
+from bonescan.report.words import COLUMNS, counted, found
 from bonescan.study import Lesion, Region, Result, Side
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def summary_lines(result: Result) -> list[str]:
         area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2:.0f} mm\u00b2"
         share = "" if burden.skeleton_share is None else f", {burden.skeleton_share:.2%} of the skeleton"
         # A view's burden counts outlines: a lesion that both views show is in both.
-        lines.append(f"{view}: {numbered(burden.lesions, 'outline')}, {area}{share}")
+        lines.append(f"{view}: {counted(burden.lesions, 'outline')}, {area}{share}")
     if result.extent is not None:
         lines.append(f"both views: {'; '.join(extent_words(result.extent))}")
     return [*lines, "Research use only - not for diagnosis"]

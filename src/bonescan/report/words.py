@@ -13,9 +13,11 @@ COLUMNS = (
 DATE_NOT_STATED = "date not stated"
 
 
-def numbered(count: int, noun: str) -> str:
-    """Return a count with its noun: "1 outline", "3 outlines"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as `1 scan` or `2 scans`; a noun in -y gets -ies."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def found(result: Result) -> str:
@@ -24,13 +26,13 @@ def found(result: Result) -> str:
     Without an extent it is not known which outlines show the same lesion; then only outlines are counted.
     """
     count = len(result.lesions)
-    outlines = numbered(count, "outline")
+    outlines = counted(count, "outline")
     if not count:
         said = "no lesion outlined"
     elif result.extent is None:
         said = outlines
     else:
-        said = f"{numbered(result.extent.lesions, 'lesion')} in {outlines}"
+        said = f"{counted(result.extent.lesions, 'lesion')} in {outlines}"
     return said if result.reader is None else f"{said} by the reader {result.reader}"
 
 

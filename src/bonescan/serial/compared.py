@@ -8,6 +8,7 @@ from math import hypot
 
 from bonescan._version import __version__
 from bonescan.assess.burden import GRADES, WHOLE_SEEN
+from bonescan.report.words import model_words, quality_words
 from bonescan.serial.change import Change, Comparison, ReadScan, Status
 from bonescan.serial.pcwg3 import Step
 from bonescan.study import Extent, View
@@ -152,14 +153,11 @@ class Compared:
         """Which scans these are and how they were read, as (label, text)."""
         said = []
         for name, scan in self.scans:
-            study, checks = scan.result.study, scan.result.quality
+            study, quality = scan.result.study, quality_words(scan.result)
             spacing = "spacing not known" if study.spacing is None else f"{study.spacing.row_mm:.2f} mm"
             rows, cols = study.shape
             said.append((f"{name} scan", f"{study.key}, {acquired(scan)}, {rows} × {cols}, {spacing}"))
-            if checks:
-                poor = [check.name for check in checks if check.poor]
-                within = f"{len(checks) - len(poor)} of {len(checks)} checks within limits"
-                said.append(("quality", f"{within}; poor: {', '.join(poor)}" if poor else within))
+            said += [("quality", quality)] if quality else []
         said += [("lesions", note) for note in self.notes()]
         for model, names in self._models().items():
             said.append(("model", model if len(names) > 1 else f"{names[0]} scan: {model}"))
@@ -169,9 +167,7 @@ class Compared:
         """The scans by the model that read them."""
         found: dict[str, list[str]] = {}
         for name, scan in self.scans:
-            model, point = scan.result.model, scan.result.operating_point
-            words = f"{model.name}, sha256 {model.sha256[:12]}…" + ("" if point is None else f", {point}")
-            found.setdefault(words, []).append(name)
+            found.setdefault(model_words(scan.result), []).append(name)
         return found
 
 

@@ -16,8 +16,8 @@ from bonescan.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spr
 from bonescan.configuration import config_from_dict
 from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
-from bonescan.evaluate.report import counted
 from bonescan.plugins import Registry
+from bonescan.report.words import counted
 from bonescan.train.calibrate import calibrate
 from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
