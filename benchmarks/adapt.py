@@ -374,12 +374,13 @@ def main() -> int:
     parser.add_argument("--membership", action="store_true")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--patients", type=int, default=TESTED, help="untouched patients of the department")
+    parser.add_argument("--threads", type=int, default=AdaptConfig().threads, help="threads of torch of this process")
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no further cell after so long")
     parser.add_argument("--work", type=Path, default=Path("runs/adapt"), help="folder of simulated patients and runs")
     parser.add_argument("--cells", type=Path, default=CELLS, help="folder of the cells' results")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(AdaptConfig().threads)
+    torch.set_num_threads(arguments.threads)
     for folder in (arguments.work, arguments.cells):
         folder.mkdir(parents=True, exist_ok=True)
     made: Any = None
