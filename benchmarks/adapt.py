@@ -46,7 +46,6 @@ from bonescan.adapt.scans import ReadScan, read_scans
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 from bonescan.adapt.suspects import foci_of
 from bonescan.bundle import Bundle, load_bundle
-from bonescan.cases import FAINT, Case, drawn, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.lin2022.chan_vese import intensity_of, unsupervised_loss
 from bonescan.models import from_bundle
 from bonescan.models.answer import answer_of
@@ -55,6 +54,7 @@ from bonescan.phantom.family import HELD_OUT
 from bonescan.phantom.patient import Phantom
 from bonescan.pipeline import DEFAULT_MODEL
 from bonescan.train.calibrate import Judged, judge, measure
+from bonescan.train.cases import FAINT, Case, drawn, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values
 from bonescan.train.methods import METHODS, Outputs, Parts

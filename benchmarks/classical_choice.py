@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.cases import FAINT, drawn, pair_counts, pair_truth
 from bonescan.evaluate import PixelCounts, count_pixels
 from bonescan.lin2022.experiments.classical import (
     SeedRule,
@@ -30,10 +29,11 @@ from bonescan.lin2022.experiments.classical import (
     region_growing_pair,
     two_means_pair,
 )
-from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prepare.crop import thoracic_window
 from bonescan.study import FloatImage, Mask
+from bonescan.system.parallel import process_pool
+from bonescan.train.cases import FAINT, drawn, pair_counts, pair_truth
 
 FIRST_ANATOMY = 1_000_000
 LEVELS = (1.5, 2.0, 2.5, 3.0, 4.0)

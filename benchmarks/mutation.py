@@ -41,8 +41,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 JUDGES = {
-    "delineate": ["tests/unit/test_delineate.py"],
-    "measure": ["tests/unit/test_measure.py"],
+    "lesions.delineate": ["tests/unit/test_delineate.py"],
+    "lesions.measure": ["tests/unit/test_measure.py"],
     "dicom.views": ["tests/unit/test_views.py"],
     "prepare.normalise": ["tests/unit/test_prepare.py", "tests/property/test_prepare_properties.py"],
     "lin2022.chan_vese": [
@@ -56,7 +56,7 @@ WIDE = "the Gaussian ends within the narrower margin"
 LAST_BIT = "differs only where a computed error equals its limit to the last bit"
 NUMBERS = "basins are only told apart and ordered by their numbers"
 EQUIVALENT: dict[str, dict[str, str]] = {
-    "delineate": {
+    "lesions.delineate": {
         "_lesion_masks: component.sum() < thresholds.min_area_px or not sure.any() -> "
         "component.sum() < thresholds.min_area_px and (not sure.any())": "_without_holes asks both again",
         "_split: thresholds.split_prominence >= 1.0 or component.sum() < 2 * thresholds.min_area_px -> "
@@ -75,7 +75,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_flood: (there := rank[here + step]) < number -> (there := rank[here + step]) <= number": "no step is 0",
         "_flood: -1 -> -2": "numpy takes any negative length as the unknown one",
     },
-    "measure": {
+    "lesions.measure": {
         "_follow: np.zeros(2) -> np.zeros(3)": "the first round overwrites it",
         "_follow: error <= max(2.0 * float(np.median(error)), 1.0) -> "
         "error < max(2.0 * float(np.median(error)), 1.0)": LAST_BIT,

@@ -23,8 +23,8 @@ from PIL import Image, ImageDraw
 
 from bonescan.assess import assess
 from bonescan.assess.site import site_words
-from bonescan.delineate import Thresholds, delineate
-from bonescan.measure import measure
+from bonescan.lesions.delineate import Thresholds, delineate
+from bonescan.lesions.measure import measure
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.reading import read_studies
 from bonescan.study import BONE_REGIONS, Lesion, Study

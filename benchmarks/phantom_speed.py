@@ -15,8 +15,8 @@ import statistics
 import time
 from pathlib import Path
 
-from bonescan.parallel import process_pool
 from bonescan.phantom import Anatomy, make_anatomy, make_patient
+from bonescan.system.parallel import process_pool
 
 ROOT = Path(__file__).parents[1]
 FIRST_SEED = 920_000

@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.delineate import Thresholds, delineate
 from bonescan.evaluate import ComparedImage, ImageName, ViewTruth, compare_image, froc, report_text, summarise
 from bonescan.evaluate.lesion import sensitivity_at
-from bonescan.parallel import process_pool
+from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
@@ -39,6 +38,7 @@ from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import prepare
 from bonescan.study import Study, View
+from bonescan.system.parallel import process_pool
 
 FIRST_ANATOMY = 900_000
 PATIENTS_PER_ANATOMY = 5

@@ -24,9 +24,8 @@ import numpy as np
 
 from bonescan.assess import assess
 from bonescan.assess.burden import BONES, WHOLE_PERCENT
-from bonescan.delineate import Outline, contour_of, delineate, region_of
-from bonescan.measure import measure
-from bonescan.parallel import process_pool
+from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
+from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.anatomy import Anatomy
 from bonescan.phantom.family import FAMILIES
@@ -48,6 +47,7 @@ from bonescan.study import (
     Study,
     View,
 )
+from bonescan.system.parallel import process_pool
 from quality import model_of
 
 FIRST_ANATOMY = 910_000

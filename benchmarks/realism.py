@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.realism import cells, figures
 from bonescan.reading import read_studies
 from bonescan.study import Study, View
+from bonescan.system.parallel import process_pool
 from realism_foci import foci_figures
 from realism_patches import patch_figures
 from realism_regions import mean_images, region_figures

@@ -25,10 +25,9 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.contours import contour_of
-from bonescan.delineate import Outline, candidates_below, delineate, region_of
-from bonescan.measure import measure
-from bonescan.parallel import process_pool
+from bonescan.lesions.contours import contour_of
+from bonescan.lesions.delineate import Outline, candidates_below, delineate, region_of
+from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy
 from bonescan.phantom.series import SeriesScan, make_series
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
@@ -38,6 +37,7 @@ from bonescan.prepare import PrepareOptions, prepare
 from bonescan.serial.change import ReadScan, Status, compare
 from bonescan.serial.follow import with_risen
 from bonescan.study import FloatImage, Lesion, Result, View
+from bonescan.system.parallel import process_pool
 
 FIRST_ANATOMY = 930_000
 AIMS = {"sensitivity": 0.93, "specificity": 0.87}

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.parallel import process_pool
 from bonescan.phantom import Phantom, make_anatomy, make_patient
 from bonescan.prepare.crop import SURE, thoracic_window
 from bonescan.study import REGIONS, Region, Scan, Study, View
+from bonescan.system.parallel import process_pool
 
 THORAX = [REGIONS.index(region) for region in (Region.RIBS, Region.STERNUM, Region.CLAVICLE, Region.SCAPULA)]
 FIRST_ANATOMY = 920_000

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.parallel import process_pool
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
 from bonescan.prepare import to_pair
 from bonescan.prepare.order import LEAST_SCORE, order_features
 from bonescan.reading import read_studies
+from bonescan.system.parallel import process_pool
 
 OUT = Path(__file__).parents[1] / "results" / "view_order.json"
 FIRST_TAUGHT, FIRST_TESTED = 930_000, 935_000

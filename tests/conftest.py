@@ -111,7 +111,7 @@ def threshold_bundle(tmp_path_factory) -> Path:
     from onnx import TensorProto, helper, numpy_helper
 
     from bonescan.bundle import write_bundle
-    from bonescan.delineate import Thresholds
+    from bonescan.lesions.delineate import Thresholds
     from bonescan.prepare import Normalisation
     from bonescan.study import REGIONS, Region
 
@@ -147,8 +147,8 @@ def threshold_bundle(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def make_case() -> Callable[..., object]:
     """Make a training case, a bright ladder with hot lesions, quickly: make_case(seed, lesions=3, shape=(64, 32))."""
-    from bonescan.cases import Case, find_facts
     from bonescan.prepare import Normalisation
+    from bonescan.train.cases import Case, find_facts
 
     def make(seed: int, lesions: int = 3, shape: tuple[int, int] = (64, 32)) -> Case:
         rng = np.random.default_rng(seed)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bonescan.contours import contour_of
 from bonescan.dicom.header import Made, Origin
 from bonescan.dicom.read_header import read_header
 from bonescan.dicom.write_nm import Header, write_nm
+from bonescan.lesions.contours import contour_of
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import Burden, Lesion, Measures, ModelName, Region, Result, Scan, Side, Spacing, Study, View
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import BundleError, OptionError
-from bonescan.kept import kept_models, models_folder
+from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.prepare import Normalisation, Region
+from bonescan.system.kept import kept_models, models_folder
 
 FORMAT, VERSION = "bonescan-bundle", 1
 DESCRIPTION, GRAPH, WEIGHTS, CARD = "bundle.json", "model.onnx", "model.safetensors", "card.md"

@@ -20,7 +20,7 @@ from bonescan._version import __version__
 from bonescan.commands import COMMANDS, GROUPS
 from bonescan.commands.base import NOTHING_DONE, RESEARCH_USE_ONLY, Command
 from bonescan.commands.console import Console
-from bonescan.interrupts import Stopped, termination_as_interrupt
+from bonescan.system.interrupts import Stopped, termination_as_interrupt
 
 INTERRUPTED, SIGNALLED = 130, 128
 """Of a command that Ctrl-C stopped, and what a signal's number is added to (SIGTERM: 143), as shells do."""

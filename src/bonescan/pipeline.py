@@ -18,16 +18,16 @@ import numpy as np
 from bonescan.assess import assess, check_quality
 from bonescan.assess.burden import with_intervals
 from bonescan.bundle import Bundle, load_bundle
-from bonescan.delineate import candidates_below, delineate
-from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import InputError, OptionError
-from bonescan.kept import DEFAULT_MODEL as DEFAULT_MODEL
-from bonescan.kept import model_in_use
-from bonescan.measure import measure
+from bonescan.lesions.delineate import candidates_below, delineate
+from bonescan.lesions.drawn import DrawnLesion, outlines_of
+from bonescan.lesions.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
 from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study
+from bonescan.system.kept import DEFAULT_MODEL as DEFAULT_MODEL
+from bonescan.system.kept import model_in_use
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,9 +30,8 @@ from bonescan.adapt.scene import make_scene  # noqa: E402
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest  # noqa: E402
 from bonescan.adapt.suspects import find_suspects, foci_of, unknown_pixels  # noqa: E402
 from bonescan.bundle import load_bundle, write_bundle  # noqa: E402
-from bonescan.cases import FAINT, find_facts  # noqa: E402
-from bonescan.delineate import Thresholds  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
+from bonescan.lesions.delineate import Thresholds  # noqa: E402
 from bonescan.models import UNetConfig, build_unet, from_bundle  # noqa: E402
 from bonescan.prediction import Prediction  # noqa: E402
 from bonescan.prepare import Normalisation  # noqa: E402
@@ -40,6 +39,7 @@ from bonescan.study import REGIONS, Region, Scan, Spacing, Study, View  # noqa: 
 from bonescan.train.augment.apply import apply  # noqa: E402
 from bonescan.train.augment.parameters import sample  # noqa: E402
 from bonescan.train.calibrate import Judged  # noqa: E402
+from bonescan.train.cases import FAINT, find_facts  # noqa: E402
 from bonescan.train.export import network_values, to_onnx  # noqa: E402
 from bonescan.train.loop import CHECKPOINT  # noqa: E402
 
@@ -322,7 +322,7 @@ def write_department(folder: Path, patients=6, shape=(96, 64)) -> Path:
 def finished(base, make_case, tmp_path_factory):
     """A whole run, whose simulated patients are quick ones."""
     from bonescan.adapt import run
-    from bonescan.cases import Split
+    from bonescan.train.cases import Split
 
     folder = tmp_path_factory.mktemp("department")
     department = write_department(folder / "normals")
@@ -419,7 +419,7 @@ def test_four_patients_are_too_few(base, tmp_path):
 
 def test_a_worse_model_is_not_written(base, make_case, tmp_path, monkeypatch):
     from bonescan.adapt import run
-    from bonescan.cases import Split
+    from bonescan.train.cases import Split
 
     split = Split([make_case(seed) for seed in range(3)], [make_case(50)])
     monkeypatch.setattr(run, "phantom_split", lambda *arguments: split)

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save  # noqa: E402
 
 from bonescan.bundle import Bundle, list_bundles, load_bundle, write_bundle  # noqa: E402
-from bonescan.delineate import Thresholds  # noqa: E402
 from bonescan.errors import BundleError, OptionError  # noqa: E402
+from bonescan.lesions.delineate import Thresholds  # noqa: E402
 from bonescan.models import Answer, UNetConfig, answer_of, build_unet, from_bundle  # noqa: E402
 from bonescan.models.bundled import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402

@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from bonescan.cases import Split  # noqa: E402
 from bonescan.configuration import config_from_dict  # noqa: E402
 from bonescan.models import MODELS  # noqa: E402
 from bonescan.study import REGIONS  # noqa: E402
+from bonescan.train.cases import Split  # noqa: E402
 from bonescan.train.config import TrainConfig  # noqa: E402
 from bonescan.train.export import to_onnx  # noqa: E402
 from bonescan.train.loop import start, train_step  # noqa: E402

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from bonescan.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
 from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
+from bonescan.train.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonescan.contours import mask_of
+from bonescan.lesions.contours import mask_of
 from bonescan.pipeline import load_model, segment
 from bonescan.reading import read_study
 from bonescan.report.lesions_json import read_lesions

@@ -15,10 +15,10 @@ pytest.importorskip("torch")
 
 import torch
 
-from bonescan.cases import FAINT
 from bonescan.prediction import Prediction
 from bonescan.study import View
 from bonescan.train.calibrate import Judged
+from bonescan.train.cases import FAINT
 from bonescan.train.config import TrainConfig
 from bonescan.train.stream import Batch
 

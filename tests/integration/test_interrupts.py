@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 import torch
 from safetensors.torch import load_file
 
-from bonescan.cases import Split
-from bonescan.interrupts import Stopped
+from bonescan.system.interrupts import Stopped
+from bonescan.train.cases import Split
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, train
 

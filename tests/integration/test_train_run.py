@@ -186,8 +186,8 @@ def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatc
     """Scans of a department have no map of the bones: an untrained answer must not pass for one."""
     from dataclasses import replace
 
-    from bonescan.cases import Split
     from bonescan.train import run
+    from bonescan.train.cases import Split
 
     def cases(*seeds):
         made = [make_case(seed) for seed in seeds]
@@ -206,8 +206,8 @@ def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatc
 
 def cohort_of(make_case, monkeypatch, *, validation):
     """Stand-in for a cohort: five labelled patients of 0, 1, 2, 1 and 0 lesions, of whom some are kept."""
-    from bonescan.cases import Split
     from bonescan.train import run
+    from bonescan.train.cases import Split
 
     Path("cohort").mkdir()
     made = [make_case(seed, lesions=lesions) for seed, lesions in enumerate((0, 1, 2, 1, 0))]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonescan.cases import FAINT
+from bonescan.train.cases import FAINT
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "classical_choice.py"
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bonescan.cases import FAINT
 from bonescan.errors import InputError, OptionError
 from bonescan.lin2022.datasets import (
     DatasetOptions,
@@ -36,6 +35,7 @@ from bonescan.lin2022.datasets.plan import plan_pairs, split_patients
 from bonescan.lin2022.datasets.sizes import SetSize, set_sizes
 from bonescan.lin2022.datasets.statement import LEAKY_WARNING, read_statement, state, write_statement
 from bonescan.prepare import mirror
+from bonescan.train.cases import FAINT
 
 MARGIN = 22
 EDGE = 256 + 2 * MARGIN

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from bonescan.annotate import from_label_image, label_image, read_labelme, write_labelme
-from bonescan.cases import FAINT
 from bonescan.errors import InputError, LabelError, OptionError, OutputError
 from bonescan.evaluate.cohort import read_truth
 from bonescan.lin2022.datasets import (
@@ -36,6 +35,7 @@ from bonescan.lin2022.images import draw_labels
 from bonescan.prepare import aggregate, mirror, skeletal_reference, to_pair
 from bonescan.reading import read_study
 from bonescan.study import View
+from bonescan.train.cases import FAINT
 from bonescan.train.config import ImagesConfig
 
 SHAPE = (256, 256)

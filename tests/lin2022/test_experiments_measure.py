@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bonescan.cases import FAINT, Case, CaseFacts
 from bonescan.errors import InputError
 from bonescan.lin2022.experiments.measure import choose_shown, measure_method, outlines_of, true_masks
 from bonescan.lin2022.experiments.pictures import packed_mask, scan_picture, unpacked
 from bonescan.prepare import mirror
 from bonescan.study import View
+from bonescan.train.cases import FAINT, Case, CaseFacts
 
 SHAPE = (2, 32, 40)
 

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.cases import Split
 from bonescan.errors import OptionError
 from bonescan.lin2022.experiments import plan, runner
 from bonescan.lin2022.experiments.declared import EXPERIMENTS
@@ -18,6 +17,7 @@ from bonescan.lin2022.experiments.nnunet import NnunetOutcome
 from bonescan.lin2022.experiments.question import Arm
 from bonescan.lin2022.experiments.results import Store
 from bonescan.lin2022.experiments.runner import Places, run_all, training_seconds
+from bonescan.train.cases import Split
 from bonescan.train.config import TrainConfig
 
 TIMES = ("training_seconds", "test_seconds_per_image")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from skimage import io
 
-from bonescan.cases import FAINT
 from bonescan.errors import OptionError, OutputError
 from bonescan.lin2022.datasets import LoadedPair, Move, Origin, PairRecord, Subset
 from bonescan.lin2022.experiments import nnunet
 from bonescan.lin2022.experiments.nnunet import NnunetOptions, run_nnunet
 from bonescan.lin2022.experiments.nnunet_raw import NnunetInput, masks_of, pictures_of, write_test, write_training
+from bonescan.train.cases import FAINT
 
 VIEWS, PAIRS = NnunetInput.VIEWS, NnunetInput.PAIRS
 STILL = Move(flip=False, rotation_deg=0.0, shift_rows_px=0, shift_cols_px=0)

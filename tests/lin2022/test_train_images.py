@@ -11,15 +11,15 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from bonescan.cases import FAINT, Case, Split, union_truth  # noqa: E402
-from bonescan.delineate import Thresholds  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
+from bonescan.lesions.delineate import Thresholds  # noqa: E402
 from bonescan.lin2022 import images as subject  # noqa: E402
 from bonescan.lin2022.datasets import DataSet, Origin, PairRecord  # noqa: E402
 from bonescan.lin2022.datasets.index import Subset  # noqa: E402
 from bonescan.lin2022.datasets.moves import Move  # noqa: E402
 from bonescan.study import View  # noqa: E402
 from bonescan.train.calibrate import judge  # noqa: E402
+from bonescan.train.cases import FAINT, Case, Split, union_truth  # noqa: E402
 from bonescan.train.config import ChanVeseConfig, CohortConfig, ImagesConfig, TrainConfig, read_config  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, train  # noqa: E402
 from bonescan.train.methods import METHODS  # noqa: E402

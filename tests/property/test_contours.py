@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from bonescan.contours import contour_of, mask_of
+from bonescan.lesions.contours import contour_of, mask_of
 
 EIGHT = np.ones((3, 3), dtype=bool)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.drawn import random_masks, result_of, scan_of
 
-from bonescan.contours import mask_of
 from bonescan.dicom.objects import write_object
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.write_nm import Header, HeaderStyle
+from bonescan.lesions.contours import mask_of
 from bonescan.study import Spacing, View
 
 SPACINGS = [None, Spacing(2.0, 2.0), Spacing(2.4, 1.8), Spacing(1.1, 4.4)]

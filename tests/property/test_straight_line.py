@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bonescan
-from bonescan.contours import mask_of
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.lesions.contours import mask_of
 from bonescan.pipeline import Options, segment
 from bonescan.prepare import Window, aggregate
 from bonescan.report.lesions_json import read_lesions, write_lesions
@@ -143,7 +143,7 @@ def test_a_stated_window_shows_what_is_in_it_and_nothing_else(model, case, data)
 @given(st.sampled_from(BOTH), st.integers(60, 180), st.integers(0, 20))
 def test_a_window_off_the_middle_is_the_mirrored_one_in_the_posterior_view(model, view, left, offset):
     """Only the columns of a window that is no person's choice can lie off the middle."""
-    from bonescan.delineate import delineate
+    from bonescan.lesions.delineate import delineate
     from bonescan.prepare import PrepareOptions, prepare
 
     frame = FRAMES[4]

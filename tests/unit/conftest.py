@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bonescan.assess import assess
-from bonescan.delineate import Thresholds, delineate
-from bonescan.measure import measure
+from bonescan.lesions.delineate import Thresholds, delineate
+from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
 from bonescan.study import LEVELS, REGIONS, ModelName, Region, Result, Scan, SourceFrame, Spacing, Study, View
 

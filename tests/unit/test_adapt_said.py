@@ -16,7 +16,7 @@ from bonescan.adapt.judgement import CRITERION, Curve, Point, Verdict, too_few, 
 from bonescan.adapt.page import PagedScan, draw_scan, write_page
 from bonescan.adapt.plan import Estimate
 from bonescan.commands.adapt import _suspects
-from bonescan.delineate import Thresholds, delineate
+from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.report.overlay import INK
 from bonescan.study import View

@@ -12,7 +12,7 @@ from bonescan.assess import assess, site
 from bonescan.assess.burden import BONES, WHOLE_PERCENT, depth_share, extent_of, extent_words, soloway
 from bonescan.assess.pairing import lesions_in_all, pairs_of
 from bonescan.assess.site import rib_under, site_words, spine_levels, vertebra_at
-from bonescan.contours import contour_of
+from bonescan.lesions.contours import contour_of
 from bonescan.prediction import Prediction
 from bonescan.study import LEVELS, REGIONS, Lesion, Level, Measures, Region, RibPart, Scan, Side, Spacing, Study, View
 

@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.cases import FAINT, Case, CaseFacts, drawn, find_facts
 from bonescan.prepare import Normalisation, denormalise
 from bonescan.study import REGIONS, Region
 from bonescan.train.augment.apply import apply, texture, thin
 from bonescan.train.augment.geometry import crop_case, crop_top, cut_window, focus_row
 from bonescan.train.augment.parameters import AugmentConfig, Parameters, sample
+from bonescan.train.cases import FAINT, Case, CaseFacts, drawn, find_facts
 
 SIZE = (64, 64)
 

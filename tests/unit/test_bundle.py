@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bonescan.bundle import list_bundles, load_bundle, write_bundle
-from bonescan.delineate import Thresholds
 from bonescan.errors import BundleError, OptionError
+from bonescan.lesions.delineate import Thresholds
 from bonescan.predict import Predictor
 from bonescan.prepare import Normalisation, prepare
 from bonescan.study import REGIONS, Region, Scan, Study, View

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.delineate import Thresholds
+from bonescan.lesions.delineate import Thresholds
 from bonescan.prediction import Prediction
 from bonescan.study import View
 from bonescan.train.calibrate import Judged, best_low, fit, measure

@@ -133,8 +133,8 @@ def test_lists_become_tuples():
 def test_the_names_that_arguments_offer_are_those_that_there_are():
     """The command line states them itself, so that `--help` need not import what knows them."""
     from bonescan.commands import segment, simulate
-    from bonescan.delineate import OPERATING_POINTS
     from bonescan.dicom.write_nm import HeaderStyle
+    from bonescan.lesions.delineate import OPERATING_POINTS
     from bonescan.results.folder import DEFAULT_FORMATS, FORMATS
     from bonescan.study import View
 

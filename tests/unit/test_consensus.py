@@ -14,13 +14,13 @@ from bonescan.annotate import LabelFile, LabelShape, from_label_image, label_ima
 from bonescan.annotate.consensus import agree, area_difference, correspond
 from bonescan.annotate.labelme import ignored_mask, shapes_by_lesion
 from bonescan.annotate.readings import find_readings, read_view
-from bonescan.cases import FAINT
 from bonescan.errors import InputError, LabelError, OptionError, OutputError
 from bonescan.evaluate import ImageName, compare_image
 from bonescan.evaluate.cohort import find_truth, read_truth
 from bonescan.evaluate.rounds import LOOK_HERE, RoundOptions, hold_round
 from bonescan.prepare import Normalisation, mirror
 from bonescan.study import Scan, Study, View
+from bonescan.train.cases import FAINT
 from bonescan.train.cohort import read_case
 
 SHAPE = (40, 30)

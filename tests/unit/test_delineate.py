@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bonescan.contours import mask_of
-from bonescan.delineate import (
+from bonescan.errors import OptionError
+from bonescan.lesions.contours import mask_of
+from bonescan.lesions.delineate import (
     MOST_CANDIDATES,
     OPERATING_POINTS,
     Outline,
@@ -20,7 +21,6 @@ from bonescan.delineate import (
     delineate,
     outline_of,
 )
-from bonescan.errors import OptionError
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, View
 

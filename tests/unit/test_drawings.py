@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from tests.drawn import random_masks, result_of, scan_of
 
-from bonescan import contours, sandbox
+from bonescan import sandbox
 from bonescan.annotate.stamp import counts_digest, read_stamp
 from bonescan.dicom.header import SourceHeader
 from bonescan.dicom.objects.curves import Curve, Curves
 from bonescan.dicom.write_nm import Header
-from bonescan.drawn import DrawnLesion, outlines_of
 from bonescan.errors import InputError, LabelError
+from bonescan.lesions import contours
+from bonescan.lesions.drawn import DrawnLesion, outlines_of
 from bonescan.reading.returned import LabelFile, LabelSource, label_files, read_source, returned
 from bonescan.results.folder import write_result
 from bonescan.study import Region, View

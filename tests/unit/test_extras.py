@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from bonescan import extras
 from bonescan.commands import COMMANDS
+from bonescan.system import extras
 
 
 @pytest.mark.parametrize("extra", ["train", "experiments", "node", "parquet"])

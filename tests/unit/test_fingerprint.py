@@ -2,7 +2,7 @@
 
 import pytest
 
-from bonescan.fingerprint import source_digest, values_digest
+from bonescan.system.fingerprint import source_digest, values_digest
 
 SOURCE = '"""What it is."""\n\n\ndef double(number):\n    """Twice."""\n    return 2 * number\n'
 

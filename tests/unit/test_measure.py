@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bonescan.delineate import Outline, contour_of
-from bonescan.measure import measure, midline_columns
+from bonescan.lesions.delineate import Outline, contour_of
+from bonescan.lesions.measure import measure, midline_columns
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, Scan, Side, Spacing, Study, View
 

@@ -5,8 +5,8 @@ import pytest
 from bonescan.bundle import load_bundle
 from bonescan.commands.models_folder import keep, model_named, put_in_use
 from bonescan.errors import BundleError, OutputError
-from bonescan.kept import kept_models, model_in_use, models_folder
 from bonescan.pipeline import DEFAULT_MODEL, load_model
+from bonescan.system.kept import kept_models, model_in_use, models_folder
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import pytest
 from pydicom.pixels import apply_color_lut
 from tests.drawn import MADE, dicom_errors, needs, random_masks, result_of, scan_of
 
-from bonescan.contours import mask_of
 from bonescan.dicom.header import Made, Origin
 from bonescan.dicom.objects import write_object
 from bonescan.dicom.objects.common import KINDS
@@ -20,6 +19,7 @@ from bonescan.dicom.objects.coordinates import to_contour
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import InputError
+from bonescan.lesions.contours import mask_of
 from bonescan.report.overlay import overlay
 from bonescan.report.page import page
 from bonescan.study import Region, Side, Spacing, View

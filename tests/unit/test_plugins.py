@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bonescan.plugins import Registry
+from bonescan.system.plugins import Registry
 
 BLOCKED = """
 import sys

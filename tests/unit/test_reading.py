@@ -12,7 +12,7 @@ from PIL import Image
 from bonescan.dicom.read import read_dicom
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import BonescanError, InputError
-from bonescan.plausibility import body_rows, checked_counts, checked_spacing
+from bonescan.prepare.plausibility import body_rows, checked_counts, checked_spacing
 from bonescan.reading import ReadOptions, discover, read_files, read_studies, read_study
 from bonescan.reading.inputs import safe_name
 from bonescan.study import Scan, Spacing, Study, View

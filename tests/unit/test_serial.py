@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bonescan.commands.compare import _refuse_disorder, _refuse_strange_views
-from bonescan.contours import contour_of
 from bonescan.errors import InputError
+from bonescan.lesions.contours import contour_of
 from bonescan.prediction import Prediction
 from bonescan.report.overlay import RESEARCH_USE
 from bonescan.serial.align import Alignment, Seen, align

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bonescan import phantom
-from bonescan.cases import FAINT, drawn, pair_counts, pair_labels
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation, skeletal_reference
 from bonescan.study import Scan, Study, View
 from bonescan.train import phantoms
+from bonescan.train.cases import FAINT, drawn, pair_counts, pair_labels
 from bonescan.train.config import PhantomConfig
 from bonescan.train.phantoms import (
     in_order,

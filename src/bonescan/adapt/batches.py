@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from bonescan.adapt.material import LearnedScan, told_by
 from bonescan.adapt.settings import AdaptConfig
-from bonescan.cases import Case
 from bonescan.study import Mask
 from bonescan.train.augment.apply import Sample, apply
 from bonescan.train.augment.parameters import AugmentConfig, Parameters, sample
+from bonescan.train.cases import Case
 from bonescan.train.config import TrainConfig
 from bonescan.train.precision import autocast
 from bonescan.train.stream import Batch, collate

@@ -10,10 +10,10 @@ from torch import nn
 
 from bonescan.adapt.material import LearnedScan, judged_case
 from bonescan.adapt.settings import AdaptConfig
-from bonescan.cases import Case
-from bonescan.delineate import Outline, Thresholds, delineate
 from bonescan.evaluate import froc
+from bonescan.lesions.delineate import Outline, Thresholds, delineate
 from bonescan.train.calibrate import Judged, fit, judge, matches_of, rates_of
+from bonescan.train.cases import Case
 from bonescan.train.config import TrainConfig
 from bonescan.train.progress import Progress, Report, silent
 

@@ -17,9 +17,9 @@ from torch import nn
 from bonescan.adapt.batches import Material, Mixed, mixed_batch, taught
 from bonescan.adapt.settings import AdaptConfig
 from bonescan.adapt.suspects import Suspect, find_suspects, unknown_pixels
-from bonescan.cases import Split
-from bonescan.delineate import Outline
+from bonescan.lesions.delineate import Outline
 from bonescan.study import Mask, View
+from bonescan.train.cases import Split
 from bonescan.train.checkpoint import TrainState, load_checkpoint, mix, save_checkpoint
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, start, train_step

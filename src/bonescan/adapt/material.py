@@ -13,10 +13,10 @@ from torch import nn
 from bonescan.adapt.insertion import Inserted, InsertionConfig, insert
 from bonescan.adapt.scans import ReadScan
 from bonescan.adapt.scene import Scene, make_scene
-from bonescan.cases import FAINT, MOST_LESIONS, Case, CaseFacts, find_facts
 from bonescan.prepare import to_pair
 from bonescan.prepare.binning import bin_counts, binning_of
 from bonescan.study import FIRST_FORMAT_REGIONS, REGIONS, Mask, Region, Spacing
+from bonescan.train.cases import FAINT, MOST_LESIONS, Case, CaseFacts, find_facts
 from bonescan.train.config import TrainConfig
 from bonescan.train.validate import predict_case
 

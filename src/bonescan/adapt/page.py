@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bonescan.adapt.judgement import CRITERION, RATES, Curve, Verdict, too_few
-from bonescan.delineate import Outline
+from bonescan.lesions.delineate import Outline
 from bonescan.prepare.aggregate import mirror
 from bonescan.report.ink import Sheet, font
 from bonescan.report.overlay import INK, RESEARCH_USE, bone_window

@@ -15,7 +15,7 @@ from torch import nn
 
 from bonescan.adapt.material import LearnedScan, widened
 from bonescan.adapt.settings import AdaptConfig
-from bonescan.delineate import Outline, Thresholds, delineate
+from bonescan.lesions.delineate import Outline, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.study import FloatImage, Mask, View
 from bonescan.train.config import TrainConfig

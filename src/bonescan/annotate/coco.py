@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from bonescan.annotate import stamp as stamps
 from bonescan.annotate.stamp import Stamp
-from bonescan.contours import mask_of, reaches_beyond
 from bonescan.errors import LabelError
+from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.study import Lesion, Mask, Result, View
 
 CATEGORY = "bone metastasis"

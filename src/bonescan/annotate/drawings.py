@@ -12,8 +12,8 @@ import numpy as np
 from bonescan.annotate import coco, labelme
 from bonescan.annotate.stamp import Stamp
 from bonescan.annotate.strangers_json import load_json
-from bonescan.contours import mask_of, reaches_beyond
 from bonescan.errors import LabelError
+from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.study import Mask, View
 
 _MOST_LESIONS = 5000

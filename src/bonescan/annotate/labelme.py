@@ -21,8 +21,8 @@ from scipy import ndimage
 from bonescan.annotate import stamp as stamps
 from bonescan.annotate.stamp import Stamp
 from bonescan.annotate.strangers_json import load_json
-from bonescan.contours import contour_of, mask_of
 from bonescan.errors import LabelError, OutputError
+from bonescan.lesions.contours import contour_of, mask_of
 from bonescan.study import LabelImage, Mask, View, read_only
 
 VERSION = "5.5.0"

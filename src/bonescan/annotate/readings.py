@@ -15,7 +15,7 @@ from pathlib import Path
 from bonescan.annotate.consensus import FEWEST_READERS
 from bonescan.annotate.labelme import LabelFile, label_image, read_labelme
 from bonescan.errors import InputError, LabelError
-from bonescan.plausibility import MOST_PIXELS_A_SIDE
+from bonescan.prepare.plausibility import MOST_PIXELS_A_SIDE
 from bonescan.study import LabelImage, View
 
 READER = "reader-"

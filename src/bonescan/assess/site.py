@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.measure import midline_columns
+from bonescan.lesions.measure import midline_columns
 from bonescan.prediction import Prediction, RegionMap
 from bonescan.study import (
     BONE_REGIONS,

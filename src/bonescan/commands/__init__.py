@@ -21,7 +21,7 @@ from bonescan.commands.segment import Segment
 from bonescan.commands.simulate import Simulate
 from bonescan.commands.table import Table
 from bonescan.commands.train import Train
-from bonescan.plugins import Registry
+from bonescan.system.plugins import Registry
 
 _OWN: dict[str, type[Command]] = {
     "segment": Segment,

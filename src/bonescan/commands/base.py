@@ -49,7 +49,7 @@ def needs_extra(extra: str = "train") -> Iterator[None]:
             raise
         if error.name == "fcntl":
             raise OptionError("this runs on Linux and macOS alone: it locks its folder as Windows cannot") from error
-        from bonescan.extras import install_command
+        from bonescan.system.extras import install_command
 
         remedy = install_command(extra)
         said = f"run {remedy}" if remedy else "run bonescan doctor, which says what is installed"

@@ -22,7 +22,7 @@ class Doctor(Command):
 
     def run(self, console: Console) -> int:
         """Examine; exit code 2 when `bonescan segment` would not work."""
-        from bonescan.doctor import examine
+        from bonescan.commands.examine import examine
 
         checks = examine()
         broken = [check for check in checks if check.needed and not check.ok]

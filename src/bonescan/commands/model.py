@@ -21,7 +21,7 @@ from bonescan.commands.base import (
 from bonescan.commands.console import Console
 from bonescan.commands.models_folder import keep, model_named, put_in_use
 from bonescan.errors import OptionError
-from bonescan.kept import kept_models, model_in_use
+from bonescan.system.kept import kept_models, model_in_use
 
 if TYPE_CHECKING:
     from bonescan.bundle import Bundle

@@ -1,4 +1,4 @@
-"""Keep models besides those that ship, and choose the one in use; `bonescan.kept` says where they lie."""
+"""Keep models besides those that ship, and choose the one in use; `bonescan.system.kept` says where they lie."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bonescan.errors import BundleError, OutputError
-from bonescan.kept import IN_USE, kept_models, model_in_use, models_folder
+from bonescan.system.kept import IN_USE, kept_models, model_in_use, models_folder
 
 if TYPE_CHECKING:
     from bonescan.bundle import Bundle

@@ -23,7 +23,7 @@ from bonescan.dicom.pixels import Layout, layout_of, stored_frames
 from bonescan.dicom.summary import FileSummary
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
-from bonescan.plausibility import checked_counts, checked_spacing
+from bonescan.prepare.plausibility import checked_counts, checked_spacing
 from bonescan.study import FloatImage, Scan, SourceFrame, Spacing, Study, View
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bonescan.cases import Case, CaseFacts, Split
 from bonescan.errors import OptionError
 from bonescan.lin2022.datasets import DataSet, PairRecord, read_dataset
 from bonescan.lin2022.datasets.index import Subset
+from bonescan.train.cases import Case, CaseFacts, Split
 from bonescan.train.config import ImagesConfig
 
 Labelled = tuple[bool, bool]

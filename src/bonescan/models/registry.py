@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from bonescan.models.unet import UNetConfig, build_unet
-from bonescan.plugins import Registry
+from bonescan.system.plugins import Registry
 
 Network = tuple[type[Any], Callable[[Any], nn.Module]]
 

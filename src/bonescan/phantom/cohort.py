@@ -22,13 +22,13 @@ import numpy as np
 from bonescan.annotate import from_label_image, write_labelme
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import OptionError, OutputError
-from bonescan.parallel import process_pool
 from bonescan.phantom.anatomy import make_anatomy
 from bonescan.phantom.patient import Phantom, make_patient
 from bonescan.phantom.readers import MOST_READERS, Reader, make_reader, read_patient
 from bonescan.phantom.truth import LesionRecord
 from bonescan.report.pictures import write_pictures
 from bonescan.study import View
+from bonescan.system.parallel import process_pool
 
 Progress = Callable[[int, int], None]
 MIXED = "mixed"

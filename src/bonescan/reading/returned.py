@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bonescan.annotate.stamp import counts_digests
-from bonescan.contours import mask_of, reaches_beyond
-from bonescan.drawn import DrawnLesion
 from bonescan.errors import InputError, LabelError
+from bonescan.lesions.contours import mask_of, reaches_beyond
+from bonescan.lesions.drawn import DrawnLesion
 from bonescan.study import Mask, Study, View
 
 if TYPE_CHECKING:

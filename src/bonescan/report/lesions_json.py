@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bonescan.contours import mask_of
 from bonescan.errors import InputError, OutputError
+from bonescan.lesions.contours import mask_of
 from bonescan.study import (
     Burden,
     Candidate,

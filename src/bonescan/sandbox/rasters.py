@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bonescan.errors import BonescanError, InputError
-from bonescan.plausibility import MOST_PIXELS_A_SIDE, checked_counts, checked_spacing
+from bonescan.prepare.plausibility import MOST_PIXELS_A_SIDE, checked_counts, checked_spacing
 from bonescan.study import Scan, Spacing, Study, View
 
 _LEVELS_ABOVE = 4

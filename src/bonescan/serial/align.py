@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import least_squares
 
-from bonescan.measure import midline_columns
+from bonescan.lesions.measure import midline_columns
 from bonescan.prediction import RegionMap
 from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Region
 

@@ -18,8 +18,8 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from bonescan.assess.site import site_words
-from bonescan.delineate import LEAST_PEAK, outline_of
-from bonescan.measure import measure
+from bonescan.lesions.delineate import LEAST_PEAK, outline_of
+from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
 from bonescan.serial.align import Alignment, Seen, align
 from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Lesion, Result, View

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bonescan.cases import FAINT, Case, drawn
-from bonescan.delineate import OPERATING_POINTS, Thresholds, delineate
 from bonescan.evaluate import LesionCounts, LesionMatch, match_lesions
+from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import View
+from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import TrainConfig
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import truth_of

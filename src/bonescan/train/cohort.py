@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
-from bonescan.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.errors import InputError, OptionError
 from bonescan.prepare import Normalisation
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
 from bonescan.study import Study, View
+from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import CohortConfig
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
-from bonescan.delineate import Thresholds
+from bonescan.lesions.delineate import Thresholds
 from bonescan.models import answer_of
 from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.card import make_card

@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 from bonescan.bundle import load_bundle
-from bonescan.cases import Split, spread
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
-from bonescan.interrupts import Stopped, deferred_stop, going_on
 from bonescan.models import MODELS, UNet
 from bonescan.models.bundled import from_bundle, take_weights
+from bonescan.system.interrupts import Stopped, deferred_stop, going_on
+from bonescan.train.cases import Split, spread
 from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint, save_weights
 from bonescan.train.config import TrainConfig
 from bonescan.train.methods import METHODS, Parts

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from bonescan.models.answer import answer_of
-from bonescan.plugins import Registry
+from bonescan.system.plugins import Registry
 from bonescan.train.config import TrainConfig
 from bonescan.train.losses import supervised_loss
 from bonescan.train.stream import Batch

@@ -23,7 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan import phantom
-from bonescan.cases import (
+from bonescan.errors import OptionError
+from bonescan.prepare import Normalisation
+from bonescan.system.fingerprint import source_digest
+from bonescan.system.parallel import process_pool
+from bonescan.train.cases import (
     FIRST_SOURCES,
     Case,
     CaseFacts,
@@ -35,10 +39,6 @@ from bonescan.cases import (
     pair_labels,
     pair_truth,
 )
-from bonescan.errors import OptionError
-from bonescan.fingerprint import source_digest
-from bonescan.parallel import process_pool
-from bonescan.prepare import Normalisation
 from bonescan.train.config import PhantomConfig
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from bonescan.bundle import Bundle, load_bundle
-from bonescan.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.configuration import config_from_dict
-from bonescan.delineate import OPERATING_POINTS, Thresholds
 from bonescan.errors import OptionError
-from bonescan.plugins import Registry
+from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.report.words import counted
+from bonescan.system.plugins import Registry
 from bonescan.train.calibrate import calibrate
+from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.train.check import check_config
 from bonescan.train.cohort import cohort_split
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config

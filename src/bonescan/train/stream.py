@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bonescan.cases import FAINT, Case, drawn, union_truth
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.augment.apply import Sample, apply
 from bonescan.train.augment.parameters import sample
+from bonescan.train.cases import FAINT, Case, drawn, union_truth
 from bonescan.train.config import LossConfig, TrainConfig
 
 _BATCH, _SAMPLE = 1, 2

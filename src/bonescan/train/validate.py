@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from bonescan.cases import FAINT, Case
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
+from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
 from bonescan.train.precision import autocast, place_of
 from bonescan.train.stream import truth_of

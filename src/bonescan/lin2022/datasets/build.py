@@ -19,7 +19,7 @@ from bonescan.lin2022.datasets.plan import plan_pairs
 from bonescan.lin2022.datasets.sizes import SetSize, set_sizes
 from bonescan.lin2022.datasets.statement import TOML, Statement, read_statement, state
 from bonescan.lin2022.datasets.write import WriteOrder, Written, extend, write_pairs
-from bonescan.parallel import process_pool
+from bonescan.system.parallel import process_pool
 
 
 class Progress(Protocol):

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.cases import pair_counts
 from bonescan.errors import InputError, OptionError, OutputError
 from bonescan.lin2022.datasets.index import Origin, PairRecord, Subset, read_index
 from bonescan.lin2022.datasets.moves import Move
@@ -19,6 +18,7 @@ from bonescan.lin2022.datasets.statement import Statement
 from bonescan.lin2022.datasets.write import SHAPE, Written, digest_of, extend, write_scan
 from bonescan.reading import read_study
 from bonescan.study import Study, View
+from bonescan.train.cases import pair_counts
 
 LIST = "samples.json"
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.cases import FAINT, drawn
 from bonescan.errors import OptionError
 from bonescan.phantom.truth import MIN_AREA
 from bonescan.prepare import mirror
 from bonescan.prepare.crop import EDGE_PX
+from bonescan.train.cases import FAINT, drawn
 
 Number = TypeVar("Number", bound=np.generic)
 

@@ -14,7 +14,6 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.cases import drawn, pair_counts, pair_labels, pair_truth
 from bonescan.errors import BonescanError, InputError, LabelError
 from bonescan.evaluate.cohort import TrueStudy, find_truth, read_truth
 from bonescan.lin2022.datasets.moves import Move, Planes, apply_move
@@ -27,6 +26,7 @@ from bonescan.prepare.crop import EDGE_PX, thoracic_window
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
 from bonescan.study import Study, View
+from bonescan.train.cases import drawn, pair_counts, pair_labels, pair_truth
 
 FIRST_ANATOMY = 2_000_000
 """Seed of the first anatomy of seed 0. Training phantoms begin at 1,000,000, their validation at 1,500,000, and test

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.cases import FAINT, drawn, union_truth
 from bonescan.errors import InputError, OptionError
 from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Subset, read_index
 from bonescan.lin2022.datasets.statement import read_statement
 from bonescan.lin2022.datasets.write import SHAPE
 from bonescan.prepare import mirror
 from bonescan.study import View
+from bonescan.train.cases import FAINT, drawn, union_truth
 
 
 class LoadedPair(NamedTuple):

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate import from_label_image, write_labelme
-from bonescan.cases import FAINT, drawn
 from bonescan.lin2022.datasets.index import PairRecord, Subset, write_index
 from bonescan.lin2022.datasets.moves import Planes, apply_move
 from bonescan.lin2022.datasets.originals import Original
@@ -21,6 +20,7 @@ from bonescan.lin2022.datasets.statement import Statement, write_statement
 from bonescan.prepare import from_pair
 from bonescan.prepare.crop import EDGE_PX
 from bonescan.study import View
+from bonescan.train.cases import FAINT, drawn
 
 SHAPE = (EDGE_PX, EDGE_PX)
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bonescan.cases import Case, CaseFacts, Split
-from bonescan.fingerprint import values_digest
 from bonescan.lin2022.experiments.plan import Run, profile_of
 from bonescan.lin2022.experiments.results import Result, Store
+from bonescan.system.fingerprint import values_digest
+from bonescan.train.cases import Case, CaseFacts, Split
 from bonescan.train.loop import start, train_step
 
 _WARM, _TIMED = 1, 2

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.cases import FAINT, Case, drawn, union_truth
-from bonescan.delineate import Outline, Thresholds, delineate
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, count_pixels
+from bonescan.lesions.delineate import Outline, Thresholds, delineate
 from bonescan.lin2022.experiments.pictures import packed_mask
 from bonescan.lin2022.experiments.results import ImageResult
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage, Mask, View
+from bonescan.train.cases import FAINT, Case, drawn, union_truth
 
 THRESHOLD = 0.5
 THRESHOLDS = Thresholds(low=THRESHOLD, high=THRESHOLD)

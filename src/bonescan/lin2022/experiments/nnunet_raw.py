@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bonescan.cases import FAINT, drawn
 from bonescan.lin2022.datasets import LoadedPair
 from bonescan.study import Mask, View
+from bonescan.train.cases import FAINT, drawn
 
 
 class NnunetInput(StrEnum):

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bonescan.cases import Case
 from bonescan.errors import InputError
 from bonescan.prepare import mirror
 from bonescan.study import Mask, View
+from bonescan.train.cases import Case
 
 _DARKEST_AT = 2.5
 """Counts, as a multiple of the skeletal reference, that are shown darkest."""

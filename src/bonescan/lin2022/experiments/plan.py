@@ -16,16 +16,16 @@ from typing import Any
 import bonescan
 from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
-from bonescan.fingerprint import source_digest, values_digest
 from bonescan.lin2022.experiments.declared import EXPERIMENTS
 from bonescan.lin2022.experiments.profiles import PROFILES, SHARED, Profile
 from bonescan.lin2022.experiments.question import Arm, Experiment, Kind, SetOptions
+from bonescan.system.fingerprint import source_digest, values_digest
 from bonescan.train.config import TrainConfig
 from bonescan.train.phantoms import simulation_digest
 
 _SOURCE = Path(bonescan.__file__).parent
 _TRAINING = (
-    "cases.py",
+    "train/cases.py",
     "models/views.py",
     "train/augment/apply.py",
     "lin2022/chan_vese.py",
@@ -41,7 +41,7 @@ _TRAINING = (
 )
 _NETWORKS = {"lin2022": "lin2022/network.py", "plain-unet": "lin2022/plain_unet.py", "unet": "models/unet.py"}
 _TESTING = (
-    "delineate.py",
+    "lesions/delineate.py",
     "evaluate/lesion.py",
     "evaluate/pixel.py",
     "evaluate/report.py",

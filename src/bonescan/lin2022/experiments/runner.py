@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bonescan.cases import Case
 from bonescan.errors import BonescanError
 from bonescan.evaluate import Bootstrap
 from bonescan.lin2022.datasets import read_dataset
@@ -34,6 +33,7 @@ from bonescan.lin2022.experiments.sets import Report, ensure_set
 from bonescan.lin2022.images import draw_labels, held_out, image_split
 from bonescan.models.cost import network_cost
 from bonescan.study import FloatImage, View
+from bonescan.train.cases import Case
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import averaged_network
 from bonescan.train.loop import train

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.cases import FAINT, Case, drawn
 from bonescan.prepare import Normalisation, normalise
 from bonescan.study import REGIONS, FloatImage, Mask, Region
 from bonescan.train.augment.geometry import Planes, crop_case
 from bonescan.train.augment.parameters import Blob, Parameters
+from bonescan.train.cases import FAINT, Case, drawn
 
 _OTHER_TRACER = REGIONS.index(Region.OTHER_TRACER)
 _ARMS = [

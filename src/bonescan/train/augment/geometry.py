@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from bonescan.cases import Case
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage
 from bonescan.train.augment.parameters import Parameters
+from bonescan.train.cases import Case
 
 KNOTS = (5, 3)
 """Rows and columns of the grid of knots at which the smooth warp is drawn."""

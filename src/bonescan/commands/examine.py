@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bonescan import extras
 from bonescan._version import __version__
 from bonescan.errors import BonescanError
 from bonescan.pipeline import DEFAULT_MODEL, load_model, segment
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import Scan, Study, View
+from bonescan.system import extras
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from bonescan.contours import contour_of, open_holes
-from bonescan.delineate import Outline, region_of
 from bonescan.errors import LabelError
+from bonescan.lesions.contours import contour_of, open_holes
+from bonescan.lesions.delineate import Outline, region_of
 from bonescan.prediction import RegionMap
 from bonescan.study import Mask, Region, View
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.delineate import Outline
+from bonescan.lesions.delineate import Outline
 from bonescan.prediction import Prediction, RegionMap
 from bonescan.prepare.binning import binning_of
 from bonescan.study import (

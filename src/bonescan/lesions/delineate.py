@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.contours import contour_of, holes, mask_of, open_holes
 from bonescan.errors import OptionError
+from bonescan.lesions.contours import contour_of, holes, mask_of, open_holes
 from bonescan.prediction import Prediction, RegionMap
 from bonescan.study import BONE_REGIONS, REGIONS, TRACER_REGIONS, Candidate, FloatImage, Mask, Region, View, read_only
 

@@ -1,0 +1,1 @@
+"""From a probability map to measured lesions: masks, closed curves, outlines, areas and counts."""
