@@ -8,7 +8,7 @@
 
 The department is the phantom family that no training uses (`phantom.family.HELD_OUT`): other body shapes, uptake,
 camera and dose. Every cell is a file of `--cells`, so that the whole can be run in pieces; --run runs the cells of the
-arms whose names begin so. Cells of another base model or number of patients are run again.
+arms whose names begin with one of its words. Cells of another base model or number of patients are run again.
 
 The rule, stated before any cell was run: three seeds each; on the department's untouched patients, the mean over seeds
 of the sensitivity at 0.5 and at 1 false positive per scan, of the pooled Dice at the fitted thresholds, and of the
@@ -36,19 +36,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from bonescan.adapt.batches import Material
 from bonescan.adapt.insertion import InsertionConfig
 from bonescan.adapt.judgement import free_response, make_bench, verdict
-from bonescan.adapt.loop import averaged, begin, learn
-from bonescan.adapt.material import LearnedScan, learned_scan
+from bonescan.adapt.loop import Material, averaged, begin, learn
 from bonescan.adapt.plan import training_config
-from bonescan.adapt.scans import ReadScan, read_scans
+from bonescan.adapt.scans import LearnedScan, ReadScan, learned_scan, read_scans
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 from bonescan.adapt.suspects import foci_of
 from bonescan.bundle import Bundle, load_bundle
 from bonescan.lin2022.chan_vese import intensity_of, unsupervised_loss
 from bonescan.models import from_bundle
-from bonescan.models.answer import answer_of
+from bonescan.models.views import answer_of
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import HELD_OUT
 from bonescan.phantom.patient import Phantom
@@ -240,7 +238,7 @@ def run_cells(arguments: argparse.Namespace) -> None:
     base = load_bundle(arguments.model)
     network = from_bundle(base)
     began = time.monotonic()
-    for arm in (arm for arm in arms() if arm.name.startswith(arguments.run)):
+    for arm in (arm for arm in arms() if arm.name.startswith(tuple(arguments.run))):
         for seed in SEEDS if arm.learns else SEEDS[:1]:
             if is_done(arm, seed, base, arguments):
                 continue
@@ -367,7 +365,7 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--run", metavar="ARM")
+    parser.add_argument("--run", nargs="+", metavar="ARM")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--people", type=Path, metavar="FOLDER")
     parser.add_argument("--folds", type=int, default=3, choices=(1, 2, 3), help="with --people: how many of the three")

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.evaluate import ComparedImage, ImageName, ViewTruth, compare_image, froc, report_text, summarise
-from bonescan.evaluate.lesion import sensitivity_at
+from bonescan.evaluate.matching import sensitivity_at
 from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES

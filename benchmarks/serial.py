@@ -35,7 +35,7 @@ from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, prepare
 from bonescan.serial.change import ReadScan, Status, compare
-from bonescan.serial.follow import with_risen
+from bonescan.serial.series import compare_series
 from bonescan.study import FloatImage, Lesion, Result, View
 from bonescan.system.parallel import process_pool
 
@@ -169,8 +169,8 @@ def judge_series(series: Sequence[SeriesScan], predictions: Sequence[Prediction]
     by_model = [
         read(scan, delineate(maps, thresholds), maps, model) for scan, maps in zip(series, predictions, strict=True)
     ]
-    by_model = list(with_risen(by_model, model.bundle.at("sensitive").high))
-    return {"method": judged(*method, series), "model": judged(*by_model, series)}
+    scans, _ = compare_series(by_model, model.bundle.at("sensitive").high)
+    return {"method": judged(*method, series), "model": judged(*scans, series)}
 
 
 def judge_anatomy(work: Work) -> dict[str, Counter[tuple[str, str]]]:

@@ -218,26 +218,26 @@ def reading_rows() -> list[tuple[str, str, str]]:
 
 
 def realism_table() -> str:
-    """All cells of the comparison with real scans."""
-    medians = results("realism")["medians"]
-    lines = ["| figure | median phantom | six real scans | |", "|---|---|---|---|"]
-    for cell in cells():
-        value = medians[cell.name]
-        fits = "" if cell.real[0] <= value <= cell.real[1] else "outside"
-        lines.append(f"| {cell.name} | {value:.2f} | {cell.real[0]:g} to {cell.real[1]:g} | {fits} |")
-    return "\n".join(lines) + "\n"
+    """How many figures are within the range of real scans, and those that are not."""
+    report = results("realism")
+    medians = report["medians"]
+    outside = [cell for cell in cells() if not cell.real[0] <= medians[cell.name] <= cell.real[1]]
+    told = f"{report['within']} of {report['cells']} figures are within the range of the six scans. The others:"
+    lines = ["| figure | median phantom | six real scans |", "|---|---|---|"]
+    lines += [f"| {cell.name} | {medians[cell.name]:.2f} | {cell.real[0]:g} to {cell.real[1]:g} |" for cell in outside]
+    return f"{told}\n\n" + "\n".join(lines) + "\n"
 
 
 def recurrence_table() -> str:
     """Cost against t, as in Table 4."""
     report = results("recurrence_cost")
     lines = [
-        "| weights | t | parameters | multiply-adds an image | seconds an image | against t = 0 |",
+        "| weights | t | parameters | multiply-adds per image, 10^9 | seconds per image | against t = 0 |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['weights']} | {row['t']} | {row['parameters']:,} "
-        f"| {row['multiply_adds_per_image'] / 1e9:.2f} thousand million "
+        f"| {row['multiply_adds_per_image'] / 1e9:.2f} "
         f"| {row['seconds_per_image']:.2f} | {row['against_t_0']:.1f} |"
         for row in report["networks"]
     ]
@@ -251,39 +251,46 @@ def recurrence_table() -> str:
 
 
 def statements() -> str:
-    """Each experiment: what it asks, what the paper says, the command, and what has been run so far."""
-    return "\n".join(_statement(name) for name in EXPERIMENTS)
+    """Each experiment: what it asks, what the paper says, what was measured so far and what follows."""
+    shown: dict[str, tuple[str, str]] = {}
+    return "\n".join(_statement(name, shown) for name in EXPERIMENTS)
 
 
-def _statement(name: str) -> str:
+def _statement(name: str, shown: dict[str, tuple[str, str]]) -> str:
+    """One experiment. shown: rows of the tables above, with arm and experiment; none is shown twice."""
     table = build(name, "cpu", Store(ROOT / "results" / "experiments"))
     there, wanted = (sum(arm[count] for arm in table["arms"]) for count in ("there", "runs"))
-    lines = [
-        f"### {name}",
-        f"{table['question']} *The paper:* {table['paper']}",
-        f"`bonescan experiment run {name} --profile cpu`: {there} of {wanted} runs are there.",
-    ]
+    lines = [f"### {name}", f"{table['question']} *The paper:* {table['paper']} *Runs:* {there} of {wanted}."]
     measured_arms = [arm for arm in table["arms"] if "scores" in arm]
     # A table of one arm compares nothing.
     if len(measured_arms) > 1:
-        lines.append("\n".join(_scores(measured_arms)))
-    if table["claims"]:
-        lines.append("\n".join(f"- {sentence(claim).replace('missing', 'undecided')}" for claim in table["claims"]))
+        lines += _scores(name, measured_arms, shown)
+    claims = [f"- {sentence(claim)}" for claim in table["claims"] if claim["word"] != "missing"]
+    waiting = len(table["claims"]) - len(claims)
+    if waiting:
+        other = "other " if claims else ""
+        claims.append(f"- {waiting} {other}claim{'' if waiting == 1 else 's'}: **undecided**, for want of runs.")
+    if claims:
+        lines.append("\n".join(claims))
     return "\n\n".join(lines) + "\n"
 
 
-def _scores(arms: Sequence[Results]) -> list[str]:
-    columns = [*HEADINGS.values(), "parameters", "training, s", "test, s an image", "code"]
-    lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+def _scores(name: str, arms: Sequence[Results], shown: dict[str, tuple[str, str]]) -> list[str]:
+    columns = [*HEADINGS.values(), "parameters"]
+    rows, above = [], []
     for arm in arms:
         scores = [_spread(arm["scores"][measure]) for measure in HEADINGS]
-        costs = [
-            "" if arm.get(cost) is None else f"{arm[cost]:{form}}"
-            for cost, form in (("parameters", ",.0f"), ("training_seconds", ".0f"), ("test_seconds_per_image", ".3f"))
-        ]
-        code = ", ".join(arm["code"])
-        lines.append(f"| {arm['arm']} | {arm['there']} of {arm['runs']} | {' | '.join([*scores, *costs, code])} |")
-    return lines
+        weights = "" if arm["parameters"] is None else f"{arm['parameters']:,.0f}"
+        cells = " | ".join([f"{arm['there']} of {arm['runs']}", *scores, weights])
+        if cells in shown:
+            label, where = shown[cells]
+            above.append(f"*{arm['arm']}* ({where}{'' if label == arm['arm'] else f': *{label}*'})")
+        else:
+            shown[cells] = (arm["arm"], name)
+            rows.append(f"| {arm['arm']} | {cells} |")
+    head = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"] if rows else []
+    told = [f"In tables above: {'; '.join(above)}."] if above else []
+    return [*(["\n".join([*head, *rows])] if rows else []), *told]
 
 
 def _spread(score: Results) -> str:

@@ -175,87 +175,104 @@ def outputs() -> str:
     pages = [
         "# Outputs",
         MADE,
-        "`bonescan segment INPUT... -o OUT` writes one folder a study, `OUT/<study>/`, at once or not at all. "
-        "`<study>` is the input's own name ([inputs](inputs.md) says how), made safe and unique in the call, and "
-        "nothing of the patient's identity. A second call into the same folder replaces results of the same name.",
-        "## `overlay.png`",
-        "Both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does "
-        "not hide the bones; the curves with the numbers of the outlines, each nearer to its own curve than to any "
-        "other where there is a place for it; R and L, the patient's sides; the model and its operating point; the "
-        "research-use line. All warnings stand in a box at the lower edge. With `--identify` a strip on top names the "
-        "patient.",
-        "## `labels_anterior.png`, `labels_posterior.png`",
-        "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id. A view that is missing has none.",
-        *_shown_outputs(),
-        "## `lesions.csv`, `studies.csv`, `statistics.csv`",
-        "With `--tables`, `segment` also writes three tables of all results in `OUT`: a row for each outline, a row "
-        "for each study, and for the whole the mean, standard deviation, quartiles and range of each quantity, and "
-        "how many outlines lie in each region. The row of a study says first what the patient has, in the columns "
-        "that begin with `patient_`, where a lesion that both views show is counted once; then the outlines of each "
-        "view, how it was made (`model`, `operating_point`, `reader`), and its warnings. `bonescan table RESULTS -o "
-        "FOLDER` writes them of any results, also of readers'. Text that a spreadsheet would take for a formula has "
-        "an apostrophe in front. A lesion that both views show has a row for each outline, with one number in `pair`. "
-        "`bonescan table --parquet` writes Parquet in the place of CSV, numbers as numbers; its library (pyarrow) is "
-        "larger than the rest of the base, and an extra of its own.",
-        "## `comparison.json`, `comparison-1.pdf`, `.html`, `.png`",
-        "`bonescan compare OLD NEW [NEWER ...] -o OUT` writes them into `OUT`: one JSON file of all scans, and for "
-        "each scan after the first a page as PDF and as HTML and a picture, numbered in order. The page is one A4 "
-        "sheet: both scans side by side at one window, each curve with the number of its lesion and the mark of its "
-        "change; the lesions with site and change; the burden of each scan and the difference, with 95 % intervals "
-        "where `--intervals` asked for them; the verdicts of PCWG3 where `--pcwg3` did; quality, model and version; "
-        "the warnings. Its numbers are those of `comparison.json`, where `below_threshold` marks new lesions that are "
-        "listed only because their uptake rose. Where not all lesions fit, persistent ones are left "
-        "out first, and a line counts them. Warnings that do not fit are counted likewise; the HTML file and the "
-        "picture hold all. The page never names the patient.",
-        "## Where the warnings are",
-        "What a result warns of is in every file that leaves the program: drawn on `overlay.png`, the capture and the "
-        "page; in the text chunks (keyword Warning) of all PNGs; as text of the report and the presentation state; in "
-        "Image Comments or Document Title of the other objects; as flags in LabelMe files, under `info` in COCO, and "
-        "in `lesions.json`.",
+        "`bonescan segment INPUT... -o OUT` writes one folder per study, `OUT/<study>/`, complete or not at all. "
+        "`<study>` is [the input's own name](inputs.md#how-results-are-named). A second call into the same folder "
+        "replaces results of the same name. Without `--format` it writes `json`, `labels` and `png`.",
+        "| file | `--format` | content |\n|---|---|---|\n"
+        + "\n".join(f"| {files} | `{name}` | {cell(content)} |" for files, name, content in OUTPUTS),
+        "![The page of a simulated scan](../images/report.png)",
+        *_outputs_explained(),
         "## `lesions.json`",
         f"{schema['description']} The [JSON Schema](lesions.schema.json) is the exact description; it changes its "
         f"identifier (`{schema['$id']}`) when the format changes.",
-        "\n".join(["| field | meaning |", "|---|---|", *_schema_rows(schema, schema, "")]),
+        "\n".join(["| field | meaning |", "|---|---|", *_said_once(_schema_rows(schema, schema, ""))]),
     ]
     return "\n\n".join(pages) + "\n"
 
 
-def _shown_outputs() -> list[str]:
-    """What people look at, beside the picture."""
+OUTPUTS = (
+    ("`lesions.json`", "json", "every lesion with its curve and measurements; [its fields](#lesionsjson)"),
+    (
+        "`labels_anterior.png`, `labels_posterior.png`",
+        "labels",
+        "16-bit, of the frame's own shape: 0 = background, otherwise the lesion's id; none for a missing view",
+    ),
+    (
+        "`overlay.png`",
+        "png",
+        "both views as acquired in inverted grey (hot is dark), windowed by percentile so that a full bladder does not "
+        "hide the bones; numbered curves; R and L, the patient's sides; model and operating point; all warnings in a "
+        "box at the lower edge",
+    ),
+    (
+        "`report.html`",
+        "html",
+        "one file that loads nothing: both views at a linear and a logarithmic window, the lesions by site, the "
+        "burden (with `--intervals`, its intervals), the quality of the scan, model and operating point; the numbers "
+        "of `lesions.json`",
+    ),
+    (
+        "`report.pdf`; of a DICOM source also `report-pdf.dcm`, the same as Encapsulated PDF",
+        "pdf",
+        "one A4 page: both views with the curves, a table of the outlines by view, operating point, quality, warnings; "
+        "where there is space, both views without curves at a logarithmic window. Some sixty outlines fit; of more, "
+        "the largest are listed and the others counted. The same result gives the same bytes",
+    ),
+    ("`overlay-capture.dcm`", "capture", "`overlay.png`, pixel by pixel, as Secondary Capture (palette, lossless RLE)"),
+    (
+        "`presentation.dcm`",
+        "gsps",
+        "Grayscale Softcopy Presentation State: shows the source's frames in inverted grey, with exact curves and "
+        "numbers in a layer that can be hidden; not every viewer applies it",
+    ),
+    ("`lesions-sr.dcm`", "sr", "Structured Report: curve, measurements and site of each lesion"),
+    ("`lesions-seg.dcm`", "seg", "Segmentation with one segment per lesion; none without lesions"),
+    (
+        "`anterior.json`, `anterior.png`, and the same of the posterior view",
+        "labelme",
+        "LabelMe file of each view, with an 8-bit windowed picture, which holds no counts",
+    ),
+    ("`coco.json`", "coco", "the curves of all views in one COCO file"),
+)
+"""What lies in the folder of a study: files, format, content."""
+
+
+def _outputs_explained() -> list[str]:
+    """What holds of several files, and the files of several studies."""
     return [
-        "## `report.pdf`, `report-pdf.dcm` (`--format pdf`)",
-        "One A4 page: both views with the curves, a table of the outlines by view, how they were found, with the "
-        "operating point and the quality of the scan, the warnings; where the page has space, both views without "
-        "curves at a logarithmic window. Real text in embedded fonts; the same result gives the same bytes. Some sixty "
-        "outlines fit; of more, the largest are listed and the others counted. `report-pdf.dcm` is the same document "
-        "as Encapsulated PDF, where the source is DICOM.",
-        "![The page of a simulated scan](../images/report.png)",
-        "## `report.html` (`--format html`)",
-        "The report as one file that loads nothing: both views at a linear and a logarithmic window, the lesions by "
-        "site with the outlines of both views together, the burden with its intervals where `--intervals` asked for "
-        "them, the quality of the scan, the model and its operating point. Its numbers are those of `lesions.json`.",
-        "## `overlay-capture.dcm` (`--format capture`)",
-        "The picture of `overlay.png`, pixel by pixel, as Secondary Capture: what every archive can show. It is stored "
-        "by a palette and compressed without loss (RLE), at about a seventh of the size.",
-        "## `presentation.dcm` (`--format gsps`)",
-        "A Grayscale Softcopy Presentation State: a viewer shows the source's own frames by it, in inverted grey on "
-        "the window of the overlay, with a closed curve and a number for each lesion in a layer that can be hidden, "
-        "and the research-use line. The curves hold the masks exactly. Not every viewer applies presentation states.",
-        "## `lesions-sr.dcm`, `lesions-seg.dcm` (`--format sr,seg`)",
-        "A Structured Report with a closed curve, the measures and the site of each lesion, and a Segmentation with a "
-        "segment for each; of no lesion there is no segmentation. `bonescan import` reads both back.",
-        "## `anterior.json`, `anterior.png`, `coco.json` and the like (`--format labelme,coco`)",
-        "The curves for tools that draw: a LabelMe file for each view with the picture that it is of (`anterior.png`, "
-        "`posterior.png`: 8-bit, windowed, no counts), or one COCO file. `bonescan import` reads them back.",
+        "`bonescan import` reads SR, SEG, LabelMe and COCO back. "
+        "[DICOM conformance](dicom-conformance.md#objects-that-are-written) describes the DICOM objects.",
+        "Pictures, pages and DICOM objects say that they are for research use only. All warnings are in every file: "
+        "drawn on pictures and pages; in the text chunks (keyword Warning) of PNGs; as text of the SR and the "
+        "presentation state; in Image Comments or Document Title of the other objects; as flags in LabelMe files; "
+        "under `info` in COCO.",
         "## Who is named where",
-        "No file's name, JSON, picture or page names the patient, unless `--identify` asks for it: then `overlay.png`, "
-        "the capture and the page show the name, ID, birth date, sex, accession number and study date as the "
-        "source's header states them (a de-identified source shows what it has), and the objects say Burned In "
-        "Annotation YES. `--identify` is refused for sources without a DICOM header. Objects in DICOM stay in the "
-        "source's study and repeat its patient in their headers in any case, as an archive needs. The name of the "
-        "study, which is on the page and in the JSON, is the input's own file or folder name. Letters that the "
-        "pages' font lacks (it has Latin, Greek, Cyrillic, Armenian and Georgian ones) become question marks, and a "
-        "line says so; of a name in several alphabets the first is shown.",
+        "- No file name, JSON, picture or page names the patient, unless `--identify` asks for it. The name of the "
+        "study is the input's own file or folder name.\n"
+        "- `--identify` shows name, ID, birth date, sex, accession number and study date, as the source's header "
+        "states them, on `overlay.png`, the capture and the pages, and sets Burned In Annotation to YES. It is refused "
+        "for sources without a DICOM header. Letters that the font lacks (it has Latin, Greek, Cyrillic, Armenian and "
+        "Georgian ones) become question marks, and a line says so; of a name in several alphabets the first is "
+        "shown.\n"
+        "- DICOM objects stay in the source's study and always repeat its patient in their headers, as an archive "
+        "needs.",
+        "## `lesions.csv`, `studies.csv`, `statistics.csv`",
+        "`segment --tables` writes three tables of all results into `OUT`; `bonescan table RESULTS -o FOLDER` writes "
+        "them of any results, also of readers'.",
+        "- `lesions.csv`: one row per outline. The two outlines of a lesion that both views show share a number in "
+        "`pair`.\n"
+        "- `studies.csv`: one row per study. The columns `patient_...` count a lesion that both views show once; then "
+        "follow the outlines of each view, `model`, `operating_point`, `reader`, and the warnings.\n"
+        "- `statistics.csv`: mean, standard deviation, quartiles and range of each quantity, and the number of "
+        "outlines in each region.",
+        "Text that a spreadsheet would take for a formula has an apostrophe in front. `bonescan table --parquet` "
+        "writes Parquet instead; it needs the extra `parquet`.",
+        "## `comparison.json`, `comparison-1.pdf`, `.html`, `.png`",
+        "`bonescan compare OLD NEW [NEWER ...] -o OUT` writes one JSON file of all scans and, for each scan after the "
+        "first, a page as PDF and HTML and a picture. [Compare scans over time](../how-to/compare-over-time.md) "
+        "describes the page, whose numbers are those of `comparison.json`. Where not all lesions fit on the PDF, "
+        "persistent ones are left out first. Lesions and warnings that do not fit are counted; the HTML file and the "
+        "picture hold all.",
     ]
 
 
@@ -278,6 +295,18 @@ def _schema_rows(part: dict[str, Any], schema: dict[str, Any], path: str) -> lis
             rows.append(f"| `{here}` | {cell(said) or name.replace('_', ' ')} |")
         rows += _schema_rows(inner, schema, here)
     return rows
+
+
+def _said_once(rows: list[str]) -> list[str]:
+    """The rows, where a long meaning that comes again names the field that has it already."""
+    first: dict[str, str] = {}
+    shown = []
+    for row in rows:
+        field, meaning = row.removeprefix("| ").removesuffix(" |").split(" | ", 1)
+        known = first.setdefault(meaning, field)
+        again = known != field and len(meaning.split()) > len(known.split()) + 3
+        shown.append(f"| {field} | as {known} |" if again else row)
+    return shown
 
 
 def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from typing import NoReturn
 
 from bonescan._version import __version__
 from bonescan.commands import COMMANDS, GROUPS
-from bonescan.commands.base import NOTHING_DONE, RESEARCH_USE_ONLY, Command
-from bonescan.commands.console import Console
+from bonescan.commands.base import NOTHING_DONE, RESEARCH_USE_ONLY, Command, Console
 from bonescan.system.interrupts import Stopped, termination_as_interrupt
 
 INTERRUPTED, SIGNALLED = 130, 128

@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save  # noqa: E402
 
-from bonescan.adapt.batches import ON_SCANS, Material, mixed_batch, taught  # noqa: E402
 from bonescan.adapt.judgement import (  # noqa: E402
     RATES,
     Curve,
@@ -20,12 +19,15 @@ from bonescan.adapt.judgement import (  # noqa: E402
     free_response,
     why_worse,
 )
-from bonescan.adapt.loop import Stopped, averaged, begin, learn, look_steps  # noqa: E402
-from bonescan.adapt.material import LearnedScan, told_by  # noqa: E402
+from bonescan.adapt.loop import ON_SCANS, Material, Stopped, averaged, begin, learn, look_steps, mixed_batch, taught  # noqa: E402  # noqa: E402
 from bonescan.adapt.plan import kept_aside, training_config  # noqa: E402
 from bonescan.adapt.result import Lesson, make_card  # noqa: E402
 from bonescan.adapt.run import adapt  # noqa: E402
-from bonescan.adapt.scans import ReadScan  # noqa: E402
+from bonescan.adapt.scans import (  # noqa: E402
+    LearnedScan,
+    ReadScan,
+    told_by,
+)
 from bonescan.adapt.scene import make_scene  # noqa: E402
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest  # noqa: E402
 from bonescan.adapt.suspects import find_suspects, foci_of, unknown_pixels  # noqa: E402

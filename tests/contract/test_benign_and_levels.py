@@ -13,7 +13,7 @@ from bonescan.bundle import Bundle, list_bundles, load_bundle, write_bundle  # n
 from bonescan.errors import BundleError, OptionError  # noqa: E402
 from bonescan.lesions.delineate import Thresholds  # noqa: E402
 from bonescan.models import Answer, UNetConfig, answer_of, build_unet, from_bundle  # noqa: E402
-from bonescan.models.bundled import take_weights  # noqa: E402
+from bonescan.models.registry import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402
 from bonescan.predict import Predictor  # noqa: E402
 from bonescan.prepare import Normalisation, prepare  # noqa: E402

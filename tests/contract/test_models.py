@@ -14,7 +14,7 @@ from bonescan.train.cases import Split  # noqa: E402
 from bonescan.train.config import TrainConfig  # noqa: E402
 from bonescan.train.export import to_onnx  # noqa: E402
 from bonescan.train.loop import start, train_step  # noqa: E402
-from bonescan.train.losses import supervised_loss  # noqa: E402
+from bonescan.train.methods import supervised_loss  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
 
 TINY = {

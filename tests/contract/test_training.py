@@ -15,8 +15,8 @@ from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
 from bonescan.train.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
+from bonescan.train.inference import device_of  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402
-from bonescan.train.precision import device_of  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
 
 QUIET = AugmentConfig(focus=0, warp=0, thin=0, blur=0, background=0, cold=0, hot=0, view_dropout=0, cut=0, shift_px=0)

@@ -21,7 +21,7 @@ import pytest
 from tests.drawn import needs
 from tests.integration.test_node import Place, free_port, scan, until
 
-from bonescan.dicom.sop import sop_instance_of
+from bonescan.dicom.objects.common import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.destinations import DeliveryError, WebPeer
 from bonescan.node.dicomweb import WebArchive, value_of

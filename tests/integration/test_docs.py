@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tomllib
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import chdir, nullcontext, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from bonescan.configuration import config_from_dict
+from bonescan.phantom import make_anatomy
+from bonescan.phantom.family import STANDARD
 from bonescan.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +31,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +51,15 @@ def runnable(page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.kind in ("console", "python") and block.why_not_run is None]
 
 
-def command_of(block: Block) -> list[str]:
-    if block.kind == "python":
-        return [sys.executable, "-W", "error", "-c", block.body]
-    commands = [line.removeprefix("$ ") for line in block.body.splitlines() if line.startswith("$ ")]
-    return ["bash", "-euo", "pipefail", "-c", "\n".join(commands)]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
-def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path, request):
+    here = None
+    if page.name not in BY_A_SHELL:
+        request.getfixturevalue("shared_anatomies")
+        here = request.getfixturevalue("in_process")
     try:
-        said = run_blocks(page, tmp_path, path)
+        said = "".join(run_step(step, page, tmp_path) for block in runnable(page) for step in steps(block, here))
         assert re.search(SAID.get(page.name, ""), said), said
     finally:
         for started in tmp_path.glob("*.pid"):  # what a page runs in the background, where it fails before it stops it
@@ -63,22 +70,87 @@ def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path):
 SAID = {"tutorial-train.md": r"learns from 4 patients \([1-9]\d* outlines\), keeps 2 patients \([1-9]\d* outlines\)"}
 """What the blocks of a page must say on standard error."""
 
+BY_A_SHELL = ("README.md",)
+"""Pages that run as a reader runs them, by a shell and a new Python; of the others, only what needs a shell does."""
 
-def run_blocks(page, tmp_path, path):
-    """Run all blocks of a page; return what they wrote to standard error."""
-    said = []
-    for block in runnable(page):
-        done = subprocess.run(
-            command_of(block),
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
-        said.append(done.stderr)
-    return "\n".join(said)
+Step = Callable[[Path, Path], "subprocess.CompletedProcess[str]"]
+
+
+def steps(block: Block, here: Cli | None) -> list[Step]:
+    """What a block does, in order; with `here`, Python and plain `bonescan` commands without a process of their own."""
+    if block.kind == "python":
+        child = partial(child_process, [sys.executable, "-W", "error", "-c", block.body])
+        return [child if here is None else partial(python_here, block.body)]
+    lines = [line.removeprefix("$ ") for line in block.body.splitlines() if line.startswith("$ ")]
+    made: list[Step] = []
+    for plain, some in groupby(lines, lambda line: here is not None and PLAIN.fullmatch(line) is not None):
+        if plain:
+            made += [partial(command_here, here, line) for line in some]
+        else:
+            made.append(partial(child_process, ["bash", "-euo", "pipefail", "-c", "\n".join(some)]))
+    return made
+
+
+PLAIN = re.compile(r"bonescan [^$&*;<>?|`\\]+")
+"""A command in which nothing is left to the shell."""
+
+
+def run_step(step: Step, page: Path, folder: Path) -> str:
+    """Run a step of a page in the folder; return what it wrote to standard error."""
+    done = step(page, folder)
+    assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
+    return done.stderr
+
+
+def child_process(command, page, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+def command_here(here, line, page, folder):
+    return here(*shlex.split(line, comments=True)[1:], cwd=folder)
+
+
+def python_here(body, page, folder):
+    said = io.StringIO()
+    with chdir(folder), redirect_stdout(said):
+        exec(compile(body, page.name, "exec"), {"__name__": "__main__"})
+    return subprocess.CompletedProcess(body, 0, said.getvalue(), "")
+
+
+@pytest.fixture
+def shared_anatomies(bodies, monkeypatch):
+    """Patients simulated in this process share two bodies: each still has its own uptake, lesions and noise.
+
+    Making a body takes ten times as long as making a patient of it. Other tests make bodies, and in other processes.
+    """
+
+    def make(seed, family=STANDARD):
+        assert family == STANDARD
+        return replace(bodies[seed % len(bodies)], seed=seed)
+
+    for module in ("phantom", "phantom.cohort", "phantom.series", "lin2022.datasets.originals"):
+        monkeypatch.setattr(f"bonescan.{module}.make_anatomy", make)
+    for module in ("phantom.cohort", "lin2022.datasets.build"):
+        monkeypatch.setattr(f"bonescan.{module}.process_pool", lambda processes: nullcontext(PoolHere()))
+
+
+@pytest.fixture(scope="session")
+def bodies():
+    return [make_anatomy(seed) for seed in (1, 2)]
+
+
+class PoolHere:
+    """In the place of a pool of processes; what passes to these and back is pickled all the same."""
+
+    def map(self, work, orders):
+        return (copied(work(copied(order))) for order in orders)
+
+
+def copied(value):
+    return pickle.loads(pickle.dumps(value))
 
 
 def test_the_tutorial_and_the_readme_have_blocks_that_run():

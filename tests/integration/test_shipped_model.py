@@ -33,7 +33,7 @@ def test_it_is_small_enough_to_ship(model):
 
 def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
     torch = pytest.importorskip("torch")
-    from bonescan.models.bundled import from_bundle
+    from bonescan.models.registry import from_bundle
 
     network = from_bundle(model.bundle)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000

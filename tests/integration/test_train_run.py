@@ -290,7 +290,7 @@ def test_the_network_is_what_was_learned(workplace, tmp_path):
     """The graph of the bundle and the averaged weights of the run say the same of a case."""
     from bonescan.train.config import read_config
     from bonescan.train.export import averaged_network
-    from bonescan.train.validate import predict_case
+    from bonescan.train.inference import predict_case
 
     folder = run_from_toml(tmp_path / "tiny.toml", ["steps=10", "bf16=false"])
     config = read_config(tmp_path / "tiny.toml", ["steps=10", "bf16=false"])

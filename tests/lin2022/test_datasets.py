@@ -29,10 +29,9 @@ from bonescan.lin2022.datasets import (
     sample_move,
     table,
 )
-from bonescan.lin2022.datasets.index import INDEX, read_index, write_index
+from bonescan.lin2022.datasets.index import INDEX, SetSize, read_index, set_sizes, write_index
 from bonescan.lin2022.datasets.originals import Chosen, anatomy_seed, simulate_originals
 from bonescan.lin2022.datasets.plan import plan_pairs, split_patients
-from bonescan.lin2022.datasets.sizes import SetSize, set_sizes
 from bonescan.lin2022.datasets.statement import LEAKY_WARNING, read_statement, state, write_statement
 from bonescan.prepare import mirror
 from bonescan.train.cases import FAINT

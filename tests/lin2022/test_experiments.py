@@ -30,7 +30,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(originals, "make_anatomy", cache(originals.make_anatomy))
     monkeypatch.setattr(originals, "make_patient", cache(originals.make_patient))
     monkeypatch.setattr(sets, "build_dataset", partial(build_dataset, processes=1))
-    monkeypatch.setattr("bonescan.lin2022.experiments.forecast._time", lambda run: 1.0)
+    monkeypatch.setattr("bonescan.lin2022.experiments.runner._time", lambda run: 1.0)
 
 
 def start(folder):

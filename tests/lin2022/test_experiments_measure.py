@@ -5,7 +5,7 @@ import pytest
 
 from bonescan.errors import InputError
 from bonescan.lin2022.experiments.measure import choose_shown, measure_method, outlines_of, true_masks
-from bonescan.lin2022.experiments.pictures import packed_mask, scan_picture, unpacked
+from bonescan.lin2022.experiments.results import packed_mask, scan_picture, unpacked
 from bonescan.prepare import mirror
 from bonescan.study import View
 from bonescan.train.cases import FAINT, Case, CaseFacts

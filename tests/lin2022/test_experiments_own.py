@@ -14,7 +14,7 @@ from bonescan.cli import main
 from bonescan.lin2022.datasets import Subset, read_dataset
 from bonescan.lin2022.experiments import own, runner
 from bonescan.lin2022.experiments.nnunet import NnunetOutcome
-from bonescan.lin2022.experiments.profiles import PROFILES
+from bonescan.lin2022.experiments.plan import PROFILES
 from bonescan.lin2022.images import held_out
 
 PATIENTS = 5

@@ -9,10 +9,9 @@ from bonescan.errors import InputError, OptionError
 from bonescan.evaluate import LesionCounts, PixelCounts
 from bonescan.lin2022.experiments import plan
 from bonescan.lin2022.experiments.classical import CLASSICAL
-from bonescan.lin2022.experiments.declared import EXPERIMENTS
+from bonescan.lin2022.experiments.declared import EXPERIMENTS, Arm, Claim, Experiment, SetOptions
 from bonescan.lin2022.experiments.nnunet import NnunetOptions
-from bonescan.lin2022.experiments.profiles import PROFILES
-from bonescan.lin2022.experiments.question import Arm, Claim, Experiment, SetOptions
+from bonescan.lin2022.experiments.plan import PROFILES
 from bonescan.lin2022.experiments.results import COLUMNS, ImageResult, Store, read_result, write_json
 from bonescan.lin2022.experiments.sets import options_of
 
@@ -164,25 +163,31 @@ def test_the_key_does_not_hang_on_folders_threads_and_talk(run):
 def source(tmp_path, monkeypatch):
     """A copy of the sources that a run's code is hashed of."""
     copy = tmp_path / "source"
-    for folder in (
-        "train/augment",
-        "lin2022/gan",
-        "evaluate",
-        "lin2022/experiments",
-        "prepare",
-        "models",
-        "lin2022",
-        "lin2022/datasets",
-        "annotate",
-    ):
-        for path in (plan._SOURCE / folder).glob("*.py"):
-            target = copy / folder / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(path.read_text())
+    for path in plan._SOURCE.rglob("*.py"):
+        target = copy / path.relative_to(plan._SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
     monkeypatch.setattr(plan, "_SOURCE", copy)
     yield lambda: (plan.code_digest.cache_clear(), plan.set_identity.cache_clear(), copy)[-1]
     plan.code_digest.cache_clear()
     plan.set_identity.cache_clear()
+
+
+def test_every_source_that_a_key_is_hashed_of_exists():
+    lists = (plan._TRAINING, plan._NETWORKS.values(), *plan._METHODS.values(), plan._TESTING, plan._READERS)
+    named = {name for names in lists for name in names}
+    assert [name for name in sorted(named) if not (plan._SOURCE / name).is_file()] == []
+    assert set(plan._METHODS) | {"train"} == {run.kind for run in every_run("smoke")}
+
+
+def test_a_run_of_nnunet_is_of_earlier_code_when_its_pictures_are_written_otherwise(source):
+    folder = source()
+    nnunet = next(run for run in every_run("smoke") if run.kind == "external")
+    before = nnunet.key
+    path = folder / "lin2022" / "experiments" / "nnunet_raw.py"
+    path.write_text(path.read_text() + "\nTWICE = 2\n")
+    source()
+    assert nnunet.key != before
 
 
 def test_the_key_changes_with_code_and_not_with_comments(source, run):

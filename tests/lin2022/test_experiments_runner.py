@@ -10,13 +10,10 @@ pytest.importorskip("torch")
 
 from bonescan.errors import OptionError
 from bonescan.lin2022.experiments import plan, runner
-from bonescan.lin2022.experiments.declared import EXPERIMENTS
-from bonescan.lin2022.experiments.forecast import Forecast, forecast
-from bonescan.lin2022.experiments.lock import held
+from bonescan.lin2022.experiments.declared import EXPERIMENTS, Arm
 from bonescan.lin2022.experiments.nnunet import NnunetOutcome
-from bonescan.lin2022.experiments.question import Arm
-from bonescan.lin2022.experiments.results import Store
-from bonescan.lin2022.experiments.runner import Places, run_all, training_seconds
+from bonescan.lin2022.experiments.results import Store, held
+from bonescan.lin2022.experiments.runner import Forecast, Places, forecast, run_all, training_seconds
 from bonescan.train.cases import Split
 from bonescan.train.config import TrainConfig
 
@@ -191,7 +188,7 @@ def test_the_time_of_a_training_is_that_of_its_steps(tmp_path, lines, seconds):
 
 def test_the_forecast_goes_by_measured_runs_where_there_are_some(places, monkeypatch):
     timed = []
-    monkeypatch.setattr("bonescan.lin2022.experiments.forecast._time", lambda run: timed.append(run) or 100.0)
+    monkeypatch.setattr("bonescan.lin2022.experiments.runner._time", lambda run: timed.append(run) or 100.0)
     runs = [run_of(PAPER), run_of(UNET), run_of(Arm("two", {"chan_vese": {"alpha": 1.0}}))]
     before = forecast(runs, places.store)
     assert (before.seconds, before.timed, before.measured) == (300.0, 3, 0)

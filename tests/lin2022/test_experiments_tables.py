@@ -8,8 +8,7 @@ import pytest
 from bonescan.evaluate import LesionCounts, PixelCounts
 from bonescan.lin2022.experiments import plan
 from bonescan.lin2022.experiments.declared import EXPERIMENTS
-from bonescan.lin2022.experiments.pictures import packed_mask
-from bonescan.lin2022.experiments.results import COLUMNS, ImageResult, Store, write_json
+from bonescan.lin2022.experiments.results import COLUMNS, ImageResult, Store, packed_mask, write_json
 from bonescan.lin2022.experiments.tables import build, markdown, sentence
 
 PATIENTS = 5

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bonescan.errors import OptionError
-from bonescan.lin2022.gan.check import Limits, check_samples
-from bonescan.lin2022.gan.distances import aligned_distances, distances_within, nearest_patients
-from bonescan.lin2022.gan.images import GanImages
-from bonescan.lin2022.gan.measures import resemblance, shuffled
-from bonescan.lin2022.gan.noise import count_image, noise_of
-from bonescan.lin2022.gan.sheet import draw_sheet
+from bonescan.lin2022.gan.check import Limits, check_samples, draw_sheet
+from bonescan.lin2022.gan.images import GanImages, count_image, noise_of
+from bonescan.lin2022.gan.measures import aligned_distances, distances_within, nearest_patients, resemblance, shuffled
 from bonescan.prepare import Normalisation, denormalise, mirror, normalise
 
 SIZE = 64

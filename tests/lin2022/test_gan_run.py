@@ -22,8 +22,8 @@ from bonescan.lin2022.datasets import (
 from bonescan.lin2022.datasets.index import write_index
 from bonescan.lin2022.datasets.moves import Move
 from bonescan.lin2022.datasets.originals import Chosen
+from bonescan.lin2022.datasets.pairs import write_scan
 from bonescan.lin2022.datasets.statement import state, write_statement
-from bonescan.lin2022.datasets.write import write_scan
 from bonescan.lin2022.gan.images import read_gan_images
 from bonescan.prepare import Normalisation, mirror, normalise
 from bonescan.reading import read_study

@@ -15,7 +15,6 @@ from bonescan.lin2022.network import (  # noqa: E402
     StepNorm,
     add_views,
     build_lin2022,
-    dilated_size,
 )
 from bonescan.models.cost import network_cost  # noqa: E402
 
@@ -36,7 +35,7 @@ def parameters(config):
 ])  # fmt: skip
 def test_a_dilated_convolution_leaves_what_equation_3_says(size, kernel, padding, dilation, stride):
     layer = torch.nn.Conv2d(1, 1, kernel, stride=stride, padding=padding, dilation=dilation)
-    expected = dilated_size(size, kernel, padding, dilation, stride)
+    expected = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     assert layer(torch.zeros(1, 1, size, size)).shape[-1] == expected
 
 
@@ -228,11 +227,11 @@ def test_features_of_a_view_that_is_not_there_are_not_added():
 
 def test_bfloat16_is_never_used_where_it_breaks(monkeypatch):
     from bonescan.models import MODELS
-    from bonescan.train import precision
+    from bonescan.train import inference
     from bonescan.train.config import TrainConfig
-    from bonescan.train.precision import autocast
+    from bonescan.train.inference import autocast
 
-    monkeypatch.setattr(precision, "_processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(inference, "_processor_has_bfloat16", lambda: True)
 
     with autocast(build(), TrainConfig(bf16=True)):
         assert build()(torch.rand(1, 2, 32, 32))[0].dtype == torch.float32

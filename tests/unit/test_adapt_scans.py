@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from bonescan.adapt.scans import digest_of, noise_ratio, read_scans, why_unfit
-from bonescan.dicom import sentences
+from bonescan.dicom import values
 from bonescan.phantom.camera import count, sample_exposure
 from bonescan.study import Scan, Study, View
 
@@ -36,7 +36,7 @@ def test_the_noise_of_counts_is_told_from_that_of_filtered_and_scaled_values():
 
 def test_a_good_study_has_no_reason():
     assert why_unfit(make_study()) is None
-    assert why_unfit(make_study(warnings=(sentences.NO_TRACER,))) is None
+    assert why_unfit(make_study(warnings=(values.NO_TRACER,))) is None
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_good_study_has_no_reason():
         (make_study(views=(View.ANTERIOR,)), "the posterior view is missing"),
         (make_study(lambda counts: ndimage.gaussian_filter(counts, 0.7)), "the frames were filtered"),
         (make_study(lambda counts: 4 * counts), "the values are no counts"),
-        (make_study(warnings=(sentences.OTHER_TRACER,)), "not known as a bone tracer"),
-        (make_study(warnings=(sentences.DERIVED,)), "not as acquired"),
-        (make_study(warnings=(sentences.LOSSY,)), "compressed with loss"),
+        (make_study(warnings=(values.OTHER_TRACER,)), "not known as a bone tracer"),
+        (make_study(warnings=(values.DERIVED,)), "not as acquired"),
+        (make_study(warnings=(values.LOSSY,)), "compressed with loss"),
     ],
 )
 def test_what_would_teach_something_wrong_is_refused_with_a_sentence(study, sentence):

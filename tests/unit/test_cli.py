@@ -13,7 +13,7 @@ import pytest
 
 from bonescan.cli import build_parser, main
 from bonescan.commands import COMMANDS, base
-from bonescan.commands.console import Console
+from bonescan.commands.base import Console
 from bonescan.errors import InputError
 
 
@@ -214,7 +214,7 @@ def test_progress_elsewhere_than_on_a_terminal_is_plain_lines(capsys):
 
 def test_progress_on_a_terminal_is_a_bar_and_leaves_redirected_output_alone(tmp_path):
     code = (
-        "from bonescan.commands.console import Console\n"
+        "from bonescan.commands.base import Console\n"
         "console = Console()\n"
         "with console.progress('patients') as progress:\n"
         "    progress(1, 2, '[red]p1')\n"
@@ -241,7 +241,7 @@ def test_progress_on_a_terminal_is_a_bar_and_leaves_redirected_output_alone(tmp_
 
 def test_a_reader_that_goes_away_stops_no_work(tmp_path):
     code = (
-        "from pathlib import Path\nimport sys\nfrom bonescan.commands.console import Console\n"
+        "from pathlib import Path\nimport sys\nfrom bonescan.commands.base import Console\n"
         "console = Console()\nsys.stdin.readline()\n"
         "for _ in range(1000): console.out('x' * 1000)\n"
         "console.close()\nPath('done').touch()\n"

@@ -21,7 +21,7 @@ from bonescan.evaluate.rounds import LOOK_HERE, RoundOptions, hold_round
 from bonescan.prepare import Normalisation, mirror
 from bonescan.study import Scan, Study, View
 from bonescan.train.cases import FAINT
-from bonescan.train.cohort import read_case
+from bonescan.train.cohort import labelled_case
 
 SHAPE = (40, 30)
 EMPTY = np.zeros(SHAPE, np.uint16)
@@ -262,9 +262,8 @@ def test_a_round_writes_labels_and_what_goes_back(three, tmp_path):
     assert [study.study for study in find_truth(out)] == ["p1/study", "p2/study"]
 
 
-def test_what_went_back_is_no_background_for_training_and_evaluation(three, tmp_path, monkeypatch):
+def test_what_went_back_is_no_background_for_training_and_evaluation(three, tmp_path):
     scan = Study("s", {view: Scan(view, np.ones(SHAPE)) for view in View})
-    monkeypatch.setattr("bonescan.train.cohort.read_study", lambda folder: scan)
     out = tmp_path / "round-1"
     hold_round(three, out, RoundOptions())
     for view in View:
@@ -275,7 +274,7 @@ def test_what_went_back_is_no_background_for_training_and_evaluation(three, tmp_
         np.testing.assert_array_equal(ignored_mask(labels), back)
         truth = read_truth(out / "p1" / "study")[view]
         np.testing.assert_array_equal(truth.faint, back)
-        case = read_case(out / "p1" / "study", Normalisation())
+        case = labelled_case(scan, out / "p1" / "study", "p1", Normalisation())
         pixels = case.lesions[0] if view is View.ANTERIOR else mirror(case.lesions[1])
         np.testing.assert_array_equal(pixels == FAINT, back)
     # A mark on it is ignored.

@@ -16,10 +16,9 @@ from tests.drawn import random_masks, result_of, scan_of
 from bonescan.dicom.objects import write_object
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import OptionError
-from bonescan.node.config import NodeConfig, TlsConfig
+from bonescan.node.config import NodeConfig, TlsConfig, client_context
 from bonescan.node.cstore import echo, send
 from bonescan.node.destinations import DeliveryError, DicomPeer
-from bonescan.node.tls import client_context
 from bonescan.study import Spacing, View
 
 

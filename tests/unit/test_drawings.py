@@ -10,9 +10,9 @@ import pytest
 from tests.drawn import random_masks, result_of, scan_of
 
 from bonescan import sandbox
-from bonescan.annotate.stamp import counts_digest, read_stamp
+from bonescan.annotate.label_json import counts_digest, read_stamp
 from bonescan.dicom.header import SourceHeader
-from bonescan.dicom.objects.curves import Curve, Curves
+from bonescan.dicom.values import Curve, Curves
 from bonescan.dicom.write_nm import Header
 from bonescan.errors import InputError, LabelError
 from bonescan.lesions import contours

@@ -30,7 +30,7 @@ from bonescan.evaluate import (
     summarise,
     summary,
 )
-from bonescan.evaluate.lesion import sensitivity_at
+from bonescan.evaluate.matching import sensitivity_at
 from bonescan.evaluate.statistics import median
 from bonescan.study import REGIONS, Region, View
 

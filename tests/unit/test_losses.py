@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from bonescan.models.unet import compete  # noqa: E402
 from bonescan.train.config import LossConfig  # noqa: E402
-from bonescan.train.losses import dice_loss, pixel_loss, region_loss, supervised_loss  # noqa: E402
+from bonescan.train.methods import dice_loss, pixel_loss, region_loss, supervised_loss  # noqa: E402
 from bonescan.train.stream import Batch, lesion_weights  # noqa: E402
 
 

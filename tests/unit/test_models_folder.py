@@ -3,7 +3,7 @@
 import pytest
 
 from bonescan.bundle import load_bundle
-from bonescan.commands.models_folder import keep, model_named, put_in_use
+from bonescan.commands.model import keep, model_named, put_in_use
 from bonescan.errors import BundleError, OutputError
 from bonescan.pipeline import DEFAULT_MODEL, load_model
 from bonescan.system.kept import kept_models, model_in_use, models_folder

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from bonescan.errors import OptionError
-from bonescan.node import retention
+from bonescan.node import run as node_run
 from bonescan.node.config import NodeConfig, read_node_config
 from bonescan.node.destinations import DicomPeer
 from bonescan.node.jobs import first_try_of, next_try_of
@@ -266,8 +266,8 @@ NOT_A_SCAN = Job("study-1-aa", "study", "failed", "no scan", ())
 )  # fmt: skip
 def test_what_is_old_and_done_is_deleted_and_nothing_else(storage, monkeypatch, age, jobs, deleted):
     gone = []
-    monkeypatch.setattr(retention, "read_jobs", lambda _config: jobs)
-    monkeypatch.setattr(retention, "DBOSClient", lambda **_: SimpleNamespace(
+    monkeypatch.setattr(node_run, "read_jobs", lambda _config: jobs)
+    monkeypatch.setattr(node_run, "DBOSClient", lambda **_: SimpleNamespace(
         delete_workflows=gone.extend, destroy=lambda: None))  # fmt: skip
     for study in ("study-1", "study-11"):
         (storage.studies / study).mkdir()
@@ -276,7 +276,7 @@ def test_what_is_old_and_done_is_deleted_and_nothing_else(storage, monkeypatch, 
     os.utime(storage.studies / "study-1", (time.time() - age * 86_400,) * 2)
     for keep_days, expected in ((0, []), (30, ["study-1"] if deleted else [])):
         config = NodeConfig(str(storage.folder), keep_days=keep_days)
-        assert retention.delete_old(config, storage) == expected
+        assert node_run.delete_old(config, storage) == expected
     assert gone == ([job.name for job in jobs] if deleted else [])
     left = ["study-11"] if deleted else ["study-1", "study-11"]
     assert sorted(path.name for path in storage.studies.iterdir()) == left
@@ -284,14 +284,14 @@ def test_what_is_old_and_done_is_deleted_and_nothing_else(storage, monkeypatch, 
 
 
 def test_what_a_crash_left_half_deleted_is_deleted(storage, monkeypatch):
-    monkeypatch.setattr(retention, "read_jobs", lambda _config: [])
-    monkeypatch.setattr(retention, "DBOSClient", lambda **_: SimpleNamespace(
+    monkeypatch.setattr(node_run, "read_jobs", lambda _config: [])
+    monkeypatch.setattr(node_run, "DBOSClient", lambda **_: SimpleNamespace(
         delete_workflows=lambda _names: None, destroy=lambda: None))  # fmt: skip
     (storage.studies / "study-1").mkdir()
     (storage.results / "study-1-aa").mkdir()
     storage.retire("study-1")
     assert (storage.study_names(), storage.retired()) == ([], ["study-1"])
-    retention.delete_old(NodeConfig(str(storage.folder)), storage)
+    node_run.delete_old(NodeConfig(str(storage.folder)), storage)
     assert list(storage.studies.iterdir()) == list(storage.results.iterdir()) == []
 
 

@@ -19,9 +19,8 @@ from bonescan.node import check, cstore, jobs, status
 from bonescan.node.config import NodeConfig, StationConfig
 from bonescan.node.cstore import echo, send
 from bonescan.node.destinations import DeliveryError, DicomPeer
-from bonescan.node.health import health_of
-from bonescan.node.refusals import in_node_words, is_no_bone_scan
-from bonescan.node.status import Job, node_status
+from bonescan.node.jobs import in_node_words, is_no_bone_scan
+from bonescan.node.status import Job, health_of, node_status
 from bonescan.node.storage import Storage
 
 

@@ -14,8 +14,7 @@ from tests.drawn import MADE, dicom_errors, needs, random_masks, result_of, scan
 
 from bonescan.dicom.header import Made, Origin
 from bonescan.dicom.objects import write_object
-from bonescan.dicom.objects.common import KINDS
-from bonescan.dicom.objects.coordinates import to_contour
+from bonescan.dicom.objects.common import KINDS, to_contour
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import InputError

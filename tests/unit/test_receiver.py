@@ -18,7 +18,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from tests.integration.test_dicomweb import make_certificate
 from tests.integration.test_node import free_port, scan, store
 
-from bonescan.node import inflow, receiver
+from bonescan.node import receiver
 from bonescan.node.config import NodeConfig, TlsConfig
 from bonescan.node.receiver import VERIFICATION, Receiver
 from bonescan.node.storage import Storage
@@ -162,7 +162,7 @@ def test_a_pdu_that_states_far_too_much_ends_its_connection_unread(listening, ki
 
 
 def test_a_pdu_that_does_not_come_ends_its_connection(listening, monkeypatch):
-    monkeypatch.setattr(receiver, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(receiver, "_READ_SECONDS", 0.5)
     with connect(listening) as stranger:
         stranger.sendall(struct.pack(">BBL", 1, 0, 200) + b"half")
         assert closed(stranger)
@@ -170,7 +170,7 @@ def test_a_pdu_that_does_not_come_ends_its_connection(listening, monkeypatch):
 
 
 def test_a_pdu_that_comes_byte_by_byte_ends_its_connection(listening, monkeypatch):
-    monkeypatch.setattr(inflow, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(receiver, "_READ_SECONDS", 0.5)
     with connect(listening) as stranger:
         stranger.sendall(struct.pack(">BBL", 1, 0, 2000))
         begun = time.monotonic()

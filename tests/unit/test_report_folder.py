@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bonescan.errors import OptionError, OutputError
-from bonescan.report.labels import write_label_image, write_labels
+from bonescan.report.pictures import write_label_image, write_labels
 from bonescan.results import folder
 from bonescan.results.folder import FORMATS, Format, write_result
 from bonescan.study import View

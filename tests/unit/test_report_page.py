@@ -11,14 +11,12 @@ import pytest
 from pypdf import PdfReader
 
 from bonescan import __version__
-from bonescan.dicom.header import Made, Origin, SourceHeader
-from bonescan.dicom.patient import patient_fields
-from bonescan.report.blocks import GUTTER, INK, MARGIN, Columns
-from bonescan.report.fonts import BOLD, SANS
-from bonescan.report.lesion_table import _COLUMNS, _MOST_TYPE, _site
-from bonescan.report.overlay import RESEARCH_USE, overlay, panels
-from bonescan.report.page import _LEFT_WIDTH, page
-from bonescan.report.paper import WIDTH_MM, Box, Paper, Style, broken, text_width
+from bonescan.dicom.header import Made, Origin, SourceHeader, patient_fields
+from bonescan.report.letters import BOLD, SANS
+from bonescan.report.overlay import overlay, panels
+from bonescan.report.page import _COLUMNS, _LEFT_WIDTH, _MOST_TYPE, _site, page
+from bonescan.report.paper import GUTTER, INK, MARGIN, WIDTH_MM, Box, Columns, Paper, Style, broken, text_width
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Burden, Lesion, Level, Measures, QualityCheck, Region, RibPart, Side, View
 
 IDENTITY = {

@@ -21,7 +21,7 @@ import pydicom
 import pytest
 
 from bonescan import sandbox
-from bonescan.dicom.options import ReadOptions
+from bonescan.dicom.values import ReadOptions
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import InputError, OptionError, ViewError
 from bonescan.reading import read_study

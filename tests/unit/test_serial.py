@@ -13,14 +13,13 @@ from bonescan.commands.compare import _refuse_disorder, _refuse_strange_views
 from bonescan.errors import InputError
 from bonescan.lesions.contours import contour_of
 from bonescan.prediction import Prediction
-from bonescan.report.overlay import RESEARCH_USE
+from bonescan.report.words import RESEARCH_USE
 from bonescan.serial.align import Alignment, Seen, align
 from bonescan.serial.change import ReadScan, Status, compare
 from bonescan.serial.compared import LEGEND, MARKS, OTHER_PATIENT, PCWG3_LABEL, Compared
-from bonescan.serial.follow import compare_series, verdicts, with_risen
-from bonescan.serial.pcwg3 import FollowUp, Step, Verdict, two_plus_two
-from bonescan.serial.picture import picture, side_by_side
+from bonescan.serial.page import picture, side_by_side
 from bonescan.serial.report import comparison_document, comparison_text, write_comparison
+from bonescan.serial.series import FollowUp, Step, Verdict, compare_series, two_plus_two, verdicts
 from bonescan.study import (
     REGIONS,
     Candidate,
@@ -179,7 +178,7 @@ SPOT = [(165, 84, 3.0)]
 def test_a_candidate_whose_uptake_rose_is_a_new_lesion():
     old = read(seed=1, hot=[(90, 64, 3.0)])
     new = suspecting(read(seed=2, hot=[(90, 64, 3.0), *SPOT], outlined=[(90, 64, 3.0)]), 165, 84, 0.6)
-    _, risen = with_risen((old, new), 0.5)
+    _, risen = compare_series((old, new), 0.5)[0]
     assert [lesion.id for lesion in risen.result.lesions] == [1, 2]
     assert risen.risen == {2}
     (found,) = [change for change in compare(old, risen).changes if change.status is Status.NEW]
@@ -197,21 +196,34 @@ def test_a_candidate_whose_uptake_rose_is_a_new_lesion():
 )
 def test_any_other_candidate_is_none(old, probability):
     new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, probability)
-    assert with_risen((old, new), 0.5)[1] is new
+    assert compare_series((old, new), 0.5)[0][1] is new
 
 
 def test_what_rose_once_is_an_old_lesion_in_the_scan_after():
     old, later = read(seed=1), read(seed=3, hot=SPOT)
     new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)
-    first, second = compare_series(with_risen((old, new, later), 0.5))
+    first, second = compare_series((old, new, later), 0.5)[1]
     assert [change.status for change in first.changes] == [Status.NEW]
     assert [(change.status, change.old, change.new) for change in second.changes] == [(Status.PERSISTENT, (1,), (1,))]
 
 
+def test_each_pair_of_views_is_aligned_once(monkeypatch):
+    aligned = []
+
+    def counted(old, new):
+        aligned.append((old, new))
+        return align(old, new)
+
+    monkeypatch.setattr("bonescan.serial.change.align", counted)
+    scans, pairs = compare_series((read(seed=1), suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)), 0.5)
+    assert len(aligned) == len(pairs[0].alignments)
+    # The scale is taken without the lesion that was added.
+    assert pairs[0].scales == compare(*scans).scales
+
+
 def test_what_rose_is_marked_in_table_and_json():
     new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)
-    scans = with_risen((read(seed=1), new), 0.5)
-    pairs = compare_series(scans)
+    scans, pairs = compare_series((read(seed=1), new), 0.5)
     (lesion,) = comparison_document(scans, pairs, ())["comparisons"][0]["lesions"]
     assert (lesion["status"], lesion["below_threshold"]) == ("new", True)
     assert "because the uptake rose: 1; not in the burden" in comparison_text(scans, pairs, ())
@@ -272,7 +284,7 @@ def test_progression_stays():
 def test_a_series_of_scans_is_followed_by_lesion():
     more = [(90, 64, 3.0), (145, 64, 3.0), (60, 64, 3.0), (120, 64, 3.0)]
     scans = [read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, *more[:2])), read(seed=3, hot=(HOT, *more))]
-    assert [step.verdict for step in verdicts(compare_series(scans))] == [Verdict.UNCONFIRMED, Verdict.PROGRESSION]
+    assert [step.verdict for step in verdicts(compare_series(scans)[1])] == [Verdict.UNCONFIRMED, Verdict.PROGRESSION]
 
 
 # What is written
@@ -280,7 +292,7 @@ def test_a_series_of_scans_is_followed_by_lesion():
 
 def test_table_json_and_picture_say_the_same(tmp_path):
     scans = [read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, OTHER))]
-    pairs = compare_series(scans)
+    _, pairs = compare_series(scans)
     steps = verdicts(pairs)
     write_comparison(tmp_path, scans, pairs, steps)
     document = json.loads((tmp_path / "comparison.json").read_text())
@@ -299,7 +311,7 @@ def test_table_json_and_picture_say_the_same(tmp_path):
 
 def test_the_rule_is_not_stated_unless_asked_for():
     scans = [read(seed=1), read(seed=2)]
-    pairs = compare_series(scans)
+    _, pairs = compare_series(scans)
     assert comparison_document(scans, pairs, ())["pcwg3"] is None
     assert PCWG3_LABEL not in comparison_text(scans, pairs, ())
 
@@ -347,7 +359,7 @@ def test_warnings_make_the_picture_higher():
 def test_a_date_that_goes_back_is_seen_by_its_scan():
     scan = read(seed=1)
     dated = replace(scan.result.study, acquired="2024-01-02")
-    pairs = compare_series([scan, scan])
+    _, pairs = compare_series([scan, scan])
     document = comparison_document([replace(scan, result=replace(scan.result, study=dated))] * 2, pairs, ())
     assert document["scans"][0]["acquired"] == "2024-01-02"
 
@@ -373,7 +385,7 @@ def test_a_newer_scan_before_an_older_one_and_one_scan_twice_are_refused():
 @pytest.mark.parametrize(("old", "new", "warned"), [("a", "b", True), ("a", "a", False), (None, "b", False)])
 def test_two_patients_are_warned_of_and_not_named(old, new, warned, tmp_path):
     scans = replace(read(seed=1), patient=old), replace(read(seed=2), patient=new)
-    pairs = compare_series(scans)
+    _, pairs = compare_series(scans)
     document = comparison_document(scans, pairs, ())
     assert (OTHER_PATIENT in document["comparisons"][0]["warnings"]) is warned
     assert "patient" not in document["scans"][0]

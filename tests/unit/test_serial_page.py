@@ -14,14 +14,12 @@ from pypdf import PdfReader
 from bonescan import __version__
 from bonescan.assess.burden import with_intervals
 from bonescan.prediction import Prediction
-from bonescan.report.overlay import RESEARCH_USE
+from bonescan.report.words import RESEARCH_USE
 from bonescan.serial.change import Change, Comparison, ReadScan, Status, compare
 from bonescan.serial.compared import PCWG3_LABEL, Compared, compared_series
-from bonescan.serial.html import comparison_html
-from bonescan.serial.page import comparison_page
-from bonescan.serial.pcwg3 import Step, Verdict
-from bonescan.serial.picture import side_by_side
-from bonescan.serial.report import comparison_document
+from bonescan.serial.page import comparison_page, side_by_side
+from bonescan.serial.report import comparison_document, comparison_html
+from bonescan.serial.series import Step, Verdict
 from bonescan.study import REGIONS, QualityCheck, Region, View
 
 LATER = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from bonescan.adapt.material import LearnedScan, judged_case
+from bonescan.adapt.scans import LearnedScan, judged_case
 from bonescan.adapt.settings import AdaptConfig
 from bonescan.evaluate import froc
 from bonescan.lesions.delineate import Outline, Thresholds, delineate

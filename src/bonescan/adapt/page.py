@@ -21,7 +21,8 @@ from bonescan.adapt.judgement import CRITERION, RATES, Curve, Verdict, too_few
 from bonescan.lesions.delineate import Outline
 from bonescan.prepare.aggregate import mirror
 from bonescan.report.ink import Sheet, font
-from bonescan.report.overlay import INK, RESEARCH_USE, bone_window
+from bonescan.report.overlay import INK, bone_window
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import View
 
 PAGE, PICTURE = "page.html", "page.png"

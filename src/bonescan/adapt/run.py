@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from bonescan.adapt.batches import Material
 from bonescan.adapt.judgement import Verdict, make_bench, verdict, why_worse
-from bonescan.adapt.loop import Stop, Stopped, averaged, begin, learn, seconds_a_step
-from bonescan.adapt.material import LearnedScan, learned_scan
+from bonescan.adapt.loop import Material, Stop, Stopped, averaged, begin, learn, seconds_a_step
 from bonescan.adapt.page import PagedScan, write_page
 from bonescan.adapt.plan import Estimate, check_patients, chosen, estimate, kept_aside, pinned, planned, training_config
 from bonescan.adapt.result import Lesson, safe_name, write_taught
-from bonescan.adapt.scans import ReadScan, Scans, read_scans
+from bonescan.adapt.scans import LearnedScan, ReadScan, Scans, learned_scan, read_scans
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 from bonescan.adapt.suspects import Suspect, find_suspects, foci_of
 from bonescan.bundle import Bundle, load_bundle

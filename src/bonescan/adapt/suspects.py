@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 from torch import nn
 
-from bonescan.adapt.material import LearnedScan, widened
+from bonescan.adapt.scans import LearnedScan
 from bonescan.adapt.settings import AdaptConfig
 from bonescan.lesions.delineate import Outline, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.study import FloatImage, Mask, View
 from bonescan.train.config import TrainConfig
-from bonescan.train.validate import predict_case
+from bonescan.train.inference import predict_case
 
 _CHANNEL = {view: channel for channel, view in enumerate(View)}
+_MARGIN_PX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,12 @@ def unknown_pixels(
         mask = masks.setdefault(suspect.scan, np.zeros(scans[place].counts.shape, dtype=np.bool_))
         focus = foci[place][suspect.focus]
         mask[_CHANNEL[focus.view]][focus.window] |= focus.mask
-    return {number: np.stack([widened(view) for view in mask]) for number, mask in masks.items()}
+    return {number: np.stack([_widened(view) for view in mask]) for number, mask in masks.items()}
+
+
+def _widened(mask: Mask) -> Mask:
+    """A mask (rows, cols) with a margin: the edge of an unknown focus is unknown, too."""
+    return np.asarray(ndimage.binary_dilation(mask, iterations=_MARGIN_PX))
 
 
 def _largest(probability: FloatImage, focus: Outline) -> float:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.annotate import stamp as stamps
-from bonescan.annotate.stamp import Stamp
+from bonescan.annotate.label_json import STAMP_KEY, Stamp, counts_digests, drawn_digest, read_stamp
 from bonescan.errors import LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.study import Lesion, Mask, Result, View
@@ -53,12 +52,12 @@ def write_coco(result: Result, path: Path) -> None:
     views = [view for view in View if view in result.study.scans]
     rows, cols = result.study.shape
     annotations = [_annotation(lesion, views.index(lesion.view) + 1) for lesion in result.lesions]
-    stamp = Stamp(stamps.counts_digests(result.study), _annotations_digest(annotations))
+    stamp = Stamp(counts_digests(result.study), _annotations_digest(annotations))
     document = {
         "info": {
             "description": "Lesions of a whole-body bone scan. Research use only - not for diagnosis",
             "warnings": list(result.warnings),
-            stamps.KEY: stamp.document(),
+            STAMP_KEY: stamp.document(),
         },
         "images": [
             {"id": number, "file_name": f"{view}.png", "height": rows, "width": cols}
@@ -93,7 +92,7 @@ def is_coco(document: Any) -> bool:
 def coco_stamp(document: Mapping[str, Any]) -> Stamp | None:
     """Return the stamp of a COCO document of ours, else None."""
     info = document.get("info")
-    return stamps.read_stamp(info.get(stamps.KEY)) if isinstance(info, dict) else None
+    return read_stamp(info.get(STAMP_KEY)) if isinstance(info, dict) else None
 
 
 def is_coco_edited(document: Mapping[str, Any]) -> bool:
@@ -106,7 +105,7 @@ def is_coco_edited(document: Mapping[str, Any]) -> bool:
 
 
 def _annotations_digest(annotations: Sequence[Mapping[str, Any]]) -> str:
-    return stamps.drawn_digest([[one["image_id"], one["segmentation"]] for one in annotations])
+    return drawn_digest([[one["image_id"], one["segmentation"]] for one in annotations])
 
 
 def lesions_of(document: Any, name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:

@@ -29,7 +29,7 @@ TOLERANCE = 0.05
 """The area difference up to which the paper accepts a lesion."""
 
 NEAR_PX = 4.0
-"""Largest distance of centroids, pixels, at which lesions that do not touch form one place; as in `evaluate.lesion`."""
+"""Largest distance of centroids, in pixels, at which lesions that do not touch form one place (`evaluate.matching`)."""
 
 FEWEST_READERS = 2
 

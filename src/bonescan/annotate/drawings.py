@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bonescan.annotate import coco, labelme
-from bonescan.annotate.stamp import Stamp
-from bonescan.annotate.strangers_json import load_json
+from bonescan.annotate.label_json import Stamp, load_json
 from bonescan.errors import LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.study import Mask, View

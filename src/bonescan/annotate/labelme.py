@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.annotate import stamp as stamps
-from bonescan.annotate.stamp import Stamp
-from bonescan.annotate.strangers_json import load_json
+from bonescan.annotate.label_json import STAMP_KEY, Stamp, drawn_digest, load_json, read_stamp
 from bonescan.errors import LabelError, OutputError
 from bonescan.lesions.contours import contour_of, mask_of
 from bonescan.study import LabelImage, Mask, View, read_only
@@ -100,7 +98,7 @@ def stamped(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
 
 
 def _shapes_digest(shapes: Iterable[LabelShape]) -> str:
-    return stamps.drawn_digest([[shape.label, shape.group_id, shape.contour.tolist()] for shape in shapes])
+    return drawn_digest([[shape.label, shape.group_id, shape.contour.tolist()] for shape in shapes])
 
 
 def read_labelme(path: Path) -> LabelFile:
@@ -124,7 +122,7 @@ def labelme_of(document: Any, path: Path) -> LabelFile:
         image_name=_text(document.get("imagePath")),
         flags=_mapping(document.get("flags")),
         version=_text(document.get("version")),
-        stamp=stamps.read_stamp(document.get(stamps.KEY)),
+        stamp=read_stamp(document.get(STAMP_KEY)),
     )
 
 
@@ -141,7 +139,7 @@ def write_labelme(path: Path, labels: LabelFile) -> None:
         "imageWidth": cols,
     }
     if labels.stamp is not None:
-        document[stamps.KEY] = labels.stamp.document()
+        document[STAMP_KEY] = labels.stamp.document()
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

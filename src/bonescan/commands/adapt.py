@@ -15,13 +15,13 @@ from bonescan.commands.base import (
     NOTHING_DONE,
     RESEARCH_USE_ONLY,
     Command,
+    Console,
     add_json,
     add_out,
     needs_extra,
     path,
 )
-from bonescan.commands.console import Console
-from bonescan.commands.models_folder import model_named
+from bonescan.commands.model import model_named
 
 _INTERRUPTED = 130
 

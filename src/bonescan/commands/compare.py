@@ -8,9 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, Command, add_json, add_out, path, seed
-from bonescan.commands.console import Console
-from bonescan.commands.models_folder import model_named
+from bonescan.commands.base import DONE, Command, Console, add_json, add_out, path, seed
+from bonescan.commands.model import model_named
 from bonescan.errors import InputError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ class Compare(Command):
         """Check everything, then segment every scan, compare each with the one before it, and write."""
         from bonescan.pipeline import Options, load_model
         from bonescan.reading import read_files
-        from bonescan.serial.follow import compare_series, verdicts, with_risen
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
+        from bonescan.serial.series import compare_series, verdicts
 
         if self.out.exists() and not self.out.is_dir():
             raise OptionError(f"the output {self.out} is a file: give a folder with -o")
@@ -87,19 +86,18 @@ class Compare(Command):
             for number, (files, study) in enumerate(zip(found, studies, strict=True), 1):
                 read.append(_segmented(files, study, model, options))
                 progress(number, len(found), study.key)
-        if "sensitive" in model.bundle.operating_points:
-            read = list(with_risen(read, model.bundle.at("sensitive").high))
-        pairs = compare_series(read)
+        risen_from = model.bundle.at("sensitive").high if "sensitive" in model.bundle.operating_points else None
+        scans, pairs = compare_series(read, risen_from)
         steps = verdicts(pairs) if self.pcwg3 else ()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            write_comparison(self.out, read, pairs, steps)
+            write_comparison(self.out, scans, pairs, steps)
         except OSError as error:
             raise OutputError(f"the comparison cannot be written to {self.out} ({error.strerror})") from None
         if self.json:
-            console.out_json(comparison_document(read, pairs, steps))
+            console.out_json(comparison_document(scans, pairs, steps))
             return DONE
-        console.out(f"{comparison_text(read, pairs, steps)}Written to {self.out}")
+        console.out(f"{comparison_text(scans, pairs, steps)}Written to {self.out}")
         return DONE
 
 

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, add_json, add_out, path, seed
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, add_json, add_out, path, seed
 
 if TYPE_CHECKING:
     from bonescan.evaluate.rounds import RoundSummary

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_json, add_out, path
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, Console, add_json, add_out, path
 from bonescan.errors import InputError, OptionError, OutputError
 
 _KEY_BYTES = 32

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, add_json, path
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, add_json, path
 from bonescan.errors import OutputError
 
 

@@ -13,11 +13,11 @@ from bonescan.commands.base import (
     NOTHING_DONE,
     SOME_FAILED,
     Command,
+    Console,
     add_identify,
     add_json,
     path,
 )
-from bonescan.commands.console import Console
 from bonescan.commands.segment import FORMATS, formats
 from bonescan.errors import OptionError
 
@@ -66,7 +66,7 @@ class Export(Command):
 
     def run(self, console: Console) -> int:
         """Write every result that can be written; the others are named."""
-        from bonescan.results.stored import result_folders, sources_by_digest
+        from bonescan.results.folder import result_folders, sources_by_digest
 
         folders = result_folders(self.results)
         sources = sources_by_digest(self.source)
@@ -90,10 +90,9 @@ class Export(Command):
     def _one(self, folder: Path, sources: dict[str, Path], written: dict[Path, Path]) -> dict[str, Any]:
         """Export one result. written: the folders that were written, and the result that each is of."""
         from bonescan.results.folder import FORMATS as WRITERS
-        from bonescan.results.folder import extend_result, refuse_without_header, write_result
-        from bonescan.results.stored import rebuilt, stored
+        from bonescan.results.folder import extend_result, rebuilt, refuse_without_header, write_result
 
-        result, files = rebuilt(stored(folder), sources)
+        result, files = rebuilt(folder, sources)
         refuse_without_header(self.format, files.kind == "dicom", self.identify)
         origin = self._origin(files)
         target = (folder if self.out is None else self.out / result.study.key).resolve()

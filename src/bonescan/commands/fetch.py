@@ -13,13 +13,13 @@ from bonescan.commands.base import (
     NOTHING_DONE,
     SOME_FAILED,
     Command,
+    Console,
     add_json,
     add_out,
     count,
     needs_extra,
     path,
 )
-from bonescan.commands.console import Console
 from bonescan.errors import BonescanError, InputError
 
 

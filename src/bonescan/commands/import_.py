@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_identify, add_json, add_out, path
-from bonescan.commands.console import Console
-from bonescan.commands.models_folder import model_named
+from bonescan.commands.base import (
+    DONE,
+    NOTHING_DONE,
+    SOME_FAILED,
+    Command,
+    Console,
+    add_identify,
+    add_json,
+    add_out,
+    path,
+)
+from bonescan.commands.model import model_named
 from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
 from bonescan.errors import BonescanError, OptionError
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, add_json, needs_extra, path
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, Console, add_json, needs_extra, path
 from bonescan.errors import OptionError
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, path
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, path
 from bonescan.errors import OptionError, OutputError
 
 if TYPE_CHECKING:

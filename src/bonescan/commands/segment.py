@@ -12,6 +12,7 @@ from bonescan.commands.base import (
     DONE,
     SOME_FAILED,
     Command,
+    Console,
     add_identify,
     add_json,
     add_out,
@@ -21,8 +22,7 @@ from bonescan.commands.base import (
     row_range,
     seed,
 )
-from bonescan.commands.console import Console
-from bonescan.commands.models_folder import model_named
+from bonescan.commands.model import model_named
 from bonescan.errors import BonescanError, OptionError
 
 if TYPE_CHECKING:

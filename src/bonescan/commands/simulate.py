@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_json, add_out, count, seed
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, Console, add_json, add_out, count, seed
 
 if TYPE_CHECKING:
     from bonescan.phantom.cohort import CohortSummary

@@ -6,8 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, add_out, needs_extra, path
-from bonescan.commands.console import Console
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, Console, add_out, needs_extra, path
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from bonescan.dicom import sentences
+from bonescan.dicom import values
 from bonescan.dicom.elements import integer, items, text, texts, value
 from bonescan.dicom.pixels import Layout
 from bonescan.errors import InputError
@@ -92,20 +92,20 @@ def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
 def remarks(dataset: Dataset, layout: Layout) -> Iterator[str]:
     """Yield what a person who reads the result should know about the file, one sentence each."""
     if not _is_original(dataset):
-        yield sentences.DERIVED
+        yield values.DERIVED
     if layout.stored <= 8:
-        yield sentences.EIGHT_BITS
+        yield values.EIGHT_BITS
     if text(dataset, "LossyImageCompression") == "01":
-        yield sentences.LOSSY
+        yield values.LOSSY
     if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
-        yield sentences.RESCALED
+        yield values.RESCALED
     if len(set(texts(dataset, "EnergyWindowVector"))) > 1:
-        yield sentences.SEVERAL_ENERGIES
+        yield values.SEVERAL_ENERGIES
     tracer = _tracer(dataset)
     if not _NUCLIDE_ALONE.sub("", tracer):
-        yield sentences.NO_TRACER
+        yield values.NO_TRACER
     elif _OTHER_TRACERS.search(tracer) or not _BONE_TRACERS.search(tracer):
-        yield sentences.OTHER_TRACER
+        yield values.OTHER_TRACER
 
 
 def _is_original(dataset: Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""The patient, study and instances in the header of a source, as validated text for the objects made from it.
+"""The patient, study and instances in the header of a source, as validated text for the outputs made from it.
 
 Only these classes hold the patient's identity: a `Study` and a `Result` hold none of it.
 Imports no pydicom.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from bonescan.report.words import NOT_STATED, Fields
 
 PATIENT_KEYWORDS = (
     "PatientName",
@@ -35,6 +37,16 @@ STUDY_KEYWORDS = (
     "LongitudinalTemporalInformationModified",
 )
 """Elements of the General Study module (PS3.3 C.7.2.1), and whether the dates are the true ones."""
+
+_LABELS = {
+    "PatientName": "Name",
+    "PatientID": "ID",
+    "PatientBirthDate": "Born",
+    "PatientSex": "Sex",
+    "AccessionNumber": "Accession",
+    "StudyDate": "Study",
+}
+_DATES = ("PatientBirthDate", "StudyDate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +104,30 @@ class Origin:
 
     header: SourceHeader
     made: Made
+
+
+def patient_fields(origin: Origin | None) -> Fields:
+    """Return the fields that name the patient, from the header; () unless `origin.made.identify` asks for them."""
+    if origin is None or not origin.made.identify:
+        return ()
+    stated = {**origin.header.patient, **origin.header.study}
+    return tuple((label, _shown(keyword, stated.get(keyword, ""))) for keyword, label in _LABELS.items())
+
+
+def _shown(keyword: str, value: str) -> str:
+    if keyword == "PatientName":
+        value = _name(value)
+    if keyword in _DATES and len(value) == 8:
+        value = f"{value[:4]}-{value[4:6]}-{value[6:]}"
+    return value or NOT_STATED
+
+
+def _name(value: str) -> str:
+    """Return the first group of a name that is not empty: alphabetic, ideographic or phonetic (PS3.5 6.2.1)."""
+    return next((shown for shown in map(_group, value.split("=")) if shown), "")
+
+
+def _group(group: str) -> str:
+    """Format a name's components (family, given, middle, prefix, suffix): the family name, a comma, the others."""
+    family, *others = (part.strip() for part in group.split("^"))
+    return ", ".join(part for part in (family, " ".join(other for other in others if other)) if part)

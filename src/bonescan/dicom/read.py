@@ -18,9 +18,8 @@ from pydicom.dataset import Dataset
 
 from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
 from bonescan.dicom.elements import guarded, load, numbers, parse, text
-from bonescan.dicom.options import ReadOptions
 from bonescan.dicom.pixels import Layout, layout_of, stored_frames
-from bonescan.dicom.summary import FileSummary
+from bonescan.dicom.values import FileSummary, ReadOptions
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
 from bonescan.prepare.plausibility import checked_counts, checked_spacing

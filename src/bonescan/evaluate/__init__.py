@@ -1,8 +1,7 @@
 """Compare results with the truth, by pixel and by lesion, with intervals over patients."""
 
 from bonescan.evaluate.cohort import evaluate_folders
-from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions
-from bonescan.evaluate.pixel import PixelCounts, count_pixels
+from bonescan.evaluate.matching import LesionCounts, LesionMatch, PixelCounts, count_pixels, froc, match_lesions
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, report_text, summarise
 from bonescan.evaluate.statistics import Bootstrap, Difference, Estimate, paired_difference, ratio, summary
 

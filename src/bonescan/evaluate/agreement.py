@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate.consensus import correspond
-from bonescan.evaluate.lesion import match_lesions
-from bonescan.evaluate.pixel import count_pixels
+from bonescan.evaluate.matching import count_pixels, match_lesions
 from bonescan.evaluate.report import ImageName
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, Estimate, median
 from bonescan.report.words import counted

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
 from bonescan.errors import InputError, LabelError
-from bonescan.evaluate.provenance import is_of_another_scan
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, summarise
-from bonescan.evaluate.split import Scored, known_split, scored_side
+from bonescan.evaluate.scored import Scored, is_of_another_scan, known_split, scored_side
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.report.words import counted

@@ -14,8 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.evaluate.lesion import LesionCounts, LesionMatch, froc, match_lesions, sensitivity_at
-from bonescan.evaluate.pixel import PixelCounts, count_pixels
+from bonescan.evaluate.matching import (
+    LesionCounts,
+    LesionMatch,
+    PixelCounts,
+    count_pixels,
+    froc,
+    match_lesions,
+    sensitivity_at,
+)
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, median, ratio
 from bonescan.report.words import counted
 from bonescan.study import BONE_REGIONS, REGIONS, Mask, View

@@ -78,7 +78,7 @@ class Thresholds:
     def at_binning(self, binning: int) -> Thresholds:
         """These thresholds for frames of `binning` x `binning` pixels to each pixel that they were fitted on.
 
-        Lengths and areas in pixels grow, so that they stay the same in millimetres (`prepare.binning`).
+        Lengths and areas in pixels grow, so that they stay the same in millimetres (`prepare.aggregate.bin_counts`).
         """
         return replace(
             self,

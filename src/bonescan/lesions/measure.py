@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bonescan.lesions.delineate import Outline
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.prepare.binning import binning_of
+from bonescan.prepare.aggregate import binning_of
 from bonescan.study import (
     BONE_REGIONS,
     REGIONS,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bonescan.lin2022.network import add_views
-from bonescan.models.answer import answer_of
+from bonescan.models.views import answer_of
 from bonescan.train.config import ChanVeseConfig, TrainConfig
 from bonescan.train.methods import Outputs, Parts
 from bonescan.train.stream import Batch

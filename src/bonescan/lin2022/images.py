@@ -71,12 +71,6 @@ def draw_labels(dataset: DataSet, config: ImagesConfig) -> dict[str, Labelled]:
     return none | {record.study: (f"{record.study}:0" in drawn, f"{record.study}:1" in drawn) for record in training}
 
 
-def labelled_patients(dataset: DataSet, config: ImagesConfig) -> int:
-    """How many patients have a label that is used."""
-    labels = draw_labels(dataset, config)
-    return len({record.patient for record in dataset.of(Subset.TRAIN) if any(labels.get(record.study, ()))})
-
-
 def read_pair(dataset: DataSet, record: PairRecord, labelled: Labelled | None = None) -> Case:
     """One pair as a case. labelled: None = every label there is."""
     pair = dataset.load(record)

@@ -92,17 +92,13 @@ class StepNorm(nn.Module):
         return normed
 
 
-def dilated_size(size: int, kernel: int, padding: int, dilation: int, stride: int = 1) -> int:
-    """Rows or columns of a dilated convolution's output. Eq. 3: floor((i + 2p - d(k - 1) - 1) / s) + 1."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
 class DilatedBlock(nn.Module):
     """Residual dilated block: two 3x3 dilated convolutions, each with BN and PReLU, plus a 1x1 convolution beside."""
 
     def __init__(self, inputs: int, outputs: int, rate: int, steps: int) -> None:
         super().__init__()
-        # Padding by the rate keeps the size: Eq. 3 with k = 3, s = 1, p = d gives o = i.
+        # Padding by the rate keeps the size. Eq. 3: o = floor((i + 2p - d(k - 1) - 1) / s) + 1, so with k = 3, s = 1
+        # and p = d, o = i.
         self.first = nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate, bias=False)
         self.first_norm = StepNorm(outputs, steps)
         self.first_slope = nn.PReLU(outputs)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bonescan.models.answer import Answer, answer_of
-from bonescan.models.bundled import from_bundle
-from bonescan.models.registry import MODELS
+from bonescan.models.registry import MODELS, from_bundle
 from bonescan.models.unet import UNet, UNetConfig, build_unet
+from bonescan.models.views import Answer, answer_of
 
 __all__ = [
     "MODELS",

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bonescan.models.answer import Answer
-from bonescan.models.views import VIEWS
+from bonescan.models.views import VIEWS, Answer
 from bonescan.study import FIRST_FORMAT_REGIONS, LEVELS, REGIONS
 
 

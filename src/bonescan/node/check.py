@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bonescan.errors import BonescanError, OptionError
-from bonescan.node import health
-from bonescan.node.config import NodeConfig
+from bonescan.node.config import NodeConfig, client_context, server_context
 from bonescan.node.cstore import echo
 from bonescan.node.destinations import DeliveryError, Destination, DicomPeer
 from bonescan.node.dicomweb import WebArchive
+from bonescan.node.status import HEALTH_HOST
 from bonescan.node.storage import Storage
-from bonescan.node.tls import client_context, server_context
 from bonescan.pipeline import load_model
 
 
@@ -78,7 +77,7 @@ def _ports(config: NodeConfig) -> str:
     """Check that the ports are free, unless a node runs in this storage, which then has them."""
     ports = {"port": (config.host, config.port)}
     if config.health_port:
-        ports["health_port"] = (health.HOST, config.health_port)
+        ports["health_port"] = (HEALTH_HOST, config.health_port)
     said = " and ".join(f"{key} {port}" for key, (_, port) in ports.items())
     if Storage(Path(config.storage)).is_open():
         return f"{said}: not tried, as a node runs in this storage"

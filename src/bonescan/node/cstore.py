@@ -11,11 +11,10 @@ from typing import Any
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from bonescan.dicom.sop import sop_class_of, transfer_syntax_of, uncompressed
-from bonescan.node.config import NodeConfig
+from bonescan.dicom.objects.common import sop_class_of, transfer_syntax_of, uncompressed
+from bonescan.node.config import NodeConfig, client_context
 from bonescan.node.destinations import DeliveryError, DicomPeer
 from bonescan.node.receiver import VERIFICATION, quiet_pynetdicom
-from bonescan.node.tls import client_context
 
 _EXPLICIT_LITTLE, _RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
 """The transfer syntaxes of the objects that bonescan writes."""

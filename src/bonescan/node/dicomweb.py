@@ -18,7 +18,7 @@ from typing import Any
 
 import requests
 
-from bonescan.dicom.sop import sop_instance_of
+from bonescan.dicom.objects.common import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.destinations import DeliveryError, WebPeer
 

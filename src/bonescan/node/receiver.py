@@ -1,22 +1,24 @@
 """The DICOM receiver: C-ECHO and C-STORE. It never parses the objects that it receives; it writes their bytes to disk.
 
 It answers success only when the object is on the disk (PS3.4 B.2.3), as the sender may then delete its own copy.
+`Inflow` limits what a connection can make it hold in memory.
 """
 
 from __future__ import annotations
 
 import logging
+import ssl
+import time
 from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom import _config as pynetdicom_config
 from pynetdicom.events import Event
+from pynetdicom.transport import AssociationSocket
 
 from bonescan.errors import OptionError
-from bonescan.node.config import NodeConfig
-from bonescan.node.inflow import READ_SECONDS, Inflow
+from bonescan.node.config import NodeConfig, server_context
 from bonescan.node.storage import Storage
-from bonescan.node.tls import server_context
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
@@ -43,6 +45,15 @@ REQUEST_SECONDS = 10.0
 """The longest wait for an association request; until then the connection counts as an association, even if it broke."""
 _CONNECTIONS_AN_ASSOCIATION = 4
 """Open connections per allowed association; those beyond the allowed associations are open until they are refused."""
+_READ_SECONDS = 60.0
+"""The longest time for a PDU to arrive, from its first byte."""
+_MOST_PDU_BYTES = 2**18
+"""Data PDUs are negotiated to 16 KB; an association request with many contexts is longer."""
+_MOST_WAITING = 4
+"""Most waiting requests per association; one is right, as no asynchronous ones are negotiated (PS3.7 D.3.3.3)."""
+_CHUNK = 2**16
+_BEYOND_BYTES = 2**22
+"""An object that is too large by up to this is answered with a status; a larger one ends the connection."""
 
 log = logging.getLogger("bonescan.node")
 
@@ -128,7 +139,7 @@ class Receiver:
         """Set the limits of a new connection, before any byte of it is read."""
         association = event.assoc
         connection: Any = association.dul.socket
-        connection.socket.settimeout(READ_SECONDS)
+        connection.socket.settimeout(_READ_SECONDS)
         inflow = Inflow(connection, self._config.object_megabytes * 2**20)
         connection.recv = inflow.recv
         association.bind(evt.EVT_DIMSE_RECV, inflow.message_ended)
@@ -188,3 +199,58 @@ class Receiver:
             log.error("an object could not be taken: %s", type(error).__name__)
             return CANNOT_UNDERSTAND
         return SUCCESS
+
+
+class InflowError(OSError):
+    """A sender exceeded a limit; pynetdicom closes the connection on an OSError."""
+
+
+class Inflow:
+    """Reads the bytes of one association, and limits the memory that it can use. message_bytes: the largest message.
+
+    pynetdicom reads as many bytes as a PDU says it has, collects a complete message, and queues messages of a sender
+    that does not wait for answers. The sender chooses all of these sizes, before any AE title is checked.
+    """
+
+    def __init__(self, connection: AssociationSocket, message_bytes: int) -> None:
+        self._connection = connection
+        self._most = message_bytes + _BEYOND_BYTES
+        self._of_message = 0
+
+    def message_ended(self, _event: Event) -> None:
+        """Reset the count after a complete message."""
+        self._of_message = 0
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return so many bytes, or fewer where the sender closed the connection. Raises InflowError and OSError."""
+        self._of_message += nr_bytes
+        if nr_bytes > _MOST_PDU_BYTES:
+            self._refuse("a PDU that is too long")
+        if self._of_message > self._most:
+            self._refuse("an object that is too large")
+        if self._connection.assoc.dimse.msg_queue.qsize() > _MOST_WAITING:
+            self._refuse("requests without waiting for an answer")
+        content = bytearray()
+        end = time.monotonic() + _READ_SECONDS
+        while len(content) < nr_bytes:
+            part = self._read(min(nr_bytes - len(content), _CHUNK))
+            if not part:
+                break
+            content += part
+            if time.monotonic() > end:
+                self._refuse("a PDU that takes too long")
+        return content
+
+    def _read(self, most: int) -> bytes:
+        """Read from the socket; over TLS, the first call does the handshake. Raises OSError, and logs a failed one."""
+        try:
+            return self._connection.socket.recv(most)  # type: ignore[union-attr]
+        except ssl.SSLError as error:
+            caller = self._connection.assoc.requestor.address
+            reason = (error.reason or "the handshake failed").replace("_", " ").lower()
+            log.warning("refused a connection from %s: no TLS (%s)", caller, reason)
+            raise
+
+    def _refuse(self, what: str) -> None:
+        log.warning("closed a connection that sent %s", what)
+        raise InflowError(what)

@@ -1,4 +1,4 @@
-"""Run a node: receive objects, sort them into studies, and start the job of each study that is complete."""
+"""Run a node: receive objects, sort them into studies, start the job of each complete study, delete old ones."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import threading
 import time
 from pathlib import Path
 
+from dbos import DBOSClient
+from dbos._serialization import DBOSPortableJSON
+
 from bonescan.node import jobs
 from bonescan.node.config import NodeConfig
-from bonescan.node.health import Health
 from bonescan.node.receiver import Receiver
-from bonescan.node.retention import delete_old
-from bonescan.node.status import node_status
+from bonescan.node.status import Health, Job, latest_tries, node_status, read_jobs
 from bonescan.node.storage import Storage
 from bonescan.sandbox import file_summary
 
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
 _SECONDS_BETWEEN_CLEANINGS = 3600.0
+_SECONDS_A_DAY = 86_400.0
 
 log = logging.getLogger("bonescan.node")
 
@@ -124,6 +126,50 @@ class Node:
         if seen is None or seen[0] != changed:
             seen = self._first_seen[study] = (changed, monotonic)
         return monotonic - seen[1]
+
+
+def delete_old(config: NodeConfig, storage: Storage) -> list[str]:
+    """Delete the studies to which nothing was added for `keep_days`, and return their names.
+
+    A study is kept while one of its jobs waits or runs, and while one of its results could not be delivered, as nobody
+    else has that result. Studies that a crash left half deleted are deleted first. Raises OSError; the rest is then
+    deleted the next time.
+    """
+    halfway = storage.retired()
+    oldest = time.time() - config.keep_days * _SECONDS_A_DAY
+    old = [name for name in storage.study_names() if config.keep_days and storage.last_change(name) < oldest]
+    if not halfway and not old:
+        return []
+    all_jobs = read_jobs(config)
+    for study in halfway:
+        _delete(study, _of(study, all_jobs), config, storage)
+    ended = [study for study in old if _ended(_of(study, all_jobs))]
+    for study in ended:
+        storage.retire(study)
+        _delete(study, _of(study, all_jobs), config, storage)
+        log.info("%s: deleted after %d day(s)", study, config.keep_days)
+    return ended
+
+
+def _of(study: str, all_jobs: list[Job]) -> list[Job]:
+    return [job for job in all_jobs if job.name.startswith(f"{study}-")]
+
+
+def _ended(own_jobs: list[Job]) -> bool:
+    latest = latest_tries(own_jobs)
+    return bool(latest) and all(
+        job.state in ("done", "refused") or (job.state == "failed" and job.kind != jobs.DELIVERY) for job in latest
+    )
+
+
+def _delete(study: str, own_jobs: list[Job], config: NodeConfig, storage: Storage) -> None:
+    """Delete a retired study; its jobs go first, so that the study is new if it is sent again."""
+    client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
+    try:
+        client.delete_workflows([job.name for job in own_jobs])
+    finally:
+        client.destroy()
+    storage.remove_retired(study)
 
 
 def run(config: NodeConfig) -> None:

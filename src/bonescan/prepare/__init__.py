@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.errors import OptionError
-from bonescan.prepare.aggregate import ViewPair, aggregate, from_pair, mirror, to_pair
-from bonescan.prepare.binning import bin_counts, binning_of
+from bonescan.prepare.aggregate import ViewPair, Window, aggregate, bin_counts, binning_of, from_pair, mirror, to_pair
 from bonescan.prepare.crop import thoracic_window
 from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
 from bonescan.prepare.order import EXCHANGED, looks_exchanged
-from bonescan.prepare.window import Window
 from bonescan.study import FloatImage, Study, View, read_only
 
 __all__ = [

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.prepare.aggregate import to_pair
-from bonescan.prepare.binning import bin_counts, binning_of
+from bonescan.prepare.aggregate import Window, bin_counts, binning_of, to_pair
 from bonescan.prepare.normalise import body_mask, skeletal_reference
-from bonescan.prepare.window import Window
 from bonescan.study import FloatImage, Study
 
 __all__ = ["EDGE_PX", "Window", "thoracic_window"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bonescan.dicom.options import ReadOptions
+from bonescan.dicom.values import ReadOptions
 from bonescan.errors import InputError
 from bonescan.reading.inputs import StudyFiles, discover, is_file
 from bonescan.sandbox import read_dicom, read_npz, read_png

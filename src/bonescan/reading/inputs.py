@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from bonescan.study import View
 
 if TYPE_CHECKING:
-    from bonescan.dicom.summary import FileSummary
+    from bonescan.dicom.values import FileSummary
 
 Kind = Literal["dicom", "png", "npz", "none"]
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bonescan.annotate.stamp import counts_digests
+from bonescan.annotate.label_json import counts_digests
 from bonescan.errors import InputError, LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.lesions.drawn import DrawnLesion
 from bonescan.study import Mask, Study, View
 
 if TYPE_CHECKING:
-    from bonescan.annotate.stamp import Stamp
+    from bonescan.annotate.label_json import Stamp
     from bonescan.dicom.header import SourceHeader
-    from bonescan.dicom.objects.curves import Curve, Curves
+    from bonescan.dicom.values import Curve, Curves
 
 _READER_FOLDER = "reader-"
 _DICOM_ENDINGS = (".dcm", ".dicom", "")

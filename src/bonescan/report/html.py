@@ -16,9 +16,8 @@ from PIL import Image
 from bonescan._version import __version__
 from bonescan.assess.burden import extent_words
 from bonescan.assess.site import site_words
-from bonescan.report.ink import Fields
-from bonescan.report.overlay import RESEARCH_USE, panels
-from bonescan.report.words import COLUMNS, headline, model_words, quality_words
+from bonescan.report.overlay import panels
+from bonescan.report.words import COLUMNS, RESEARCH_USE, Fields, headline, model_words, quality_words
 from bonescan.study import Lesion, Result, View
 
 _STYLE = """

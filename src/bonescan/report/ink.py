@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from bonescan.report.fonts import SANS_FILE
+from bonescan.report.letters import SANS_FILE
 
 _FINER = 4
 """Lines are drawn this many times larger and reduced: Pillow's own lines have hard edges."""
@@ -111,8 +111,3 @@ def patient_text_width(text: str, size: float) -> float:
 def wide_font(size: float) -> ImageFont.FreeTypeFont:
     """Return the font of the pages; Pillow's own has only English letters."""
     return ImageFont.truetype(SANS_FILE, round(size), layout_engine=ImageFont.Layout.BASIC)
-
-
-Fields = tuple[tuple[str, str], ...]
-"""(label, value) of each field that names the patient; () for none."""
-NOT_STATED = "not stated"

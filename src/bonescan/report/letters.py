@@ -1,20 +1,18 @@
-"""The font of pages and pictures, and the replacement of letters that it lacks.
+"""The font of pages and of pictures that name people, and the replacement of letters that it lacks.
 
-The font is part of the package and is embedded in every page. Fonts that a viewer should provide, such as those for
-ideographs, are not used: a viewer without them leaves the letters out, which could change a name. A letter that cannot
-be drawn becomes a question mark, and a line on the page says so.
+The font is part of the package (`fonts/README.md`) and is embedded in every page. Fonts that a viewer should provide,
+such as those for ideographs, are not used: a viewer without them leaves the letters out, which could change a name. A
+letter that cannot be drawn becomes a question mark, and a line on the page says so.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from functools import cache
+from pathlib import Path
 
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
-
-from bonescan.report.fonts import BOLD, BOLD_FILE, SANS, SANS_FILE
-
+SANS, BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
+SANS_FILE, BOLD_FILE = (Path(__file__).parent / "fonts" / f"{name}.ttf" for name in (SANS, BOLD))
 UNKNOWN = "?"
 UNKNOWN_NOTE = f"{UNKNOWN} stands for a letter that cannot be drawn here; the header of the source holds it."
 
@@ -22,6 +20,10 @@ UNKNOWN_NOTE = f"{UNKNOWN} stands for a letter that cannot be drawn here; the he
 @cache
 def register() -> frozenset[int]:
     """Make the fonts known to reportlab; return the code points that they can draw."""
+    # Imported on use: most pictures name nobody, and need no PDF.
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+
     for name, file in ((SANS, SANS_FILE), (BOLD, BOLD_FILE)):
         pdfmetrics.registerFont(TTFont(name, str(file)))
     return frozenset(pdfmetrics.getFont(SANS).face.charToGlyph)  # type: ignore[attr-defined]

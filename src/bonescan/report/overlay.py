@@ -17,14 +17,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from bonescan.prepare.aggregate import window_in_view
 from bonescan.prepare.normalise import body_mask
-from bonescan.report.ink import Fields, Sheet, patient_text_width, text_width
+from bonescan.report import letters
+from bonescan.report.ink import Sheet, patient_text_width, text_width
 from bonescan.report.placement import Field, place_numbers
-from bonescan.report.words import counted, model_words
+from bonescan.report.words import RESEARCH_USE, Fields, area_words, lesions_counted, model_words
 from bonescan.study import FloatImage, Lesion, Result, View
 
 INK = (226, 44, 20)
 """Vermilion, which is visible on black, grey and white."""
-RESEARCH_USE = "Research use only - not for diagnosis"
 
 _PANEL_HEIGHT = 1900
 _MOST_ZOOM = 3.0
@@ -180,8 +180,6 @@ def _patient_strip(patient: Fields, width: float) -> list[str]:
     """The fields in lines of at most `width` pixels; only a field that is longer than a line is broken."""
     if not patient:
         return []
-    from bonescan.report import letters  # most pictures name nobody
-
     parts = [letters.drawable(f"{label}: {value}") for label, value in patient]
     if any(letters.has_unknown(value) for _, value in patient):
         parts.append(letters.UNKNOWN_NOTE)
@@ -373,8 +371,5 @@ def _findings(result: Result) -> str:
         return "No lesion found"
     parts = []
     for view, burden in result.burden.items():
-        area = f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
-        parts.append(f"{view} {burden.lesions} ({area})" if burden.lesions else f"{view} none")
-    count = counted(len(result.lesions), "outline")
-    found = count if result.extent is None else f"{counted(result.extent.lesions, 'lesion')} in {count}"
-    return f"{found}: {', '.join(parts)}"
+        parts.append(f"{view} {burden.lesions} ({area_words(burden)})" if burden.lesions else f"{view} none")
+    return f"{lesions_counted(result)}: {', '.join(parts)}"

@@ -1,11 +1,13 @@
-"""Pictures for annotation: each view as 8-bit grey PNG, for tools such as LabelMe that do not show 16-bit counts.
+"""PNGs in the shape of a frame: the views in grey, to annotate, and the labels of a result.
 
-A picture has the shape of the frame, so that curves drawn on it fit the frame. It holds no counts: as scans,
-bonescan reads only 16-bit PNGs.
+A view is 8-bit grey, for tools such as LabelMe that do not show 16-bit counts; curves drawn on it fit the frame. It
+holds no counts: as scans, bonescan reads only 16-bit PNGs. A label picture is 16-bit: 0 = background, otherwise the
+lesion's id.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,11 @@ from PIL import Image
 
 from bonescan.errors import OutputError
 from bonescan.report.overlay import bone_window, png_text
-from bonescan.study import FloatImage, Study, View
+from bonescan.study import FloatImage, LabelImage, Result, Study, View
 
-_COMPRESSION = 6
-MODE = "L"
-"""Pillow's name of 8-bit grey."""
+_COMPRESSION, _LABEL_COMPRESSION = 6, 3
+"""Almost all pixels of labels are 0, so that a higher level saves next to nothing."""
+_MOST_LESIONS = 0xFFFF
 
 
 def picture_name(view: View) -> str:
@@ -59,6 +61,29 @@ def is_picture(path: Path) -> bool:
     """Tell whether a file is an 8-bit grey PNG."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return image.mode == MODE
+            return image.mode == "L"
     except (OSError, ValueError, SyntaxError):
         return False
+
+
+def labels_name(view: str) -> str:
+    """The file name of one view's label picture."""
+    return f"labels_{view}.png"
+
+
+def write_labels(result: Result, folder: Path) -> None:
+    """Write one label picture for each view of the study into `folder`.
+
+    The intended use and the warnings are in the file's text chunks (PNG, keywords Comment and Warning).
+    Raises OutputError when there are more lesions than 16 bits can number.
+    """
+    if any(lesion.id > _MOST_LESIONS for lesion in result.lesions):
+        raise OutputError(f"a label picture numbers at most {_MOST_LESIONS} lesions, not {len(result.lesions)}")
+    for view in result.study.scans:
+        write_label_image(result.labels(view), folder / labels_name(view), result.warnings)
+
+
+def write_label_image(labels: LabelImage, path: Path, warnings: Sequence[str] = ()) -> None:
+    """Write (rows, cols) uint16 as a 16-bit grey PNG, with warnings as text."""
+    picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint16))
+    picture.save(path, format="PNG", compress_level=_LABEL_COMPRESSION, pnginfo=png_text(warnings))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bonescan.assess.burden import extent_words
 from bonescan.assess.site import bone_words
-from bonescan.report.words import COLUMNS, counted, found
+from bonescan.report.words import COLUMNS, RESEARCH_USE, counted, found
 from bonescan.study import Lesion, Region, Result, Side
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def summary_lines(result: Result) -> list[str]:
         lines.append(f"{view}: {counted(burden.lesions, 'outline')}, {area}{share}")
     if result.extent is not None:
         lines.append(f"both views: {'; '.join(extent_words(result.extent))}")
-    return [*lines, "Research use only - not for diagnosis"]
+    return [*lines, RESEARCH_USE]
 
 
 def site_cell(lesion: Lesion) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bonescan.study import Result
+from bonescan.study import Burden, Result
+
+RESEARCH_USE = "Research use only - not for diagnosis"
 
 COLUMNS = (
     "Area and counts are of the outlined pixels. Max: counts of the hottest pixel; mean: counts per pixel; "
@@ -10,7 +12,10 @@ COLUMNS = (
     "mirrored about the midline; p: the model's mean probability."
 )
 """What the columns of a table of outlines are."""
-DATE_NOT_STATED = "date not stated"
+Fields = tuple[tuple[str, str], ...]
+"""(label, value) of each field that names the patient; () for none."""
+NOT_STATED = "not stated"
+_DATE_NOT_STATED = f"date {NOT_STATED}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -20,25 +25,29 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
-def found(result: Result) -> str:
-    """Return how many lesions were found, in how many outlines, and by which reader, where one drew them.
+def lesions_counted(result: Result) -> str:
+    """Return how many lesions in how many outlines: "3 lesions in 6 outlines".
 
     Without an extent it is not known which outlines show the same lesion; then only outlines are counted.
     """
-    count = len(result.lesions)
-    outlines = counted(count, "outline")
-    if not count:
-        said = "no lesion outlined"
-    elif result.extent is None:
-        said = outlines
-    else:
-        said = f"{counted(result.extent.lesions, 'lesion')} in {outlines}"
+    outlines = counted(len(result.lesions), "outline")
+    return outlines if result.extent is None else f"{counted(result.extent.lesions, 'lesion')} in {outlines}"
+
+
+def area_words(burden: Burden) -> str:
+    """Return the area of a view's outlines: "12.3 cm²", or "25 px" without spacing."""
+    return f"{burden.area_px} px" if burden.area_mm2 is None else f"{burden.area_mm2 / 100:.1f} cm\u00b2"
+
+
+def found(result: Result) -> str:
+    """Return how many lesions were found, as in `lesions_counted`, and by which reader, where one drew them."""
+    said = lesions_counted(result) if result.lesions else "no lesion outlined"
     return said if result.reader is None else f"{said} by the reader {result.reader}"
 
 
 def headline(result: Result) -> str:
     """Return what was found and when the scan was acquired: "3 lesions in 6 outlines; date not stated"."""
-    acquired = (result.study.acquired or DATE_NOT_STATED).replace("T", " ")[:16]
+    acquired = (result.study.acquired or _DATE_NOT_STATED).replace("T", " ")[:16]
     said = found(result)
     return f"{said[0].upper()}{said[1:]}; {acquired}"
 

@@ -18,7 +18,7 @@ import numpy as np
 from bonescan.assess.site import site_words
 from bonescan.errors import OutputError
 from bonescan.report.lesions_json import LesionsFile, read_lesions
-from bonescan.results.stored import NAME, result_folders
+from bonescan.results.folder import LESIONS_JSON, result_folders
 from bonescan.study import Lesion, View
 
 LESIONS, STUDIES, STATISTICS = "lesions.csv", "studies.csv", "statistics.csv"
@@ -47,7 +47,7 @@ def write_batch_tables(results: Path, out: Path, parquet: bool = False) -> int:
     ModuleNotFoundError for Parquet without pyarrow.
     """
     write = parquet_writer() if parquet else _write
-    files = [read_lesions(folder / NAME) for folder in result_folders([results])]
+    files = [read_lesions(folder / LESIONS_JSON) for folder in result_folders([results])]
     lesions = [row for file in files for row in lesion_rows(file)]
     studies = [study_row(file) for file in files]
     try:

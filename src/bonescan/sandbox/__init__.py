@@ -18,9 +18,7 @@ from bonescan.sandbox.parent import ask
 if TYPE_CHECKING:
     from bonescan.annotate.drawings import DrawnMask, LabelAbout
     from bonescan.dicom.header import SourceHeader
-    from bonescan.dicom.objects.curves import Curves
-    from bonescan.dicom.options import ReadOptions
-    from bonescan.dicom.summary import FileSummary
+    from bonescan.dicom.values import Curves, FileSummary, ReadOptions
     from bonescan.study import Study
 
 __all__ = [
@@ -39,7 +37,7 @@ __all__ = [
 
 def file_summary(path: Path) -> FileSummary:
     """Run `bonescan.dicom.read.file_summary`; a file that exceeds the child's limits gets a refusal."""
-    from bonescan.dicom.summary import FileSummary
+    from bonescan.dicom.values import FileSummary
     from bonescan.errors import InputError
 
     try:

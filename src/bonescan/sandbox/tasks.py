@@ -14,10 +14,10 @@ from bonescan.annotate.drawings import drawn_masks, label_about
 from bonescan.dicom.deidentify import Deidentification, deidentified
 from bonescan.dicom.elements import load
 from bonescan.dicom.objects.read_objects import read_curves
-from bonescan.dicom.options import ReadOptions
 from bonescan.dicom.pixels import load_codecs
 from bonescan.dicom.read import file_summary, read_dicom
 from bonescan.dicom.read_header import read_header
+from bonescan.dicom.values import ReadOptions
 from bonescan.sandbox.frames import Message
 from bonescan.sandbox.rasters import read_npz, read_png
 from bonescan.study import Study, View

@@ -18,8 +18,7 @@ from bonescan.study import Region, Scan, SourceFrame, Spacing, Study, View
 if TYPE_CHECKING:
     from bonescan.annotate.drawings import DrawnMask, LabelAbout
     from bonescan.dicom.header import SourceHeader
-    from bonescan.dicom.objects.curves import Curve, Curves
-    from bonescan.dicom.summary import FileSummary
+    from bonescan.dicom.values import Curve, Curves, FileSummary
 
 _MOST_LETTERS = 4096
 _SAFE_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -80,7 +79,7 @@ def _named(values: Any) -> dict[str, str]:
 @_checked
 def file_summary(message: Message) -> FileSummary:
     """The values of a file that are needed to group files."""
-    from bonescan.dicom.summary import FileSummary
+    from bonescan.dicom.values import FileSummary
 
     said = message.document
     return FileSummary(
@@ -183,7 +182,7 @@ def nameless(message: Message) -> NamelessScan:
 @_checked
 def curves(message: Message) -> Curves:
     """The curves of an SR or SEG."""
-    from bonescan.dicom.objects.curves import Curves
+    from bonescan.dicom.values import Curves
 
     said = message.document
     drawn = zip(said["curves"], message.arrays, strict=True)
@@ -198,7 +197,7 @@ def curves(message: Message) -> Curves:
 
 
 def _curve(said: Mapping[str, Any], array: Any) -> Curve:
-    from bonescan.dicom.objects.curves import Curve
+    from bonescan.dicom.values import Curve
 
     is_mask = said["drawn"] == "mask"
     if array.ndim != 2 or array.dtype != (np.bool_ if is_mask else np.float64):
@@ -228,7 +227,7 @@ def _curve(said: Mapping[str, Any], array: Any) -> Curve:
 def label_about(message: Message) -> LabelAbout:
     """What a label file says about itself."""
     from bonescan.annotate.drawings import LabelAbout
-    from bonescan.annotate.stamp import read_stamp
+    from bonescan.annotate.label_json import read_stamp
 
     said = message.document
     if said["kind"] not in ("labelme", "coco") or not isinstance(said["edited"], bool):

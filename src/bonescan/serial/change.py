@@ -97,10 +97,20 @@ class Comparison:
         return sum(change.status is status for change in self.changes)
 
 
-def compare(old: ReadScan, new: ReadScan) -> Comparison:
-    """Compare two scans of one patient over the views that both have."""
-    context = _context(old, new)
-    alignments = context.alignments
+def align_views(old: ReadScan, new: ReadScan) -> dict[View, Alignment]:
+    """Return the map from the new to the old scan of each view that both have."""
+    views = [view for view in View if view in old.result.study.scans and view in new.result.study.scans]
+    return {view: align(old.seen(view), new.seen(view)) for view in views}
+
+
+def compare(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment] | None = None) -> Comparison:
+    """Compare two scans of one patient over the views that both have.
+
+    alignments: what `align_views` returns, where it is known already, as it takes most of the time.
+    """
+    if alignments is None:
+        alignments = align_views(old, new)
+    context = _context(old, new, alignments)
     matches = [pair for view in alignments for pair in _matches(old.result, new.result, view, alignments[view])]
     # Of a view that one scan lacks, nothing is known in that scan.
     before, after = ([one for one in scan.result.lesions if one.view in alignments] for scan in (old, new))
@@ -111,13 +121,16 @@ def compare(old: ReadScan, new: ReadScan) -> Comparison:
     return Comparison(ordered, context.scales, alignments)
 
 
-def risen_lesions(old: ReadScan, new: ReadScan, least_peak: float) -> tuple[Lesion, ...]:
+def risen_lesions(
+    old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment], least_peak: float
+) -> tuple[Lesion, ...]:
     """Candidates of the new scan, measured, that are new by the rise of their uptake since the old scan.
 
-    least_peak: the candidates' least peak probability. They are numbered after the lesions of the new scan.
+    alignments: what `align_views` returns. least_peak: the candidates' least peak probability. They are numbered after
+    the lesions of the new scan.
     """
-    result, context = new.result, _context(old, new)
-    candidates = [one for one in result.candidates if one.peak >= least_peak and one.view in context.alignments]
+    result, context = new.result, _context(old, new, alignments)
+    candidates = [one for one in result.candidates if one.peak >= least_peak and one.view in alignments]
     outlines = [outline_of(one, result.study.shape) for one in candidates]
     measured, _ = measure(result.study, outlines, new.prediction)
     found = [lesion for lesion in measured if context.judge((), (lesion,)).status is Status.NEW]
@@ -125,11 +138,8 @@ def risen_lesions(old: ReadScan, new: ReadScan, least_peak: float) -> tuple[Lesi
     return tuple(replace(lesion, id=last + number) for number, lesion in enumerate(found, 1))
 
 
-def _context(old: ReadScan, new: ReadScan) -> _Context:
-    """Lay the views that both scans have over one another."""
-    views = [view for view in View if view in old.result.study.scans and view in new.result.study.scans]
-    alignments = {view: align(old.seen(view), new.seen(view)) for view in views}
-    return _Context(old, new, alignments, {view: _scale(old, new, view) for view in views})
+def _context(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment]) -> _Context:
+    return _Context(old, new, alignments, {view: _scale(old, new, view) for view in alignments})
 
 
 def _scale(old: ReadScan, new: ReadScan, view: View) -> float:

@@ -10,7 +10,7 @@ from bonescan._version import __version__
 from bonescan.assess.burden import GRADES, WHOLE_SEEN
 from bonescan.report.words import model_words, quality_words
 from bonescan.serial.change import Change, Comparison, ReadScan, Status
-from bonescan.serial.pcwg3 import Step
+from bonescan.serial.series import Step
 from bonescan.study import Extent, View
 
 PCWG3_LABEL = "PCWG3 2+2 rule, for prostate cancer in clinical trials only"

@@ -1,4 +1,4 @@
-"""A comparison on one A4 page, as PDF: both scans side by side, what changed, the burden, how it was found.
+"""A comparison drawn: both scans side by side as a picture; and with all that was found on one A4 page, as PDF.
 
 The same comparison gives the same bytes. The page names no patient. Its figures are those of `comparison.json`.
 """
@@ -6,9 +6,14 @@ The same comparison gives the same bytes. The page names no patient. Its figures
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
 
 from bonescan._version import __version__
-from bonescan.report.blocks import (
+from bonescan.report.ink import font, wide_font
+from bonescan.report.overlay import WARNING_LINE, WARNING_SIZE, bone_window, panels, warning_lines
+from bonescan.report.paper import (
     ALERT,
     FAINT,
     GUTTER,
@@ -20,7 +25,11 @@ from bonescan.report.blocks import (
     SOFT,
     TEXT,
     WIDTH,
+    Box,
     Columns,
+    Paper,
+    Style,
+    broken,
     draw_foot,
     draw_panel,
     draw_scale,
@@ -28,10 +37,10 @@ from bonescan.report.blocks import (
     draw_unnamed,
     heading,
     pair,
+    text_width,
     warnings_within,
 )
-from bonescan.report.overlay import RESEARCH_USE
-from bonescan.report.paper import Box, Paper, Style, broken, text_width
+from bonescan.report.words import RESEARCH_USE
 from bonescan.serial.change import LEAST_RATIO, LEAST_Z, NEW_RATIO, Change, Status
 from bonescan.serial.compared import (
     BURDEN_HEADINGS,
@@ -44,7 +53,7 @@ from bonescan.serial.compared import (
     acquired,
     change_cells,
 )
-from bonescan.serial.picture import Shown
+from bonescan.study import View
 
 TITLE = "Two whole-body bone scans compared"
 _LEFT_WIDTH = 97.0
@@ -72,6 +81,10 @@ FOOT = (
     "where only one scan outlines them. A lesion that both views show is one lesion. The bone scan index is Imbriaco's "
     "(1998), the grade Soloway's (1988)."
 )
+_SHRINK = 0.6
+"""Panels are drawn for half a page's width each, and shown four in a row, their numbers larger."""
+_NUMBER = 46
+_MARGIN, _GAP, _HEADER, _LEGEND_LINE = 40, 24, 90, 36
 
 
 def comparison_page(compared: Compared, shown: Sequence[Shown]) -> bytes:
@@ -212,3 +225,76 @@ def _draw_burden(paper: Paper, compared: Compared, column: Box, y: float) -> flo
         paper.rule((column.left, y + 0.6), column.right, FAINT, 0.3)
     notes = [line for note in compared.burden_notes() for line in broken(note, column.width, SMALL)]
     return paper.paragraph((column.left, y + 3), notes, SMALL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One view of one scan. window: the counts drawn black. scale: pixels of the picture per millimetre; per column of
+    the frame where a scan states no spacing."""
+
+    view: View
+    is_new: bool
+    picture: Image.Image
+    window: float
+    scale: float
+
+
+def side_by_side(compared: Compared) -> list[Shown]:
+    """Draw the views that both scans have, the old one before the new one.
+
+    Counts are over those of the skeleton, so that one grey is one uptake in both. Curves carry the lesion's number in
+    the comparison and the mark of its change.
+    """
+    old, new, scales = compared.old.result, compared.new.result, compared.comparison.scales
+    black = {view: bone_window(old.study.counts(view)) for view in scales}
+    same = {view: black[view] * scales[view] for view in scales}
+    drawn = {
+        False: panels(old, windows=black, names=compared.names(False), number=_NUMBER),
+        True: panels(new, windows=same, names=compared.names(True), number=_NUMBER),
+    }
+    spaced = all(one.pixels_per_mm is not None for one in drawn.values())
+    return [
+        Shown(
+            view,
+            is_new,
+            _resized(each.pictures[view], _SHRINK),
+            each.windows[view],
+            _SHRINK * ((spaced and each.pixels_per_mm) or each.zoom),
+        )
+        for view in scales
+        for is_new, each in drawn.items()
+    ]
+
+
+def picture(compared: Compared, shown: Sequence[Shown]) -> Image.Image:
+    """Draw what `side_by_side` returns, with dates, sides, legend, intended use and warnings."""
+    parts = [_resized(each.picture, shown[0].scale / each.scale) for each in shown]
+    width = 2 * _MARGIN + sum(part.width + _GAP for part in parts) - _GAP
+    width = max(width, round(font(20).getlength(LEGEND)) + 2 * _MARGIN)
+    below = _HEADER + max((part.height for part in parts), default=0)
+    warnings = warning_lines(compared.warnings(), width - 2 * _MARGIN)
+    sheet = Image.new("RGB", (width, below + 3 * _LEGEND_LINE + WARNING_LINE * len(warnings)), "white")
+    pen, left = ImageDraw.Draw(sheet), _MARGIN
+    for each, part in zip(shown, parts, strict=True):
+        sheet.paste(part, (left, _HEADER))
+        pen.rectangle((left - 1, _HEADER - 1, left + part.width, _HEADER + part.height), outline=(205, 205, 205))
+        middle, right = left + part.width / 2, left + part.width - 14
+        scan = compared.new if each.is_new else compared.old
+        named = f"{'NEW' if each.is_new else 'OLD'} {each.view.value}"
+        pen.text((middle, _HEADER - 34), named, fill=30, font=font(26), anchor="ms")
+        pen.text((middle, _HEADER - 10), acquired(scan), fill=30, font=font(18), anchor="ms")
+        sides = ("R", "L") if each.view is View.ANTERIOR else ("L", "R")
+        for side, place in zip(sides, (left + 14, right), strict=True):
+            pen.text((place, _HEADER - 10), side, fill=30, font=font(24), anchor="ms")
+        left += part.width + _GAP
+    pen.text((_MARGIN, below + _LEGEND_LINE), LEGEND, fill=30, font=font(20), anchor="ls")
+    pen.text((_MARGIN, below + 2 * _LEGEND_LINE), RESEARCH_USE, fill=30, font=font(22), anchor="ls")
+    for number, line in enumerate(warnings, 1):
+        start = _MARGIN, below + 2 * _LEGEND_LINE + number * WARNING_LINE
+        pen.text(start, line, fill=30, font=wide_font(WARNING_SIZE), anchor="ls")
+    return sheet
+
+
+def _resized(drawn: Image.Image, factor: float) -> Image.Image:
+    size = max(round(drawn.width * factor), 1), max(round(drawn.height * factor), 1)
+    return drawn.convert("RGB").resize(size, Image.Resampling.LANCZOS)

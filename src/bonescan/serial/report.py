@@ -1,29 +1,35 @@
-"""A comparison for people and for machines: table, `comparison.json`, and a picture and pages of each pair of scans."""
+"""A comparison for people and for machines: table, `comparison.json`, HTML, and the files of each pair of scans."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from bonescan._version import __version__
 from bonescan.assess.burden import extent_words
-from bonescan.report.overlay import RESEARCH_USE, png_text
+from bonescan.report.html import embedded, figure, html_page, table, warnings_box
+from bonescan.report.overlay import png_text
+from bonescan.report.words import RESEARCH_USE
 from bonescan.serial.change import Comparison, ReadScan, Status
 from bonescan.serial.compared import (
+    BURDEN_HEADINGS,
+    FIRST_NUMBER,
     HEADINGS,
+    LEGEND,
+    NO_LESION,
     PCWG3_LABEL,
     Compared,
+    acquired,
     change_cells,
     compared_series,
     verdict_lines,
 )
-from bonescan.serial.html import comparison_html
-from bonescan.serial.page import comparison_page
-from bonescan.serial.pcwg3 import Step
-from bonescan.serial.picture import picture, side_by_side
+from bonescan.serial.page import FOOT, Shown, comparison_page, picture, side_by_side
+from bonescan.serial.series import Step
 
 SCHEMA = "urn:bonescan:comparison:1"
 
@@ -110,6 +116,62 @@ def comparison_text(scans: Sequence[ReadScan], pairs: Sequence[Comparison], step
             lines.append(f"{scan.result.study.key}: {'; '.join(extent_words(scan.result.extent))}")
     lines += [f"{PCWG3_LABEL}: {verdict}" for verdict in verdict_lines(scans, steps)]
     return "\n".join([*lines, RESEARCH_USE]) + "\n"
+
+
+def comparison_html(compared: Compared, shown: Sequence[Shown]) -> str:
+    """Return the file's text; it loads nothing and runs no script. shown: what `side_by_side` returns."""
+    old, new = (f"{scan.result.study.key} ({acquired(scan)})" for _, scan in compared.scans)
+    return html_page(
+        "Bone scans compared",
+        f"{old} and {new}: {compared.counted}",
+        (
+            *_views(compared, shown),
+            f'<p class="soft">{escape(LEGEND)}</p>',
+            *warnings_box(compared.warnings()),
+            *_changes(compared),
+            *_burden(compared),
+            *_progression(compared),
+            *_facts(compared),
+        ),
+    )
+
+
+def _views(compared: Compared, shown: Sequence[Shown]) -> Iterable[str]:
+    yield '<div class="views">'
+    for each in shown:
+        scan = compared.new if each.is_new else compared.old
+        named = f"{'NEW' if each.is_new else 'OLD'} {each.view.value}, {acquired(scan)}"
+        yield figure(each.view, embedded(each.picture), f"{named}, black: {each.window:.3g} counts per pixel")
+    yield "</div>"
+
+
+def _changes(compared: Compared) -> Iterable[str]:
+    yield "<h2>Lesions</h2>"
+    if not compared.changed:
+        yield f"<p><b>{NO_LESION}</b> That does not exclude one.</p>"
+        return
+    yield from table(HEADINGS, [change_cells(number, change) for number, change in compared.changed], FIRST_NUMBER)
+
+
+def _burden(compared: Compared) -> Iterable[str]:
+    rows = compared.burden_rows()
+    if rows:
+        yield "<h2>Burden over both views</h2>"
+        yield from table(BURDEN_HEADINGS, rows, 1)
+        yield from (f'<p class="soft">{escape(note)}</p>' for note in compared.burden_notes())
+
+
+def _progression(compared: Compared) -> Iterable[str]:
+    if compared.verdicts:
+        yield f"<h2>Progression</h2><p>{escape(PCWG3_LABEL)}:</p><ul>"
+        yield from (f"<li>{escape(verdict)}</li>" for verdict in compared.verdicts)
+        yield "</ul>"
+
+
+def _facts(compared: Compared) -> Iterable[str]:
+    yield '<h2>How it was found</h2><p class="soft">'
+    yield "<br>".join(f"{label}: {escape(text)}" for label, text in compared.facts())
+    yield f"</p><p class='soft'>{escape(FOOT)} Not a medical device; no basis for a diagnosis.</p>"
 
 
 def write_comparison(out: Path, scans: Sequence[ReadScan], pairs: Sequence[Comparison], steps: Sequence[Step]) -> None:

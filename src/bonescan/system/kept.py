@@ -1,7 +1,7 @@
 """The models that a user keeps besides those that ship, and which one is in use: where they lie, read only.
 
 They lie in the user's data folder, `$XDG_DATA_HOME/bonescan/models` (by default `~/.local/share/bonescan/models`): one
-folder per bundle, and the file `in-use` with a name. `commands/models_folder.py` writes them.
+folder per bundle, and the file `in-use` with a name. `commands/model.py` writes them.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from bonescan.prepare import mirror
 from bonescan.study import View
 from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import TrainConfig
+from bonescan.train.inference import predict_case
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import truth_of
-from bonescan.train.validate import predict_case
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
 LEAST_HIGH = 0.2

@@ -35,7 +35,7 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
         twin = known.twin(digest_of(study), name := f"{folder.parent.name}/{folder.name}")
         if twin is not None:
             raise InputError(same_pixels(name, twin))
-        chosen.append(_case(study, folder, patient, normalisation))
+        chosen.append(labelled_case(study, folder, patient, normalisation))
     return Split(training, validation)
 
 
@@ -55,12 +55,8 @@ def labelled_studies(cohort: Path) -> list[Path]:
     return folders
 
 
-def read_case(folder: Path, normalisation: Normalisation) -> Case:
-    """One study folder with its LabelMe files, and the region maps of `truth.npz` if there are any."""
-    return _case(read_study(folder), folder, folder.parent.name, normalisation)
-
-
-def _case(study: Study, folder: Path, patient: str, normalisation: Normalisation) -> Case:
+def labelled_case(study: Study, folder: Path, patient: str, normalisation: Normalisation) -> Case:
+    """A study with the LabelMe files of its folder, and the region maps of `truth.npz` if there are any."""
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
     labels = {view: read_labelme(path) for view, path in files.items() if path.exists() and view in study.scans}

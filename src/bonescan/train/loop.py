@@ -24,16 +24,15 @@ from bonescan.bundle import load_bundle
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
 from bonescan.models import MODELS, UNet
-from bonescan.models.bundled import from_bundle, take_weights
+from bonescan.models.registry import from_bundle, take_weights
 from bonescan.system.interrupts import Stopped, deferred_stop, going_on
 from bonescan.train.cases import Split, spread
 from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint, save_weights
 from bonescan.train.config import TrainConfig
+from bonescan.train.inference import autocast, device_of, place_of, quick_figures
 from bonescan.train.methods import METHODS, Parts
-from bonescan.train.precision import autocast, device_of, place_of
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import Batch, training_batch
-from bonescan.train.validate import quick_figures
 
 CHECKPOINT = "checkpoint.safetensors"
 START = "start.safetensors"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bonescan.dicom.header import Origin
 from bonescan.study import Result
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
 
 
 def uids_of(result: Result, origin: Origin) -> set[str]:
@@ -20,12 +25,27 @@ def write_object(kind: str, result: Result, origin: Origin, path: Path) -> bool:
 
     Raises InputError where the header is not that of the result's source, OSError where it cannot be written.
     """
-    # Imported on use: highdicom loads slowly, and most results need no object.
-    from bonescan.dicom.objects.build import build
     from bonescan.dicom.objects.common import save
 
-    dataset = build(kind, result, origin)
+    dataset = _builders()[kind](result, origin)
     if dataset is None:
         return False
     save(dataset, path)
     return True
+
+
+def _builders() -> dict[str, Callable[[Result, Origin], FileDataset | None]]:
+    """Return the function that builds each kind of object; None from one: there is no such object."""
+    # Imported on use: highdicom loads slowly, and most results need no object.
+    from bonescan.dicom.objects.documents import encapsulated_pdf, secondary_capture
+    from bonescan.dicom.objects.presentation import presentation_state
+    from bonescan.dicom.objects.seg import segmentation
+    from bonescan.dicom.objects.sr import structured_report
+
+    return {
+        "sr": structured_report,
+        "seg": segmentation,
+        "capture": secondary_capture,
+        "pdf": encapsulated_pdf,
+        "gsps": presentation_state,
+    }

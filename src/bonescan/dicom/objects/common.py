@@ -1,4 +1,4 @@
-"""What all objects have in common: the source's patient and study, an own series, the equipment, and UIDs.
+"""What all objects have in common: patient and study of the source, an own series, equipment, UIDs, coordinates, files.
 
 UIDs are computed from the content of an object, not from the time: the same result of the same source has the same
 UID, however often it is written or sent.
@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydicom import config
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_file_meta_info
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -23,11 +26,11 @@ from bonescan._version import __version__
 from bonescan.dicom.header import Origin, SourceInstance
 from bonescan.dicom.objects import codes
 from bonescan.errors import InputError
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Result, View
 
 MANUFACTURER = "bonescan"
 MODEL_NAME = "bonescan"
-RESEARCH_USE_ONLY = "Research use only - not for diagnosis"
 _IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _SERIAL_NUMBER = "none"
 """Software has no serial number, but the element must have a value (PS3.3 C.7.5.2)."""
@@ -53,6 +56,9 @@ KINDS: dict[str, Kind] = {
 
 SHORT_TEXT, LONG_TEXT = 1024, 10240
 """The most letters of a value of ST and of LT (PS3.5 6.2)."""
+_HALF_PIXEL = 0.5
+"""SCOORD and PIXEL graphics are (column, row) from the upper left corner of the upper left pixel, so that this pixel's
+centre is at (0.5, 0.5) (PS3.3 C.18.6.1, C.10.5); here a contour is (row, col) and the same centre is at (0, 0)."""
 _MOST_NAME_LETTERS = 63
 _TYPE_2 = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 _STUDY_TYPE_2 = ("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
@@ -96,7 +102,7 @@ def content_digest(result: Result, origin: Origin) -> str:
 
 def use_and_warnings(result: Result, most_letters: int) -> str:
     """Return what an object may be used for, then all warnings of its result, in at most so many letters."""
-    said = ". ".join([RESEARCH_USE_ONLY, *(f"Warning: {warning}" for warning in result.warnings)])
+    said = ". ".join([RESEARCH_USE, *(f"Warning: {warning}" for warning in result.warnings)])
     if len(said) <= most_letters:
         return said
     end = " ... more warnings are in the structured report"
@@ -179,11 +185,6 @@ def _repeat(dataset: Dataset, stated: Mapping[str, str], required: tuple[str, ..
         dataset[tag] = DataElement(tag, dictionary_VR(tag), stated.get(keyword, ""), validation_mode=config.IGNORE)
 
 
-def save(dataset: Dataset, path: Path) -> None:
-    """Write an object as a DICOM file. Raises OSError."""
-    dataset.save_as(path, enforce_file_format=True)
-
-
 def instance_of(result: Result, origin: Origin, view: View) -> SourceInstance:
     """Return the source instance that holds a view; InputError where result and header do not belong together."""
     frame = result.study.frames.get(view)
@@ -201,9 +202,7 @@ def instance_of(result: Result, origin: Origin, view: View) -> SourceInstance:
 def image_reference(result: Result, origin: Origin, view: View) -> Dataset:
     """Return the reference to a view: class, instance, and the frame's number where its file has several."""
     instance = instance_of(result, origin, view)
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = UID(instance.sop_class_uid)
-    reference.ReferencedSOPInstanceUID = UID(instance.sop_instance_uid)
+    reference = _instance_item(instance)
     if instance.frames > 1:
         reference.ReferencedFrameNumber = result.study.frames[view].frame
     return reference
@@ -232,3 +231,40 @@ def _instance_item(instance: SourceInstance) -> Dataset:
     reference.ReferencedSOPClassUID = UID(instance.sop_class_uid)
     reference.ReferencedSOPInstanceUID = UID(instance.sop_instance_uid)
     return reference
+
+
+def to_graphic(contour: ArrayLike) -> NDArray[np.float64]:
+    """Return a contour, (n, 2) of (row, col), as (n, 2) of DICOM's (column, row)."""
+    return np.asarray(contour, dtype=np.float64)[:, ::-1] + _HALF_PIXEL
+
+
+def to_contour(points: ArrayLike) -> NDArray[np.float64]:
+    """Return DICOM's points, (n, 2) of (column, row), as a contour, (n, 2) of (row, col)."""
+    return np.asarray(points, dtype=np.float64)[:, ::-1] - _HALF_PIXEL
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write an object as a DICOM file. Raises OSError."""
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def sop_class_of(path: Path) -> str:
+    """Return the SOP Class UID from a file's meta group. Raises OSError. Only for files that bonescan wrote."""
+    return str(read_file_meta_info(path).MediaStorageSOPClassUID)
+
+
+def sop_instance_of(path: Path) -> str:
+    """Return the SOP Instance UID from a file's meta group. Raises OSError. Only for files that bonescan wrote."""
+    return str(read_file_meta_info(path).MediaStorageSOPInstanceUID)
+
+
+def transfer_syntax_of(path: Path) -> str:
+    """Return the Transfer Syntax UID from a file's meta group. Raises OSError. Only for files that bonescan wrote."""
+    return str(read_file_meta_info(path).TransferSyntaxUID)
+
+
+def uncompressed(path: Path) -> FileDataset:
+    """Return a file's object in Explicit VR Little Endian: the same object and pixels. Only for files of bonescan."""
+    dataset = dcmread(path)
+    dataset.decompress(generate_instance_uid=False)
+    return dataset

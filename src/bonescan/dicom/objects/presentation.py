@@ -11,8 +11,9 @@ from pydicom.uid import UID
 
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import common
-from bonescan.dicom.objects.coordinates import to_graphic
+from bonescan.dicom.objects.common import to_graphic
 from bonescan.report.overlay import bone_window
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Lesion, Result, View
 
 _LESIONS, _NOTE = "LESIONS", "NOTE"
@@ -31,7 +32,7 @@ def presentation_state(result: Result, origin: Origin) -> FileDataset:
     references = {view: common.image_reference(result, origin, view) for view in views}
     dataset = common.new_object(result, origin, "gsps")
     dataset.ContentLabel = "LESIONS"
-    dataset.ContentDescription = common.RESEARCH_USE_ONLY
+    dataset.ContentDescription = RESEARCH_USE
     dataset.ContentCreatorName = common.person_name(result.reader)
     dataset.PresentationCreationDate, dataset.PresentationCreationTime = dataset.ContentDate, dataset.ContentTime
     del dataset.ContentDate, dataset.ContentTime  # this kind of object has no content date
@@ -41,7 +42,7 @@ def presentation_state(result: Result, origin: Origin) -> FileDataset:
         *(_curves(result, view, references[view]) for view in views if _of_view(result, view)),
         _note(result),
     ]
-    dataset.GraphicLayerSequence = [_layer(_LESIONS, 1, "Lesions"), _layer(_NOTE, 2, common.RESEARCH_USE_ONLY)]
+    dataset.GraphicLayerSequence = [_layer(_LESIONS, 1, "Lesions"), _layer(_NOTE, 2, RESEARCH_USE)]
     dataset.SoftcopyVOILUTSequence = [_window(result, origin, view) for view in views]
     dataset.PresentationLUTShape = "INVERSE"
     return dataset

@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 
 from bonescan.dicom.elements import guarded, integer, integers, items, load, numbers, parse, text, transfer_syntax
 from bonescan.dicom.objects import codes
-from bonescan.dicom.objects.coordinates import to_contour
-from bonescan.dicom.objects.curves import Curve, Curves
+from bonescan.dicom.objects.common import to_contour
+from bonescan.dicom.values import Curve, Curves
 from bonescan.errors import InputError
 from bonescan.study import Region
 

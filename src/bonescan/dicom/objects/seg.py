@@ -21,6 +21,7 @@ from bonescan._version import __version__
 from bonescan.assess.site import site_words
 from bonescan.dicom.header import Origin
 from bonescan.dicom.objects import codes, common
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Lesion, Result, Side, Spacing
 
 _STACK = "1"
@@ -39,7 +40,7 @@ def segmentation(result: Result, origin: Origin) -> FileDataset | None:
     dataset = common.new_object(result, origin, "seg")
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.ContentLabel = "LESIONS"
-    dataset.ContentDescription = common.RESEARCH_USE_ONLY
+    dataset.ContentDescription = RESEARCH_USE
     dataset.ImageComments = common.use_and_warnings(result, common.LONG_TEXT - len(_PICTURE))
     dataset.ContentCreatorName = common.person_name(result.reader)
     dataset.SegmentationType = "BINARY"

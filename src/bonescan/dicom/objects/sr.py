@@ -36,7 +36,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from bonescan._version import __version__
 from bonescan.dicom.header import Code, Origin
 from bonescan.dicom.objects import codes, common
-from bonescan.dicom.objects.coordinates import to_graphic
+from bonescan.dicom.objects.common import to_graphic
+from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Burden, Extent, Lesion, Measures, Result, Side, View
 
 
@@ -114,14 +115,14 @@ def _algorithm(result: Result) -> AlgorithmIdentification:
     return AlgorithmIdentification(
         name=result.model.name,
         version=__version__,
-        parameters=[f"model sha256 {result.model.sha256}", common.RESEARCH_USE_ONLY],
+        parameters=[f"model sha256 {result.model.sha256}", RESEARCH_USE],
         family=_concept(codes.AI),
         manufacturer=common.MANUFACTURER,
     )
 
 
 def _comment(result: Result) -> TextContentItem:
-    said = [f"{common.RESEARCH_USE_ONLY}.", f"Looked at: {result.region}.", *result.warnings]
+    said = [f"{RESEARCH_USE}.", f"Looked at: {result.region}.", *result.warnings]
     return TextContentItem(
         name=_concept(codes.COMMENT), value=" ".join(said), relationship_type=RelationshipTypeValues.CONTAINS
     )

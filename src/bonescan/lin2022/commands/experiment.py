@@ -13,6 +13,7 @@ from bonescan.commands.base import (
     RESEARCH_USE_ONLY,
     SOME_FAILED,
     Command,
+    Console,
     add_json,
     add_out,
     count,
@@ -21,7 +22,6 @@ from bonescan.commands.base import (
     path,
     seed,
 )
-from bonescan.commands.console import Console
 
 PROFILES = ("smoke", "cpu", "full")
 RESULTS = Path("results/experiments")
@@ -127,8 +127,7 @@ class ExperimentRun(Command):
     def run(self, console: Console) -> int:
         """Print how many runs are missing and how long they take, and make them."""
         with needs_extra():
-            from bonescan.lin2022.experiments.forecast import forecast
-            from bonescan.lin2022.experiments.runner import Places, is_missing, run_all
+            from bonescan.lin2022.experiments.runner import Places, forecast, is_missing, run_all
         from bonescan.lin2022.experiments.plan import find, runs_of
 
         places = Places(self.results, self.work, self.sets)

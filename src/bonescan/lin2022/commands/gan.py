@@ -13,6 +13,7 @@ from bonescan.commands.base import (
     DONE,
     RESEARCH_USE_ONLY,
     Command,
+    Console,
     add_json,
     add_out,
     add_overrides,
@@ -21,7 +22,6 @@ from bonescan.commands.base import (
     path,
     seed,
 )
-from bonescan.commands.console import Console
 from bonescan.errors import OutputError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class GanCheck(Command):
     def run(self, console: Console) -> int:
         """Compare, draw, and print the verdicts."""
         with needs_extra():
-            from bonescan.lin2022.gan.run import check_run
+            from bonescan.lin2022.gan.check import check_run
         result = check_run(self.run_folder, self.dataset, self.count, self.seed)
         written = {"research_use_only": True, "generator_sha256": result.sha256, **result.check.to_dict()}
         _write(self.out, result.sheet, written)

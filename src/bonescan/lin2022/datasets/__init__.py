@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bonescan.lin2022.datasets.build import DatasetSummary, add_gan_samples, build_dataset, summarise
-from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, Subset
+from bonescan.lin2022.datasets.index import SETS, Origin, PairRecord, SetName, SetSize, Subset, table
 from bonescan.lin2022.datasets.moves import Move, MoveLimits, Planes, apply_move, sample_move
-from bonescan.lin2022.datasets.options import (
+from bonescan.lin2022.datasets.pairs import DataSet, LoadedPair, aggregate_pair, read_dataset
+from bonescan.lin2022.datasets.plan import (
     PAPER_IMAGES,
     PAPER_PATIENTS,
     DatasetOptions,
@@ -14,8 +15,6 @@ from bonescan.lin2022.datasets.options import (
     ReaderOptions,
     SplitOptions,
 )
-from bonescan.lin2022.datasets.read import DataSet, LoadedPair, aggregate_pair, read_dataset
-from bonescan.lin2022.datasets.sizes import SetSize, table
 
 __all__ = [
     "PAPER_IMAGES",

@@ -1,4 +1,4 @@
-"""index.csv: one row per pair of a data set; and the definitions of the sets D1 to D4 and D2_Agg.
+"""index.csv: one row per pair of a data set; the definitions of the sets D1 to D4 and D2_Agg, and how large each is.
 
 Table 1 of Lin et al. 2022 (doi 10.3389/fmolb.2022.956720): D1 = originals; D2 = D1 and geometric copies; D3 = D1 and
 GAN samples; D4 = all of these; D2_Agg = the pairs of D2, each added up to one image.
@@ -7,8 +7,8 @@ GAN samples; D4 = all of these; D2_Agg = the pairs of D2, each added up to one i
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -151,3 +151,58 @@ def _views(flags: tuple[bool, bool]) -> str:
 def _flags(text: str) -> tuple[bool, bool]:
     views = {View(word) for word in text.split()}
     return View.ANTERIOR in views, View.POSTERIOR in views
+
+
+@dataclass(frozen=True, slots=True)
+class SetSize:
+    """The size of one set. images: views, or sums of two in D2_Agg; pairs: studies with both views.
+
+    labelled, train, test, unused: images. patients: without GAN samples, which have no patient.
+    """
+
+    name: SetName
+    images: int
+    pairs: int
+    patients: int
+    labelled: int
+    train: int
+    test: int
+    unused: int
+
+    def numbers(self) -> dict[str, int]:
+        """All but the name."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+def set_sizes(records: Sequence[PairRecord]) -> tuple[SetSize, ...]:
+    """Count the sets. Those that need GAN samples are left out if there are none."""
+    has_samples = any(record.origin is Origin.GAN for record in records)
+    names = [name for name in SETS if has_samples or name not in ("D3", "D4")]
+    return tuple(_size(name, [record for record in records if name in record.sets]) for name in names)
+
+
+def _size(name: SetName, records: Sequence[PairRecord]) -> SetSize:
+    def images(chosen: Iterable[PairRecord]) -> int:
+        return sum(1 if name == AGGREGATED else sum(record.present) for record in chosen)
+
+    return SetSize(
+        name=name,
+        images=images(records),
+        pairs=sum(all(record.present) for record in records),
+        patients=len({record.patient for record in records if record.origin is not Origin.GAN}),
+        labelled=sum(any(r.labelled) if name == AGGREGATED else sum(r.labelled) for r in records),
+        train=images(record for record in records if record.split is Subset.TRAIN),
+        test=images(record for record in records if record.split is Subset.TEST),
+        unused=images(record for record in records if record.split is Subset.UNUSED),
+    )
+
+
+def table(sizes: Sequence[SetSize]) -> str:
+    """Table 1 as text."""
+    columns = ("set", "images", "pairs", "patients", "labelled", "train", "test", "unused")
+    rows = [columns, *((size.name, *map(str, size.numbers().values())) for size in sizes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from bonescan.errors import BonescanError, InputError, LabelError
 from bonescan.evaluate.cohort import TrueStudy, find_truth, read_truth
 from bonescan.lin2022.datasets.moves import Move, Planes, apply_move
-from bonescan.lin2022.datasets.options import PAPER_PATIENTS, DatasetOptions, PatientOptions, ReaderOptions
+from bonescan.lin2022.datasets.plan import PAPER_PATIENTS, DatasetOptions, PatientOptions, ReaderOptions
 from bonescan.lin2022.datasets.readings import agreed_labels, simulated_readings, stored_readings
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prepare import skeletal_reference
-from bonescan.prepare.binning import binning_of
+from bonescan.prepare.aggregate import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient

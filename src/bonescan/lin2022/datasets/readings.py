@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bonescan.annotate.consensus import FEWEST_READERS, agree
 from bonescan.annotate.labelme import label_image, read_labelme
 from bonescan.errors import InputError
-from bonescan.lin2022.datasets.options import ReaderOptions
+from bonescan.lin2022.datasets.plan import ReaderOptions
 from bonescan.phantom import Phantom
 from bonescan.phantom.readers import make_reader, read_patient
 from bonescan.study import LabelImage, Study, View

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bonescan.errors import InputError
-from bonescan.lin2022.datasets.index import PairRecord, row_of
-from bonescan.lin2022.datasets.options import DatasetOptions, Protocol
+from bonescan.lin2022.datasets.index import PairRecord, row_of, set_sizes
 from bonescan.lin2022.datasets.originals import Chosen
-from bonescan.lin2022.datasets.sizes import set_sizes
+from bonescan.lin2022.datasets.plan import DatasetOptions, Protocol
 
 TOML = "dataset.toml"
 LEAKY_WARNING = (

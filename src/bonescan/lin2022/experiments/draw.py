@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bonescan.errors import InputError
-from bonescan.lin2022.experiments.pictures import unpacked
 from bonescan.lin2022.experiments.plan import find
-from bonescan.lin2022.experiments.results import Store
+from bonescan.lin2022.experiments.results import Store, unpacked
 from bonescan.lin2022.experiments.tables import HEADINGS, ArmResults, gather
 from bonescan.study import View
 

@@ -17,8 +17,7 @@ from scipy import ndimage
 
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, count_pixels
 from bonescan.lesions.delineate import Outline, Thresholds, delineate
-from bonescan.lin2022.experiments.pictures import packed_mask
-from bonescan.lin2022.experiments.results import ImageResult
+from bonescan.lin2022.experiments.results import UNION, ImageResult, packed_mask
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage, Mask, View
@@ -26,7 +25,6 @@ from bonescan.train.cases import FAINT, Case, drawn, union_truth
 
 THRESHOLD = 0.5
 THRESHOLDS = Thresholds(low=THRESHOLD, high=THRESHOLD)
-UNION = "union"
 
 Method = Callable[[Case], FloatImage]
 """Probability of lesion (2, rows, cols) of a case, the posterior mirrored."""

@@ -21,7 +21,6 @@ import numpy as np
 
 from bonescan.errors import OptionError, OutputError
 from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, SetName, Subset, read_dataset
-from bonescan.lin2022.experiments.lock import held
 from bonescan.lin2022.experiments.nnunet_raw import (
     NnunetInput,
     RawPicture,
@@ -30,6 +29,7 @@ from bonescan.lin2022.experiments.nnunet_raw import (
     write_test,
     write_training,
 )
+from bonescan.lin2022.experiments.results import held, write_text
 from bonescan.study import Mask
 
 Report = Callable[[str], None]
@@ -146,7 +146,7 @@ def _refuse_another_run(work: Path, statement: Mapping[str, Any]) -> None:
         if file.read_text(encoding="utf-8") != stated:
             raise OutputError(f"{work} holds an nnU-Net run with other images or options: choose an empty folder")
         return
-    _write_text(file, stated)
+    write_text(file, stated)
 
 
 def _write_pictures(
@@ -185,7 +185,7 @@ def _write_order(work: Path, options: NnunetOptions) -> None:
     wanted = ("epochs", "iterations", "memory_gb", "device", "threads", "seed")
     order = {name: getattr(options, name) for name in wanted}
     order |= {folder: str(here / folder) for folder in ("preprocessed", "results", "images", "predicted")}
-    _write_text(work / "order.json", json.dumps(order, indent=2) + "\n")
+    write_text(work / "order.json", json.dumps(order, indent=2) + "\n")
 
 
 def _run_step(step: str, work: Path, options: NnunetOptions, report: Report) -> None:
@@ -264,9 +264,3 @@ def _left(work: Path, step: str) -> dict[str, Any]:
     file = work / f"{step}.json"
     read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return read
-
-
-def _write_text(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)

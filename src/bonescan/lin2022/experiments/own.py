@@ -14,8 +14,8 @@ from typing import Any
 from bonescan.errors import OutputError
 from bonescan.lin2022.datasets import DatasetOptions, PatientOptions, Subset, build_dataset, read_dataset
 from bonescan.lin2022.datasets.statement import TOML, read_statement
+from bonescan.lin2022.experiments.declared import Arm, Claim, Experiment
 from bonescan.lin2022.experiments.plan import profile_of, runs_of
-from bonescan.lin2022.experiments.question import Arm, Claim, Experiment
 from bonescan.lin2022.experiments.results import write_text
 from bonescan.lin2022.experiments.runner import Outcome, Places, run_all
 from bonescan.lin2022.experiments.tables import markdown, table_of

@@ -1,4 +1,4 @@
-"""From declared experiments to runs: which there are, how each is configured, and when its result is out of date.
+"""From declared experiments to runs: how large they are, how each is configured, and when a result is out of date.
 
 Two arms of the same configuration are one run, in whichever experiments they stand. A run's identity is made of what
 is declared, so that a result is found again after the code has changed; its key is made of all that the result follows
@@ -16,9 +16,7 @@ from typing import Any
 import bonescan
 from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
-from bonescan.lin2022.experiments.declared import EXPERIMENTS
-from bonescan.lin2022.experiments.profiles import PROFILES, SHARED, Profile
-from bonescan.lin2022.experiments.question import Arm, Experiment, Kind, SetOptions
+from bonescan.lin2022.experiments.declared import EXPERIMENTS, Arm, Experiment, Kind, SetOptions
 from bonescan.system.fingerprint import source_digest, values_digest
 from bonescan.train.config import TrainConfig
 from bonescan.train.phantoms import simulation_digest
@@ -33,17 +31,19 @@ _TRAINING = (
     "train/export.py",
     "lin2022/images.py",
     "train/loop.py",
-    "train/losses.py",
+    "train/inference.py",
     "train/methods.py",
-    "train/precision.py",
     "train/stream.py",
-    "train/validate.py",
 )
 _NETWORKS = {"lin2022": "lin2022/network.py", "plain-unet": "lin2022/plain_unet.py", "unet": "models/unet.py"}
+_METHODS: dict[Kind, tuple[str, ...]] = {
+    "classical": ("lin2022/experiments/classical.py",),
+    "external": tuple(f"lin2022/experiments/nnunet{part}.py" for part in ("", "_raw", "_program")),
+}
+_READERS = ("annotate/consensus.py", "phantom/readers.py")
 _TESTING = (
     "lesions/delineate.py",
-    "evaluate/lesion.py",
-    "evaluate/pixel.py",
+    "evaluate/matching.py",
     "evaluate/report.py",
     "lin2022/experiments/measure.py",
     "prepare/normalise.py",
@@ -59,6 +59,88 @@ _UNTOLD = (
     "max_minutes",
 )
 """Keys of a configuration that change no weights, or only their last bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a profile changes. patients, images: size of the data set (images of both views, as the paper counts).
+
+    seeds: each is the seed of a training and of its draw of labels. config: keys of `TrainConfig` for all arms.
+    networks: fields of a network's own configuration, by the network's name; an arm's own fields come before.
+    gan: fields of the GAN's configuration. nnunet: fields of `NnunetOptions`.
+    least_share: what a share of labels above 0 is raised to, so that it is a patient at least. purpose: in words.
+    """
+
+    purpose: str
+    patients: int
+    images: int
+    seeds: tuple[int, ...]
+    config: Mapping[str, Any]
+    networks: Mapping[str, Mapping[str, Any]]
+    gan: Mapping[str, Any]
+    nnunet: Mapping[str, Any]
+    least_share: float = 0.0
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        purpose="all the code in a few minutes; its figures mean nothing",
+        patients=6,
+        images=24,
+        seeds=(1,),
+        config={"steps": 2, "warmup_steps": 1, "log_every": 1, "checkpoint_every": 1},
+        networks={"lin2022": {"channels": 2, "pool_after": 1}, "plain-unet": {"widths": [2, 4, 8]}},
+        gan={
+            "steps": 1,
+            "batch": 2,
+            "discriminator_steps": 1,
+            "network": {"generator_width": 2, "discriminator_width": 2},
+        },
+        nnunet={"epochs": 1, "iterations": 1, "memory_gb": 1.0},
+        least_share=0.1,
+    ),
+    "cpu": Profile(
+        purpose="the paper's data, fewer steps, and its network pooled after the first block: hours on two cores",
+        patients=56,
+        images=2280,
+        seeds=(1, 2, 3),
+        config={"steps": 500, "warmup_steps": 50, "log_every": 10, "checkpoint_every": 50},
+        networks={"lin2022": {"pool_after": 1}},
+        gan={"steps": 1000},
+        nnunet={"epochs": 4, "iterations": 100, "memory_gb": 1.0},
+    ),
+    "full": Profile(
+        purpose="the paper's data, network and ten repetitions: weeks on two cores",
+        patients=56,
+        images=2280,
+        seeds=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+        config={"steps": 20_000, "warmup_steps": 400},
+        networks={"lin2022": {"pool_after": 3}},
+        # As configs/gan.toml has it.
+        gan={
+            "steps": 10_000,
+            "batch": 32,
+            "ema_decay": 0.999,
+            "network": {"latent": 100, "generator_width": 16, "discriminator_width": 16, "most_channels": 256},
+        },
+        nnunet={"device": "cuda", "workers": 8},
+    ),
+}
+"""Name -> profile."""
+
+SHARED: dict[str, Any] = {
+    "method": "chan-vese",
+    "network": "lin2022",
+    # As configs/paper.toml has it, for the same reasons.
+    "learning_rate": 5e-3,
+    "clip_norm": 1.0,
+    "chan_vese": {"lesion_weight": 5.0},
+    # At these few channels bfloat16 is not faster, and test times are of full precision.
+    "bf16": False,
+    "threads": 1,
+    "images": {"set": "D2", "label_share": 0.37, "labelled_pairs": 1, "unlabelled_pairs": 1},
+}
+"""What all arms of all experiments share unless they say otherwise: the paper's model on D2 with 37 % of the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +288,10 @@ def set_identity(profile: str, images: SetOptions) -> str:
     """A hash of what the content of a data set follows from: its options, and the code that makes it."""
     files = [*(_SOURCE / "lin2022/datasets").glob("*.py"), _SOURCE / "prepare/crop.py"]
     if images.tolerance is not None:
-        files += [_SOURCE / name for name in ("annotate/consensus.py", "phantom/readers.py")]
+        files += [_SOURCE / name for name in _READERS]
     if images.gan:
         files += (_SOURCE / "lin2022/gan").glob("*.py")
-    code = source_digest([path for path in files if path.exists()], _SOURCE)
+    code = source_digest(files, _SOURCE)
     return values_digest({**set_values(profile, images), "code": code, "simulation": simulation_digest()})
 
 
@@ -219,11 +301,5 @@ def code_digest(kind: Kind, what: str) -> str:
 
     what: the network of a training, or the method's name.
     """
-    files = list(_TESTING)
-    if kind == "train":
-        files += [*_TRAINING, _NETWORKS[what]]
-    elif kind == "classical":
-        files.append("lin2022/experiments/classical.py")
-    else:
-        files += [f"lin2022/experiments/{what}.py", f"lin2022/experiments/{what}_program.py"]
-    return source_digest([_SOURCE / name for name in files if (_SOURCE / name).exists()], _SOURCE)
+    making = (*_TRAINING, _NETWORKS[what]) if kind == "train" else _METHODS[kind]
+    return source_digest([_SOURCE / name for name in (*_TESTING, *making)], _SOURCE)

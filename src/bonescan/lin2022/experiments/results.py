@@ -1,18 +1,32 @@
-"""Results on disk: one small JSON file a run, whole or not at all, from which all tables and figures are made."""
+"""Results on disk, from which all tables and figures are made: one small JSON file a run, whole or not at all.
+
+Pictures of a few test patients lie among them, as 8-bit greys of both views. Several processes may work side by side: a
+lock, which a process loses when it ends, however it ends, keeps two from making the same.
+"""
 
 from __future__ import annotations
 
+import base64
+import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from bonescan.errors import InputError, OutputError
-from bonescan.evaluate.lesion import LesionCounts
-from bonescan.evaluate.pixel import PixelCounts
+from bonescan.evaluate.matching import LesionCounts, PixelCounts
 from bonescan.lin2022.experiments.plan import Run
+from bonescan.prepare import mirror
+from bonescan.study import Mask, View
+from bonescan.train.cases import Case
 
 FORMAT = 1
 COLUMNS = (
@@ -20,6 +34,12 @@ COLUMNS = (
     "lesions", "found", "predicted", "correct", "on_faint",
 )  # fmt: skip
 """The columns of `images`. view: anterior, posterior, or union: of both views in the common orientation."""
+UNION = "union"
+
+_DARKEST_AT = 2.5
+"""Counts, as a multiple of the skeletal reference, that are shown darkest."""
+_STEP = 8
+"""Greys are rounded to 32 levels, which the eye does not miss and a compressed file does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +160,49 @@ def write_text(path: Path, text: str) -> None:
         raise OutputError(
             f"{path.name} cannot be written to {path.parent} ({error.strerror}): make room there"
         ) from None
+
+
+def scan_picture(case: Case) -> dict[str, str]:
+    """Both views as acquired, the more counts the darker, each as a PNG in base64."""
+    top = max(case.facts.references[0] * _DARKEST_AT, 1.0)
+    pictures = {}
+    for view, counts in zip(View, case.counts, strict=True):
+        frame = counts if view is View.ANTERIOR else mirror(counts)
+        dark = np.rint((255 // _STEP) * np.sqrt(np.clip(frame / top, 0, 1))).astype(np.uint8) * _STEP
+        pictures[str(view)] = _packed(Image.fromarray(255 - dark))
+    return pictures
+
+
+def packed_mask(mask: Mask) -> str:
+    """A mask (rows, cols) as a PNG of one bit a pixel, in base64."""
+    return _packed(Image.fromarray(mask))
+
+
+def unpacked(text: str) -> NDArray[np.uint8]:
+    """The greys (rows, cols) of a packed picture; a mask is 0 and 255. Raises InputError for anything else."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            return np.asarray(image.convert("L"), dtype=np.uint8)
+    except Exception as error:
+        raise InputError(
+            f"a stored picture cannot be read ({type(error).__name__}): remove its file and run its experiment again"
+        ) from None
+
+
+def _packed(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@contextmanager
+def held(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock file `path`; yields whether it could be had. wait: until another one lets it go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

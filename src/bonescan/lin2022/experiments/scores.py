@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.evaluate.statistics import Bootstrap, ratio
-from bonescan.lin2022.experiments.question import Measure, Target
-from bonescan.lin2022.experiments.results import ImageResult
+from bonescan.lin2022.experiments.declared import Measure, Target
+from bonescan.lin2022.experiments.results import UNION, ImageResult
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-UNION = "union"
 LEAST_SEEDS = 3
 """One training says nothing of how trainings differ."""
 LEAST_PATIENTS = 2

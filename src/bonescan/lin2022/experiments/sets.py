@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bonescan.lin2022.datasets import DatasetOptions, PatientOptions, ReaderOptions, SplitOptions, build_dataset
+from bonescan.lin2022.datasets import (
+    DatasetOptions,
+    PatientOptions,
+    ReaderOptions,
+    SplitOptions,
+    Subset,
+    build_dataset,
+    read_dataset,
+)
 from bonescan.lin2022.datasets import Protocol as SplitProtocol
-from bonescan.lin2022.experiments.lock import held
+from bonescan.lin2022.datasets.build import add_gan_samples
+from bonescan.lin2022.experiments.declared import SetOptions
 from bonescan.lin2022.experiments.plan import Run, profile_of, set_identity
-from bonescan.lin2022.experiments.question import SetOptions
-from bonescan.lin2022.experiments.samples import with_samples
+from bonescan.lin2022.experiments.results import held
+from bonescan.lin2022.gan.config import gan_config_from_dict
+from bonescan.lin2022.gan.images import read_gan_images
+from bonescan.lin2022.gan.loop import train_gan
+from bonescan.lin2022.gan.sample import load_gan, write_samples
+from bonescan.train.progress import Progress
 
 SEED = 1
-"""Of all data sets: other data sets are another experiment."""
+"""Of all data sets, and of their GAN samples: other data sets are another experiment."""
 
 Report = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what the steps are."""
@@ -55,3 +71,36 @@ def _ensure(profile: str, images: SetOptions, root: Path, report: Report) -> Pat
         plain = _ensure(profile, replace(images, gan=False), root, report)
         with_samples(plain, folder, profile_of(profile).gan, report)
     return folder
+
+
+def with_samples(plain: Path, folder: Path, values: Mapping[str, Any], report: Callable[[int, int, str], None]) -> None:
+    """Write `folder`: the data set `plain` and, for D3 and D4, samples of a GAN with the configuration `values`.
+
+    The GAN's training goes on where it stopped; `folder` appears whole or not at all.
+    """
+    workplace = folder.with_name(f".{folder.name}.gan")
+    config = gan_config_from_dict(dict(values))
+    images = read_gan_images(plain, Subset.TRAIN, config.normalisation)
+
+    def say(progress: Progress) -> None:
+        report(progress.done, progress.total, f"GAN: {progress.stage}")
+
+    train_gan(config, images, workplace / "run", say)
+    wanted = sum(sum(record.present) for record in read_dataset(plain, "D2").pairs)
+    wanted -= sum(sum(record.present) for record in read_dataset(plain, "D1").pairs)
+    shutil.rmtree(workplace / "samples", ignore_errors=True)
+    write_samples(
+        load_gan(workplace / "run"),
+        workplace / "samples",
+        wanted,
+        SEED,
+        lambda done, total: report(done, total, "GAN: samples"),
+    )
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        shutil.copytree(plain, partial)
+        add_gan_samples(partial, workplace / "samples")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(workplace, ignore_errors=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bonescan.evaluate.statistics import Bootstrap, summary
+from bonescan.lin2022.experiments.declared import Arm, Claim, Experiment
 from bonescan.lin2022.experiments.plan import find, runs_of_arm
-from bonescan.lin2022.experiments.question import Arm, Claim, Experiment
 from bonescan.lin2022.experiments.results import ImageResult, Result, Store
 from bonescan.lin2022.experiments.scores import MEASURES, Scored, Verdict, interval, judge, of_target, scored
 

@@ -1,29 +1,79 @@
-"""Check whether a GAN memorises, whether it collapses, and whether its samples look like scans, with the figures."""
+"""Check whether a GAN memorises, whether it collapses, and whether its samples look like scans.
+
+The samples of a run are compared with the data set that it was trained on. The sheet shows samples above and real
+images below.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image
 
 from bonescan.errors import OptionError
-from bonescan.lin2022.gan.distances import aligned_distances, distances_within, nearest_patients
-from bonescan.lin2022.gan.images import GanImages
+from bonescan.lin2022.datasets import Subset, read_dataset
+from bonescan.lin2022.gan.images import GanImages, read_gan_images
 from bonescan.lin2022.gan.measures import (
     NEAR,
     SPECIFIC,
     Diversity,
     Nearness,
     Resemblance,
+    aligned_distances,
+    distances_within,
     diversity,
+    nearest_patients,
     nearness,
     resemblance,
     shuffled,
 )
+from bonescan.lin2022.gan.sample import load_gan, sample_images
+from bonescan.prepare import mirror
+from bonescan.prepare.aggregate import PAIR
+from bonescan.report.ink import Sheet
+from bonescan.report.overlay import INK
+from bonescan.report.words import RESEARCH_USE
+from bonescan.study import FloatImage, View
 
 LEAST_IMAGES = 8
 """Smallest number of samples, and of real images: fewer give no meaningful figures."""
+COLUMNS, ROWS = 8, 2
+_TILE, _GAP, _MARGIN, _TITLE, _CAPTION = 256, 10, 40, 64, 26
+_BLACK = 2.0
+"""Normalised intensity that is shown black: four times the skeletal reference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedRun:
+    """The figures of a run's samples, and their sheet. sha256: of the generator."""
+
+    check: GanCheck
+    sheet: Image.Image
+    sha256: str
+
+
+def check_run(folder: Path, dataset: Path, count: int = 128, seed: int = 0) -> CheckedRun:
+    """Draw `count` samples of a run and compare them with the training and the test images of its data set.
+
+    Without enough test images the training images are their own reference. Raises OptionError if the run cannot be
+    read or was trained on other images, or if there are too few images.
+    """
+    gan = load_gan(folder)
+    torch.set_num_threads(gan.config.threads)
+    normalisation = gan.config.normalisation
+    training = read_gan_images(dataset, Subset.TRAIN, normalisation)
+    if training.digest != gan.images_sha256:
+        raise OptionError(f"the run in {folder} was trained on other images than {dataset} has: give its own data set")
+    samples = sample_images(gan, count, seed)
+    held_out: GanImages | None = None
+    if read_dataset(dataset, "D1").of(Subset.TEST):
+        test = read_gan_images(dataset, Subset.TEST, normalisation)
+        held_out = test if len(test) >= LEAST_IMAGES else None
+    return CheckedRun(check_samples(samples, training, held_out), draw_sheet(samples, training, gan.sha256), gan.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +265,40 @@ def _part(images: GanImages, chosen: list[bool]) -> GanImages:
         tuple(name for name, one in zip(images.patients, chosen, strict=True) if one),
         tuple(spacing for spacing, one in zip(images.spacings_mm, chosen, strict=True) if one),
     )
+
+
+def draw_sheet(samples: GanImages, training: GanImages, sha256: str) -> Image.Image:
+    """Two rows of samples and two of training images, every view as acquired, in inverted grey (hot is dark).
+
+    All on one grey scale. sha256: of the generator, for the footer. A palette picture ("P").
+    """
+    part = _TITLE + ROWS * (_TILE + _CAPTION + _GAP)
+    size = (2 * _MARGIN + COLUMNS * (_TILE + _GAP) - _GAP, 2 * part + 2 * _MARGIN)
+    sheet = Sheet(size, INK)
+    _draw_part(sheet, samples, 0, "Samples of the generator: nobody's scans")
+    _draw_part(sheet, training, part, "Real: images that it was trained on")
+    sheet.text((_MARGIN, size[1] - 30), RESEARCH_USE, 25)
+    caption = f"generator {sha256[:12]}; grey scale 0 to {_BLACK**2:g} times the skeletal reference"
+    sheet.text((size[0] - _MARGIN, size[1] - 30), caption, 21, anchor="rs", grey=110)
+    return sheet.picture()
+
+
+def _draw_part(sheet: Sheet, images: GanImages, top: int, title: str) -> None:
+    sheet.text((_MARGIN, top + 46), title, 27)
+    for place, index in enumerate(_chosen(images)):
+        row, column = divmod(place, COLUMNS)
+        corner = (_MARGIN + column * (_TILE + _GAP), top + _TITLE + row * (_TILE + _CAPTION + _GAP))
+        view = PAIR[int(images.views[index])]
+        sheet.paste(_tile(images.images[index], view), corner)
+        sheet.text((corner[0] + _TILE / 2, corner[1] + _TILE + 18), view.value, 17, anchor="ms", grey=110)
+
+
+def _chosen(images: GanImages) -> list[int]:
+    """A row of anterior views and a row of posterior ones: the first ones, not selected."""
+    return [index for view in range(len(PAIR)) for index in np.flatnonzero(images.views == view)[:COLUMNS].tolist()]
+
+
+def _tile(image: FloatImage, view: View) -> Image.Image:
+    acquired = mirror(image) if view is View.POSTERIOR else image
+    grey = 255.0 * (1.0 - np.clip(acquired / _BLACK, 0.0, 1.0))
+    return Image.fromarray(np.rint(grey).astype(np.uint8)).resize((_TILE, _TILE), Image.Resampling.BICUBIC)

@@ -1,4 +1,13 @@
-"""The images that a GAN learns from, and those that it is compared with. Imports no torch."""
+"""The images that a GAN learns from and is compared with, and the counting noise of its own. Imports no torch.
+
+A scan is one Poisson draw of an expected image. A DCGAN learns that noise badly: it has some dozens of latent numbers
+for 65,536 independent ones, and imitates them by texture that it repeats in every sample. So the noise is not learned
+but added. The generator draws expected uptake. Counts are drawn from it before the discriminator sees it in training,
+and before it is written in sampling (a known measurement inside a GAN: Bora, Price, Dimakis, AmbientGAN, ICLR 2018).
+So samples have exactly the noise of their exposure, and the generator only has to learn smooth images.
+
+Exposures are those of the training images: a sample takes the skeletal reference of one of them.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +21,12 @@ from numpy.typing import NDArray
 
 from bonescan.errors import OptionError
 from bonescan.lin2022.datasets import DataSet, Origin, PairRecord, Subset, read_dataset
-from bonescan.prepare import Normalisation, normalise
+from bonescan.prepare import Normalisation, denormalise, normalise
 from bonescan.study import FloatImage, read_only
 
 SpacingMm = tuple[float, float] | None
+
+_MOST_COUNTS = np.iinfo(np.uint16).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,3 +105,26 @@ def _spacing(path: Path) -> SpacingMm:
             return None
         row_mm, col_mm = scan["spacing_mm"].tolist()
     return float(row_mm), float(col_mm)
+
+
+def count_image(
+    expected: FloatImage, reference: float, normalisation: Normalisation, rng: np.random.Generator
+) -> NDArray[np.uint16]:
+    """Draw counts (rows, cols) of an expected normalised image at the exposure given by `reference`."""
+    counts = rng.poisson(denormalise(expected, reference, normalisation))
+    return np.minimum(counts, _MOST_COUNTS).astype(np.uint16)
+
+
+def noise_of(
+    expected: FloatImage, references: NDArray[np.float64], normalisation: Normalisation, rng: np.random.Generator
+) -> FloatImage:
+    """The noise of expected normalised images (n, rows, cols), each at its own reference, in the same shape.
+
+    The gradient of a draw is not known. The square root of `normalise` makes the noise almost equally strong at every
+    level, so training treats it as a constant and uses the gradient of the expected image.
+    """
+    noise = np.empty_like(expected)
+    for number, reference in enumerate(references.tolist()):
+        counts = count_image(expected[number], reference, normalisation, rng)
+        noise[number] = normalise(counts, normalisation, reference) - expected[number]
+    return noise

@@ -24,8 +24,7 @@ from torch.nn import functional
 from bonescan.errors import OptionError
 from bonescan.lin2022.gan.config import MAY_CHANGE, GanConfig
 from bonescan.lin2022.gan.dcgan import Dcgan, build_dcgan
-from bonescan.lin2022.gan.images import GanImages
-from bonescan.lin2022.gan.noise import noise_of
+from bonescan.lin2022.gan.images import GanImages, noise_of
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage
 from bonescan.system.interrupts import Stopped, deferred_stop, going_on

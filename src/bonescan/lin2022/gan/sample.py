@@ -21,9 +21,8 @@ from torch import nn
 from bonescan.errors import OptionError, OutputError
 from bonescan.lin2022.gan.config import GanConfig, gan_config_from_dict
 from bonescan.lin2022.gan.dcgan import Generator
-from bonescan.lin2022.gan.images import GanImages, SpacingMm
+from bonescan.lin2022.gan.images import GanImages, SpacingMm, count_image
 from bonescan.lin2022.gan.loop import CONFIG, GENERATOR, SOURCE
-from bonescan.lin2022.gan.noise import count_image
 from bonescan.prepare import mirror, normalise
 from bonescan.prepare.aggregate import PAIR
 from bonescan.study import View

@@ -1,0 +1,132 @@
+"""A series of scans: each compared with the one before it, and the PCWG3 rule of two and two for progression in bone.
+
+The rule is for prostate cancer, and for clinical trials: Scher et al., J Clin Oncol 2016;34:1402-1418. The first scan
+after the start of treatment may show a flare: two or more new lesions on it are no progression yet. They are where the
+next scan shows at least two more; progression then dates from the first scan. Where it does not, the first scan becomes
+the new baseline. On any later scan two or more lesions that are new against that baseline are progression where the
+scan after it still shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bonescan.assess import assess
+from bonescan.serial.change import Comparison, ReadScan, Status, align_views, compare, risen_lesions
+from bonescan.study import Lesion
+
+NEW_LESIONS = 2
+"""At least so many."""
+
+
+class Verdict(StrEnum):
+    """What the rule says after a scan."""
+
+    NONE = "no progression"
+    UNCONFIRMED = "two or more new lesions, to be confirmed by the next scan"
+    PROGRESSION = "progression"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """New lesions of one scan after the start of treatment.
+
+    since_baseline: names of the lesions that the baseline, the last scan before treatment, does not show.
+    A lesion keeps its name from scan to scan.
+    """
+
+    since_baseline: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The verdict after one scan. date_of: index of the scan from which progression dates, None without progression."""
+
+    verdict: Verdict
+    date_of: int | None = None
+
+
+def two_plus_two(scans: Sequence[FollowUp]) -> tuple[Step, ...]:
+    """Return the verdict after each scan that follows the baseline, in order. Progression, once stated, stays."""
+    steps: list[Step] = []
+    reference: frozenset[int] = frozenset()
+    pending: tuple[int, frozenset[int]] | None = None
+    for number, scan in enumerate(scans):
+        if steps and steps[-1].verdict is Verdict.PROGRESSION:
+            steps.append(steps[-1])
+            continue
+        if pending is not None and _confirmed(number, pending, scan, reference):
+            steps.append(Step(Verdict.PROGRESSION, pending[0]))
+            continue
+        if number == 1:
+            # The first scan is the new baseline: what it showed was a flare, or was too little.
+            reference = scans[0].since_baseline
+        fresh = scan.since_baseline - reference
+        pending = (number, fresh) if len(fresh) >= NEW_LESIONS else None
+        steps.append(Step(Verdict.UNCONFIRMED if pending else Verdict.NONE))
+    return tuple(steps)
+
+
+def _confirmed(number: int, pending: tuple[int, frozenset[int]], scan: FollowUp, reference: frozenset[int]) -> bool:
+    """Whether a scan confirms what the one before it showed."""
+    if number == 1:
+        return len(scan.since_baseline - pending[1]) >= NEW_LESIONS
+    # Later, the same lesions that were new must persist.
+    return len(pending[1] & (scan.since_baseline - reference)) >= NEW_LESIONS
+
+
+def compare_series(
+    scans: Sequence[ReadScan], risen_from: float | None = None
+) -> tuple[tuple[ReadScan, ...], tuple[Comparison, ...]]:
+    """Compare each scan with the one before it, oldest first; return the scans as they were compared, and each pair.
+
+    risen_from: add to each scan after the first the candidates of at least this peak probability whose uptake has risen
+    since the scan before; None: none. The two scans together show what the threshold for one scan misses. The burden
+    stays that of the scan by itself.
+    """
+    compared, pairs = list(scans[:1]), []
+    for new in scans[1:]:
+        old = compared[-1]
+        alignments = align_views(old, new)
+        if risen_from is not None:
+            new = _with_risen(new, risen_lesions(old, new, alignments, risen_from))
+        compared.append(new)
+        pairs.append(compare(old, new, alignments))
+    return tuple(compared), tuple(pairs)
+
+
+def _with_risen(scan: ReadScan, found: Sequence[Lesion]) -> ReadScan:
+    if not found:
+        return scan
+    result, numbers = scan.result, frozenset(lesion.id for lesion in found)
+    lesions, _ = assess(result.study, (*result.lesions, *found), scan.prediction, result.region)
+    return replace(scan, result=replace(result, lesions=lesions), risen=numbers)
+
+
+def verdicts(pairs: Sequence[Comparison]) -> tuple[Step, ...]:
+    """Apply the rule of two and two: the first scan is the baseline, each comparison is one scan after it.
+
+    A lesion keeps its name from its first scan on; it stays in the count until it resolves.
+    """
+    names: dict[int, int] = {}
+    fresh: set[int] = set()
+    following: list[FollowUp] = []
+    last = 0
+    for pair in pairs:
+        after: dict[int, int] = {}
+        for change in pair.changes:
+            known = next((names[number] for number in change.old if number in names), None)
+            if known is None:
+                last += 1
+                known = last
+                # What no outline of before shows, and yet is not new, was there at the baseline already.
+                if change.status is Status.NEW:
+                    fresh.add(known)
+            if change.status is Status.RESOLVED:
+                fresh.discard(known)
+            after |= dict.fromkeys(change.new, known)
+        names = after
+        following.append(FollowUp(frozenset(fresh & set(names.values()))))
+    return two_plus_two(following)

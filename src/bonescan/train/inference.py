@@ -1,0 +1,100 @@
+"""Run a network: its device, where bfloat16 is safe, the prediction of one case, quick figures on validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import nn
+
+from bonescan.errors import OptionError
+from bonescan.prepare import normalise
+from bonescan.study import FloatImage
+from bonescan.train.cases import FAINT, Case
+from bonescan.train.config import TrainConfig
+from bonescan.train.stream import truth_of
+
+_EIGHT = np.ones((3, 3), dtype=np.bool_)
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """The device that a configuration names; OptionError where torch does not find it."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if config.device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[config.device]:
+        raise OptionError(f"torch finds no device {config.device!r} here: set device to auto or cpu")
+    return torch.device(config.device)
+
+
+def place_of(network: nn.Module) -> torch.device:
+    """The device that a network lies on; the processor for one without weights."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
+def autocast(network: nn.Module, config: TrainConfig) -> torch.autocast:
+    """The context that a network runs in: bfloat16 where the configuration wants it and the network supports it.
+
+    A network that does not support it has `supports_bfloat16 = False`. A processor without instructions for bfloat16 is
+    about ten times slower with it.
+    """
+    kind = place_of(network).type
+    enabled = (
+        config.bf16 and getattr(network, "supports_bfloat16", True) and (kind != "cpu" or _processor_has_bfloat16())
+    )
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
+
+
+@cache
+def _processor_has_bfloat16() -> bool:
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@torch.no_grad()
+def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[FloatImage, NDArray[np.uint8]]:
+    """Lesion probability and region map of the whole frame, each (2, rows, cols), the posterior mirrored.
+
+    The region map of a network that knows no regions is 0 everywhere.
+    """
+    image = normalise(case.counts, config.normalisation, case.facts.references[0])
+    rows, cols = image.shape[1:]
+    padded = np.pad(image, ((0, 0), (0, -rows % 32), (0, -cols % 32)))
+    network.eval()
+    batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last).to(place_of(network))
+    with autocast(network, config):
+        lesion, region = network(batch)[:2]
+    probability = torch.sigmoid(lesion.float())[0].cpu().numpy()
+    regions = np.zeros(padded.shape, dtype=np.uint8)
+    if region is not None:
+        regions = region.argmax(dim=2)[0].to(torch.uint8).cpu().numpy().repeat(2, axis=1).repeat(2, axis=2)
+    return probability[:, :rows, :cols], regions[:, :rows, :cols]
+
+
+def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
+    """Pooled Dice at 0.5, share of lesions with a predicted pixel, false components per scan, region accuracy."""
+    common = either = found = lesions = false = 0
+    right = bone = 0
+    for case in cases:
+        probability, regions = predict_case(network, case, config)
+        lesion = truth_of(case, config)
+        predicted, faint = probability >= 0.5, lesion == FAINT
+        truth = np.where(faint, 0, lesion)
+        common += 2 * int((predicted & (truth > 0)).sum())
+        either += int((predicted & ~faint).sum()) + int((truth > 0).sum())
+        for view in range(2):
+            lesions += len(np.unique(truth[view][truth[view] > 0]))
+            found += len(np.unique(truth[view][predicted[view] & (truth[view] > 0)]))
+            pieces, count = ndimage.label(predicted[view], structure=_EIGHT)
+            false += count - len(np.unique(pieces[((truth[view] > 0) | faint[view]) & predicted[view]]))
+        right += int(((regions == case.regions) & (case.regions > 0)).sum())
+        bone += int((case.regions > 0).sum())
+    return {
+        "dice": common / either if either else 1.0,
+        "sensitivity": found / lesions if lesions else 1.0,
+        "false_per_scan": false / max(1, len(cases)),
+        "region_accuracy": right / bone if bone else 1.0,
+    }
