@@ -38,7 +38,7 @@ def test_doctor_for_people_is_one_line_a_check(in_process, tmp_path):
 
 
 def test_doctor_says_what_is_missing_for_which_command_and_how_to_mend_it(monkeypatch):
-    from bonescan.commands.doctor import examine
+    from bonescan.commands.examine import examine
 
     absent = {"torch", "safetensors", "pynetdicom"}
     monkeypatch.setattr(extras, "_is_installed", lambda package: package not in absent)
