@@ -7,7 +7,6 @@ continued run ends with the same bits.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from bonescan.adapt.settings import AdaptConfig
 from bonescan.adapt.suspects import Suspect, find_suspects, unknown_pixels
 from bonescan.lesions.delineate import Outline
 from bonescan.study import Mask, View
+from bonescan.system.files import written_whole
 from bonescan.train.augment.apply import Sample, apply
 from bonescan.train.augment.parameters import AugmentConfig, Parameters, sample
 from bonescan.train.cases import Case, Split
@@ -249,9 +249,8 @@ def _read_suspects(path: Path) -> list[Suspect]:
 
 
 def _write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps([asdict(suspect) for suspect in suspects], indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps([asdict(suspect) for suspect in suspects], indent=1) + "\n", encoding="utf-8")
 
 
 def averaged(state: TrainState, base: nn.Module, base_share: float) -> nn.Module:

@@ -8,7 +8,6 @@ Image data is neither read nor written.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from bonescan.annotate.label_json import STAMP_KEY, Stamp, drawn_digest, load_js
 from bonescan.errors import LabelError, OutputError
 from bonescan.lesions.contours import contour_of, mask_of
 from bonescan.study import LabelImage, Mask, View, read_only
+from bonescan.system.files import written_whole
 
 VERSION = "5.5.0"
 """The version of LabelMe whose format is written."""
@@ -141,12 +141,10 @@ def write_labelme(path: Path, labels: LabelFile) -> None:
     if labels.stamp is not None:
         document[STAMP_KEY] = labels.stamp.document()
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = error.strerror or "unknown reason"
         raise OutputError(f"the label file {path.name} cannot be written ({reason}): check the folder") from error
 

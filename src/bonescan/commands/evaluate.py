@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,11 +54,10 @@ class Evaluate(Command):
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    """Write the report atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    from bonescan.system.files import written_whole
+
     try:
-        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"the report cannot be written to {path} ({error.strerror}): give another place") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from bonescan.dicom.elements import MAX_FILE_BYTES
 from bonescan.errors import InputError, OutputError
 from bonescan.node.dicomweb import WebArchive, checked_uid, value_of
 from bonescan.sandbox import file_summary
+from bonescan.system.files import written_whole
 
 _STUDY, _SERIES, _INSTANCE, _CLASS, _DESCRIPTION = "0020000D", "0020000E", "00080018", "00080016", "0008103E"
 _IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5")
@@ -79,15 +79,12 @@ def _name(uid: str) -> str:
 
 
 def _write(content: bytes, path: Path, study: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        # The UID is "" for a file that cannot be read; reading it later raises the reason.
-        if file_summary(temporary).study_uid not in ("", study):
-            raise InputError("the archive sent an image of another study than it was asked for")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)
+            # The UID is "" for a file that cannot be read; reading it later raises the reason.
+            if file_summary(temporary).study_uid not in ("", study):
+                raise InputError("the archive sent an image of another study than it was asked for")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)

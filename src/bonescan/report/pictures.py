@@ -17,6 +17,7 @@ from PIL import Image
 from bonescan.errors import OutputError
 from bonescan.report.overlay import bone_window, png_text
 from bonescan.study import FloatImage, LabelImage, Result, Study, View
+from bonescan.system.files import written_whole
 
 _COMPRESSION, _LABEL_COMPRESSION = 6, 3
 """Almost all pixels of labels are 0, so that a higher level saves next to nothing."""
@@ -45,14 +46,12 @@ def write_pictures(study: Study, folder: Path, warnings: tuple[str, ...] = ()) -
         if path.exists() and not is_picture(path):
             raise OutputError(f"{path} is there and no 8-bit picture, so it is not replaced: write elsewhere with -o")
     for view, path in paths.items():
-        temporary = path.with_name(f".{path.name}.part")
+        picture = Image.fromarray(view_picture(study.counts(view)))
+        said = png_text(tuple(dict.fromkeys((*study.warnings, *warnings))))
         try:
-            picture = Image.fromarray(view_picture(study.counts(view)))
-            said = png_text(tuple(dict.fromkeys((*study.warnings, *warnings))))
-            picture.save(temporary, format="PNG", compress_level=_COMPRESSION, pnginfo=said)
-            temporary.replace(path)
+            with written_whole(path) as temporary:
+                picture.save(temporary, format="PNG", compress_level=_COMPRESSION, pnginfo=said)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise OutputError(f"{path} cannot be written ({error.strerror or error}): choose another folder") from error
     return list(paths.values())
 

@@ -6,10 +6,8 @@ The tables are made from the `lesions.json` of each result, whichever program ru
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from bonescan.errors import OutputError
 from bonescan.report.lesions_json import LesionsFile, read_lesions
 from bonescan.results.folder import LESIONS_JSON, result_folders
 from bonescan.study import Lesion, View
+from bonescan.system.files import written_whole
 
 LESIONS, STUDIES, STATISTICS = "lesions.csv", "studies.csv", "statistics.csv"
 Row = dict[str, Any]
@@ -158,28 +157,17 @@ def parquet_writer() -> Callable[[Path, Sequence[str], Iterable[Mapping[str, Any
     def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         kept = list(rows)
         table = Table.from_pydict({column: [row.get(column) for row in kept] for column in columns})
-        with _whole(path.with_suffix(".parquet")) as temporary:
+        with written_whole(path.with_suffix(".parquet")) as temporary:
             write_table(table, temporary)
 
     return write
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    with _whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that is renamed to `path` when all is written, so that no partial file is left."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _cell(value: Any) -> Any:

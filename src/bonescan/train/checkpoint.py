@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bonescan.errors import OptionError
+from bonescan.system.files import written_whole
 
 
 class Ema:
@@ -67,15 +68,14 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # Contiguous copies: convolution weights are channels-last while training.
     contiguous = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }
-    save_file(contiguous, temporary, metadata=metadata)
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        save_file(contiguous, temporary, metadata=metadata)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
 
 
 def load_checkpoint(path: Path, state: TrainState) -> int:

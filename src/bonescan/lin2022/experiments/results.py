@@ -10,7 +10,6 @@ import base64
 import fcntl
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from bonescan.evaluate.matching import LesionCounts, PixelCounts
 from bonescan.lin2022.experiments.plan import Run
 from bonescan.prepare import mirror
 from bonescan.study import Mask, View
+from bonescan.system.files import written_whole
 from bonescan.train.cases import Case
 
 FORMAT = 1
@@ -150,13 +150,11 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write one file, whole or not at all. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{path.name} cannot be written to {path.parent} ({error.strerror}): make room there"
         ) from None

@@ -9,7 +9,6 @@ holds the whole state. So an interrupted run ends with the same bits as an unint
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from bonescan.lin2022.gan.dcgan import Dcgan, build_dcgan
 from bonescan.lin2022.gan.images import GanImages, noise_of
 from bonescan.prepare import mirror
 from bonescan.study import FloatImage
+from bonescan.system.files import written_whole
 from bonescan.system.interrupts import Stopped, deferred_stop, going_on
 from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint
 from bonescan.train.progress import Progress, Report, silent
@@ -203,6 +203,5 @@ def _save_generator(path: Path, state: TrainState) -> None:
         name: value.detach().clone(memory_format=torch.contiguous_format)
         for name, value in state.ema.network.state_dict().items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(weights, temporary, metadata={"format": "bonescan-generator-1"})
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        save_file(weights, temporary, metadata={"format": "bonescan-generator-1"})
