@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -277,24 +277,43 @@ def is_done(arm: Arm, seed: int, base: Bundle, arguments: argparse.Namespace) ->
 
 
 def table(folder: Path, base: Bundle) -> dict[str, Any]:
-    """All cells that are done with this base model, and the mean of each arm's."""
+    """The mean, least and largest figures of each arm, over the seeds done with this base model; what the rule says."""
     cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-[0-9].json"))]
-    cells = [cell for cell in cells if cell["base"] == base.sha256]
+    by_arm = {
+        arm.name: [one for one in cells if (one["arm"], one["base"]) == (arm.name, base.sha256)] for arm in arms()
+    }
     rows: dict[str, Any] = {}
-    for arm in arms():
-        own = [cell for cell in cells if cell["arm"] == arm.name]
+    for name, own in by_arm.items():
         if own:
-            names = ("sensitivity_at_0.5", "sensitivity_at_1", "dsc_pooled", "calibration_error")
-            rows[arm.name] = {
-                "seeds": len(own),
-                **{name: float(np.mean([cell[name] for cell in own])) for name in names},
-            }
+            rows[name] = {"seeds": len(own)}
+        for figure in ("sensitivity_at_0.5", "sensitivity_at_1", "dsc_pooled", "calibration_error") if own else ():
+            values = [cell[figure] for cell in own]
+            rows[name][figure] = float(np.mean(values))
+            rows[name][f"{figure}_range"] = [min(values), max(values)]
     return {
         "command": "python benchmarks/adapt.py --table",
+        "base": base.sha256,
         "rule": (__doc__ or "").split("The rule")[1],
+        "verdicts": verdicts({name: [one["sensitivity_at_0.5"] for one in own] for name, own in by_arm.items()}),
         "arms": rows,
-        "cells": cells,
     }
+
+
+def verdicts(found: Mapping[str, Sequence[float]]) -> dict[str, bool | None]:
+    """What the rule says; None where an arm has not all its seeds. found: sensitivities at 0.5 per arm and seed."""
+
+    def complete(*names: str) -> bool:
+        return all(len(found[name]) == (1 if name == "shipped" else len(SEEDS)) for name in names)
+
+    worth = helps = bears = None
+    if complete("shipped", "adapted-10", "supervised-1"):
+        gained = min(found["adapted-10"]) >= found["shipped"][0] + 0.02
+        worth = bool(gained and np.mean(found["adapted-10"]) >= np.mean(found["supervised-1"]))
+    if complete("adapted-10", "adapted-10-unlabelled-20"):
+        helps = bool(np.mean(found["adapted-10-unlabelled-20"]) >= np.mean(found["adapted-10"]) + 0.01)
+    if complete("diseased-0", "diseased-20"):
+        bears = bool(np.mean(found["diseased-20"]) >= np.mean(found["diseased-0"]) - 0.02)
+    return {"worth_its_while": worth, "unlabelled_helps": helps, "bears_diseased": bears}
 
 
 def people(folder: Path, model: str, work: Path, folds: int) -> list[dict[str, Any]]:

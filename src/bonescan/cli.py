@@ -1,7 +1,7 @@
 """The command line: `bonescan VERB ...`.
 
 One verb, one module in `commands/`, each a frozen dataclass that states its arguments and runs them.
-argparse, on purpose: it starts in a blink and is in the standard library. Nothing heavy is imported
+argparse, on purpose: it starts quickly and is in the standard library. Nothing heavy is imported
 before a verb runs.
 
 Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 nothing could be done; 130 interrupted; 143 ended

@@ -1,4 +1,4 @@
-"""The straight line: one study in, its lesions out. Read this first.
+"""The pipeline: one study in, its lesions out. Read this first.
 
 ::
 

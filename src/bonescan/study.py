@@ -1,4 +1,4 @@
-"""The nouns: what a scan is, and what is found in it. Frozen values, numpy only.
+"""The data model: what a scan is, and what is found in it. Frozen values, numpy only.
 
 Arrays are indexed (row, col); a pixel's centre is at integer coordinates; millimetres come only
 through `Spacing`. A view is kept as acquired: the anterior view shows the patient's right on the
@@ -80,6 +80,10 @@ BONE_REGIONS: tuple[Region, ...] = tuple(
     region for region in REGIONS if region is not Region.BACKGROUND and region not in TRACER_REGIONS
 )
 """The regions that are skeleton."""
+
+IS_BONE: Mask = np.array([region in BONE_REGIONS for region in REGIONS])
+"""Whether a value of a region map is skeleton: index with the map."""
+IS_BONE.setflags(write=False)
 
 COARSE_REGIONS: tuple[Region, ...] = (Region.PELVIS, Region.ARM)
 """Bone regions that only models of the first format tell; newer ones tell their parts."""

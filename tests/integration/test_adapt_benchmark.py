@@ -93,3 +93,22 @@ def test_the_table_takes_the_mean_of_the_cells_that_are_there(benchmark, tmp_pat
     assert table["arms"]["adapted-10"]["seeds"] == 2
     assert table["arms"]["adapted-10"]["sensitivity_at_0.5"] == pytest.approx(0.5)
     assert "stated before any cell was run" in table["rule"]
+
+
+def test_the_rule_of_the_experiment(benchmark):
+    found = {arm.name: [0.7, 0.7, 0.7] for arm in benchmark.arms()} | {"shipped": [0.7]}
+    assert benchmark.verdicts(found) == {"worth_its_while": False, "unlabelled_helps": False, "bears_diseased": True}
+    better = {
+        "adapted-10": [0.72, 0.73, 0.74],
+        "adapted-10-unlabelled-20": [0.75, 0.75, 0.75],
+        "diseased-20": [0.6] * 3,
+    }
+    assert benchmark.verdicts(found | better) == {
+        "worth_its_while": True,
+        "unlabelled_helps": True,
+        "bears_diseased": False,
+    }
+    one_seed_falls_short = {"adapted-10": [0.71, 0.8, 0.8]}
+    assert benchmark.verdicts(found | one_seed_falls_short)["worth_its_while"] is False
+    one_seed_is_missing = {"adapted-10": [0.72, 0.73]}
+    assert benchmark.verdicts(found | one_seed_is_missing)["worth_its_while"] is None

@@ -65,7 +65,7 @@ def test_an_experiment_without_results_says_so(tmp_path):
     assert {claim["word"] for claim in table["claims"]} == {"missing"}
     text = markdown(table)
     assert text.count("| 0 of 3 |") == 4
-    assert "for want of runs" in text
+    assert "too few runs" in text
 
 
 def test_means_spread_costs_and_verdicts_are_shown(fill):
@@ -134,7 +134,7 @@ def test_aggregation_is_compared_on_both_views_together(fill):
 @pytest.mark.parametrize(
     ("claim", "said"),
     [
-        ({"word": "missing"}, "a beats b: **missing**, for want of runs."),
+        ({"word": "missing"}, "a beats b: **missing** (too few runs)."),
         ({"word": "undecided", "difference": None}, "a beats b: **undecided**, as CPA is undefined."),
         (
             {"word": "undecided", "difference": -0.1, "low": None, "high": None, "seeds": 1, "paired": False},

@@ -157,7 +157,7 @@ def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
 
 
 def too_few(scans: int) -> str | None:
-    """A caution where so few scans were held out that their figures hardly tell two models apart, or None."""
+    """A warning if too few scans were held out to compare two models, or None."""
     if scans >= _LEAST_SCANS:
         return None
     return f"{scans} scan{'s' * (scans != 1)}: too few to tell these figures apart"

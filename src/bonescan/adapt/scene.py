@@ -18,7 +18,7 @@ from bonescan.phantom.metastases import SITES
 from bonescan.prediction import Prediction
 from bonescan.prepare import body_mask, to_pair
 from bonescan.prepare.aggregate import mirror
-from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Mask, Region, Spacing, Study, View
+from bonescan.study import IS_BONE, REGIONS, FloatImage, Mask, Region, Spacing, Study, View
 
 USUAL_SPACING = Spacing(2.4, 2.4)
 """Typical spacing of a whole-body camera. Only sizes lesions where a scan states no spacing; it is never reported."""
@@ -32,7 +32,6 @@ _RIB_STANDS_OUT = 1.05
 _LEAST_PIXELS = 12
 _LEAST_SHARE_OF_MEDIAN = 0.4
 _MOST_HEAT = 4.0
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _ALSO = {Region.ILIUM: Region.PELVIS, Region.HUMERUS: Region.ARM}
 """The names of these bones in a region map of the first format."""
 _NEAR_THE_TRUNK = {Region.HUMERUS, Region.FEMUR, Region.LOWER_LEG}
@@ -94,7 +93,7 @@ class Scene:
     def silhouette(self, channel: int, region: Region) -> FloatImage:
         """How far each pixel (rows, cols) shows this bone in one view, 0..1; other bone counts a third."""
         own = self.regions[channel] == REGIONS.index(region)
-        bone = np.maximum(own, 0.35 * _IS_BONE[self.regions[channel]]).astype(np.float32)
+        bone = np.maximum(own, 0.35 * IS_BONE[self.regions[channel]]).astype(np.float32)
         return ndimage.gaussian_filter(bone, _SILHOUETTE_SMOOTHING_PX, mode="nearest")
 
 

@@ -1,7 +1,7 @@
-"""Assess the outlined lesions: the site of each, their number over both views, and the extent of disease.
+"""Assess lesions and scans: the sites of lesions, their number over both views, the extent of disease, scan quality.
 
 Input are the lesions of `measure` and the model's maps. Output are the lesions with their levels and pairs, and the
-extent of disease over both views.
+extent of disease over both views. `check_quality` tells whether the scan is fit for reading.
 """
 
 from __future__ import annotations

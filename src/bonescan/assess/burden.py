@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bonescan.assess.pairing import PIXEL_MM, lesions_in_all
 from bonescan.prediction import Prediction
-from bonescan.study import BONE_REGIONS, REGIONS, Extent, Lesion, Region, Spacing, Study
+from bonescan.study import IS_BONE, REGIONS, Extent, Lesion, Region, Spacing, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,6 @@ SUPERSCAN_SHARE = 0.75
 """Grade 4: more than 75 % of ribs, vertebrae and pelvic bones."""
 _SUPERSCAN = ("ribs", "spine and sacrum", "pelvis")
 _FEW, _MANY = 6, 20
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 
 
 def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, region: str = "whole-body") -> Extent:
@@ -101,9 +100,9 @@ def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, r
                 under = np.bincount(regions[lesion.window][lesion.mask], minlength=size)
                 covered += under
                 filled += under * depth_share(lesion, study.spacing)
-                off_bone += int(under[~_IS_BONE].sum())
+                off_bone += int(under[~IS_BONE].sum())
     for counted in (whole, covered, filled):
-        counted[~_IS_BONE] = 0
+        counted[~IS_BONE] = 0
     skeleton, positive_px = whole.sum() + off_bone, covered.sum() + off_bone
     areas = _fractions(whole, covered, region == "thorax")
     volumes = _fractions(whole, filled, region == "thorax")

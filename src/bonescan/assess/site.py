@@ -11,19 +11,7 @@ from scipy import ndimage
 
 from bonescan.lesions.measure import midline_columns
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.study import (
-    BONE_REGIONS,
-    LEVELS,
-    LEVELS_OF_REGION,
-    REGIONS,
-    Lesion,
-    Level,
-    Region,
-    RibPart,
-    Side,
-    Study,
-    View,
-)
+from bonescan.study import LEVELS, LEVELS_OF_REGION, REGIONS, Lesion, Level, Region, RibPart, Side, Study, View
 
 LAST_VERTEBRA = LEVELS.index("L5")
 SMOOTHED_ROWS = 15
@@ -41,10 +29,9 @@ REACH_PX = 6
 """If no pixel under the outline has a label, labels within this distance are used. The scatter of vertebra labels is
 taken from this many rows above and below the lesion, too."""
 LATERAL_FROM = 0.78
-"""A rib lesion farther from the midline than this share of the chest's half width lies on its side: there the ribs run
-along the ray, and no view tells front from back."""
+"""A rib lesion farther from the midline than this share of the chest's half width lies on its side. There the ribs run
+parallel to the rays, so neither view shows whether the lesion is anterior or posterior."""
 
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _RIBS = REGIONS.index(Region.RIBS)
 _VAGUE = {
     Region.CERVICAL_SPINE: "a cervical vertebra",

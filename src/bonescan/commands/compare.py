@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bonescan.commands.base import DONE, Command, Console, add_json, add_out, path, seed
 from bonescan.commands.model import model_named
+from bonescan.commands.segment import OPERATING_POINTS
 from bonescan.errors import InputError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bonescan.study import Study
 
 _MOST_NAMED = 5
-OPERATING_POINTS = ("sensitive", "balanced", "specific")
 
 
 @dataclass(frozen=True, slots=True)

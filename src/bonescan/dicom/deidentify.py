@@ -22,12 +22,12 @@ from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, r
 from bonescan.dicom.elements import damaged, guarded, integers, items, numbers, parse, text, texts, value
 from bonescan.dicom.pixels import MAX_FRAMES, Layout, layout_of, raw_frames, rescale, sign_extended
 from bonescan.dicom.pseudonyms import Pseudonyms, is_date
+from bonescan.dicom.values import IMPLEMENTATION_UID
 from bonescan.dicom.views import Frame, evidence, view_in_meaning, view_in_text
 from bonescan.errors import InputError
 from bonescan.study import View
 
 METHOD = "bonescan keep-list by PS3.15 Annex E"
-_IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _MOST_ORDER = 99_999
 """Largest number of a series or image that is kept; a larger one may be a date or an ID."""
 _MOST_SMALL = MAX_FRAMES
@@ -106,7 +106,7 @@ def deidentified(content: bytes, how: Deidentification) -> Deidentified:
 def _new() -> FileDataset:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "BONESCAN"
     return FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from bonescan.errors import OptionError
 from bonescan.study import Mask, Region, View
 
+IMPLEMENTATION_UID = "2.25.236019573810549632201345781265390114407"
+"""Of bonescan, in the file meta information of every object that it writes."""
+
 DERIVED = "the image is derived (filtered, combined or compressed), not as acquired: not fit for training"
 EIGHT_BITS = "the image has 8 bits per pixel, so counts above 255 may be cut off"
 LOSSY = "the image was compressed with loss: counts and small lesions may be altered"

@@ -20,11 +20,11 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from bonescan.dicom.accept import NM_IMAGE_STORAGE
+from bonescan.dicom.values import IMPLEMENTATION_UID
 from bonescan.errors import OutputError
 from bonescan.study import Study, View
 
 COMMENT = "SIMULATED, RESEARCH USE ONLY"
-_IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 
 
 class HeaderStyle(StrEnum):
@@ -106,7 +106,7 @@ def _dataset(study: Study, views: Sequence[View], header: Header, instance: int)
     meta.MediaStorageSOPClassUID = UID(NM_IMAGE_STORAGE)
     meta.MediaStorageSOPInstanceUID = _uid(study, header, f"instance {instance}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "BONESCAN"
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -25,7 +25,7 @@ from bonescan.evaluate.matching import (
 )
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, median, ratio
 from bonescan.report.words import counted
-from bonescan.study import BONE_REGIONS, REGIONS, Mask, View
+from bonescan.study import IS_BONE, REGIONS, Mask, View
 
 SIZES_PX = (1, 10, 25, 60)
 """Lower limits of the classes of lesion size, pixels; the last class has no upper limit."""
@@ -45,8 +45,6 @@ CONVENTIONS = {
     "not_scored": "labelled studies and views without a result, and results without labels, are in no figure",
     "undefined": "null",
 }
-
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -345,7 +343,7 @@ def _regions_of(ids: NDArray[np.int64], labels: NDArray[Any], regions: NDArray[A
     found = np.zeros(len(ids), dtype=np.int64)
     for row, number in enumerate(ids):
         under = regions[labels == number]
-        bone = under[_IS_BONE[under]]
+        bone = under[IS_BONE[under]]
         found[row] = np.bincount(bone if bone.size else under).argmax()
     return found
 

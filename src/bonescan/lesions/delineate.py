@@ -18,7 +18,7 @@ from scipy import ndimage
 from bonescan.errors import OptionError
 from bonescan.lesions.contours import contour_of, holes, mask_of, open_holes
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.study import BONE_REGIONS, REGIONS, TRACER_REGIONS, Candidate, FloatImage, Mask, Region, View, read_only
+from bonescan.study import IS_BONE, REGIONS, TRACER_REGIONS, Candidate, FloatImage, Mask, Region, View, read_only
 
 __all__ = ["Outline", "Thresholds", "contour_of", "delineate", "mask_of"]
 
@@ -35,7 +35,6 @@ MOST_CANDIDATES = 200
 _MOST_SMOOTHING_PX = 20.0
 _Boxed = tuple[tuple[slice, slice], Mask]
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 _IS_EXCLUDED = np.array([region in EXCLUDED_REGIONS for region in REGIONS])
 
 
@@ -343,10 +342,10 @@ def _without_holes(mask: Mask, sure: Mask, thresholds: Thresholds) -> list[_Boxe
 def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Region:
     """The most frequent bone region under the mask, else the nearest one, else BACKGROUND; ties go by region order."""
     under = regions[window][mask]
-    bone = under[_IS_BONE[under]]
+    bone = under[IS_BONE[under]]
     if bone.size:
         return REGIONS[int(np.bincount(bone).argmax())]
-    rows, cols = np.nonzero(_IS_BONE[regions])
+    rows, cols = np.nonzero(IS_BONE[regions])
     if not rows.size:
         return Region.BACKGROUND
     own_rows, own_cols = np.nonzero(mask)

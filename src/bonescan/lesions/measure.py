@@ -13,7 +13,7 @@ from bonescan.lesions.delineate import Outline
 from bonescan.prediction import Prediction, RegionMap
 from bonescan.prepare.aggregate import binning_of
 from bonescan.study import (
-    BONE_REGIONS,
+    IS_BONE,
     REGIONS,
     Burden,
     FloatImage,
@@ -39,7 +39,7 @@ MIDLINE_BAND_MM = 10.0
 `MIDLINE_BAND_PX`, likewise."""
 MIDLINE_BAND_PX = 4.0
 
-_MIDLINE_REGIONS = (
+MIDLINE_REGIONS = (
     Region.SKULL,
     Region.FACE,
     Region.MANDIBLE,
@@ -52,8 +52,7 @@ _MIDLINE_REGIONS = (
 _MIN_MIDLINE_PX = 3
 _MIN_MIDLINE_ROWS = 20
 _MIDLINE_REACH_ROWS = 20
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
-_IS_MIDLINE = np.array([region in _MIDLINE_REGIONS for region in REGIONS])
+_IS_MIDLINE = np.array([region in MIDLINE_REGIONS for region in REGIONS])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +85,7 @@ def measure(
         for outline in own:
             in_lesion[outline.window] |= outline.mask
         regions = prediction.region[view]
-        on_bone = _IS_BONE[regions]
+        on_bone = IS_BONE[regions]
         surroundings[view] = _Surroundings(
             counts=study.counts(view),
             bone=on_bone & ~in_lesion,
@@ -195,7 +194,7 @@ def midline_columns(regions: RegionMap, counts: FloatImage) -> NDArray[np.float6
     a scoliosis; elsewhere it is the straight line through them. Where too few rows show any of these it is the
     middle of the whole skeleton, and without a skeleton the median column of the counts.
     """
-    for bones in (_IS_MIDLINE, _IS_BONE):
+    for bones in (_IS_MIDLINE, IS_BONE):
         rows, middle = _middle_columns(bones[regions])
         if rows.size >= _MIN_MIDLINE_ROWS:
             return _follow(rows, middle, regions.shape[0])

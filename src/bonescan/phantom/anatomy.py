@@ -161,7 +161,7 @@ def _posed(bone: Bone, posture: Posture, grain: _Grain) -> Bone:
 
 
 def _shown(structures: tuple[Structure, ...], view: View) -> NDArray[np.int32]:
-    """Each pixel's structure: that which shines most there, where it shines enough to be seen; -1 = none."""
+    """Each pixel's structure: of those above their own minimum, that with the highest projected value; -1 = none."""
     brightest = np.zeros(SHAPE, dtype=np.float32)
     shown = np.full(SHAPE, -1, dtype=np.int32)
     for number, structure in enumerate(structures):

@@ -80,7 +80,7 @@ def make_body(posture: Posture, grid: Grid) -> Body:
 
 
 def _without(part: Part, other: Part) -> Part:
-    """A part less the space that another takes up; where both of its ends stick out, the longer one stays."""
+    """A part less the space that another takes up; if both ends remain, only the longer one is kept."""
     shared = (part.front > other.back) & (part.back < other.front) & (other.front > other.back)
     ahead = np.clip(part.front - np.maximum(part.back, other.front), 0, None)
     behind = np.clip(np.minimum(part.front, other.back) - part.back, 0, None)
@@ -226,7 +226,7 @@ def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
     )
     calf = 1 + (b.limbs - 1) * np.array([0, 0, 0, 0.4, 1, 1, 1, 1, 0.5, 0, 0, 0, 0])
     across, deep = across * calf, deep * calf
-    # Fat of hip and thigh is worn on the outer side; the inner sides touch at most.
+    # Fat is added at the outer side of hip and thigh; the inner sides touch at most.
     outward = (b.hips + 6 * fat) * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
     across += 0.5 * b.hips * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
     line[:, 0] += s * 0.5 * outward

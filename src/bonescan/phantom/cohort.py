@@ -36,10 +36,10 @@ _MIXED_STYLES = tuple(style for style in HeaderStyle if style is not HeaderStyle
 """The styles that `mixed` takes in turn: those that can be read without stating the views."""
 
 MOST_PATIENTS = 100_000
-"""More than this is a slip of the hand: a week of computing and 100 GB."""
+"""Larger counts are probably a typing error (a week of computing, 100 GB)."""
 
 MOST_SCANS = 12
-"""Of one patient: more than a course of treatment has."""
+"""Most scans of one patient; more is unusual in treatment."""
 
 TABLE_COLUMNS = (
     "patient", "lesion", "bone", "region", "side", "radius_mm", "contrast", "anterior_px", "posterior_px",

@@ -1,7 +1,7 @@
 """What is hot, or cold, and not a metastasis: joints, degenerative change, fractures, teeth, growth plates.
 
-Each finding is drawn for one or both sides, from faint to hotter than many lesions: a network that has not
-seen an uptake here will call it a lesion on people.
+Each finding is drawn for one or both sides, from faint to hotter than many lesions. A network that was
+not trained on benign uptake at a site marks it as a lesion in real scans.
 """
 
 from __future__ import annotations

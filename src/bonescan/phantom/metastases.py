@@ -30,8 +30,7 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.01, (Region.LOWER_LEG,)),
 )
 """Published distributions lie close for spine, ribs and pelvis; shoulders, hips, sternum and sacrum are raised above
-them. Benign uptake is common there, and a network that hardly ever sees a lesion beside a joint learns that there are
-none."""
+them. Benign uptake is common there; otherwise a network would learn that lesions never lie beside a joint."""
 _NEVER = {
     Tissue.CARTILAGE, Tissue.WRIST, Tissue.HAND, Tissue.FOOT, Tissue.PATELLA, Tissue.NOSE, Tissue.SUTURE,
 }  # fmt: skip

@@ -50,7 +50,7 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
     number, superscan = sample_number(rng)
     images = skeleton_and_haze(anatomy, superscan, rng)
     findings = add_findings(anatomy, images, rng)
-    # Contrast is to bone: under a full bladder a lesion is hidden, not hotter.
+    # Contrast is relative to bone, so a full bladder hides a lesion and does not make it hotter.
     lesions = make_metastases(anatomy, number, images, rng)
     organs = add_tracer(anatomy, images, superscan, rng)
     exposure = sample_exposure(rng, family.counts, family.scatter)

@@ -1,8 +1,8 @@
 """How one patient's body differs from another's, and how it lies under the camera.
 
 A `Build` is sampled once for an anatomy; `Posture.apply` carries points of the standard skeleton into the
-patient's own body. Ranges are wider than life on purpose: a network that has seen more than is real is not
-surprised by what is.
+patient's own body. The ranges are wider than in real patients, so that a trained network also handles
+unusual bodies.
 """
 
 from __future__ import annotations

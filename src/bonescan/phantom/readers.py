@@ -1,10 +1,9 @@
 """Simulated readers, who differ as people do when they outline what they see in a phantom.
 
 A reader has habits (draws generously or tightly, is alert or not, takes joints for lesions or not) and is not the same
-from lesion to lesion. A curve is where a level, the signed distance from the true outline, crosses zero after the
-reader's margin, a displacement of the whole, and a smooth random field are added to it: it wanders in and out along its
-length as a hand does, and not from pixel to pixel. What hardly stands out is missed more often, whoever reads; what is
-marked and no lesion is a real hot spot of the counts, so that two readers may fall for the same one.
+from lesion to lesion. The reader's curve is the true outline, moved by three amounts: the reader's margin, a shift of
+the whole curve, and a smooth random field. Every reader misses faint lesions more often. False marks lie on real hot
+spots of the counts, so two readers may mark the same one.
 
 Two physicians agree on real planar scans at a Dice of about 0.70, all pixels pooled. With the default `Disagreement`
 three readers of 24 phantoms agree at 0.78: `bonescan simulate -o cohort --count 24 --seed 60 --readers 3`, then
@@ -35,9 +34,9 @@ _PAD = 10
 _LEAST_AREA = 4
 """Pixels; nobody draws less."""
 _AROUND_PX = 4
-"""What lies so near to a lesion is what it is seen against, and no hot spot of its own."""
+"""Pixels this near to a lesion are its background. A hot spot there is not marked separately."""
 _HALF_SIGMAS = 10.0
-"""Counts above what lies around, over their noise, at which half as much is missed as at none."""
+"""Signal-to-noise ratio at which the chance of missing a lesion is half of that at zero."""
 _NEIGHBOURS_PX = 2
 """Gap up to which two lesions may be drawn as one."""
 _FINE, _COARSE = 1.5, 6.0
@@ -65,8 +64,8 @@ class Disagreement:
 
     margin: between readers, how far outside (or inside) the outline they draw. lesion_margin: the same from lesion to
     lesion of one reader. wobble: of the curve along its length. shift: of a whole curve, in each direction.
-    missed: chance of missing what nearly drowns in noise. false_marks: hot spots marked by mistake, mean a view.
-    faint: chance of drawing a lesion that does not stand out. merged: chance of drawing two neighbours as one.
+    missed: chance of missing a lesion near the level of the noise. false_marks: hot spots marked by mistake, mean a
+    view. faint: chance of drawing a lesion that does not stand out. merged: chance of drawing two neighbours as one.
     """
 
     margin: float = 0.25

@@ -1,4 +1,4 @@
-"""Solids as evenly spread points: the clay from which the skeleton is made.
+"""Solids as evenly spread points, used to build the skeleton.
 
 Patient coordinates, in millimetres: x towards the patient's left, y towards the front, z towards the
 feet. A solid is a cloud of points whose weights add up to its volume in cubic centimetres times its
@@ -42,7 +42,7 @@ def spread(n: int, dimensions: int) -> Points:
     for _ in range(32):
         phi = (1 + phi) ** (1 / (dimensions + 1))
     steps = (1 / phi) ** np.arange(1, dimensions + 1)
-    # The bare lattice shows as feathering in slender tubes; a jitter of one cell dissolves it.
+    # The regular lattice makes stripes in thin tubes; a random shift of up to half a cell each way removes them.
     jitter = np.random.default_rng(n).uniform(-0.5, 0.5, (n, dimensions)) * n ** (-1 / dimensions)
     return np.asarray((0.5 + np.outer(np.arange(1, n + 1), steps) + jitter) % 1.0)
 

@@ -1,11 +1,11 @@
 """What a physician would outline of the lesions: the truth of a view.
 
-Between the lesions that stand out and those that nobody could see lie faint ones: who knows of such a lesion from
-the other view would mark it, who does not would not. They are kept apart, as neither lesion nor background.
+Some lesions are faint. A reader who knows of one from the other view would mark it; other readers would not. Faint
+lesions are kept apart, as neither lesion nor background.
 
 A lesion's outline is its own noise-free projection above a share of its maximum, in each view in which it stands
 out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer. Hot lesions
-that flow together are one outline: without a valley between them, a reader could not separate them.
+that merge in the image, without a valley between them, share one outline, because a reader cannot separate them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from bonescan.study import REGIONS, TRACER_REGIONS, LabelImage, Mask, Region, Si
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
 MIN_CONTRAST = 0.35
-"""A lesion's own peak over what lies under it, below which nobody would see it."""
+"""The smallest peak of a lesion, relative to what lies under it, that a reader sees."""
 MIN_SIGMAS = 6.0
-"""Excess counts of the outline over their counting noise, below which nobody could tell it from noise."""
+"""The smallest ratio of the outline's excess counts to their counting noise that can be distinguished from noise."""
 MIN_AREA = 4
 """Pixels."""
 VALLEY = 0.1
 """Lesions that touch are two where the image between them falls by more than this share of the lower one's peak."""
 FAINT_CONTRAST, FAINT_SIGMAS = 0.1, 2.0
-"""The same for a faint lesion: below these it is not there for anybody."""
+"""The same for a faint lesion: below these no reader sees it."""
 MOST_HIDDEN = 0.5
 """Share of an outline that may lie on tracer outside bone."""
 
@@ -119,7 +119,7 @@ class Footprint:
 
     @property
     def faint(self) -> bool:
-        """Whether it does not stand out, and yet can be seen by who knows of it."""
+        """Whether it does not stand out, but is visible to a reader who knows where it is."""
         return not self.stands_out and self.contrast >= FAINT_CONTRAST and self.sigmas >= FAINT_SIGMAS
 
 

@@ -4,6 +4,8 @@ The window (whole body, the thorax, or one that a person states) is cut from the
 posterior view, normalised by a reference of the whole frame, and padded with zeros at the bottom and the
 right to a multiple of 32. Frames of much finer pixels than a whole-body camera's usual 2.2-2.4 mm (a matrix
 of 2048 x 512) are summed over 2 x 2 pixels first, as counts are additive, and what comes back is expanded.
+
+`plausibility.py` has the limits on pixel values and spacings; `order.py` finds views that look exchanged.
 """
 
 from __future__ import annotations

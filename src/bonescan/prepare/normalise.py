@@ -2,8 +2,8 @@
 
 The square root makes Poisson noise about equally strong everywhere, and the division by a skeletal
 reference of the same scan takes dose, time and patient out. The reference is a high percentile of the
-body, never the maximum: bladder and injection site own that. One reference serves both views, so that
-which of them is hot survives.
+body, never the maximum, which often lies in the bladder or at the injection site. One reference serves
+both views, so that it stays visible which of them is hotter.
 """
 
 from __future__ import annotations

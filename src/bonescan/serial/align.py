@@ -1,8 +1,8 @@
 """Where a place of one scan lies in another scan of the same patient, view by view.
 
 First the bones: the middle of each region, left and right apart, gives an affine map by weighted least squares. Then
-the counts: the map is refined until the smoothed square roots of both scans agree best (`scipy.optimize`). What is
-left at each bone, as arms lie elsewhere, is added around it.
+the counts: the map is refined until the smoothed square roots of both scans agree best (`scipy.optimize`). The
+remaining difference at each bone (for example of moved arms) is added around that bone.
 """
 
 from __future__ import annotations
@@ -14,22 +14,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import least_squares
 
-from bonescan.lesions.measure import midline_columns
+from bonescan.lesions.measure import MIDLINE_REGIONS, midline_columns
 from bonescan.prediction import RegionMap
 from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Region
 
 LEAST_PX = 30
 """A region of fewer pixels in either scan is no landmark."""
 REACH_PX = 60.0
-"""Over this distance what is left at a bone fades."""
+"""Distance at which the correction at a landmark has fallen to 14 % (two standard deviations of a Gaussian)."""
 COARSE = 4
 """Counts are compared on blocks of so many pixels along each edge."""
 _STEPS = np.array([20.0, 20.0, 0.05, 0.05, 0.05, 0.05])
 """Typical sizes of the parameters: shifts in pixels, the rest as parts of 1; they scale the search."""
-_MIDLINE = (
-    Region.SKULL, Region.FACE, Region.MANDIBLE, Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE,
-    Region.SACRUM, Region.STERNUM,
-)  # fmt: skip
 Points = NDArray[np.float64]
 
 
@@ -88,7 +84,11 @@ def _landmarks(seen: Seen) -> dict[tuple[Region, int], tuple[Points, int]]:
         rows, cols = np.nonzero(seen.regions == REGIONS.index(region))
         if rows.size and (rows.min() < 2 or rows.max() > seen.regions.shape[0] - 3):
             continue
-        sides = np.zeros(rows.size, dtype=np.int64) if region in _MIDLINE else np.sign(cols - middle[rows]).astype(int)
+        sides = (
+            np.zeros(rows.size, dtype=np.int64)
+            if region in MIDLINE_REGIONS
+            else np.sign(cols - middle[rows]).astype(int)
+        )
         for side in np.unique(sides):
             own = sides == side
             if own.sum() >= LEAST_PX:
@@ -134,7 +134,7 @@ def _refine(old: Seen, new: Seen, matrix: Points, shift: Points) -> tuple[Points
 
 
 def _coarse(counts: FloatImage) -> Points:
-    """Block means, square root, smoothed, over the 95th percentile of the body; capped, so that no bladder leads."""
+    """Block means, square root, smoothed, over the body's 80th percentile; capped, so that no hot bladder dominates."""
     rows, cols = (size // COARSE * COARSE for size in counts.shape)
     blocks = counts[:rows, :cols].reshape(rows // COARSE, COARSE, cols // COARSE, COARSE).mean(axis=(1, 3))
     root = ndimage.gaussian_filter(np.sqrt(blocks.astype(np.float64)), 1.0)

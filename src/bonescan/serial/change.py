@@ -1,9 +1,9 @@
 """What changed between two scans of one patient: new, persistent, growing, shrinking and resolved lesions.
 
 Lesions are matched in each view after alignment; outlines that one pair or one match ties together are one lesion. A
-lesion that only one scan outlines is checked in the other's counts: what counting noise alone explains, or a change of
-uptake too small to tell from normal variation, is no change. It is checked in the other's probability map, too: where
-the model found some probability of a lesion, one was there already or is there still, too faint for an outline.
+lesion that only one scan outlines is checked in the other's counts: a difference that noise or normal variation can
+explain is not a change. It is also checked in the other's probability map: if the model gives some probability there,
+the lesion is taken to exist in that scan, too faint for an outline.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from bonescan.lesions.delineate import LEAST_PEAK, outline_of
 from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
 from bonescan.serial.align import Alignment, Seen, align
-from bonescan.study import BONE_REGIONS, REGIONS, FloatImage, Lesion, Result, View
+from bonescan.study import IS_BONE, FloatImage, Lesion, Result, View
 
 SAME_PLACE_PX = 5.0
 """Outlines whose centres lie farther apart than this and their radii together are two lesions."""
 LEAST_Z = 3.0
 """A change of counts of fewer standard deviations is noise (two-sided 0.3 %)."""
 LEAST_RATIO = 1.3
-"""Uptake relative to the skeleton must change at least so much: that of a bone varies from scan to scan, too, and an
-alignment that is a pixel off moves the counts on a small lesion."""
+"""Uptake relative to the skeleton must change at least so much. The uptake of normal bone also varies between scans,
+and an alignment error of one pixel changes the counts of a small lesion."""
 SLACK_PX = 2.0
-"""Within so much the place of a lesion that both scans outline is looked for: alignments are a little off, and a lesion
-that stays would seem to grow. For a new lesion there is nothing to look for, and bones beside it are hot, too."""
+"""Search distance along rows and columns in the other scan, for a lesion outlined in both. Without it, an alignment
+error would make an unchanged lesion seem to grow. It is not used for a lesion that only one scan outlines, because
+neighbouring bone is hot."""
 NEW_RATIO = 1.25
 """A lesion that was not outlined before is new where its counts rose at least so much."""
-_IS_BONE = np.array([region in BONE_REGIONS for region in REGIONS])
 
 
 class Status(StrEnum):
@@ -145,7 +145,7 @@ def _context(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment])
 def _scale(old: ReadScan, new: ReadScan, view: View) -> float:
     levels = []
     for scan in (old, new):
-        bone = _IS_BONE[scan.prediction.region[view]] & (scan.result.labels(view) == 0)
+        bone = IS_BONE[scan.prediction.region[view]] & (scan.result.labels(view) == 0)
         counts = scan.result.study.counts(view)[bone]
         levels.append(
             float(np.median(ndimage.uniform_filter(scan.result.study.counts(view), 5)[bone])) if counts.size else 0

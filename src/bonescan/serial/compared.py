@@ -17,7 +17,8 @@ PCWG3_LABEL = "PCWG3 2+2 rule, for prostate cancer in clinical trials only"
 MARKS = {
     Status.NEW: "N", Status.GROWING: "G", Status.PERSISTENT: "P", Status.SHRINKING: "S", Status.RESOLVED: "R",
 }  # fmt: skip
-"""What stands behind the number of a lesion on the pictures: letters, as a sign such as - looks like a leader."""
+"""Letter after a lesion's number in the pictures. A sign such as "-" could be taken for the line that joins number and
+curve."""
 LEGEND = "N new, G growing, P persistent, S shrinking, R resolved. One grey is one uptake relative to the bones."
 HEADINGS = ("#", "change", "site", "old #", "new #", "uptake", "z")
 """Number in the comparison; change; site; numbers of its outlines in the old and the new scan; uptake, new over old,
@@ -46,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """Two scans of one patient, what changed, and what the rule of two and two says of the series: () unasked for."""
+    """Two scans of one patient, what changed, and the verdicts of the 2+2 rule, () if it was not asked for."""
 
     old: ReadScan
     new: ReadScan
@@ -110,7 +111,7 @@ class Compared:
         return ["; ".join(notes), between if max(draws, default=0) else "without intervals (--intervals gives them)"]
 
     def warnings(self) -> list[str]:
-        """What must be known before this is believed: of the comparison, then of the scans."""
+        """The warnings: first of the comparison, then of both scans, then of each scan."""
         said = list(self._own_warnings())
         both = [one for one in self.old.result.warnings if one in self.new.result.warnings]
         said += [f"both scans: {one}" for one in dict.fromkeys(both)]
@@ -141,7 +142,7 @@ class Compared:
         return tuple(number for number, change in self.changed if change.new and self.new.risen.issuperset(change.new))
 
     def notes(self) -> list[str]:
-        """How lesions came into the table that the newer scan by itself does not show."""
+        """Explains the lesions in the table that are below the threshold in the newer scan alone."""
         if not self.risen:
             return []
         numbers = ", ".join(map(str, self.risen))

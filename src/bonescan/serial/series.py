@@ -1,10 +1,10 @@
 """A series of scans: each compared with the one before it, and the PCWG3 rule of two and two for progression in bone.
 
 The rule is for prostate cancer, and for clinical trials: Scher et al., J Clin Oncol 2016;34:1402-1418. The first scan
-after the start of treatment may show a flare: two or more new lesions on it are no progression yet. They are where the
-next scan shows at least two more; progression then dates from the first scan. Where it does not, the first scan becomes
-the new baseline. On any later scan two or more lesions that are new against that baseline are progression where the
-scan after it still shows them.
+after the start of treatment may show a flare: two or more new lesions on it are no progression yet. If the next scan
+shows at least two more new lesions, this is progression, dated to the first scan. If not, the first scan becomes the
+new baseline. On a later scan, two or more lesions that are new against this baseline are progression if the scan after
+it still shows them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def verdicts(pairs: Sequence[Comparison]) -> tuple[Step, ...]:
             if known is None:
                 last += 1
                 known = last
-                # What no outline of before shows, and yet is not new, was there at the baseline already.
+                # A lesion without an earlier outline that is not "new" is taken to have been present at the baseline.
                 if change.status is Status.NEW:
                     fresh.add(known)
             if change.status is Status.RESOLVED:

@@ -1,1 +1,4 @@
-"""What bonescan asks of Python and the operating system: processes, signals, packages, hashes, the user's folder."""
+"""What bonescan asks of Python and the operating system.
+
+Processes, signals, packages, plug-ins, hashes, files written whole, the user's folder.
+"""

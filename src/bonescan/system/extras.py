@@ -1,7 +1,7 @@
-"""What the base does not install: which packages each extra is of, which commands need it, and how to get it here.
+"""Optional dependencies: the packages of each extra, the commands that need it, and the command that installs it.
 
-No index has bonescan, so that its own name installs nothing: what is told installs the packages themselves, by the
-requirements that this installation states, into the Python that runs.
+bonescan is on no package index, so `pip install bonescan[train]` does not work. The command shown to the user installs
+the packages directly, by the requirements that this installation states, into the Python that runs.
 """
 
 from __future__ import annotations

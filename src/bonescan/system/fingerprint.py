@@ -1,4 +1,4 @@
-"""What code and values come to, as a hash: so that a stored thing knows whether it is still what they would make."""
+"""Hashes of code and values, to tell whether a stored result is still up to date."""
 
 from __future__ import annotations
 

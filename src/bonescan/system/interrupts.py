@@ -23,7 +23,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise `Stopped`, so that what Ctrl-C ends in an orderly way ends so, too."""
+    """Let SIGTERM raise `Stopped`, so that SIGTERM stops the work as cleanly as Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number=number)
@@ -57,7 +57,7 @@ def going_on(done: int, steps: int) -> str:
 
 @contextmanager
 def _handlers(handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
-    """Set signal handlers and take them back; nothing outside the main thread, which alone may."""
+    """Set signal handlers and restore them; does nothing outside the main thread, because only it may set handlers."""
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -14,7 +14,7 @@ _ONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREAD
 
 
 def _begin_child(niceness: int) -> None:
-    """In a child: leave Ctrl-C to the parent, which the terminal tells, too, and end where the parent is gone."""
+    """In a child: ignore Ctrl-C (the parent also receives it), and end when the parent has ended."""
     if niceness and hasattr(os, "nice"):  # Windows has none
         os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -40,9 +40,9 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
     on more threads than cores are several times slower. Children are spawned, not forked: a fork of a process in
     which torch has started its threads may hang.
 
-    At the end of the block, tasks that have not begun are given up, and those that have are waited for. An exception
-    that leaves the block, as Ctrl-C does, ends the children at once: what they had not finished is lost. They also end
-    when this process is killed.
+    At the end of the block, tasks that have not started are cancelled; running ones are finished. An exception that
+    leaves the block, as Ctrl-C does, ends the children at once: what they had not finished is lost. They also end when
+    this process is killed.
     """
     before = {name: os.environ.get(name) for name in _ONE}
     os.environ.update(_ONE)
@@ -53,7 +53,7 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
         try:
             yield pool
         except BaseException:
-            # Leaving the executor as a context would wait for all that was ever asked of it.
+            # Using the executor as a context manager would wait for all tasks.
             for child in set(multiprocessing.active_children()) - before_it:
                 child.terminate()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""What bonescan knows by name and plug-ins may add to: networks, losses, sources of labelled images, commands.
+"""Networks, losses, sources of labelled images and commands by name: bonescan's own and those of plug-ins.
 
 A plug-in is a package that states entry points in groups named `bonescan.<what>`; it is imported when it is asked for.
-Nothing else imports it, so that all else works where it is taken away.
+Nothing else imports it, so everything else works without it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """By name: what bonescan has itself, then what the plug-ins add; these are looked for once and loaded when got.
+    """By name: bonescan's own, then those of plug-ins, which are searched once and imported on first use.
 
     group: of the entry points. own: stands first, and a plug-in cannot replace it.
     """

@@ -128,7 +128,6 @@ PIXELS = Code("{pixels}", "UCUM", "pixels")
 PERCENT = Code("%", "UCUM", "Percent")
 COUNTS = Code("{counts}", "UCUM", "counts")
 RATIO = Code("{ratio}", "UCUM", "ratio")
-PERCENT = Code("%", "UCUM", "Percent")
 NO_UNITS = Code("1", "UCUM", "no units")
 
 

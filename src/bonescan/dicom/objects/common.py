@@ -25,13 +25,13 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from bonescan._version import __version__
 from bonescan.dicom.header import Origin, SourceInstance
 from bonescan.dicom.objects import codes
+from bonescan.dicom.values import IMPLEMENTATION_UID
 from bonescan.errors import InputError
 from bonescan.report.words import RESEARCH_USE
 from bonescan.study import Result, View
 
 MANUFACTURER = "bonescan"
 MODEL_NAME = "bonescan"
-_IMPLEMENTATION = UID("2.25.236019573810549632201345781265390114407")
 _SERIAL_NUMBER = "none"
 """Software has no serial number, but the element must have a value (PS3.3 C.7.5.2)."""
 
@@ -143,7 +143,7 @@ def new_object(result: Result, origin: Origin, kind: str) -> FileDataset:
     meta.MediaStorageSOPClassUID = UID(KINDS[kind].sop_class)
     meta.MediaStorageSOPInstanceUID = object_uid(result, origin, kind)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "BONESCAN"
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.update(common_modules(result, origin, kind))

@@ -235,7 +235,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         seeds=1,
     ),
     "unsupervised": Experiment(
-        question="What is the unsupervised term worth, and do three classes mend it?",
+        question="What is the unsupervised term worth, and do three classes improve it?",
         paper="Not asked; two phases are what it uses.",
         arms=(
             _PAPER,

@@ -109,7 +109,7 @@ def sentence(claim: Mapping[str, Any]) -> str:
     """The verdict on one claim, in words."""
     said = f"{claim['claim']}: **{claim['word']}**"
     if claim["word"] == "missing":
-        return f"{said}, for want of runs."
+        return f"{said} (too few runs)."
     if claim["difference"] is None:
         return f"{said}, as {HEADINGS[claim['measure']]} is undefined."
     interval = "no interval"
