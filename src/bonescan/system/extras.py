@@ -1,6 +1,6 @@
 """Optional dependencies: the packages of each extra, the commands that need it, and the command that installs it.
 
-bonescan is on no package index, so `pip install bonescan[train]` does not work. The command shown to the user installs
+bonescan is on no package index, so that pip cannot install an extra by its name. The command shown to the user installs
 the packages directly, by the requirements that this installation states, into the Python that runs.
 """
 
