@@ -214,6 +214,11 @@ def machine_table() -> str:
         *((f"{told} {damaged}", str(outcomes[name]), "fuzz_dicom") for name, told in OUTCOMES.items()),
         *((f"{told} {objects}", str(kills[name]), "receiver_kills") for name, told in LOSSES.items()),
         ("simulated patients per second", f"{phantom['patients_per_s']:.1f}", "phantom_speed"),
+        (
+            "area under the curve of telling the scans that an adapted model learned from (0.5 is chance)",
+            f"{results('adapt')['membership']['area_under_the_curve']:.2f}",
+            "adapt",
+        ),
         ("cells of the phantom within the range of real scans", f"{realism['share']:.0%}", "realism"),
     ]
     if "regions" in realism:
