@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, add_json, path
 from bonescan.errors import OutputError
+from bonescan.system.files import written_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,6 @@ class Evaluate(Command):
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    from bonescan.system.files import written_whole
-
     try:
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")

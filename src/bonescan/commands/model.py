@@ -22,6 +22,7 @@ from bonescan.commands.base import (
     path,
 )
 from bonescan.errors import BundleError, OptionError, OutputError
+from bonescan.system.files import written_whole
 from bonescan.system.kept import IN_USE, kept_models, model_in_use, models_folder
 
 if TYPE_CHECKING:
@@ -299,8 +300,7 @@ def put_in_use(name: str) -> None:
     folder = models_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{IN_USE}.{os.getpid()}"
-        temporary.write_text(f"{name}\n", encoding="utf-8")
-        temporary.replace(folder / IN_USE)
+        with written_whole(folder / IN_USE) as temporary:
+            temporary.write_text(f"{name}\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from None

@@ -251,12 +251,12 @@ def _not_scored(studies: list[str], views: list[str], results: list[str]) -> dic
         (views, "labelled view", "without a result"),
         (results, "result", "without labels"),
     )
-    warnings = [_named(names, noun, lack) for names, noun, lack in kinds if names]
+    warnings = [_named(names, word, lack) for names, word, lack in kinds if names]
     numbers = {"studies": len(studies), "views": len(views), "results": len(results)}
     return {"not_scored": numbers, "warnings": warnings}
 
 
-def _named(names: list[str], noun: str, why: str) -> str:
+def _named(names: list[str], word: str, why: str) -> str:
     """A warning that names what is in no figure."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"not scored: {counted(len(names), noun)} {why} ({', '.join(sorted(names)[:_MOST_NAMED])}{more})"
+    return f"not scored: {counted(len(names), word)} {why} ({', '.join(sorted(names)[:_MOST_NAMED])}{more})"

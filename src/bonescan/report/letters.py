@@ -20,7 +20,7 @@ UNKNOWN_NOTE = f"{UNKNOWN} stands for a letter that cannot be drawn here; the he
 @cache
 def register() -> frozenset[int]:
     """Make the fonts known to reportlab; return the code points that they can draw."""
-    # Imported on use: most pictures name nobody, and need no PDF.
+    # Imported on use: most pictures name no patient, and need no PDF.
     from reportlab.pdfbase import pdfmetrics
     from reportlab.pdfbase.ttfonts import TTFont
 

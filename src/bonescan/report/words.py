@@ -18,11 +18,11 @@ NOT_STATED = "not stated"
 _DATE_NOT_STATED = f"date {NOT_STATED}"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, as `1 scan` or `2 scans`; a noun in -y gets -ies."""
+def counted(number: int, word: str) -> str:
+    """A number with its word, as `1 scan` or `2 scans`; a word in -y gets -ies."""
     if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+        return f"1 {word}"
+    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"
 
 
 def lesions_counted(result: Result) -> str:

@@ -275,7 +275,7 @@ def draw_sheet(samples: GanImages, training: GanImages, sha256: str) -> Image.Im
     part = _TITLE + ROWS * (_TILE + _CAPTION + _GAP)
     size = (2 * _MARGIN + COLUMNS * (_TILE + _GAP) - _GAP, 2 * part + 2 * _MARGIN)
     sheet = Sheet(size, INK)
-    _draw_part(sheet, samples, 0, "Samples of the generator: nobody's scans")
+    _draw_part(sheet, samples, 0, "Samples of the generator: not scans of patients")
     _draw_part(sheet, training, part, "Real: images that it was trained on")
     sheet.text((_MARGIN, size[1] - 30), RESEARCH_USE, 25)
     caption = f"generator {sha256[:12]}; grey scale 0 to {_BLACK**2:g} times the skeletal reference"
