@@ -132,8 +132,8 @@ def delete_old(config: NodeConfig, storage: Storage) -> list[str]:
     """Delete the studies to which nothing was added for `keep_days`, and return their names.
 
     A study is kept while one of its jobs waits or runs, and while one of its results could not be delivered, as there
-    is no other copy of that result. Studies that a crash left half deleted are deleted first. Raises OSError; the rest is then
-    deleted the next time.
+    is no other copy of that result. Studies that a crash left half deleted are deleted first. Raises OSError; what is
+    left is then deleted the next time.
     """
     halfway = storage.retired()
     oldest = time.time() - config.keep_days * _SECONDS_A_DAY
