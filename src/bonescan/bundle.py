@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any
 from bonescan.errors import BundleError, OptionError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.prepare import Normalisation, Region
+from bonescan.system.files import folder_written_whole
 from bonescan.system.kept import kept_models, models_folder
 
 FORMAT, VERSION = "bonescan-bundle", 1
@@ -147,17 +146,10 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
     hashes = {file: hashlib.sha256(files[file]).hexdigest() for file in FILES}
     raw = {"format": FORMAT, "version": VERSION, **description, "files": hashes}
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    try:
+    with folder_written_whole(folder, replace=True) as temporary:
         for file, content in files.items():
             (temporary / file).write_bytes(content)
         (temporary / DESCRIPTION).write_text(json.dumps(raw, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return load_bundle(folder)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bonescan.system.files import written_whole
+from bonescan.system.files import folder_written_whole, written_whole
 
 
 def test_a_file_takes_the_place_of_the_one_before_when_all_is_written(tmp_path):
@@ -25,3 +25,32 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
         raise error
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
     assert path.read_text() == "before"
+
+
+def test_a_folder_appears_only_when_it_is_complete(tmp_path):
+    with folder_written_whole(tmp_path / "new") as partial:
+        (partial / "a").write_text("a")
+        assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert (tmp_path / "new" / "a").read_text() == "a"
+
+
+def test_a_failure_leaves_the_folder_that_was_there(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("old")
+    with pytest.raises(RuntimeError), folder_written_whole(tmp_path / "old", replace=True) as partial:
+        (partial / "a").write_text("half")
+        raise RuntimeError("stopped")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old" / "a").read_text() == "old"
+
+
+def test_a_folder_that_holds_files_is_replaced_only_on_request(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("old")
+    with pytest.raises(OSError, match="not empty"), folder_written_whole(tmp_path / "old") as partial:
+        (partial / "b").write_text("new")
+    assert (tmp_path / "old" / "a").read_text() == "old"
+    with folder_written_whole(tmp_path / "old", replace=True) as partial:
+        (partial / "b").write_text("new")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["b"]

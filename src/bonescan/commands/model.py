@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from bonescan.commands.base import (
     path,
 )
 from bonescan.errors import BundleError, OptionError, OutputError
-from bonescan.system.files import written_whole
+from bonescan.system.files import folder_written_whole, written_whole
 from bonescan.system.kept import IN_USE, kept_models, model_in_use, models_folder
 
 if TYPE_CHECKING:
@@ -275,16 +274,12 @@ def keep(bundle: Bundle, use: bool) -> Path:
         if load_bundle(folder).sha256 != bundle.sha256:
             raise OutputError(f"another model {bundle.name} is kept: remove {folder}, or teach yours into another OUT")
     else:
-        temporary = folder.with_name(f".{bundle.name}.{os.getpid()}")
         try:
-            temporary.mkdir(parents=True)
-            for file in (DESCRIPTION, *FILES):
-                shutil.copyfile(bundle.folder / file, temporary / file)
-            temporary.rename(folder)
+            with folder_written_whole(folder) as temporary:
+                for file in (DESCRIPTION, *FILES):
+                    shutil.copyfile(bundle.folder / file, temporary / file)
         except OSError as error:
             raise OutputError(f"the model cannot be kept in {folder}: {error.strerror}") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     if use:
         put_in_use(bundle.name)
     return folder

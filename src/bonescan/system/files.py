@@ -1,8 +1,9 @@
-"""Files that are written completely, or not at all."""
+"""Files and folders that are written completely, or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,3 +21,22 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """Yield a new temporary folder beside `folder`, which is renamed to it when the block ends without an error.
+
+    After an error the temporary folder is removed, and what was at `folder` is as it was. A folder that holds files is
+    replaced only with `replace`; otherwise OSError is raised at the end.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process of the same number
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

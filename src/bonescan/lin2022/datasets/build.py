@@ -6,8 +6,6 @@ GAN samples are unlabelled training images, single views, which join D3 and D4.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +33,7 @@ from bonescan.lin2022.datasets.plan import PAPER_PATIENTS, DatasetOptions, plan_
 from bonescan.lin2022.datasets.statement import TOML, Statement, read_statement, state
 from bonescan.reading import read_study
 from bonescan.study import Study, View
+from bonescan.system.files import folder_written_whole
 from bonescan.system.parallel import process_pool
 from bonescan.train.cases import pair_counts
 
@@ -97,23 +96,19 @@ def build_dataset(
     be written.
     """
     out = Path(out)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         _refuse_what_is_there(out)
-        partial.mkdir(parents=True)
-        with _spread(processes) as spread:
-            chosen = _originals(options, spread, processes, progress)
-            written = _write(options, chosen, partial, spread, progress)
-        statement = extend(partial, state(options, chosen), (), written)
-        if options.gan is not None:
-            statement = add_samples(partial, statement, options.gan)
-        partial.rename(out)
+        with folder_written_whole(out) as partial:
+            with _spread(processes) as spread:
+                chosen = _originals(options, spread, processes, progress)
+                written = _write(options, chosen, partial, spread, progress)
+            statement = extend(partial, state(options, chosen), (), written)
+            if options.gan is not None:
+                statement = add_samples(partial, statement, options.gan)
     except OSError as error:
         raise OutputError(
             f"the data set cannot be written to {out} ({error.strerror}): make room there or choose another folder"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return summarise(out)
 
 
@@ -200,17 +195,13 @@ def add_samples(folder: Path, statement: Statement, samples: Path) -> Statement:
     if any(record.origin is Origin.GAN for record in records):
         raise OutputError(f"{folder} has GAN samples already: build the data set again to take others")
     sources = _sources(samples, records, int(statement.options["images"]))
-    final, partial = folder / GAN, folder / f".{GAN}.{os.getpid()}.partial"
-    try:
+    # A folder that is there but not in the index was left by an interrupted run.
+    with folder_written_whole(folder / GAN, replace=True) as partial:
         drawn_at = _references(samples / _SAMPLES)
         written = [
             _add(partial / f"sample-{number:04d}", source, drawn_at.get(source.name))
             for number, source in enumerate(sources)
         ]
-        shutil.rmtree(final, ignore_errors=True)  # left by an interrupted run
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return extend(folder, statement, records, written)
 
 

@@ -11,7 +11,6 @@ anterior view alone, in the posterior alone, in both.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +22,7 @@ from PIL import Image
 
 from bonescan.lin2022.datasets import LoadedPair
 from bonescan.study import Mask, View
+from bonescan.system.files import folder_written_whole
 from bonescan.train.cases import FAINT, drawn
 
 
@@ -80,34 +80,32 @@ def write_training(folder: Path, pictures: Iterable[RawPicture], inputs: NnunetI
 
     The class to ignore is stated only where a pixel has it: nnU-Net samples otherwise from then on.
     """
-    partial = _fresh(folder)
-    (partial / "imagesTr").mkdir()
-    (partial / "labelsTr").mkdir()
-    classes, written, any_ignored = dict(_CLASSES[inputs]), 0, False
-    for picture in pictures:
-        _write_channels(partial / "imagesTr", picture)
-        Image.fromarray(picture.labels).save(partial / "labelsTr" / f"{picture.name}.png")
-        any_ignored = any_ignored or bool((picture.labels == len(_CLASSES[inputs])).any())
-        written += 1
-    if any_ignored:
-        classes["ignore"] = len(classes)
-    stated = {
-        "channel_names": {str(number): name for number, name in enumerate(_CHANNELS[inputs])},
-        "labels": classes,
-        "numTraining": written,
-        "file_ending": ".png",
-    }
-    (partial / "dataset.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
-    partial.rename(folder)
+    with folder_written_whole(folder) as partial:
+        (partial / "imagesTr").mkdir()
+        (partial / "labelsTr").mkdir()
+        classes, written, any_ignored = dict(_CLASSES[inputs]), 0, False
+        for picture in pictures:
+            _write_channels(partial / "imagesTr", picture)
+            Image.fromarray(picture.labels).save(partial / "labelsTr" / f"{picture.name}.png")
+            any_ignored = any_ignored or bool((picture.labels == len(_CLASSES[inputs])).any())
+            written += 1
+        if any_ignored:
+            classes["ignore"] = len(classes)
+        stated = {
+            "channel_names": {str(number): name for number, name in enumerate(_CHANNELS[inputs])},
+            "labels": classes,
+            "numTraining": written,
+            "file_ending": ".png",
+        }
+        (partial / "dataset.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
     return written
 
 
 def write_test(folder: Path, pictures: Iterable[RawPicture]) -> None:
     """Write the pictures to segment, without labels, at once or not at all."""
-    partial = _fresh(folder)
-    for picture in pictures:
-        _write_channels(partial, picture)
-    partial.rename(folder)
+    with folder_written_whole(folder) as partial:
+        for picture in pictures:
+            _write_channels(partial, picture)
 
 
 def masks_of(number: int, labels: Mapping[str, NDArray[np.uint8]], inputs: NnunetInput, shape: tuple[int, int]) -> Mask:
@@ -129,11 +127,3 @@ def _name(number: int, view: View | None = None) -> str:
 def _write_channels(folder: Path, picture: RawPicture) -> None:
     for channel, counts in enumerate(picture.counts):
         Image.fromarray(np.ascontiguousarray(counts)).save(folder / f"{picture.name}_{channel:04d}.png")
-
-
-def _fresh(folder: Path) -> Path:
-    """An empty hidden folder beside `folder`, to be renamed to it."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,6 +26,7 @@ from bonescan.lin2022.gan.config import gan_config_from_dict
 from bonescan.lin2022.gan.images import read_gan_images
 from bonescan.lin2022.gan.loop import train_gan
 from bonescan.lin2022.gan.sample import load_gan, write_samples
+from bonescan.system.files import folder_written_whole
 from bonescan.train.progress import Progress
 
 SEED = 1
@@ -96,11 +96,7 @@ def with_samples(plain: Path, folder: Path, values: Mapping[str, Any], report: C
         SEED,
         lambda done, total: report(done, total, "GAN: samples"),
     )
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        shutil.copytree(plain, partial)
+    with folder_written_whole(folder) as partial:
+        shutil.copytree(plain, partial, dirs_exist_ok=True)
         add_gan_samples(partial, workplace / "samples")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(workplace, ignore_errors=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from bonescan.lin2022.gan.loop import CONFIG, GENERATOR, SOURCE
 from bonescan.prepare import mirror, normalise
 from bonescan.prepare.aggregate import PAIR
 from bonescan.study import View
+from bonescan.system.files import folder_written_whole
 
 SampleProgress = Callable[[int, int], None]
 """Called with the number of samples done, and of all."""
@@ -127,29 +126,25 @@ def write_samples(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists and is no empty folder: choose another one")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        rows = []
-        for number in range(count):
-            sample = draw_sample(gan, seed, number)
-            rows.append(_write_sample(sample, partial / f"sample-{number:04d}"))
-            progress(number + 1, count)
-        listed: dict[str, Any] = {
-            "research_use_only": True,
-            "generator_sha256": gan.sha256,
-            "seed": seed,
-            "count": count,
-            "samples": rows,
-        }
-        (partial / "samples.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
-        partial.rename(out)
+        with folder_written_whole(out) as partial:
+            rows = []
+            for number in range(count):
+                sample = draw_sample(gan, seed, number)
+                rows.append(_write_sample(sample, partial / f"sample-{number:04d}"))
+                progress(number + 1, count)
+            listed: dict[str, Any] = {
+                "research_use_only": True,
+                "generator_sha256": gan.sha256,
+                "seed": seed,
+                "count": count,
+                "samples": rows,
+            }
+            (partial / "samples.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"the samples cannot be written to {out} ({error.strerror}): make room there or choose another folder"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return listed
 
 
