@@ -41,7 +41,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 JUDGES = {
-    "lesions.delineate": ["tests/unit/test_delineate.py"],
+    "lesions.delineate": [
+        *("tests/unit/test_delineate.py", "tests/unit/test_delineate_split.py"),
+        "tests/unit/test_delineate_candidates.py",
+    ],
     "lesions.measure": ["tests/unit/test_measure.py"],
     "dicom.views": ["tests/unit/test_views.py"],
     "prepare.normalise": ["tests/unit/test_prepare.py", "tests/property/test_prepare_properties.py"],

@@ -1,4 +1,4 @@
-"""Results made of random masks, and scans written as every kind of header has them: what objects are tested on."""
+"""Results and predictions made of masks, and scans written as every kind of header has them: to test objects on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from scipy import ndimage
 
@@ -17,12 +18,27 @@ from bonescan.dicom.header import Made, Origin
 from bonescan.dicom.read_header import read_header
 from bonescan.dicom.write_nm import Header, write_nm
 from bonescan.lesions.contours import contour_of
+from bonescan.prediction import Prediction
 from bonescan.reading import ReadOptions, read_study
-from bonescan.study import Burden, Lesion, Measures, ModelName, Region, Result, Scan, Side, Spacing, Study, View
+from bonescan.study import (
+    REGIONS,
+    Burden,
+    Lesion,
+    Measures,
+    ModelName,
+    Region,
+    Result,
+    Scan,
+    Side,
+    Spacing,
+    Study,
+    View,
+)
 
 MODEL = ModelName("phantom-unet", "0123456789abcdef" * 4)
 MADE = Made(datetime.datetime(2026, 1, 2, 3, 4, 5))
 EIGHT = np.ones((3, 3), dtype=bool)
+RIBS = REGIONS.index(Region.RIBS)
 
 
 def random_masks(rng: np.random.Generator, shape: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -33,6 +49,12 @@ def random_masks(rng: np.random.Generator, shape: tuple[int, int]) -> Iterator[n
         for number in rng.permutation(np.arange(1, count + 1))[:12]:
             # Background that only touches through a corner is a hole: the outside is 4-connected.
             yield ndimage.binary_fill_holes(numbered == number)
+
+
+def predict(*, region=RIBS, **views):
+    """The prediction of a model with these maps of probability, on one bone everywhere."""
+    lesion = {View(name): np.asarray(image, dtype=np.float32) for name, image in views.items()}
+    return Prediction(lesion, {view: np.full(image.shape, region, dtype=np.uint8) for view, image in lesion.items()})
 
 
 def lesion_of(number: int, view: View, mask: np.ndarray, side: Side = Side.RIGHT) -> Lesion:
@@ -55,6 +77,13 @@ def result_of(study: Study, masks: Mapping[View, Sequence[np.ndarray]], **change
     return Result(study, MODEL, lesions, burden, (slice(0, rows), slice(0, cols)), **changes)
 
 
+def a_study(key: str, seed: int = 0) -> Study:
+    """Both views of noise."""
+    rng = np.random.default_rng(seed)
+    scans = {view: Scan(view, rng.integers(0, 40, (256, 64)).astype(np.float32)) for view in View}
+    return Study(key, scans, Spacing(2.4, 2.4))
+
+
 def scan_of(rng, folder: Path, header: Header, spacing: Spacing | None, shape=(256, 64), views=tuple(View)):
     """Write a scan of noise in a header's style and read it back: the study as read, and the header to write with."""
     counts = {view: Scan(view, rng.integers(0, 200, shape)) for view in views}
@@ -64,6 +93,15 @@ def scan_of(rng, folder: Path, header: Header, spacing: Spacing | None, shape=(2
     if header.style == "no-views":
         stated = ReadOptions(views=tuple(reversed(views)) if header.posterior_first else tuple(views))
     return read_study(paths, stated), Origin(read_header(paths), MADE)
+
+
+def changed(scan, **elements):
+    """The file of a scan, now with other elements in its header."""
+    dataset = pydicom.dcmread(scan)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(scan)
+    return scan
 
 
 def needs(program: str) -> str:

@@ -1,13 +1,18 @@
-"""Scans with a marker in every place where a header can name a patient, and the forms in which one could survive."""
+"""Scans to de-identify; a marker wherever a header can name a patient, and the forms in which one could survive."""
 
 from __future__ import annotations
 
 import base64
 from pathlib import Path
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.study import Scan, Spacing, Study, View
+
+KEY = bytes(range(32))
 MARK = "QXZW"
 """In every value that is planted, with a number: nothing else holds these letters."""
 
@@ -56,6 +61,19 @@ TEXTS = [
     "WholeBodyTechnique",
 ]
 DATES = ["PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"]
+
+
+def scan_of(folder, header=None, views=tuple(View), patient="A"):
+    """Write a scan of noise in a header's style, of the patient with this ID; returns its files."""
+    counts = np.random.default_rng(1).poisson(20, (256, 64))
+    study = Study("case", {view: Scan(view, counts + number) for number, view in enumerate(views)}, Spacing(2.0, 2.5))
+    folder.mkdir(exist_ok=True)
+    paths = write_nm(study, folder / "scan.dcm", header or Header(HeaderStyle.STANDARD))
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID = patient
+        dataset.save_as(path)
+    return paths
 
 
 def put(dataset, keyword, value):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bonescan.errors import BundleError, OptionError
+from bonescan.errors import BundleError, OptionError, OutputError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.prepare import Normalisation, Region
 from bonescan.system.files import folder_written_whole
@@ -130,11 +130,25 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
     return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw, points)
 
 
+def refuse_other_files(folder: Path) -> None:
+    """Raise OutputError where a bundle written to `folder` would replace anything but a bundle."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} exists and is no folder: choose another one for the model")
+    strange = sorted({entry.name for entry in folder.iterdir()} - {DESCRIPTION, *FILES})
+    if strange:
+        raise OutputError(
+            f"{folder} holds {strange[0]}, which no model bundle has, and would be lost: choose another folder"
+        )
+
+
 def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle, complete or not at all; one that is there already is replaced.
 
     description: `name`, `network`, `normalisation`, `thresholds` (dicts), and whatever else should be kept.
-    files: the bytes of each of `FILES`. Raises BundleError when the name is not safe or a file is missing.
+    files: the bytes of each of `FILES`. Raises BundleError when the name is not safe or a file is missing, and
+    OutputError where the folder holds anything but a bundle.
     """
     name = str(description.get("name", ""))
     if not _NAME.fullmatch(name):
@@ -146,6 +160,7 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
     hashes = {file: hashlib.sha256(files[file]).hexdigest() for file in FILES}
     raw = {"format": FORMAT, "version": VERSION, **description, "files": hashes}
     folder = Path(folder)
+    refuse_other_files(folder)
     with folder_written_whole(folder, replace=True) as temporary:
         for file, content in files.items():
             (temporary / file).write_bytes(content)

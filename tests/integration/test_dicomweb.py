@@ -1,4 +1,4 @@
-"""DICOMweb against Orthanc, and against servers that answer as no archive should; TLS between two nodes."""
+"""DICOMweb against servers that answer as no archive should."""
 
 from __future__ import annotations
 
@@ -6,143 +6,19 @@ import gzip
 import http.server
 import json
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
-import pydicom
 import pytest
-from tests.drawn import needs
-from tests.integration.test_node import Place, free_port, scan, until
+from tests.integration.test_node import free_port, scan
 
 from bonescan.dicom.objects.common import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.destinations import DeliveryError, WebPeer
 from bonescan.node.dicomweb import WebArchive, value_of
 from bonescan.node.fetch import fetch_study
-
-PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc")
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory):
-    """An archive of its own, on ports of its own; its DICOMweb service."""
-    program = needs("Orthanc")
-    plugin = next((path for folder in PLUGINS for path in Path(folder).rglob("*OrthancDicomWeb*.so*")), None)
-    if plugin is None:
-        needs("the DICOMweb plugin of Orthanc")
-    folder = tmp_path_factory.mktemp("orthanc")
-    port = free_port()
-    (folder / "config.json").write_text(
-        json.dumps(
-            {
-                "HttpPort": port,
-                "DicomPort": free_port(),
-                "StorageDirectory": str(folder / "storage"),
-                "IndexDirectory": str(folder / "storage"),
-                "Plugins": [str(plugin)],
-                "AuthenticationEnabled": True,
-                "RegisteredUsers": {"bone": "scan"},
-                "RemoteAccessAllowed": False,
-                "HttpsVerifyPeers": False,
-                "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-            }
-        )
-    )
-    process = subprocess.Popen(
-        [program, str(folder / "config.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
-    )
-
-    def answers():
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/system")
-        request.add_header("Authorization", "Basic Ym9uZTpzY2Fu")
-        try:
-            with urllib.request.urlopen(request, timeout=2):
-                return True
-        except OSError:
-            return False
-
-    try:
-        until(answers)
-        yield f"http://127.0.0.1:{port}/dicom-web"
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def secret(monkeypatch):
-    monkeypatch.setenv("ARCHIVE_SECRET", "bone:scan")
-
-
-def peer_of(url, **more):
-    return WebPeer("archive", url, "basic", "ARCHIVE_SECRET", timeout_seconds=5.0, **more)
-
-
-def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthanc, secret, cli, tmp_path):
-    source = scan(tmp_path, PatientID="P1")
-    run = cli("segment", source, "-o", tmp_path / "out", "--format", "sr,seg,capture,pdf,gsps")
-    assert run.returncode == 0, run.stderr
-    written = sorted((tmp_path / "out").rglob("*.dcm"))
-    with WebArchive(peer_of(orthanc)) as archive:
-        archive.store([source])
-        archive.store(written)
-        archive.store(written)  # again: what is there is no failure
-    options = ["--auth", "basic", "--secret-env", "ARCHIVE_SECRET"]
-    first = cli("fetch", orthanc, "-o", tmp_path / "scans", *options)
-    assert first.returncode == 0, first.stderr
-    assert "1 file(s) fetched, 0 already there" in first.stdout
-    (fetched,) = (tmp_path / "scans").rglob("*.dcm")
-    one, other = pydicom.dcmread(source), pydicom.dcmread(fetched)
-    assert one.PixelData == other.PixelData
-    assert one.SOPInstanceUID == other.SOPInstanceUID
-    assert one.SOPInstanceUID not in str(fetched)
-    again = cli("fetch", orthanc, "-o", tmp_path / "scans", *options, "--study", one.StudyInstanceUID)
-    assert "0 file(s) fetched, 1 already there" in again.stdout
-    (tmp_path / "ids").write_text("P1\n")
-    assert cli("fetch", orthanc, "-o", tmp_path / "more", *options, "--patient-ids", tmp_path / "ids").returncode == 0
-    assert len(list((tmp_path / "more").rglob("*.dcm"))) == 1
-    none = cli("fetch", orthanc, "-o", tmp_path / "none", *options, "--date", "19000101-19000102")
-    assert (none.returncode, list(tmp_path.glob("none"))) == (0, [])
-    assert cli("segment", tmp_path / "scans", "-o", tmp_path / "result").returncode == 0
-
-
-def test_a_node_sends_to_orthanc(orthanc, secret, tmp_path):
-    place = Place(tmp_path)
-    try:
-        text = place.config.read_text()
-        place.config.write_text(
-            re.sub(r"\[\[dicom\]\].*", "", text, flags=re.DOTALL)
-            + f'[[web]]\nname = "orthanc"\nurl = "{orthanc}"\nauth = "basic"\nsecret_env = "ARCHIVE_SECRET"\n'
-        )
-        place.start()
-        source = scan(tmp_path, StudyInstanceUID="1.2.3.77")
-        send = [needs("storescu"), "-aec", "BONESCAN", "127.0.0.1", str(place.port), str(source)]
-        assert subprocess.run(send, check=False).returncode == 0
-        until(lambda: place.status()["deliveries"]["done"] == 1)
-        with WebArchive(peer_of(orthanc)) as archive:
-            kinds = {str(one["00080060"]["Value"][0]) for one in archive.find("/studies/1.2.3.77/series", {}, 50)}
-        assert kinds >= {"SR", "OT", "DOC"}
-    finally:
-        place.end()
-
-
-def test_a_wrong_password_and_no_password_are_one_sentence(orthanc, secret, monkeypatch, cli, tmp_path):
-    monkeypatch.setenv("ARCHIVE_SECRET", "bone:wrong")
-    run = cli("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
-    assert run.returncode == 2
-    assert "does not let us in (HTTP 401)" in run.stderr
-    assert "wrong" not in run.stderr
-    monkeypatch.delenv("ARCHIVE_SECRET")
-    run = cli("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
-    assert run.returncode == 2
-    assert "is not set" in run.stderr
 
 
 class Bad(http.server.BaseHTTPRequestHandler):
@@ -351,16 +227,6 @@ def test_node_check_asks_archives_as_well(bad, cli, tmp_path):
     assert "does not answer as DICOMweb does" in run.stderr
 
 
-def make_certificate(folder, name):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
-    extension = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run([*command, *files, *extension], check=True, capture_output=True)
-
-
 def test_nobody_there_is_tried_again_later():
     with (
         WebArchive(WebPeer("archive", f"http://127.0.0.1:{free_port()}")) as archive,
@@ -373,57 +239,3 @@ def test_nobody_there_is_tried_again_later():
 def test_a_password_in_a_url_is_refused():
     with pytest.raises(OptionError, match="holds a password"):
         WebPeer("archive", "https://a:b@archive/")
-
-
-def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
-    """A node that listens over TLS, asked by `node check` of others with and without a certificate."""
-    for name in ("ours", "stranger"):
-        make_certificate(tmp_path, name)
-    port = free_port()
-    (tmp_path / "node.toml").write_text(
-        f'storage = "{tmp_path / "storage"}"\nport = {port}\n[tls]\nlisten = true\n'
-        f'certificate = "{tmp_path}/ours.pem"\n'
-        f'key = "{tmp_path}/ours.key"\nca_file = "{tmp_path}/ours.pem"\n'
-    )
-    log = (tmp_path / "log").open("wb")
-    node = subprocess.Popen([sys.executable, "-m", "bonescan", "node", "run", tmp_path / "node.toml"], stderr=log)
-    log.close()
-    try:
-        until(lambda: b"listening" in (tmp_path / "log").read_bytes())
-        codes = {}
-        for name, certificate in (("ours", "ours"), ("stranger", "stranger"), ("plain", None)):
-            text = f'storage = "{tmp_path / name}"\n[[dicom]]\nname = "a"\nhost = "127.0.0.1"\nport = {port}\n'
-            text += 'ae_title = "BONESCAN"\ntimeout_seconds = 5.0\n'
-            if certificate:
-                text += f'tls = true\n[tls]\ncertificate = "{tmp_path}/{certificate}.pem"\n'
-                text += f'key = "{tmp_path}/{certificate}.key"\nca_file = "{tmp_path}/ours.pem"\n'
-            (tmp_path / f"{name}.toml").write_text(text)
-            codes[name] = cli("node", "check", tmp_path / f"{name}.toml").returncode
-        assert codes == {"ours": 0, "stranger": 1, "plain": 1}
-    finally:
-        node.terminate()
-        node.wait(timeout=30)
-        time.sleep(0)
-
-
-def test_a_caller_that_never_begins_tls_keeps_no_other_waiting(cli, tmp_path):
-    make_certificate(tmp_path, "ours")
-    port = free_port()
-    table = (
-        f'[tls]\ncertificate = "{tmp_path}/ours.pem"\nkey = "{tmp_path}/ours.key"\nca_file = "{tmp_path}/ours.pem"\n'
-    )
-    (tmp_path / "node.toml").write_text(f'storage = "{tmp_path / "storage"}"\nport = {port}\n{table}listen = true\n')
-    (tmp_path / "caller.toml").write_text(
-        f'storage = "{tmp_path / "s"}"\n{table}[[dicom]]\nname = "a"\nhost = "127.0.0.1"\nport = {port}\n'
-        'ae_title = "BONESCAN"\ntls = true\ntimeout_seconds = 10.0\n'
-    )
-    log = (tmp_path / "log").open("wb")
-    node = subprocess.Popen([sys.executable, "-m", "bonescan", "node", "run", tmp_path / "node.toml"], stderr=log)
-    log.close()
-    try:
-        until(lambda: b"listening" in (tmp_path / "log").read_bytes())
-        with socket.create_connection(("127.0.0.1", port)):
-            assert cli("node", "check", tmp_path / "caller.toml").returncode == 0
-    finally:
-        node.terminate()
-        node.wait(timeout=30)

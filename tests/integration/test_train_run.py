@@ -238,6 +238,53 @@ def test_what_is_learned_from_and_what_is_kept_is_said_before_the_training(workp
     ]
 
 
+def test_a_run_keeps_to_the_scans_and_labels_of_its_cohort(workplace, tmp_path, monkeypatch, make_case):
+    split = cohort_of(make_case, monkeypatch, validation=(2,))
+    settings = ["steps=2", "phantoms.anatomies=0", "cohort.folder=cohort"]
+    folder = run_from_toml(tmp_path / "tiny.toml", settings)
+    kept = json.loads((folder / "sources.json").read_text())
+    assert list(kept) == ["cohort"]
+    for case, name in ((split.training[1], "labels"), (split.validation[0], "labels"), (split.training[0], "scans")):
+        changed = case.lesions if name == "labels" else case.image
+        before = changed[0, 0, 0]
+        changed[0, 0, 0] = before + 1
+        with pytest.raises(OptionError, match="tiny began with other scans or labels in the cohort than there are now"):
+            run_from_toml(tmp_path / "tiny.toml", settings)
+        changed[0, 0, 0] = before
+    assert run_from_toml(tmp_path / "tiny.toml", settings) == folder
+    # A run of before this was recorded goes on, and from then on it is.
+    (folder / "sources.json").write_text("{}")
+    run_from_toml(tmp_path / "tiny.toml", settings)
+    assert json.loads((folder / "sources.json").read_text()) == kept
+
+
+def test_the_order_of_a_cohort_does_not_matter_and_a_name_does(make_case):
+    from dataclasses import replace
+
+    from bonescan.train.cohort import cohort_digest
+
+    first, second = make_case(1), make_case(2)
+    assert cohort_digest([first, second]) == cohort_digest([second, first]) != cohort_digest([first])
+    renamed = replace(second, facts=replace(second.facts, group="another"))
+    assert cohort_digest([first, renamed]) != cohort_digest([first, second])
+
+
+def test_a_training_whose_steps_were_all_done_says_so(workplace, tmp_path, monkeypatch, make_case):
+    cohort_of(make_case, monkeypatch, validation=())
+    settings = ["steps=2", "phantoms.anatomies=0", "cohort.folder=cohort"]
+    done = "all 2 steps were done before: only the thresholds are fitted and the model exported"
+    for minutes, expected in (("1e-9", 0), ("0", 0), ("0", 1)):
+        notes, stages = [], []
+        run_from_toml(
+            tmp_path / "tiny.toml",
+            [*settings, f"max_minutes={minutes}"],
+            lambda progress, stages=stages: stages.append(progress.stage),
+            notes.append,
+        )
+        assert notes.count(done) == expected
+        assert ("train" in stages) == (not expected)
+
+
 def test_nothing_is_fitted_and_nothing_said_of_it_where_no_patient_is_kept(workplace, tmp_path, monkeypatch, make_case):
     cohort_of(make_case, monkeypatch, validation=())
     stages = []

@@ -75,6 +75,7 @@ def test_samples_are_added_and_json_is_for_scripts(small_set, in_process, tmp_pa
         (("--seed", 1, "--add-gan", "g"), "give nothing beside"),
         (("--add-gan", "g"), "no data set"),
         (("--seed", 1, "--cohort", "nowhere"), "nowhere is no folder"),
+        (("--seed", 1, "--cohort", "."), "holds no labelled study"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(in_process, tmp_path, arguments, why):

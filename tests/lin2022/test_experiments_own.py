@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.lin2022.test_datasets_build import write_patient
+from tests.lin2022.conftest import write_patient
 
 from bonescan.cli import main
 from bonescan.lin2022.datasets import Subset, read_dataset
@@ -76,6 +76,15 @@ def test_one_command_compares_and_goes_on_when_nnunet_is_there(cohort, tiny, tmp
 
     assert main([*command, "--seed", "2"]) != 0
     assert "another cohort, seed or number of images" in capsys.readouterr().err
+
+
+def test_a_cohort_without_a_scan_is_one_sentence_and_leaves_nothing(tiny, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["experiment", "own", "empty", "-o", "compared", "--profile", "smoke"]) == 2
+    said = capsys.readouterr().err
+    assert "empty holds no labelled study: give a cohort folder with truth" in said
+    assert "unexpected" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_views_without_labels_are_not_scored(cohort, tiny, tmp_path, monkeypatch):

@@ -288,6 +288,7 @@ def test_added_views_are_validated_against_the_union(make_case):
     assert (np.asarray(case.lesions)[0] > 0).sum() < mask[0].sum()
     figures = quick_figures(Answering(mask), [case], ADDED)
     assert (figures["dice"], figures["sensitivity"], figures["false_per_scan"]) == (1.0, 1.0, 0.0)
+    assert ("region_accuracy" in figures) == bool(case.regions.any()), "nothing is measured without a true region map"
     truth = judge(Answering(mask), case, ADDED).lesions
     assert ((truth[View.ANTERIOR] > 0) == mask[0]).all()
 

@@ -1,4 +1,4 @@
-"""An invented body of Gaussian blobs, with and without lesions: a result to write, draw and tabulate."""
+"""An invented body of Gaussian blobs, with and without lesions: a result to write and draw. A scan in a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bonescan.assess import assess
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
@@ -105,3 +106,12 @@ def make_result() -> Callable[..., Result]:
 def result(make_result: Callable[..., Result]) -> Result:
     """Two views with two and three lesions."""
     return make_result()
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """The file of a scan of noise."""
+    counts = np.random.default_rng(1).integers(0, 100, (512, 128))
+    study = Study("case", {view: Scan(view, counts) for view in View}, Spacing(2.0, 2.5))
+    (path,) = write_nm(study, tmp_path / "scan.dcm", Header(HeaderStyle.STANDARD))
+    return path

@@ -46,6 +46,14 @@ def test_the_criterion_of_the_page_and_of_the_how_to_is_the_one_that_is_applied(
         assert "or makes over 0.25 more marks per scan without lesions" in " ".join(page.split())
 
 
+def test_what_is_worse_is_said():
+    before = verdict_of(0.6, 0.7, (2, 3))
+    assert why_worse(before, verdict_of(0.6, 0.69, (0, 1))) is None
+    assert "60%" in why_worse(before, verdict_of(0.5, 0.7, (0, 0)))
+    assert "simulated" in why_worse(before, verdict_of(0.7, 0.6, (0, 0)))
+    assert "2.50" in why_worse(before, verdict_of(0.7, 0.7, (4, 4)))
+
+
 def test_few_scans_are_said_to_be_too_few():
     assert too_few(1) == "1 scan: too few to tell these figures apart"
     assert too_few(4) == "4 scans: too few to tell these figures apart"

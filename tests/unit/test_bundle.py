@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bonescan.bundle import list_bundles, load_bundle, write_bundle
-from bonescan.errors import BundleError, OptionError
+from bonescan.errors import BundleError, OptionError, OutputError
 from bonescan.lesions.delineate import Thresholds
 from bonescan.predict import Predictor
 from bonescan.prepare import Normalisation, prepare
@@ -109,6 +109,23 @@ def test_a_bundle_is_replaced_whole_or_kept(folder):
         write_bundle(folder, description | {"figure": float("nan")}, files)
     assert load_bundle(folder).sha256 == changed.sha256
     assert [path.name for path in folder.parent.iterdir()] == ["threshold"]
+
+
+def test_a_bundle_never_takes_the_place_of_other_files(folder):
+    bundle = load_bundle(folder)
+    files = {file: bundle.read(file) for file in ("model.onnx", "model.safetensors", "card.md")}
+    description = {key: value for key, value in bundle.raw.items() if key not in ("format", "version", "files")}
+    mine = folder.parent / "mine"
+    (mine / "keep").mkdir(parents=True)
+    with pytest.raises(OutputError, match="mine holds keep, which no model bundle has"):
+        write_bundle(mine, description, files)
+    (folder / "anterior.json").write_text("drawn by hand")
+    with pytest.raises(OutputError, match=r"anterior\.json"):
+        write_bundle(folder, description, files)
+    assert (folder / "anterior.json").read_text() == "drawn by hand"
+    with pytest.raises(OutputError, match="is no folder"):
+        write_bundle(folder / "card.md", description, files)
+    assert load_bundle(write_bundle(folder.parent / "empty", description, files).folder).name == bundle.name
 
 
 def test_predictions_come_back_in_the_frames(folder):

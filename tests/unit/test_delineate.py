@@ -9,41 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.drawn import RIBS, predict
 
 from bonescan.errors import OptionError
 from bonescan.lesions.contours import mask_of
-from bonescan.lesions.delineate import (
-    MOST_CANDIDATES,
-    OPERATING_POINTS,
-    Outline,
-    Thresholds,
-    candidates_below,
-    delineate,
-    outline_of,
-)
+from bonescan.lesions.delineate import OPERATING_POINTS, Outline, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, View
 
 PLAIN = Thresholds(low=0.4, high=0.6, min_area_px=1, split_prominence=1.0)
 """No splitting, no minimal size."""
-RIBS = REGIONS.index(Region.RIBS)
-UNSMOOTHED = Thresholds(low=0.125, high=0.75, min_area_px=1, split_prominence=0.25, split_smoothing_px=0.0)
-"""Splits at valleys of the probability itself, which is then given in binary fractions."""
-
-
-def predict(*, region=RIBS, **views):
-    lesion = {View(name): np.asarray(image, dtype=np.float32) for name, image in views.items()}
-    return Prediction(lesion, {view: np.full(image.shape, region, dtype=np.uint8) for view, image in lesion.items()})
 
 
 def picture(*rows):
     """A map drawn with digits: 7 stands for 0.7."""
     return np.array([[int(digit) / 10 for digit in row] for row in rows])
-
-
-def disc(shape, row, col, radius, edge=0.8):
-    rows, cols = np.ogrid[: shape[0], : shape[1]]
-    return 1.0 / (1.0 + np.exp((np.hypot(rows - row, cols - col) - radius) / edge))
 
 
 def frame_mask(outline, shape):
@@ -210,109 +190,6 @@ def test_order_is_anterior_first_then_from_top_to_bottom():
     ]
 
 
-def test_touching_lesions_are_split_at_the_neck_even_where_probability_saturates():
-    shape = (40, 60)
-    both = np.maximum(disc(shape, 20, 20, 7), disc(shape, 20, 34, 7))
-    thresholds = Thresholds(low=0.4, high=0.6)
-    left, right = delineate(predict(anterior=both), thresholds)
-    assert left.mask.sum() + right.mask.sum() == (both >= 0.4).sum()
-    assert abs(int(left.mask.sum()) - int(right.mask.sum())) <= 14  # the pixels halfway go to one side
-    assert left.contour[:, 1].max() == pytest.approx(27, abs=1)
-    assert len(delineate(predict(anterior=both), replace(thresholds, split_prominence=1.0))) == 1
-
-
-def row_of(*probability, thresholds=UNSMOOTHED):
-    """The widths of the lesions in a map of one row."""
-    row = np.array([[0.0, *probability, 0.0]])
-    return [int(outline.mask.sum()) for outline in delineate(predict(anterior=row), thresholds)]
-
-
-def test_a_valley_as_deep_as_the_prominence_splits_and_belongs_to_the_higher_peak():
-    assert row_of(1.0, 0.5, 0.75) == [2, 1]
-    assert row_of(0.75, 0.5, 1.0) == [1, 2]
-    assert row_of(1.0, 0.515625, 0.75) == [3]
-    assert row_of(1.0, 0.5, 0.75, thresholds=replace(UNSMOOTHED, split_prominence=0.265625)) == [3]
-
-
-def test_both_sides_of_a_split_hold_the_smallest_area_before_they_meet():
-    two = replace(UNSMOOTHED, min_area_px=2)
-    assert row_of(1.0, 0.875, 0.25, 0.75, 0.875, thresholds=two) == [3, 2]
-    assert row_of(1.0, 0.875, 0.25, 0.875, thresholds=two) == [4]
-    assert row_of(0.875, 0.25, 0.75, 1.0, thresholds=two) == [4]
-    three = replace(UNSMOOTHED, min_area_px=3)
-    assert row_of(1.0, 0.875, 0.75, 0.25, 0.625, 0.75, 0.875, thresholds=three) == [4, 3]
-    assert row_of(1.0, 0.875, 0.75, 0.75, 0.25, 0.75, 0.875, thresholds=three) == [7]
-
-
-def test_both_sides_of_a_split_hold_a_sure_pixel():
-    assert row_of(1.0, 0.25, 0.75) == [2, 1]
-    assert row_of(1.0, 0.25, 0.734375) == [3]
-    assert row_of(0.734375, 0.25, 1.0) == [3]
-
-
-def test_peaks_of_one_basin_count_together_when_it_meets_the_next():
-    """The middle peak is joined to the left one, whose area and sure pixel then stand against the right one."""
-    three = replace(UNSMOOTHED, min_area_px=3)
-    assert row_of(1.0, 0.875, 0.9375, 0.25, 0.75, 0.75, 0.75, thresholds=three) == [4, 3]
-    assert row_of(0.75, 0.75, 0.75, 0.25, 0.9375, 0.875, 1.0, thresholds=three) == [3, 4]
-    assert row_of(1.0, 0.25, 0.9375, 0.25, 0.875) == [2, 2, 1]
-
-
-def test_a_sure_pixel_counts_for_the_basin_that_its_peak_is_joined_to():
-    """A wide unsure plateau, a spike that smoothing lowers below it, and farther off a wide sure plateau."""
-    image = np.zeros((9, 20))
-    image[2:7, 1:6], image[4, 6:9], image[4, 9], image[4, 10:14], image[2:7, 14:19] = 0.7, 0.3, 1.0, 0.15, 0.9
-    thresholds = replace(UNSMOOTHED, split_smoothing_px=1.0)
-    plateau, sure = delineate(predict(anterior=image), thresholds)
-    assert plateau.window[1].start == 1
-    assert plateau.mask.sum() + sure.mask.sum() == 25 + 3 + 1 + 4 + 25
-    image[4, 9] = 0.7
-    assert len(delineate(predict(anterior=image), thresholds)) == 1
-
-
-@pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (1, 1), (1, -1)])
-def test_neighbours_in_all_eight_directions_belong_to_one_basin(down, right):
-    for heights in ([1.0, 0.875, 0.9375], [0.9375, 0.875, 1.0]):
-        image = np.zeros((5, 5))
-        for step, height in zip((-1, 0, 1), heights, strict=True):
-            image[2 + step * down, 2 + step * right] = height
-        (outline,) = delineate(predict(anterior=image), UNSMOOTHED)
-        assert outline.mask.sum() == 3
-
-
-def test_where_three_lesions_meet_each_prominent_one_stays_apart():
-    image = np.zeros((5, 5))
-    image[0, 0], image[0, 4], image[4, 2] = 1.0, 0.9375, 0.875
-    image[1, 1], image[1, 3], image[3, 2], image[2, 2] = 0.75, 0.75, 0.75, 0.25
-    assert sorted(int(one.mask.sum()) for one in delineate(predict(anterior=image), UNSMOOTHED)) == [2, 2, 3]
-    image[2, 2] = 0.6875  # now 0.1875 below the lowest peak and 0.25 below the next
-    assert sorted(int(one.mask.sum()) for one in delineate(predict(anterior=image), UNSMOOTHED)) == [2, 5]
-
-
-def test_a_split_lesion_lies_where_its_peak_is():
-    image = np.zeros((9, 12))
-    image[4, 3:6], image[5, 7:10] = [0.75, 1.0, 0.75], [0.75, 0.875, 0.75]
-    image[4, 6] = 0.25
-    image[0, 0] = 0.875  # another lesion, so that boxes begin elsewhere
-    outlines = delineate(predict(anterior=image), UNSMOOTHED)
-    assert [(one.origin, one.mask.shape) for one in outlines] == [((0, 0), (1, 1)), ((4, 3), (1, 4)), ((5, 7), (1, 3))]
-    assert [one.probability for one in outlines] == pytest.approx([0.875, 2.75 / 4, 2.375 / 3])
-
-
-def test_one_round_or_long_lesion_is_not_split():
-    shape = (40, 60)
-    rows, cols = np.ogrid[: shape[0], : shape[1]]
-    bar = ((abs(rows - 20) <= 3) & (abs(cols - 30) <= 20)) * 0.9
-    for single in (disc(shape, 20, 20, 7), bar):
-        assert len(delineate(predict(anterior=single), Thresholds())) == 1
-
-
-def test_neither_half_of_a_split_is_left_without_a_sure_pixel():
-    shape = (40, 60)
-    faint = np.maximum(disc(shape, 20, 20, 7), 0.58 * disc(shape, 20, 34, 7))
-    assert len(delineate(predict(anterior=faint), Thresholds(low=0.3, high=0.6))) == 1
-
-
 @given(st.integers(0, 2**32 - 1), st.floats(0.7, 3.0), st.integers(0, 12), st.integers(1, 6))
 def test_on_any_map_outlines_are_disjoint_exact_and_repeatable(seed, smoothness, max_hole_px, min_area_px):
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((48, 40)), smoothness)
@@ -417,71 +294,3 @@ def test_thresholds_for_a_finer_matrix_keep_their_millimetres():
     assert (finest.min_area_px, finest.split_smoothing_px, finest.max_hole_px) == (80, 6.0, 768)
     assert Thresholds().at_binning(1) == Thresholds()
     assert Thresholds(split_smoothing_px=18.0).at_binning(8).split_smoothing_px == 20.0
-
-
-def test_candidates_are_what_a_lower_threshold_would_outline():
-    probability = np.full((40, 40), 0.02, dtype=np.float32)
-    for row, height in ((5, 0.95), (15, 0.6), (25, 0.3), (33, 0.08)):
-        probability[row : row + 3, 10:14] = height
-    regions = np.zeros((40, 40), dtype=np.uint8)
-    prediction = Prediction({View.ANTERIOR: probability}, {View.ANTERIOR: regions})
-    thresholds = Thresholds(low=0.5, high=0.9)
-    lesions = delineate(prediction, thresholds)
-    assert len(lesions) == 1
-    found = candidates_below(prediction, thresholds, lesions)
-    assert [(round(one.peak, 2), one.area_px) for one in found] == [(0.6, 12), (0.3, 12)]
-    # At a threshold of its peak, a candidate is a lesion.
-    assert len(delineate(prediction, Thresholds(low=0.25, high=found[1].peak))) == 3
-
-
-def test_a_candidate_is_measured_from_the_lower_threshold_on():
-    probability = np.zeros((9, 20), dtype=np.float32)
-    probability[4, 4:8] = [0.125, 0.25, 0.5, 0.0625]
-    regions = np.full(probability.shape, RIBS, dtype=np.uint8)
-    prediction = Prediction({View.POSTERIOR: probability}, {View.POSTERIOR: regions})
-    for low, area, mean in ((0.7, 3, 0.875 / 3), (0.05, 4, 0.9375 / 4)):
-        thresholds = Thresholds(low=low, high=0.75, min_area_px=1)
-        (found,) = candidates_below(prediction, thresholds, ())
-        assert (found.view, found.area_px, found.peak, found.region) == (View.POSTERIOR, area, 0.5, Region.RIBS)
-        assert found.probability == pytest.approx(mean)
-        assert mask_of(found.contour, probability.shape).sum() == area
-
-
-def test_the_outline_of_a_candidate_is_that_of_the_lower_threshold():
-    probability = np.zeros((12, 20), dtype=np.float32)
-    probability[4, 4:9], probability[5, 6:8] = 0.25, 0.5  # wider than high, and no rectangle
-    prediction = predict(anterior=probability)
-    thresholds = Thresholds(low=0.7, high=0.75, min_area_px=1)
-    (candidate,) = candidates_below(prediction, thresholds, ())
-    (lesion,) = delineate(prediction, replace(thresholds, low=0.1, high=0.1))
-    made = outline_of(candidate, probability.shape)
-    assert (made.view, made.origin, made.region, made.probability) == (
-        View.ANTERIOR, (4, 4), Region.RIBS, lesion.probability,
-    )  # fmt: skip
-    assert np.array_equal(made.mask, lesion.mask)
-    assert np.array_equal(made.contour, lesion.contour)
-
-
-def test_what_shares_a_pixel_with_a_lesion_is_no_candidate_and_hides_none():
-    probability = np.full((30, 20), 0.02, dtype=np.float32)
-    probability[3:8, 3:8] = 0.3
-    probability[4:7, 4:7] = 0.95  # a lesion with a faint rim
-    probability[20:23, 10:13] = 0.3
-    regions = np.full(probability.shape, RIBS, dtype=np.uint8)
-    prediction = Prediction({View.ANTERIOR: probability}, {View.ANTERIOR: regions})
-    thresholds = Thresholds(low=0.5, high=0.9)
-    lesions = delineate(prediction, thresholds)
-    assert [outline.mask.sum() for outline in lesions] == [9]
-    (found,) = candidates_below(prediction, thresholds, lesions)
-    assert (found.area_px, round(found.peak, 2)) == (9, 0.3)
-
-
-def test_only_the_200_candidates_of_the_highest_peaks_are_kept():
-    probability = np.zeros((61, 61), dtype=np.float32)
-    peaks = np.linspace(0.15, 0.55, 225).astype(np.float32)
-    probability[1::4, 1::4][:15, :15] = peaks.reshape(15, 15)
-    regions = np.full(probability.shape, RIBS, dtype=np.uint8)
-    prediction = Prediction({View.ANTERIOR: probability}, {View.ANTERIOR: regions})
-    found = candidates_below(prediction, Thresholds(min_area_px=1), ())
-    assert MOST_CANDIDATES == 200
-    assert [one.peak for one in found] == peaks[::-1][:200].tolist()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from tests.scored import EMPTY, QUICK
+from tests.scored import picture as _picture
 
-from bonescan.annotate import from_label_image, write_labelme
-from bonescan.errors import InputError, LabelError, OptionError
 from bonescan.evaluate import (
-    Bootstrap,
     ImageName,
     LesionCounts,
     LesionMatch,
@@ -21,7 +17,6 @@ from bonescan.evaluate import (
     ViewTruth,
     compare_image,
     count_pixels,
-    evaluate_folders,
     froc,
     match_lesions,
     paired_difference,
@@ -33,19 +28,6 @@ from bonescan.evaluate import (
 from bonescan.evaluate.matching import sensitivity_at
 from bonescan.evaluate.statistics import median
 from bonescan.study import REGIONS, Region, View
-
-QUICK = Bootstrap(repeats=200)
-
-
-def _picture(*places, shape=(20, 20)):
-    """A label picture with square lesions: (number, row, col, edge)."""
-    picture = np.zeros(shape, np.uint16)
-    for number, row, col, edge in places:
-        picture[row : row + edge, col : col + edge] = number
-    return picture
-
-
-EMPTY = _picture()
 
 
 def test_pixel_metrics_by_hand():
@@ -294,224 +276,3 @@ def test_reports_without_lesions_and_without_images():
     nothing = summarise([])
     assert nothing["pixel"]["dsc"]["value"] is None
     assert "undefined" in report_text(nothing)
-
-
-def _write_labels(folder, anterior=None, posterior=None, probability=None):
-    folder.mkdir(parents=True)
-    for view, picture in (("anterior", anterior), ("posterior", posterior)):
-        if picture is not None:
-            Image.fromarray(picture).save(folder / f"labels_{view}.png")
-    if probability is not None:
-        lesions = [{"id": number, "probability": value} for number, value in probability.items()]
-        (folder / "lesions.json").write_text(json.dumps({"lesions": lesions}), encoding="utf-8")
-
-
-def _write_truth(folder, anterior, posterior):
-    folder.mkdir(parents=True)
-    np.savez(folder / "truth.npz", lesions_anterior=anterior, lesions_posterior=posterior)
-
-
-def test_folders_are_compared_by_the_names_that_segment_gives(tmp_path):
-    lesion = _picture((1, 3, 3, 4))
-    _write_truth(tmp_path / "cohort" / "p1" / "scan", lesion, EMPTY)
-    labelme = tmp_path / "cohort" / "p2" / "scan"
-    labelme.mkdir(parents=True)
-    write_labelme(labelme / "anterior.json", from_label_image(lesion))
-    write_labelme(labelme / "posterior.json", from_label_image(EMPTY))
-    _write_labels(tmp_path / "out" / "p1-scan", lesion, EMPTY, {1: 0.75})
-    _write_labels(tmp_path / "out" / "p2-scan", EMPTY, EMPTY)
-    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
-    assert (report["patients"], report["scans"], report["images"]) == (2, 2, 4)
-    assert report["lesion"]["sensitivity"]["value"] == 0.5
-    assert report["pixel"]["dsc"]["value"] == 0.75
-    assert report["froc"]["points"][0]["threshold"] == 0.75
-    assert report["warnings"] == []
-
-
-def test_a_single_study_and_a_patient_folder_are_matched_too(tmp_path):
-    _write_truth(tmp_path / "cohort" / "p1" / "s1", EMPTY, EMPTY)
-    _write_labels(tmp_path / "one" / "s1", EMPTY, EMPTY)
-    for truth in ("cohort", "cohort/p1", "cohort/p1/s1"):
-        assert evaluate_folders(tmp_path / "one", tmp_path / truth, QUICK)["images"] == 2
-    assert evaluate_folders(tmp_path / "one" / "s1", tmp_path / "cohort", QUICK)["images"] == 2
-
-
-def test_what_is_on_one_side_only_is_named_and_not_scored(tmp_path):
-    for patient in ("p1", "p2"):
-        _write_truth(tmp_path / "cohort" / patient / "s", EMPTY, EMPTY)
-    _write_labels(tmp_path / "out" / "p1-s", EMPTY)
-    _write_labels(tmp_path / "out" / "p9-s", EMPTY, EMPTY)
-    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
-    assert report["images"] == 1
-    assert report["warnings"] == [
-        "not scored: 1 labelled study without a result (p2-s)",
-        "not scored: 1 labelled view without a result (p1-s posterior)",
-        "not scored: 1 result without labels (p9-s)",
-    ]
-    assert report["not_scored"] == {"studies": 1, "views": 1, "results": 1}
-    text = report_text(report).splitlines()
-    # What a failed run left out comes before the figures that it flatters.
-    assert text[0] == "warning: not scored: 1 labelled study without a result (p2-s)"
-    assert text[3] == "1 patient, 1 scan (1 without lesions), 1 image"
-
-
-def _divided(folder, leaky=False):
-    """A data set of a test patient, its copy that is not used, and a training patient; and results for all."""
-    lesion = _picture((1, 3, 3, 4))
-    rows = ["study,split"]
-    for study, side in (("p1/s", "test"), ("p1/s-geometric-01", "unused"), ("p2/s", "train")):
-        _write_truth(folder / "set" / study, lesion, EMPTY)
-        # Of the training patient everything is found: a model knows its own.
-        _write_labels(folder / "out" / study.replace("/", "-"), lesion if side == "train" else EMPTY, EMPTY)
-        rows.append(f"{study},{side}")
-    (folder / "set" / "index.csv").write_text("\n".join(rows))
-    (folder / "set" / "dataset.toml").write_text(f"leaky = {str(leaky).lower()}\n")
-    return folder / "out", folder / "set"
-
-
-def test_the_test_patients_of_a_data_set_alone_are_scored(tmp_path):
-    out, truth = _divided(tmp_path)
-    for root in (truth, truth / "p1"):
-        report = evaluate_folders(out, root, QUICK)
-        assert (report["scans"], report["lesion"]["found"]) == (1, 0)
-        assert report["split"]["scored"] == "test"
-        assert report["not_scored"]["results"] == (0 if root == truth else 1)
-    report = evaluate_folders(out, truth, QUICK)
-    assert report_text(report).startswith("warning: test patients alone are scored; 2 studies")
-    assert [scan["study"] for scan in report["per_scan"]] == ["p1/s"]
-
-
-@pytest.mark.parametrize(("split", "scans", "found"), [("train", 1, 1), ("all", 3, 1)])
-def test_anything_but_the_test_patients_is_said_first(tmp_path, split, scans, found):
-    out, truth = _divided(tmp_path)
-    report = evaluate_folders(out, truth, QUICK, split)
-    assert (report["scans"], report["lesion"]["found"]) == (scans, found)
-    assert "trained on" in report_text(report).splitlines()[0]
-
-
-def test_a_leaky_data_set_is_named(tmp_path):
-    out, truth = _divided(tmp_path, leaky=True)
-    assert "too high" in evaluate_folders(out, truth, QUICK)["warnings"][0]
-
-
-def test_a_side_of_a_cohort_that_is_not_divided_is_refused(tmp_path):
-    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
-    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
-    with pytest.raises(OptionError, match="--split test needs a data set"):
-        evaluate_folders(tmp_path / "out", tmp_path / "cohort", split="test")
-    assert evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK, "all")["split"]["known"] is False
-
-
-@pytest.mark.parametrize("single", [True, False])
-def test_results_of_scans_that_were_named_one_by_one_are_matched(tmp_path, single):
-    """`segment cohort/*/*/scan.dcm` names results after the file, with as many folders in front as they need."""
-    patients = ["p1"] if single else ["p1", "p2"]
-    for patient in patients:
-        _write_truth(tmp_path / "cohort" / patient / "s", EMPTY, EMPTY)
-        _write_labels(tmp_path / "out" / ("scan" if single else f"{patient}-s-scan"), EMPTY, EMPTY)
-    assert evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)["images"] == 2 * len(patients)
-
-
-def test_results_without_label_pictures_are_told_how_to_get_them(tmp_path):
-    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
-    (tmp_path / "out" / "p-s").mkdir(parents=True)
-    (tmp_path / "out" / "p-s" / "lesions.json").write_text("{}")
-    with pytest.raises(InputError, match="--format"):
-        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
-
-
-def test_folders_that_cannot_be_compared_are_refused(tmp_path):
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="is no folder"):
-        evaluate_folders(tmp_path / "out", tmp_path / "none")
-    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
-    with pytest.raises(InputError, match="holds no result with label pictures"):
-        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
-    _write_labels(tmp_path / "out" / "p-s", EMPTY[:10], EMPTY)
-    with pytest.raises(LabelError, match="10 x 20 pixels and its truth 20 x 20"):
-        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("out/p-s/labels_anterior.png", b"no png", "cannot be read"),
-        ("out/p-s/lesions.json", b"{}", "cannot be read"),
-        ("cohort/p/s/truth.npz", b"no zip", "damaged"),
-    ],
-)
-def test_damaged_files_are_named(tmp_path, name, content, sentence):
-    _write_truth(tmp_path / "cohort" / "p" / "s", EMPTY, EMPTY)
-    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(LabelError, match=sentence):
-        evaluate_folders(tmp_path / "out", tmp_path / "cohort")
-
-
-def test_truth_of_the_wrong_kind_is_named(tmp_path):
-    folder = tmp_path / "cohort" / "p" / "s"
-    folder.mkdir(parents=True)
-    _write_labels(tmp_path / "out" / "p-s", EMPTY, EMPTY)
-    for stored, sentence in (
-        ({"other": EMPTY}, "holds no lesions_anterior"),
-        ({"lesions_anterior": EMPTY.astype(float)}, "no label picture"),
-        ({"lesions_anterior": EMPTY, "regions_anterior": EMPTY[:3].astype(np.uint8)}, "does not fit"),
-        ({"lesions_anterior": np.array([[{}]], dtype=object)}, "damaged"),
-    ):
-        np.savez(folder / "truth.npz", **stored)
-        with pytest.raises(LabelError, match=sentence):
-            evaluate_folders(tmp_path / "out", tmp_path / "cohort")
-
-
-def _write_scan(folder, seed):
-    counts = np.random.default_rng(seed).poisson(5, (20, 20)).astype(np.uint16)
-    np.savez(folder / "scan.npz", anterior=counts, posterior=counts)
-    return hashlib.sha256((folder / "scan.npz").read_bytes()).hexdigest()
-
-
-def _of_two_cohorts(tmp_path):
-    """Results of p1 and p2 of the cohort, and one that the same names in another cohort have."""
-    own = {}
-    for seed, patient in enumerate(("p1", "p2")):
-        _write_truth(tmp_path / "normals" / patient / "study", EMPTY, EMPTY)
-        own[patient] = _write_scan(tmp_path / "normals" / patient / "study", seed)
-        _write_labels(tmp_path / "result" / f"{patient}-study", EMPTY, EMPTY, {})
-    return own
-
-
-def _state(folder, digest, source="scan.npz"):
-    stated = {"lesions": [], "study": {"sources": [source], "digests": [digest]}}
-    (folder / "lesions.json").write_text(json.dumps(stated))
-
-
-def test_a_result_of_another_scan_is_refused_and_the_others_are_scored(tmp_path, monkeypatch, in_process):
-    own = _of_two_cohorts(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    _state(Path("result/p1-study"), own["p1"])
-    _state(Path("result/p2-study"), own["p1"])
-    said = in_process("evaluate", "result", "normals")
-    assert said.returncode == 1
-    assert "bonescan: result/p2-study was made from another scan than normals/p2/study\n" in said.stderr
-    assert "warning: not scored: 1 result made from another scan (p2-study)" in said.stdout
-    report = json.loads(in_process("evaluate", "result", "normals", "--json").stdout)
-    assert (report["images"], list(report["refused"])) == (2, ["result/p2-study"])
-    _state(Path("result/p2-study"), own["p2"])
-    assert in_process("evaluate", "result", "normals").returncode == 0
-    for patient in ("p1", "p2"):
-        _state(Path(f"result/{patient}-study"), "0" * 64)
-    with pytest.raises(InputError, match="result/p1-study was made from another scan than normals/p1/study"):
-        evaluate_folders(Path("result"), Path("normals"))
-
-
-def test_where_no_digest_is_known_results_are_scored(tmp_path):
-    _of_two_cohorts(tmp_path)  # without sources
-    assert evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["images"] == 4
-    # The picture that a reader drew on is no scan, and neither is a scan in another format.
-    study = tmp_path / "normals" / "p1" / "study"
-    Image.fromarray(np.zeros((20, 20), np.uint8)).save(study / "anterior.png")
-    for source in ("anterior.png", "scan.dcm"):
-        _state(tmp_path / "result" / "p1-study", "0" * 64, source)
-        assert evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["refused"] == {}
-    Image.fromarray(np.zeros((20, 20), np.uint16)).save(study / "anterior.png")
-    _state(tmp_path / "result" / "p1-study", "0" * 64, "anterior.png")
-    assert len(evaluate_folders(tmp_path / "result", tmp_path / "normals", QUICK)["refused"]) == 1

@@ -54,3 +54,15 @@ def test_a_folder_that_holds_files_is_replaced_only_on_request(tmp_path):
     with folder_written_whole(tmp_path / "old", replace=True) as partial:
         (partial / "b").write_text("new")
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["b"]
+
+
+def test_a_failure_leaves_no_folder_above_that_was_made_for_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    for above in ("there", "new"):
+        with pytest.raises(RuntimeError), folder_written_whole(tmp_path / above / "and" / "last"):
+            raise RuntimeError("stopped")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with pytest.raises(RuntimeError), folder_written_whole(tmp_path / "shared" / "last"):
+        (tmp_path / "shared" / "other").touch()
+        raise RuntimeError("stopped")
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == ["other"]

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from bonescan.annotate import from_label_image, write_labelme
+from bonescan.annotate.label_json import counts_digests
+from bonescan.annotate.labelme import read_labelme, stamped
 from bonescan.dicom.write_nm import Header, write_nm
-from bonescan.errors import InputError
+from bonescan.errors import InputError, LabelError
 from bonescan.prepare import Normalisation
-from bonescan.reading import discover
+from bonescan.reading import discover, read_study
 from bonescan.reading.patients import patient_of, stated_patient
 from bonescan.study import Scan, Study, View
 from bonescan.train.cohort import cohort_split
@@ -73,4 +75,45 @@ def test_a_copied_folder_of_a_labelled_cohort_is_refused(tmp_path):
     write_labelled(tmp_path / "berta" / "study", "4712", 2)
     shutil.copytree(tmp_path / "anna", tmp_path / "carla")
     with pytest.raises(InputError, match="carla/study has the same pixels as anna/study"):
+        cohort_split(CohortConfig(str(tmp_path)), Normalisation())
+
+
+def test_labels_of_another_scan_are_refused_and_named(tmp_path):
+    for number, name in enumerate(("anna", "berta")):
+        study = tmp_path / name / "study"
+        write_labelled(study, f"471{number}", number)
+        for view, digest in counts_digests(read_study(study)).items():
+            path = study / f"{view}.json"
+            write_labelme(path, stamped(read_labelme(path), {view: digest}))
+    cohort = CohortConfig(str(tmp_path))
+    split = cohort_split(cohort, Normalisation())
+    assert len(split.training) + len(split.validation) == 2
+    own = (tmp_path / "berta" / "study" / "posterior.json").read_bytes()
+    for other in ("anna/study/posterior.json", "berta/study/anterior.json"):
+        (tmp_path / "berta" / "study" / "posterior.json").write_bytes((tmp_path / other).read_bytes())
+        with pytest.raises(LabelError, match=r"^berta/study: posterior\.json was drawn on another image than the post"):
+            cohort_split(cohort, Normalisation())
+        (tmp_path / "berta" / "study" / "posterior.json").write_bytes(own)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", r"anterior\.json is no JSON document"),
+        ('{"shapes": [], "imageHeight": 9, "imageWidth": 9}', "the label file is for a frame of 9 x 9 pixels"),
+        ('{"shapes": [{"shape_type": "line", "points": [[1, 1], [2, 2]]}]}', r"shape 1 of anterior\.json is a line"),
+    ],
+)
+def test_whose_label_file_cannot_be_used_is_said(tmp_path, content, sentence):
+    write_labelled(tmp_path / "anna" / "study", "4711", 1)
+    write_labelled(tmp_path / "berta" / "study", "4712", 2)
+    (tmp_path / "berta" / "study" / "anterior.json").write_text(content)
+    with pytest.raises(LabelError, match=f"^berta/study: {sentence}"):
+        cohort_split(CohortConfig(str(tmp_path)), Normalisation())
+
+
+def test_whose_scan_cannot_be_read_is_said(tmp_path):
+    write_labelled(tmp_path / "anna" / "study", "4711", 1)
+    (tmp_path / "anna" / "study" / "scan.dcm").unlink()
+    with pytest.raises(InputError, match=r"^anna/study: "):
         cohort_split(CohortConfig(str(tmp_path)), Normalisation())

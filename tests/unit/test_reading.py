@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.drawn import a_study
 
 from bonescan.dicom.read import read_dicom
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import BonescanError, InputError
-from bonescan.prepare.plausibility import body_rows, checked_counts, checked_spacing
 from bonescan.reading import ReadOptions, discover, read_files, read_studies, read_study
 from bonescan.reading.inputs import safe_name
-from bonescan.study import Scan, Spacing, Study, View
-
-
-def a_study(key: str, seed: int = 0) -> Study:
-    rng = np.random.default_rng(seed)
-    scans = {view: Scan(view, rng.integers(0, 40, (256, 64)).astype(np.float32)) for view in View}
-    return Study(key, scans, Spacing(2.4, 2.4))
+from bonescan.study import Spacing, Study, View
 
 
 def write_pngs(folder: Path, study: Study, views=tuple(View)) -> None:
@@ -263,58 +257,6 @@ class TestPng:
             read_study(tmp_path)
 
 
-class TestNpz:
-    def test_round_trip(self, tmp_path):
-        study = a_study("n")
-        arrays = {str(view): study.counts(view).astype(np.uint16) for view in View}
-        np.savez_compressed(tmp_path / "scan.npz", spacing_mm=np.array([2.2, 2.3]), **arrays)
-        back = read_study(tmp_path / "scan.npz")
-        assert (back.key, back.spacing, back.warnings) == ("scan", Spacing(2.2, 2.3), ())
-        for view in View:
-            np.testing.assert_array_equal(back.counts(view), study.counts(view))
-
-    @pytest.mark.parametrize(
-        ("arrays", "reason"),
-        [
-            ({"other": np.ones((4, 4))}, "neither 'anterior' nor 'posterior'"),
-            ({"anterior": np.ones(4)}, "write it as numbers of 2-D"),
-            ({"anterior": np.full((4, 4), "x")}, "write it as numbers"),
-            ({"anterior": np.ones((1, 5000), np.uint8)}, "at most 4096"),
-            ({"anterior": np.full((4, 4), np.nan)}, "not finite"),
-            ({"anterior": np.zeros((4, 4))}, "no counts at all"),
-            ({"anterior": np.full((4, 4), 1e30)}, "counts in one pixel"),
-            ({"anterior": -np.ones((4, 4))}, "no counts at all"),
-            ({"anterior": np.ones((4, 4)), "posterior": np.ones((4, 5))}, "4 x 4 and 4 x 5"),
-            ({"anterior": np.ones((4, 4)), "spacing_mm": np.ones(3)}, "write two"),
-        ],
-    )
-    def test_refused_with_the_reason(self, tmp_path, arrays, reason):
-        np.savez(tmp_path / "scan.npz", **arrays)
-        with pytest.raises(InputError, match=reason):
-            read_study(tmp_path / "scan.npz")
-
-    def test_pickles_are_not_read(self, tmp_path):
-        np.savez(tmp_path / "scan.npz", anterior=np.array([[{}]], dtype=object))
-        with pytest.raises(InputError, match="write it as numbers"):
-            read_study(tmp_path / "scan.npz")
-
-    def test_size_is_checked_before_anything_is_unpacked(self, tmp_path):
-        import tracemalloc
-
-        np.savez_compressed(tmp_path / "scan.npz", anterior=np.zeros((6000, 6000), np.uint8))
-        tracemalloc.start()
-        with pytest.raises(InputError, match="6000 x 6000"):
-            read_study(tmp_path / "scan.npz")
-        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
-        tracemalloc.stop()
-
-    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"x" * 400])
-    def test_no_npz(self, tmp_path, content):
-        (tmp_path / "scan.npz").write_bytes(content)
-        with pytest.raises(InputError, match="npz file is damaged"):
-            read_study(tmp_path / "scan.npz")
-
-
 class TestSafeName:
     @pytest.mark.parametrize(
         ("name", "safe"),
@@ -337,35 +279,6 @@ class TestSafeName:
 
     def test_long_names_are_cut_between_letters(self):
         assert safe_name("骨" * 200) == "骨" * 40
-
-
-class TestPlausibility:
-    def test_body_rows_ignores_a_bag_beyond_the_feet(self):
-        counts = np.zeros((1000, 200), np.float32)
-        counts[100:800, 50:150] = 5
-        counts[900:930, 20:60] = 50
-        assert body_rows(counts) == pytest.approx(700, abs=10)
-
-    def test_spacing(self):
-        counts = np.zeros((1000, 200), np.float32)
-        counts[100:800, 50:150] = 5
-        assert checked_spacing([2.4, 2.4], [counts]) == (Spacing(2.4, 2.4), None)
-        spacing, note = checked_spacing([3.4, 3.4], [counts])
-        assert spacing is None
-        assert "2.4 m tall" in (note or "")
-        for wrong in ([2.4], [float("nan"), 2.4], [0.4, 0.4], [-2.4, 2.4], [11, 11]):
-            assert checked_spacing(wrong, [counts])[0] is None
-
-    def test_counts_keep_what_they_are(self):
-        counts, notes = checked_counts(np.array([[0, 65535]], np.uint16))
-        assert (counts.tolist(), notes) == ([[0.0, 65535.0]], ())
-
-    def test_a_few_negatives_are_clipped_and_many_refused(self):
-        counts, notes = checked_counts(np.array([[100.0, -5.0]]))
-        assert counts.tolist() == [[100.0, 0.0]]
-        assert "1 pixels held negative values (5.0%" in notes[0]
-        with pytest.raises(InputError, match="no counts"):
-            checked_counts(np.array([[100.0, -11.0]]))
 
 
 def test_every_error_of_reading_is_typed(tmp_path):

@@ -15,8 +15,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config
 from pynetdicom.dimse_primitives import C_STORE
-from tests.integration.test_dicomweb import make_certificate
 from tests.integration.test_node import free_port, scan, store
+from tests.integration.test_node_tls import make_certificate
 
 from bonescan.node import receiver
 from bonescan.node.config import NodeConfig, TlsConfig

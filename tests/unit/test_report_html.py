@@ -53,6 +53,10 @@ def test_every_site_is_named_once_for_a_pair(result):
     assert paired
 
 
+def test_a_readers_curves_are_said_to_be_the_readers(result):
+    assert "curves: drawn or corrected by Ada Lovelace" in html_report(replace(result, reader="Ada Lovelace"))
+
+
 def test_what_comes_from_a_file_is_escaped(result):
     named = replace(result, study=replace(result.study, key="<b>x"), warnings=("a <script> in it",))
     text = html_report(named)

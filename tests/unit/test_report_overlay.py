@@ -41,6 +41,11 @@ def inked(picture):
     return red - green > 60
 
 
+def test_a_readers_curves_are_said_to_be_the_readers(result, said):
+    overlay(replace(result, reader="Ada Lovelace"))
+    assert any(text.startswith("curves drawn or corrected by Ada Lovelace; bones told apart by ") for text, _ in said)
+
+
 def test_both_views_are_named_and_their_sides_marked(result, said):
     overlay(result)
     where = {text: place for text, place in said if text in ("ANTERIOR", "POSTERIOR")}

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.errors import OptionError
+from bonescan.errors import BundleError, OptionError
 from bonescan.train import run as module
 from bonescan.train import run_from_toml
 from bonescan.train.config import TrainConfig
@@ -62,6 +62,12 @@ def nothing_simulated(monkeypatch, tmp_path):
 def test_wrong_configurations_are_refused_first(nothing_simulated, settings, message):
     with pytest.raises(OptionError, match=message):
         run_from_toml(nothing_simulated / "c.toml", settings)
+    assert not (nothing_simulated / "runs").exists()
+
+
+def test_a_run_that_begins_with_no_model_leaves_its_name_free(nothing_simulated):
+    with pytest.raises(BundleError, match="there is no model 'nothere'"):
+        run_from_toml(nothing_simulated / "c.toml", ["begin_with=nothere"])
     assert not (nothing_simulated / "runs").exists()
 
 

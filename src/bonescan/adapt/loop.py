@@ -141,7 +141,11 @@ def taught(mixed: Mixed, teacher: nn.Module, config: AdaptConfig, train_config: 
 
 
 class Stopped(Exception):
-    """The run was told to stop; what it has learned is saved."""
+    """The run was told to stop; what it has learned is saved. learned: whether it has learned anything."""
+
+    def __init__(self, learned: bool) -> None:
+        super().__init__("stopped")
+        self.learned = learned
 
 
 def begin(network: nn.Module, train_config: TrainConfig) -> TrainState:
@@ -198,7 +202,7 @@ def learn(
                 save_checkpoint(checkpoint, state, done)
             if done < train_config.steps and stop():
                 save_checkpoint(checkpoint, state, done)
-                raise Stopped
+                raise Stopped(learned=True)
         unknown = unknown_after(span.stop)
     return state
 

@@ -20,13 +20,14 @@ from bonescan.adapt.result import Lesson, safe_name, write_taught
 from bonescan.adapt.scans import LearnedScan, ReadScan, Scans, learned_scan, read_scans
 from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 from bonescan.adapt.suspects import Suspect, find_suspects, foci_of
-from bonescan.bundle import Bundle, load_bundle
+from bonescan.bundle import Bundle, load_bundle, refuse_other_files
 from bonescan.errors import OptionError
 from bonescan.models import from_bundle
 from bonescan.prepare import looks_exchanged
 from bonescan.prepare.order import EXCHANGED
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values
+from bonescan.train.loop import CHECKPOINT
 from bonescan.train.phantoms import phantom_split
 from bonescan.train.progress import Note, Pace, Progress, Report, silent, unsaid
 
@@ -72,12 +73,13 @@ def adapt(
     """Adapt a model to a department's scans, or continue where the same call stopped; write it to `request.out`.
 
     note: called with one sentence about each scan left out, each scan to look at, and the estimate. stop: called
-    between steps. Raises OptionError for scans that cannot be learned from, BundleError for an unsuitable base, and
-    Stopped when `stop` returns true.
+    between steps. Raises OptionError for scans that cannot be learned from, BundleError for an unsuitable base,
+    OutputError where `request.out` holds anything but a bundle, and Stopped when `stop` returns true.
     """
     config = config or AdaptConfig()
     torch.set_num_threads(config.threads)
-    checked = _checked(report, stop)
+    refuse_other_files(request.out)
+    checked = _checked(report, stop, request.work / CHECKPOINT)
     ready = _prepare(request, config, checked, note)
     adapt_config, train_config = ready.configs
     split = phantom_split(
@@ -110,14 +112,14 @@ def adapt(
     return Outcome(bundle, before, after, worse, page, tuple(suspects), lesson.suspects_aside)
 
 
-def _checked(report: Report, stop: Stop) -> Report:
+def _checked(report: Report, stop: Stop, checkpoint: Path) -> Report:
     """Report with the time left, and stop if told to: what precedes the learning is either kept or repeated."""
     pace = Pace()
 
     def checked(progress: Progress) -> None:
         report(pace.timed(progress))
         if stop():
-            raise Stopped
+            raise Stopped(learned=checkpoint.exists())
 
     return checked
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.annotate.label_json import STAMP_KEY, Stamp, drawn_digest, load_json, read_stamp
+from bonescan.annotate.label_json import STAMP_KEY, Stamp, counts_digest, drawn_digest, load_json, read_stamp
 from bonescan.errors import LabelError, OutputError
 from bonescan.lesions.contours import contour_of, mask_of
-from bonescan.study import LabelImage, Mask, View, read_only
+from bonescan.study import LabelImage, Mask, Study, View, read_only
 from bonescan.system.files import written_whole
 
 VERSION = "5.5.0"
@@ -95,6 +95,23 @@ class LabelFile:
 def stamped(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
     """Return the file with a stamp of its shapes. counts: the digest of the counts on which they were drawn."""
     return replace(labels, stamp=Stamp(counts, _shapes_digest(labels.shapes)))
+
+
+def another_image(name: str, labels: LabelFile, view: View, study: Study) -> str | None:
+    """Say that the stamp of a view's file is of other counts than the study's; None without a stamp. name: the file."""
+    if labels.stamp is None:
+        return None
+    own = counts_digest(study.counts(view)) if view in study.scans else None
+    if own is not None and labels.stamp.counts.get(view) == own:
+        return None
+    return f"{name} was drawn on another image than the {view} view of the scan beside it"
+
+
+def refuse_another_image(name: str, labels: LabelFile, view: View, study: Study) -> None:
+    """Raise LabelError where `another_image` says so."""
+    said = another_image(name, labels, view, study)
+    if said is not None:
+        raise LabelError(f"{said}: put each label file beside the scan that it was drawn on")
 
 
 def _shapes_digest(shapes: Iterable[LabelShape]) -> str:

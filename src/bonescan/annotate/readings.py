@@ -81,8 +81,8 @@ def find_readings(folders: Sequence[Path]) -> Readings:
 def read_view(files: ViewFiles, readers: Sequence[str]) -> ReadView:
     """Read what every reader drew on one view.
 
-    Raises InputError when one of them has no file, and LabelError for a file that cannot be used or for frames of
-    different shapes; the message names the reader.
+    Raises InputError when one of them has no file, and LabelError for a file that cannot be used, for frames of
+    different shapes and for stamps of different images; the message names the reader.
     """
     missing = [reader for reader in readers if reader not in files.paths]
     if missing:
@@ -101,6 +101,11 @@ def read_view(files: ViewFiles, readers: Sequence[str]) -> ReadView:
     if len(shapes) != 1:
         told = ", ".join(f"{reader} {rows} x {cols}" for reader, (rows, cols) in _shapes(pictures).items())
         raise LabelError(f"the readers labelled images of different sizes ({told}): label the frame as acquired")
+    stamps = {reader: one.stamp.counts.get(files.view) for reader, one in labels.items() if one.stamp is not None}
+    if len(set(stamps.values())) > 1:
+        raise LabelError(
+            f"the files of {', '.join(stamps)} were drawn on different images: give the readers' files of one scan"
+        )
     return ReadView(files, labels, pictures)
 
 

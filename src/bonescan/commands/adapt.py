@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +19,13 @@ from bonescan.commands.base import (
     path,
 )
 from bonescan.commands.model import model_named
+from bonescan.system.interrupts import Stopped as Interrupted
+from bonescan.system.interrupts import deferred_stop
 
-_INTERRUPTED = 130
+_STOPPED = {
+    True: "stopped; what was learned is saved, and the same command continues from there.",
+    False: "stopped before anything was learned; the same command begins again and keeps the simulated patients.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,15 @@ class Adapt(Command):
             self.normals, self.out, model_named(self.base), self.unlabelled, self.phantoms, self.accept_worse
         )
         config = AdaptConfig(minutes=self.minutes)
-        with _told_to_stop() as told, console.progress("adapt") as progress:
+        with deferred_stop() as asked, console.progress("adapt") as progress:
 
             def report(said: Any) -> None:
                 progress(said.done, said.total, said.detail, said.stage)
 
             try:
-                outcome = adapt(request, config, report, console.note, lambda: bool(told))
-            except Stopped:
-                console.note("stopped; what was learned is saved, and the same command continues from there")
-                return _INTERRUPTED
+                outcome = adapt(request, config, report, console.note, lambda: bool(asked()))
+            except Stopped as stopped:
+                raise Interrupted(_STOPPED[stopped.learned], asked()) from None
         if self.json:
             console.out_json(_summary(outcome))
             return DONE if outcome.bundle is not None else NOTHING_DONE
@@ -128,26 +129,6 @@ def _minutes(text: str) -> float:
     if not 1 <= minutes < 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give minutes, at least 1")
     return minutes
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
-    """A list that is empty until the first Ctrl-C or SIGTERM; the second one raises KeyboardInterrupt."""
-    told: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: object) -> None:
-        if told:
-            raise KeyboardInterrupt
-        told.append(number)
-
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _rows(outcome: Any) -> list[tuple[str, str, str]]:

@@ -12,22 +12,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
+from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, summarise
-from bonescan.evaluate.scored import Scored, is_of_another_scan, known_split, scored_side
+from bonescan.evaluate.scored import Scored, is_of_another_scan, known_split, labels_of_another_scan, scored_side
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.report.words import counted
-from bonescan.study import View
+from bonescan.study import Study, View
 
 _LABELS = {view: f"labels_{view}.png" for view in View}
 _LABELME = {view: f"{view}.json" for view in View}
@@ -48,17 +48,32 @@ class TrueStudy:
     names: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Compared:
+    """What was compared, and what was not: studies and views without a result, and sentences by a result's folder.
+
+    refused: about results of other scans. mislabelled: about labels of other scans.
+    """
+
+    images: list[ComparedImage] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    half: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    mislabelled: dict[str, str] = field(default_factory=dict)
+
+
 def evaluate_folders(
     predictions: Path, truth: Path, bootstrap: Bootstrap | None = None, split: Scored | None = None
 ) -> dict[str, Any]:
     """Compare all results with the truth of a cohort and return the report (`report.summarise`) with warnings.
 
     A study or view that has only a result or only a truth is in no figure; it is counted in `not_scored` and named in
-    the warnings. A result that was made from another scan than the one beside the truth is in no figure either; it is
-    named in the warnings, and `refused` has a sentence about it by its folder. split: the part of a divided data set
-    that is scored; None: its test patients. A cohort that is not divided is scored completely. Raises InputError when a
-    folder does not exist, no result matches a study, or all that do are of other scans, OptionError for a split of a
-    cohort that is not divided, and LabelError for a file that cannot be used or is of another frame.
+    the warnings. A result that was made from another scan than the one beside the truth is in no figure either, and
+    neither is one whose study has labels that were drawn on another scan; it is named in the warnings, and `refused`
+    has a sentence about it by its folder. split: the part of a divided data set that is scored; None: its test
+    patients. A cohort that is not divided is scored completely. Raises InputError when a folder does not exist, no
+    result matches a study, or all that do are of other scans, OptionError for a split of a cohort that is not divided,
+    and LabelError for a file that cannot be used or is of another frame.
     """
     results = find_results(predictions)
     found = find_truth(truth)
@@ -70,42 +85,57 @@ def evaluate_folders(
             f"{predictions} holds no result with label pictures: give the folder that segment wrote, with labels among "
             "its --format"
         )
-    images: list[ComparedImage] = []
-    unmatched: list[str] = []
-    half: list[str] = []
-    refused: dict[str, str] = {}
     own = {study: next((results[name] for name in study.names if name in results), None) for study in found}
-    for study in studies:
-        folder = own[study]
-        if folder is None:
-            unmatched.append(study.names[0])
-            continue
-        if is_of_another_scan(folder, study.folder):
-            refused[str(folder)] = f"{folder} was made from another scan than {study.folder}"
-            continue
-        for view, view_truth in read_truth(study.folder).items():
-            if (folder / _LABELS[view]).exists():
-                images.append(_compare(folder, study, view, view_truth))
-            else:
-                half.append(f"{study.names[0]} {view}")
-    if not images and refused:
-        raise InputError(
-            f"{next(iter(refused.values()))}, and no other result can be scored: give the folder that segment wrote "
-            "for this cohort"
-        )
-    if not images:
-        raise InputError(
-            f"none of the {len(results)} results belongs to one of the {len(studies)} labelled studies"
-            f"{'' if known is None else f' for {side}'}: give the folder that segment wrote for this cohort"
-        )
+    scored = _compare_all({study: own[study] for study in studies})
+    if not scored.images:
+        of_whom = f"{len(studies)} labelled studies{'' if known is None else f' for {side}'}"
+        raise InputError(_why_none(scored, f"none of the {len(results)} results belongs to one of the {of_whom}"))
     spare = [folder.name for folder in set(results.values()) - set(own.values())]
-    report = {**summarise(images, bootstrap), **_not_scored(unmatched, half, spare), "refused": refused}
-    if refused:
-        report["warnings"].append(_named([Path(one).name for one in refused], "result", "made from another scan"))
+    report = {
+        **summarise(scored.images, bootstrap),
+        **_not_scored(scored.unmatched, scored.half, spare),
+        "refused": scored.refused | scored.mislabelled,
+    }
+    for named, why in ((scored.refused, "made from another scan"), (scored.mislabelled, "with labels of another scan")):
+        if named:
+            report["warnings"].append(_named([Path(one).name for one in named], "result", why))
     left_out = len(found) - len(studies)
     said = [] if known is None else known.warnings(side, left_out)
     divided = {"known": known is not None, "scored": side, "studies_left_out": left_out}
     return {**report, "split": divided, "warnings": [*said, *report["warnings"]]}
+
+
+def _compare_all(results: Mapping[TrueStudy, Path | None]) -> _Compared:
+    """Compare each study with the folder of its result."""
+    done = _Compared()
+    for study, folder in results.items():
+        if folder is None:
+            done.unmatched.append(study.names[0])
+            continue
+        if is_of_another_scan(folder, study.folder):
+            done.refused[str(folder)] = f"{folder} was made from another scan than {study.folder}"
+            continue
+        wrong = None if (study.folder / _TRUTH).exists() else labels_of_another_scan(study.folder)
+        if wrong is not None:
+            done.mislabelled[str(folder)] = f"{study.study}: {wrong}"
+            continue
+        for view, view_truth in read_truth(study.folder).items():
+            if (folder / _LABELS[view]).exists():
+                done.images.append(_compare(folder, study, view, view_truth))
+            else:
+                done.half.append(f"{study.names[0]} {view}")
+    return done
+
+
+def _why_none(done: _Compared, otherwise: str) -> str:
+    """The sentence about results of which none can be scored."""
+    for said, remedy in (
+        (done.refused, "give the folder that segment wrote for this cohort"),
+        (done.mislabelled, "put each label file beside the scan that it was drawn on"),
+    ):
+        if said:
+            return f"{next(iter(said.values()))}, and no other result can be scored: {remedy}"
+    return f"{otherwise}: give the folder that segment wrote for this cohort"
 
 
 def find_results(root: Path) -> dict[str, Path]:
@@ -146,12 +176,18 @@ def find_truth(root: Path) -> list[TrueStudy]:
     return studies
 
 
-def read_truth(folder: Path) -> dict[View, ViewTruth]:
-    """Read the truth of one study, for each view that has one. Raises LabelError."""
+def read_truth(folder: Path, study: Study | None = None) -> dict[View, ViewTruth]:
+    """Read the truth of one study, for each view that has one. Raises LabelError.
+
+    study: the scan beside it, whose views alone are read then; a LabelMe file of another frame or image is refused.
+    """
     if (folder / _TRUTH).exists():
-        return _read_npz(folder / _TRUTH)
+        truth = _read_npz(folder / _TRUTH)
+        return {view: one for view, one in truth.items() if study is None or view in study.scans}
     labelled = {view: folder / name for view, name in _LABELME.items() if (folder / name).exists()}
-    return {view: _of_labelme(path) for view, path in labelled.items()}
+    return {
+        view: _of_labelme(path, view, study) for view, path in labelled.items() if study is None or view in study.scans
+    }
 
 
 def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> ComparedImage:
@@ -165,11 +201,14 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
     return compare_image(name, predicted, truth, _read_scores(folder / "lesions.json"))
 
 
-def _of_labelme(path: Path) -> ViewTruth:
+def _of_labelme(path: Path, view: View, study: Study | None) -> ViewTruth:
     """Read a LabelMe file; an ignored area, where the truth is not known, is treated as a faint lesion."""
     labels = read_labelme(path)
-    ignored = ignored_mask(labels)
-    return ViewTruth(label_image(labels), faint=ignored if ignored.any() else None)
+    if study is not None:
+        refuse_another_image(path.name, labels, view, study)
+    shape = None if study is None else study.shape
+    ignored = ignored_mask(labels, shape)
+    return ViewTruth(label_image(labels, shape), faint=ignored if ignored.any() else None)
 
 
 def _read_npz(path: Path) -> dict[View, ViewTruth]:

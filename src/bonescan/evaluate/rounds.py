@@ -33,13 +33,15 @@ from bonescan.annotate.labelme import (
     LabelFile,
     LabelShape,
     from_label_image,
+    refuse_another_image,
     shapes_by_lesion,
     write_labelme,
 )
-from bonescan.annotate.readings import Readings, ReadView, ViewFiles, find_readings, read_view
+from bonescan.annotate.readings import READER, Readings, ReadView, ViewFiles, find_readings, read_view
 from bonescan.errors import BonescanError, OptionError, OutputError
 from bonescan.evaluate.agreement import ReadImage, compare_readings, summarise_agreement
 from bonescan.evaluate.report import ImageName
+from bonescan.evaluate.scored import scan_beside
 from bonescan.study import LabelImage
 
 Progress = Callable[[int, int, str], None]
@@ -184,7 +186,9 @@ class _Round:
         total = len(self.readings.views)
         for done, files in enumerate(self.readings.views, start=1):
             try:
-                self._agree(read_view(files, self.readings.readers))
+                read = read_view(files, self.readings.readers)
+                _refuse_another_image(read)
+                self._agree(read)
             except OutputError:
                 raise
             except BonescanError as error:
@@ -241,6 +245,16 @@ class _Round:
             },
             "failures": [asdict(failure) for failure in self.failures],
         }
+
+
+def _refuse_another_image(read: ReadView) -> None:
+    """Raise LabelError where the stamp of a reader's file is of another image than the scan in the study's folder."""
+    for reader, labels in read.labels.items():
+        path = read.files.paths[reader]
+        folder = path.parent.parent if path.parent.name.startswith(READER) else path.parent
+        scan = None if labels.stamp is None else scan_beside(folder)
+        if scan is not None:
+            refuse_another_image(f"{path.name} of {reader}", labels, read.files.view, scan)
 
 
 def _columns(readers: Sequence[str]) -> list[str]:

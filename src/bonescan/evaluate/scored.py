@@ -1,4 +1,4 @@
-"""Choose what is scored: the test patients, where a data set's index gives them, and no result of another scan.
+"""Choose what is scored: the test patients, where an index gives them, and no result or labels of another scan.
 
 The index is read here and not by `bonescan.lin2022.datasets`, because that package imports this one.
 """
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bonescan.annotate.labelme import another_image, read_labelme
 from bonescan.errors import InputError, OptionError
-from bonescan.reading import digest
+from bonescan.reading import digest, read_study
 from bonescan.reading.inputs import kind_of, scans_in
+from bonescan.study import Study, View
 
 Scored = Literal["test", "train", "all"]
 """test: test patients. train: training patients. all: both, and augmented copies of test patients."""
@@ -103,6 +105,30 @@ def is_of_another_scan(result: Path, study: Path) -> bool:
         return bool(beside) and set(stated.values()).isdisjoint(digest(path) for path in beside)
     except (InputError, OSError):  # a scan that cannot be read tells nothing
         return False
+
+
+def labels_of_another_scan(study: Path) -> str | None:
+    """Say which LabelMe file of a study's folder has the stamp of another image than the scan beside it.
+
+    None where all fit, and where it is not known: without a stamp, or without a scan that can be read. Raises
+    LabelError for a file that cannot be used.
+    """
+    files = {view: study / f"{view}.json" for view in View}
+    labels = {view: read_labelme(path) for view, path in files.items() if path.exists()}
+    stamped = {view: one for view, one in labels.items() if one.stamp is not None}
+    scan = scan_beside(study) if stamped else None
+    if scan is None:
+        return None
+    said = (another_image(files[view].name, one, view, scan) for view, one in stamped.items())
+    return next((sentence for sentence in said if sentence is not None), None)
+
+
+def scan_beside(study: Path) -> Study | None:
+    """The scan in a study's folder; None where there is none that can be read."""
+    try:
+        return read_study(study)
+    except InputError:
+        return None
 
 
 def _stated_sources(path: Path) -> dict[str, str]:

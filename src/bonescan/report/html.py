@@ -176,8 +176,10 @@ def warnings_box(warnings: Sequence[str]) -> Iterable[str]:
 
 def _provenance(result: Result) -> Iterable[str]:
     study = result.study
+    reader = {} if result.reader is None else {"curves": f"drawn or corrected by {result.reader}"}
     facts = {
         "study": study.key,
+        **reader,
         "views told by": study.view_source,
         "looked at": "the whole body" if result.region == "whole-body" else f"the {result.region}",
         "model": model_words(result, len(result.model.sha256)),

@@ -324,7 +324,8 @@ def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
     right = layout.size[0] - _MARGIN
     sheet.text_with_squares((_MARGIN, top + 72), _findings(result), 27)
     sheet.text((_MARGIN, top + 112), RESEARCH_USE, 25)
-    sheet.text((right, top + 112), model_words(result), 21, anchor="rs", grey=_SOFT)
+    reader = "" if result.reader is None else f"curves drawn or corrected by {result.reader}; bones told apart by "
+    sheet.text((right, top + 112), reader + model_words(result), 21, anchor="rs", grey=_SOFT)
     spacing = result.study.spacing
     if spacing is None:
         sheet.text((right, top + 72), "no scale: pixel spacing unknown", 21, anchor="rs", grey=_SOFT)

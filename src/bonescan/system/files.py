@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,10 +27,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 def folder_written_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
     """Yield a new temporary folder beside `folder`, which is renamed to it when the block ends without an error.
 
-    After an error the temporary folder is removed, and what was at `folder` is as it was. A folder that holds files is
-    replaced only with `replace`; otherwise OSError is raised at the end.
+    After an error the temporary folder is removed with the folders above that were made for it, and what was at
+    `folder` is as it was. A folder that holds files is replaced only with `replace`; otherwise OSError is raised at the
+    end.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    above = [parent for parent in temporary.parents if not parent.exists()]
     shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process of the same number
     try:
         temporary.mkdir(parents=True)
@@ -40,3 +42,6 @@ def folder_written_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # one of them holds something: the folder, or another one's files
+            for parent in above:
+                parent.rmdir()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme
-from bonescan.errors import InputError, OptionError
+from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
+from bonescan.errors import BonescanError, InputError, OptionError
 from bonescan.prepare import Normalisation
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
@@ -22,7 +23,7 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
     """Read all labelled studies. A hash of the patient folder's name alone decides whether it is for validation.
 
     Folders whose scans state one Patient ID are of one patient, who goes by the name of the first. Raises InputError
-    for a scan that is there twice.
+    for a scan that is there twice, and for one that cannot be used; what is raised names the patient and the study.
     """
     training: list[Case] = []
     validation: list[Case] = []
@@ -31,12 +32,28 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
         patient = known.first_name(_patient(folder), folder.parent.name)
         digest = hashlib.sha256(patient.encode()).digest()
         chosen = validation if int.from_bytes(digest[:4]) / 2**32 < config.validation_share else training
-        study = read_study(folder)
-        twin = known.twin(digest_of(study), name := f"{folder.parent.name}/{folder.name}")
+        name = f"{folder.parent.name}/{folder.name}"
+        try:
+            study = read_study(folder)
+            case = labelled_case(study, folder, patient, normalisation)
+        except BonescanError as error:
+            raise type(error)(f"{name}: {error}") from None
+        twin = known.twin(digest_of(study), name)
         if twin is not None:
             raise InputError(same_pixels(name, twin))
-        chosen.append(labelled_case(study, folder, patient, normalisation))
+        chosen.append(case)
     return Split(training, validation)
+
+
+def cohort_digest(cases: Iterable[Case]) -> str:
+    """A hash of what is learned from labelled cases, in any order: patients' and studies' names, counts and labels."""
+    digest = hashlib.sha256()
+    for case in sorted(cases, key=lambda case: (case.facts.group, case.facts.key)):
+        facts = case.facts
+        digest.update(repr((facts.group, facts.key, facts.labelled, facts.has_regions, case.image.shape)).encode())
+        for array in (case.image, case.lesions, case.regions):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _patient(folder: Path) -> str | None:
@@ -56,10 +73,15 @@ def labelled_studies(cohort: Path) -> list[Path]:
 
 
 def labelled_case(study: Study, folder: Path, patient: str, normalisation: Normalisation) -> Case:
-    """A study with the LabelMe files of its folder, and the region maps of `truth.npz` if there are any."""
+    """A study with the LabelMe files of its folder, and the region maps of `truth.npz` if there are any.
+
+    Raises LabelError for a label file that cannot be used, or whose stamp is of another image.
+    """
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
     labels = {view: read_labelme(path) for view, path in files.items() if path.exists() and view in study.scans}
+    for view, one in labels.items():
+        refuse_another_image(files[view].name, one, view, study)
     drawn = {view: label_image(one, study.shape) for view, one in labels.items()}
     ignored = {view: ignored_mask(one, study.shape) for view, one in labels.items()}
     lesions = pair_truth(drawn, ignored, study.shape)

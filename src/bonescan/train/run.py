@@ -20,7 +20,7 @@ from bonescan.report.words import counted
 from bonescan.system.plugins import Registry
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
-from bonescan.train.cohort import cohort_split
+from bonescan.train.cohort import cohort_digest, cohort_split
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
 from bonescan.train.inference import quick_figures
@@ -62,16 +62,19 @@ def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = si
 def run(config: TrainConfig, report: Report = silent, note: Note = unsaid) -> Path:
     """Do everything from the simulation to the bundle, or continue where it stopped; return the run's folder.
 
-    note: called before the training with one sentence about what it learns from and what it keeps for validation.
+    note: called before the training with one sentence about what it learns from and what it keeps for validation, and
+    with another one where all steps were done before.
     The bundle is written to the folder's `bundle` after the last step. A run that `max_minutes` ends earlier leaves
     its checkpoint, which `export_run` can make a bundle of. Raises OptionError when there is nothing to learn from.
     """
     check_config(config)
     with Simulation() as simulation:
         split = make_split(config, report, simulation)
-        pin_sources(config)
+        pin_sources(config, split)
         if not config.images.folder:
             note(sides(split))
+        if is_trained(config):
+            note(f"all {config.steps} steps were done before: only the thresholds are fitted and the model exported")
         folder = train(config, split, report)
         if averaged_network(config)[1] < config.steps:
             return folder
@@ -114,13 +117,18 @@ def sides(split: Split) -> str:
 
 def _counted(cases: Sequence[Case]) -> str:
     """The labelled patients with their outlines, and the simulated ones."""
-    sources = cases.sources if isinstance(cases, CaseList) else (Loaded(cases),)
-    labelled = [case for source in sources if isinstance(source, Loaded) for case in source.cases]
-    simulated = sum(len(source) for source in sources if not isinstance(source, Loaded))
+    labelled = _labelled(cases)
+    simulated = len(cases) - len(labelled)
     patients, outlines = len(groups_of(labelled)), sum(len(case.facts.lesion_rows) for case in labelled)
     said = [f"{counted(patients, 'patient')} ({counted(outlines, 'outline')})"] if patients or not simulated else []
     said += [f"{counted(simulated, 'simulated patient')}"] if simulated else []
     return " and ".join(said)
+
+
+def _labelled(cases: Sequence[Case]) -> list[Case]:
+    """The cases of a cohort; simulated ones, which may not be there yet, are not read."""
+    sources = cases.sources if isinstance(cases, CaseList) else (Loaded(cases),)
+    return [case for source in sources if isinstance(source, Loaded) for case in source.cases]
 
 
 def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
@@ -136,20 +144,41 @@ def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
     return Split(training, validation, Growth(training, 1 + first, round(config.phantoms.all_after * config.steps)))
 
 
-def pin_sources(config: TrainConfig) -> None:
-    """Record the digest of what a run learns from, simulation or data set; OptionError if it began with another."""
-    if config.images.folder:
-        source = {"dataset": image_source().digest(config.images)}
-    else:
-        source = {"phantom": simulation_digest()} if config.phantoms.anatomies else {}
+def pin_sources(config: TrainConfig, split: Split) -> None:
+    """Record the digests of what a run learns from: data set, or cohort and simulation.
+
+    Raises OptionError if it began with others. A run of before cohorts had digests goes on, with the one of now.
+    """
+    source = _sources(config, split)
     path = config.folder / SOURCES
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != source:
-        raise OptionError(
-            f"the run {config.name} began with another data set or simulation than there is now: choose another name, "
-            f"or remove {config.folder}"
-        )
+    if path.exists():
+        began = json.loads(path.read_text(encoding="utf-8"))
+        if "cohort" in source and began.setdefault("cohort", source["cohort"]) != source["cohort"]:
+            raise OptionError(
+                f"the run {config.name} began with other scans or labels in the cohort than there are now: choose "
+                f"another name, or remove {config.folder}"
+            )
+        if began != source:
+            raise OptionError(
+                f"the run {config.name} began with another data set or simulation than there is now: choose another "
+                f"name, or remove {config.folder}"
+            )
     config.folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(source) + "\n", encoding="utf-8")
+
+
+def _sources(config: TrainConfig, split: Split) -> dict[str, str]:
+    if config.images.folder:
+        return {"dataset": image_source().digest(config.images)}
+    source = {"phantom": simulation_digest()} if config.phantoms.anatomies else {}
+    if config.cohort.folder:
+        source["cohort"] = cohort_digest([*_labelled(split.training), *_labelled(split.validation)])
+    return source
+
+
+def is_trained(config: TrainConfig) -> bool:
+    """Whether the run's checkpoint has learned all steps."""
+    return (config.folder / CHECKPOINT).is_file() and averaged_network(config)[1] >= config.steps
 
 
 def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -> dict[str, Thresholds]:
@@ -242,6 +271,8 @@ def check_config(config: TrainConfig) -> None:
         reason = str(error).splitlines()[0]
         raise OptionError(f"the network {config.network} cannot run with this network_config: {reason}") from None
     _check_folders(config)
+    if config.begin_with:
+        load_bundle(config.begin_with)
     refuse_other_run(config)
 
 

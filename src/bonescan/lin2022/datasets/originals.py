@@ -290,9 +290,11 @@ def _unlabelled(cohort: Path, labelled: Sequence[TrueStudy]) -> list[TrueStudy]:
     known = {study.folder.resolve() for study in labelled}
     found: dict[Path, TrueStudy] = {}
     for files in discover([cohort]):
+        if files.kind == "none":  # then the path is the cohort itself
+            continue
         folder = files.paths[0].parent
         below = folder.relative_to(cohort).parts
-        if files.kind == "none" or not below or folder.resolve() in known:
+        if not below or folder.resolve() in known:
             continue
         found[folder] = TrueStudy(folder, below[0], "/".join(below), ())
     return list(found.values())
@@ -347,7 +349,7 @@ def _known(original: Original, study: Study, folder: Path) -> _Read:
 
 
 def _frame_truth(study: Study, order: _Order) -> FrameTruth:
-    truth = {view: one for view, one in read_truth(order.folder).items() if view in study.scans}
+    truth = read_truth(order.folder, study)
     for view, one in truth.items():
         if one.lesions.shape != study.shape:
             raise LabelError(

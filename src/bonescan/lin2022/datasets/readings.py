@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.annotate.consensus import FEWEST_READERS, agree
-from bonescan.annotate.labelme import label_image, read_labelme
+from bonescan.annotate.labelme import label_image, read_labelme, refuse_another_image
 from bonescan.errors import InputError
 from bonescan.lin2022.datasets.plan import ReaderOptions
 from bonescan.phantom import Phantom
@@ -45,8 +45,14 @@ def stored_readings(folder: Path, study: Study) -> Readings:
                 f"the {view} view of {folder.parent.name}/{folder.name} was read by {len(files)} readers and a "
                 f"consensus takes {FEWEST_READERS}: add reader-<name>/{view}.json, or take the truth as labels"
             )
-        readings[view] = {path.parent.name: label_image(read_labelme(path), study.shape) for path in files}
+        readings[view] = {path.parent.name: _reading(path, view, study) for path in files}
     return readings
+
+
+def _reading(path: Path, view: View, study: Study) -> LabelImage:
+    labels = read_labelme(path)
+    refuse_another_image(f"{path.parent.name}/{path.name}", labels, view, study)
+    return label_image(labels, study.shape)
 
 
 def agreed_labels(

@@ -1,0 +1,134 @@
+"""Scans over time: how they are laid over each other, and which lesions are new, resolved, growing or shrinking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.rescanned import HOT, OTHER, SHAPE, SPOT, body, read, suspecting
+
+from bonescan.serial.align import Alignment, Seen, align
+from bonescan.serial.change import Status, compare
+from bonescan.serial.series import compare_series
+
+
+@pytest.mark.parametrize("move", [(0, 0), (9, -6), (-11, 8)])
+def test_the_same_patient_elsewhere_is_laid_over(move):
+    old, new = Seen(*body(seed=1)), Seen(*body(move, scale=2.0, seed=2))
+    places = np.array([[20.0, 64.0], [90.0, 64.0], [175.0, 80.0], [230.0, 48.0]])
+    there = align(old, new).to_old(places + np.array(move))
+    assert np.abs(there - places).max() < 2.5
+
+
+def test_a_map_without_landmarks_is_its_affine_part():
+    alignment = Alignment(np.eye(2), np.array([3.0, -2.0]), np.zeros((0, 2)), np.zeros((0, 2)))
+    np.testing.assert_array_equal(alignment.to_old(np.array([[1.0, 1.0]])), [[4.0, -1.0]])
+
+
+def test_empty_maps_of_bones_still_align_by_counts():
+    old, new = body(seed=1), body((6, 4), seed=2)
+    nothing = np.zeros(SHAPE, np.uint8)
+    there = align(Seen(old[0], nothing), Seen(new[0], nothing)).to_old(np.array([[96.0, 68.0]]))
+    assert np.abs(there - [[90.0, 64.0]]).max() < 3.0
+
+
+def status(old, new):
+    return [change.status for change in compare(old, new).changes]
+
+
+def test_the_same_lesion_at_another_dose_and_place_persists():
+    old, new = read(seed=1, hot=(HOT,)), read((8, -5), scale=2.5, seed=2, hot=(HOT,))
+    (change,) = compare(old, new).changes
+    assert change.status is Status.PERSISTENT
+    assert change.ratio == pytest.approx(1.0, abs=0.2)
+    assert (change.old, change.new, change.site) == ((1,), (1,), "ilium, left")
+
+
+def test_new_and_resolved_are_each_other_turned_round():
+    without, having = read(seed=1), read((5, 3), seed=2, hot=(HOT,))
+    assert status(without, having) == [Status.NEW]
+    assert status(having, without) == [Status.RESOLVED]
+
+
+def test_more_and_less_uptake():
+    faint, hot = read(seed=1, hot=((175, 80, 2.0),)), read(seed=2, hot=((175, 80, 4.5),))
+    assert status(faint, hot) == [Status.GROWING]
+    assert status(hot, faint) == [Status.SHRINKING]
+
+
+def test_a_lesion_that_only_one_scan_outlines_is_no_change_where_the_counts_are_the_same():
+    hot, missed = read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT,), outlined=())
+    assert status(missed, hot) == [Status.PERSISTENT]
+    assert status(hot, missed) == [Status.PERSISTENT]
+
+
+def test_what_noise_alone_explains_is_no_change():
+    old, new = read(scale=0.02, seed=1), read(scale=0.02, seed=2, hot=((175, 80, 1.6),))
+    assert status(old, new) == [Status.PERSISTENT]
+
+
+def test_without_lesions_nothing_changes():
+    assert compare(read(seed=1), read(seed=2)).changes == ()
+
+
+def test_a_lesion_that_the_model_suspected_before_is_growing_and_not_new():
+    before = suspecting(read(seed=1), 165, 84, 0.3)
+    assert status(before, read(seed=2, hot=[(165, 84, 3.0)])) == [Status.GROWING]
+    assert status(suspecting(read(seed=1), 165, 84, 0.05), read(seed=2, hot=[(165, 84, 3.0)])) == [Status.NEW]
+
+
+def test_a_lesion_that_the_model_still_suspects_is_shrinking_and_not_resolved():
+    after = suspecting(read(seed=2), 165, 84, 0.3)
+    assert status(read(seed=1, hot=[(165, 84, 3.0)]), after) == [Status.SHRINKING]
+
+
+def test_a_candidate_whose_uptake_rose_is_a_new_lesion():
+    old = read(seed=1, hot=[(90, 64, 3.0)])
+    new = suspecting(read(seed=2, hot=[(90, 64, 3.0), *SPOT], outlined=[(90, 64, 3.0)]), 165, 84, 0.6)
+    _, risen = compare_series((old, new), 0.5)[0]
+    assert [lesion.id for lesion in risen.result.lesions] == [1, 2]
+    assert risen.risen == {2}
+    (found,) = [change for change in compare(old, risen).changes if change.status is Status.NEW]
+    assert (found.old, found.new) == ((), (2,))
+    assert found.ratio == pytest.approx(3.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("old", "probability"),
+    [
+        (read(seed=1, hot=SPOT, outlined=[]), 0.6),  # as hot before
+        (read(seed=1), 0.4),  # a peak below the least one
+        (suspecting(read(seed=1), 165, 84, 0.3), 0.6),  # suspected before
+    ],
+)
+def test_any_other_candidate_is_none(old, probability):
+    new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, probability)
+    assert compare_series((old, new), 0.5)[0][1] is new
+
+
+def test_what_rose_once_is_an_old_lesion_in_the_scan_after():
+    old, later = read(seed=1), read(seed=3, hot=SPOT)
+    new = suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)
+    first, second = compare_series((old, new, later), 0.5)[1]
+    assert [change.status for change in first.changes] == [Status.NEW]
+    assert [(change.status, change.old, change.new) for change in second.changes] == [(Status.PERSISTENT, (1,), (1,))]
+
+
+def test_each_pair_of_views_is_aligned_once(monkeypatch):
+    aligned = []
+
+    def counted(old, new):
+        aligned.append((old, new))
+        return align(old, new)
+
+    monkeypatch.setattr("bonescan.serial.change.align", counted)
+    scans, pairs = compare_series((read(seed=1), suspecting(read(seed=2, hot=SPOT, outlined=[]), 165, 84, 0.6)), 0.5)
+    assert len(aligned) == len(pairs[0].alignments)
+    # The scale is taken without the lesion that was added.
+    assert pairs[0].scales == compare(*scans).scales
+
+
+def test_two_lesions_keep_apart():
+    old, new = read(seed=1, hot=(HOT,)), read(seed=2, hot=(HOT, OTHER))
+    found = compare(old, new)
+    assert {change.status: change.new for change in found.changes} == {Status.NEW: (2,), Status.PERSISTENT: (1,)}
+    assert found.number(Status.NEW) == 1
