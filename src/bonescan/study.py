@@ -85,6 +85,10 @@ IS_BONE: Mask = np.array([region in BONE_REGIONS for region in REGIONS])
 """Whether a value of a region map is skeleton: index with the map."""
 IS_BONE.setflags(write=False)
 
+IS_TRACER: Mask = np.array([region in TRACER_REGIONS for region in REGIONS])
+"""Whether a value of a region map is tracer outside the bones: index with the map."""
+IS_TRACER.setflags(write=False)
+
 COARSE_REGIONS: tuple[Region, ...] = (Region.PELVIS, Region.ARM)
 """Bone regions that only models of the first format tell; newer ones tell their parts."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -102,8 +102,6 @@ ANKLE = (92.0, -10.0, 1520.0)
 
 SIGN = {Side.LEFT: 1.0, Side.RIGHT: -1.0, Side.MIDLINE: 0.0}
 BOTH = (Side.LEFT, Side.RIGHT)
-
-MirrorFunction = Callable[[Cloud], Cloud]
 
 
 def on(side: Side, cloud: Cloud) -> Cloud:

@@ -42,29 +42,29 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(("sternoclavicular joint", "first rib junction"), 0.65, (6, 14), 2.8),
     Finding(("sternal angle", "xiphoid"), 0.6, (5, 12), 2.0),
     Finding(
-        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.7, (9, 25), 3.2,
+        ("acromion", "acromioclavicular joint", "coracoid", "glenohumeral joint", "humeral head"), 0.7, (9, 25), 2.6,
     ),
-    Finding(("scapular tip", "scapular spine", "scapular border", "scapular upper angle"), 0.5, (6, 18), 2.3),
+    Finding(("scapular tip", "scapular spine", "scapular border", "scapular upper angle"), 0.65, (6, 18), 3.2),
     Finding(
         ("anterior iliac spine", "iliac crest top", "iliac crest front", "iliac crest side", "posterior iliac spine"),
         0.7, (7, 30), 2.2,
     ),
     Finding(("sacroiliac joint", "sacroiliac joint below"), 0.55, (7, 22), 2.0),
-    Finding(("hip joint", "acetabular roof", "acetabular edge"), 0.55, (7, 20), 2.8),
-    Finding(("greater trochanter",), 0.35, (7, 16), 2.6),
+    Finding(("hip joint", "acetabular roof", "acetabular edge"), 0.55, (7, 20), 2.4),
+    Finding(("greater trochanter",), 0.35, (7, 16), 2.2),
     Finding(("pubic bone", "ischial tuberosity", "ischium", "coccyx"), 0.7, (6, 16), 2.0),
     Finding(("deltoid tuberosity",), 0.1, (8, 14), 2.0),
-    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 2.8),
-    Finding(("wrist", "thumb base", "knuckles"), 0.6, (5, 14), 3.4),
+    Finding(("elbow", "olecranon", "medial epicondyle"), 0.5, (6, 16), 2.2),
+    Finding(("wrist", "thumb base", "knuckles"), 0.6, (5, 14), 2.4),
     Finding(
         (
             "medial femoral condyle", "lateral femoral condyle", "patella", "medial tibial plateau",
             "lateral tibial plateau", "tibial tuberosity",
         ),
-        0.8, (6, 24), 3.6,
+        0.8, (6, 24), 2.9,
     ),
     Finding(("shin",), 0.05, (10, 26), 3.0),
-    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.75, (6, 16), 4.0),
+    Finding(("ankle", "heel", "midfoot", "great toe joint"), 0.75, (6, 16), 5.0),
 )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def _degenerative_spine(painter: _Painter, age: float) -> None:
         for side in sides:
             radii = rng.uniform(4, 9) * small * np.array([1, 1, rng.uniform(0.5, 1.1)])
             painter.hot(landmarks[(f"{name} {kind}", side)], radii, painter.ratio(2.6))
-    if rng.random() < 0.05 * age:
+    if rng.random() < 0.03 * age:
         for _ in range(1 + (rng.random() < 0.3)):
             name = VERTEBRAE[int(rng.integers(12, 24))]
             middle = (landmarks[(f"{name} osteophyte", Side.LEFT)] + landmarks[(f"{name} osteophyte", Side.RIGHT)]) / 2
@@ -170,7 +170,7 @@ def _fractures(painter: _Painter) -> None:
     side = Side.LEFT if rng.random() < 0.5 else Side.RIGHT
     where = str(rng.choice(["angle", "lateral", "anterolateral", "junction"]))
     first, count = int(rng.integers(2, 9)), int(rng.integers(2, 6))
-    strength = rng.uniform(1.5, 7)
+    strength = rng.uniform(1.5, 5)
     for number in range(first, min(first + count, 11)):
         place = painter.anatomy.landmarks[(f"rib {number} {where}", side)] + rng.normal(0, 3, 3)
         painter.hot(place, np.full(3, rng.uniform(5, 8)), float(1 + (strength - 1) * rng.uniform(0.5, 1.2)))

@@ -86,7 +86,7 @@ def sample_number(rng: Generator) -> tuple[int, bool]:
 def sample_shape(region: Region, long_bone: bool, rng: Generator) -> Shape:
     """Draw a lesion's form: mostly a small focus, sometimes a band, a long one, or one that fills the end of a bone."""
     radius = float(np.clip(np.exp(rng.normal(np.log(7.5), 0.55)), 3.0, 30.0))
-    chances = [0.62, 0.25, 0.13] if region is Region.SACRUM else [0.65, 0.0, 0.35] if long_bone else [0.8, 0.07, 0.13]
+    chances = [0.5, 0.25, 0.25] if region is Region.SACRUM else [0.55, 0.0, 0.45] if long_bone else [0.68, 0.07, 0.25]
     kind = rng.choice(["focus", "band", "diffuse"], p=chances)
     if kind == "diffuse":  # a whole vertebra, the end of a long bone, half of the sacrum, much of a wing
         radius = float(rng.uniform(16, 55))
@@ -133,7 +133,7 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     unit, _ = peak_ratio(projection, base)
     if unit <= 0:
         return None
-    cold = rng.random() < 0.03 and shape.radius_mm > 9
+    cold = rng.random() < 0.03 and 9 < shape.radius_mm < 20
     contrast = float(rng.uniform(0.25, 0.6)) if cold else sample_contrast(rng)
     own = (bone.bone, bone.side)
     whole = sum(s.bone.cloud.weights.sum() for s in anatomy.structures if (s.bone.bone, s.bone.side) == own)

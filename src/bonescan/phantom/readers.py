@@ -24,7 +24,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bonescan.phantom.patient import Phantom
-from bonescan.study import REGIONS, TRACER_REGIONS, FloatImage, LabelImage, Mask, View
+from bonescan.study import IS_TRACER, FloatImage, LabelImage, Mask, View
 
 MOST_READERS = 26
 """They are called a, b, c, ..."""
@@ -44,7 +44,6 @@ _FINE, _COARSE = 1.5, 6.0
 _SPOT_LEVEL, _SPOT_RADIUS = 0.45, 7
 """What of a hot spot is outlined: above this share of its peak, within so many pixels of it."""
 _MOST_SPOTS = 40
-_IS_TRACER = np.array([region in TRACER_REGIONS for region in REGIONS])
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
 _Level = NDArray[np.float64]
@@ -140,7 +139,7 @@ def read_patient(phantom: Phantom, reader: Reader) -> dict[View, LabelImage]:
 
 def scene_of(phantom: Phantom, view: View) -> Scene:
     """One view of a phantom, for its readers."""
-    organs = _IS_TRACER[phantom.regions[view]]
+    organs = IS_TRACER[phantom.regions[view]]
     return Scene(phantom.study.counts(view), phantom.lesions[view], phantom.faint[view], organs)
 
 

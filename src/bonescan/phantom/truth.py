@@ -24,7 +24,7 @@ from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Focus, Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import REGIONS, TRACER_REGIONS, LabelImage, Mask, Region, Side, View
+from bonescan.study import IS_TRACER, LabelImage, Mask, Region, Side, View
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
@@ -48,7 +48,6 @@ _NEIGHBOURS = (
     (np.s_[:-1, 1:], np.s_[1:, :-1]),
 )
 """Each pixel and its neighbour below, to the right, and at the two lower corners."""
-_IS_TRACER = np.array([region in TRACER_REGIONS for region in REGIONS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def footprint(focus: Focus, view: View, backdrop: Backdrop) -> Footprint | None:
         np.where(inside, excess, np.float32(0)),
         contrast=float(excess[place] / max(float(under[place]), 1e-6)),
         sigmas=counts / noise if noise > 0 else 0.0,
-        hidden=bool(_IS_TRACER[backdrop.regions[view][rows, cols][inside]].mean() > MOST_HIDDEN),
+        hidden=bool(IS_TRACER[backdrop.regions[view][rows, cols][inside]].mean() > MOST_HIDDEN),
     )
 
 
