@@ -12,6 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bonescan.errors import OptionError
 
+_WORDS = {int: "a whole number", float: "a number", str: "text, in quotes", bool: "true or false"}
+"""The types of single values, as users know them."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file. Raises OptionError where it cannot be read."""
@@ -84,5 +87,27 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     if origin is Literal:
         choices = ", ".join(str(choice) for choice in get_args(kind))
         raise OptionError(f"the configuration's {key} is {value!r}: give one of {choices}")
-    expected = getattr(kind, "__name__", str(kind))
-    raise OptionError(f"the configuration's {key} is {value!r}: give a value of type {expected}")
+    raise OptionError(f"the configuration's {key} is {_said(value)}: {_wanted(kind, key)}")
+
+
+def _said(value: Any) -> str:
+    """A value in words, without the content of a table, which is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+        return "a list of tables"
+    return repr(value)
+
+
+def _wanted(kind: Any, key: str) -> str:
+    """What to give for a value of the annotated type, in words."""
+    if get_origin(kind) is tuple:
+        tables = dataclasses.is_dataclass(get_args(kind)[0])
+        return f"write [[{key}]], with two brackets, for each" if tables else "give a list, in brackets"
+    if dataclasses.is_dataclass(kind) or kind is dict or get_origin(kind) in (dict, Mapping):
+        return f"write a table [{key}], with one bracket"
+    if get_origin(kind) in (Union, types.UnionType):
+        return f"give {' or '.join(_WORDS[one] for one in get_args(kind) if one in _WORDS)}"
+    return f"give {_WORDS.get(kind, 'another value')}"

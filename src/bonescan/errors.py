@@ -5,7 +5,8 @@
     BonescanError
     ├── InputError            an input cannot be used: one sentence says why and what to do
     │   ├── ViewError         anterior and posterior cannot be told apart: give the views
-    │   └── LabelError        a label file (LabelMe, label picture) cannot be used
+    │   ├── LabelError        a label file (LabelMe, label picture) cannot be used
+    │   └── NoCurvesError     a DICOM object is of a kind that never holds curves
     ├── OptionError           an option or a configuration is wrong
     ├── BundleError           a model bundle is missing, damaged or of another format
     └── OutputError           a result cannot be written
@@ -31,6 +32,10 @@ class ViewError(InputError):
 
 class LabelError(InputError):
     """A label file cannot be used."""
+
+
+class NoCurvesError(InputError):
+    """A DICOM object is of a kind that never holds curves, as a report as PDF."""
 
 
 class OptionError(BonescanError):

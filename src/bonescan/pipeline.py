@@ -9,7 +9,7 @@ Every stage takes a value and hands over a value; each name leads to the one mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from bonescan.lesions.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import PrepareOptions, Region, Window, prepare
-from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study
+from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study, View
 from bonescan.system.kept import DEFAULT_MODEL as DEFAULT_MODEL
 from bonescan.system.kept import model_in_use
 
@@ -144,11 +144,18 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     return result, prediction
 
 
-def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str | None) -> Result:
+def adopt(
+    study: Study,
+    drawn: Sequence[DrawnLesion],
+    model: Model,
+    reader: str | None,
+    views: Collection[View] | None = None,
+) -> Result:
     """Measure lesions that a person drew, as `segment` measures its own. Research use only.
 
     The model tells the bones apart, where a lesion does not state its region; it adds and removes no lesion.
     reader: who drew; None only where the curves are the model's own, come back unchanged.
+    views: those that were read, with or without lesions (default: all); of any other, a warning says so.
     """
     region = Options().region_for(model.bundle)
     prepared = prepare(study, PrepareOptions(region), model.bundle.normalisation)
@@ -171,6 +178,11 @@ def adopt(study: Study, drawn: Sequence[DrawnLesion], model: Model, reader: str 
             *(model.bundle.warnings if reader is None else ()),
             *(check.said for check in quality if check.poor),
             *changes,
+            *(
+                f"no curves were given for the {view} view, so it counts as a view without lesions"
+                for view in study.scans
+                if views is not None and view not in views
+            ),
         ),
         reader=reader,
         extent=extent,

@@ -300,8 +300,8 @@ def test_configurations_read_tables_and_overrides(tmp_path):
     [
         ("stepps = 5", [], "unknown key 'stepps': did you mean 'steps'"),
         ("[augment]\nflipp = 1", [], "'augment.flipp': did you mean 'augment.flip'"),
-        ("steps = 'many'", [], "steps is 'many': give a value of type int"),
-        ("bf16 = 1", [], "bf16 is 1: give a value of type bool"),
+        ("steps = 'many'", [], "steps is 'many': give a whole number"),
+        ("bf16 = 1", [], "bf16 is 1: give true or false"),
         ("crop_rows = [100]", [], "crop_rows has 1 values and crop_weights has 2"),
         ("crop_rows = [100, 64]", [], "crop_rows holds 100"),
         ("name = '../x'", [], "letters, digits"),

@@ -239,3 +239,40 @@ def test_nobody_there_is_tried_again_later():
 def test_a_password_in_a_url_is_refused():
     with pytest.raises(OptionError, match="holds a password"):
         WebPeer("archive", "https://a:b@archive/")
+
+
+def test_the_archive_of_fetch_is_not_named_twice(bad):
+    bad.answer = (503, {}, [])
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for peer, words in (
+        (WebPeer("archive", nobody), "the archive at"),
+        (WebPeer("pacs", nobody), "the archive pacs at"),
+    ):
+        with WebArchive(peer) as archive, pytest.raises(DeliveryError, match=f"^{words} {nobody} cannot be reached"):
+            archive.check()
+    with WebArchive(at(bad)) as archive, pytest.raises(DeliveryError, match=r"^the archive refuses \(HTTP 503\)"):
+        archive.check()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--study", "abc"), "the study 'abc' is no UID: give its Study Instance UID"),
+        (("--date", "20250101-20240101"), "'20250101-20240101' ends before it begins: write it as 20240101-20250101"),
+    ],
+)
+def test_fetch_names_what_it_cannot_use(in_process, tmp_path, arguments, sentence):
+    run = in_process("fetch", f"http://127.0.0.1:{free_port()}/x", "-o", tmp_path / "o", *arguments)
+    assert run.returncode == 2
+    assert sentence in run.stderr
+
+
+@pytest.mark.parametrize(("auth", "secret"), [("none", None), ("basic", "password"), ("bearer", "token")])
+def test_fetch_warns_of_a_secret_over_plain_http(bad, in_process, tmp_path, monkeypatch, auth, secret):
+    monkeypatch.setenv("ARCHIVE_SECRET", "ada:secret")
+    bad.answer = (204, {}, [])
+    login = () if secret is None else ("--auth", auth, "--secret-env", "ARCHIVE_SECRET")
+    run = in_process("fetch", at(bad).url, "-o", tmp_path / "o", *login)
+    assert run.returncode == 0, run.stderr
+    assert ("is sent unencrypted" in run.stderr) is (secret is not None)
+    assert secret is None or f"warning: the {secret} is sent unencrypted" in run.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 
 import bonescan.pipeline
+import bonescan.serial.report
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.study import Scan, Spacing, Study, View
 
@@ -79,3 +82,25 @@ def test_different_patients_are_warned_of_everywhere_and_not_named(tmp_path, in_
         assert [said in text for text in (run.stdout, page)] == [warned, warned]
         assert any(said in warning for warning in document["comparisons"][0]["warnings"]) is warned
         assert not any("HOSP" in text for text in (run.stdout, page, json.dumps(document)))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_is_told_with_a_remedy_and_leaves_nothing_unfinished(
+    tmp_path, in_process, threshold_bundle, monkeypatch, there
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for number in range(2):
+        write_scan(tmp_path / f"s{number}", f"s{number}", seed=number)
+    if there:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "comparison.json").write_text("before")
+    monkeypatch.setattr(bonescan.serial.report, "comparison_html", full)  # the last file of a pair
+    run = in_process("compare", "s0", "s1", "-o", "out", "--model", threshold_bundle, cwd=tmp_path)
+    assert run.returncode == 2
+    assert "(No space left on device): free space on its disk or choose another folder with -o" in run.stderr
+    assert (tmp_path / "out").exists() is there
+    if there:
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["comparison.json"]
+        assert (tmp_path / "out" / "comparison.json").read_text() == "before"

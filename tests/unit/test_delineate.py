@@ -13,7 +13,7 @@ from tests.drawn import RIBS, predict
 
 from bonescan.errors import OptionError
 from bonescan.lesions.contours import mask_of
-from bonescan.lesions.delineate import OPERATING_POINTS, Outline, Thresholds, delineate
+from bonescan.lesions.delineate import OPERATING_POINTS, Outline, Thresholds, delineate, region_of
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, View
 
@@ -147,6 +147,24 @@ def test_region_is_the_most_frequent_bone_under_the_mask_or_the_nearest():
     assert region() is Region.STERNUM
     regions[1, 1:4] = [REGIONS.index(name) for name in (Region.KIDNEY, Region.KIDNEY, Region.SCAPULA)]
     assert region() is Region.SCAPULA
+
+
+def test_a_bone_that_belongs_elsewhere_is_not_named():
+    """A hot focus in a thigh that the map takes for a rib, and one that covers a whole clavicle."""
+    ribs, femur, clavicle = (REGIONS.index(name) for name in (Region.RIBS, Region.FEMUR, Region.CLAVICLE))
+    regions = np.zeros((120, 60), dtype=np.uint8)
+    regions[10:30, 20:40] = ribs
+    regions[80:118, 10:16] = femur
+    lesion = (slice(95, 99), slice(11, 15))
+    regions[lesion] = ribs
+    regions[99, 11:14] = ribs  # the mistake reaches a little beyond the lesion
+    whole = np.ones((4, 4), dtype=np.bool_)
+    assert region_of(regions, lesion, whole) is Region.FEMUR
+    regions[lesion] = femur
+    assert region_of(regions, lesion, whole) is Region.FEMUR
+    left, right = (slice(34, 38), slice(4, 14)), (slice(34, 38), slice(44, 56))
+    regions[left] = regions[right] = clavicle
+    assert region_of(regions, left, np.ones((4, 10), dtype=np.bool_)) is Region.CLAVICLE
 
 
 def test_of_two_bones_under_the_mask_the_one_with_more_pixels_names_the_region_and_the_first_in_a_tie():

@@ -1,8 +1,11 @@
 """Files are written completely, or not at all."""
 
+import errno
+import os
+
 import pytest
 
-from bonescan.system.files import folder_written_whole, written_whole
+from bonescan.system.files import folder_written_whole, reason_of, written_whole
 
 
 def test_a_file_takes_the_place_of_the_one_before_when_all_is_written(tmp_path):
@@ -66,3 +69,20 @@ def test_a_failure_leaves_no_folder_above_that_was_made_for_it(tmp_path):
         (tmp_path / "shared" / "other").touch()
         raise RuntimeError("stopped")
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(
+            f"With tag (7FE0,0010) got exception: [Errno {errno.ENOSPC}] no space\nTraceback (most recent call last):"
+        ),
+    ],
+)
+def test_the_reason_is_the_systems_and_no_traceback(error):
+    assert reason_of(error) == os.strerror(errno.ENOSPC)
+
+
+def test_a_reason_without_a_number_is_its_first_line():
+    assert reason_of(OSError("the file is closed\nTraceback")) == "the file is closed"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from bonescan.bundle import load_bundle
 from bonescan.errors import OptionError
+from bonescan.node import check
 from bonescan.node import run as node_run
 from bonescan.node.config import NodeConfig, read_node_config
 from bonescan.node.destinations import DicomPeer
@@ -58,6 +61,16 @@ def test_a_configuration_is_read_with_its_destinations(tmp_path):
         ('storage = "s"\nquite_seconds = 3.0', "did you mean 'quiet_seconds'"),
         ('storage = "s"\nae_title = "MUCH TOO LONG A TITLE"', "AE title"),
         ('storage = "s"\nformats = ["json", "srr"]', "no output format 'srr'"),
+        ('storage = "s"\nformats = []', "formats is empty: give at least one of json, "),
+        (
+            'storage = "s"\nformats = ["json", "png"]\n[[dicom]]\nname = "a"\nhost = "h"',
+            "no DICOM object to send to a",
+        ),
+        (
+            'storage = "s"\nformats = ["html"]\n[[web]]\nname = "w"\nurl = "https://h"',
+            "no DICOM object to send to w",
+        ),
+        ('storage = "s"\noperating_point = "high"', "point 'high': give one of sensitive, balanced, specific"),
         ('storage = "s"\n[[dicom]]\nname = "a"\nhost = "h"\n[[dicom]]\nname = "a"\nhost = "i"', "two destinations"),
         ('storage = "s"\n[[dicom]]\nname = "a"', "lacks 'dicom.host'"),
         ('storage = "s"\n[retry]\nattempts = 0', "retry needs"),
@@ -70,6 +83,17 @@ def test_a_configuration_is_read_with_its_destinations(tmp_path):
             "two stations",
         ),
         ("storage = ", "cannot be read"),
+        ('storage = "s"\n[dicom]\nname = "a"', r"dicom is a table: write \[\[dicom\]\], with two brackets, for each$"),
+        ('storage = "s"\ndicom = "a"', r"dicom is 'a': write \[\[dicom\]\], with two brackets"),
+        ('storage = "s"\n[[retry]]\nattempts = 1', r"retry is a list of tables: write a table \[retry\], with one"),
+        ('storage = "s"\nretry = 3', r"retry is 3: write a table \[retry\], with one bracket$"),
+        ('storage = "s"\nport = "104"', "port is '104': give a whole number$"),
+        ('storage = "s"\nport = true', "port is true: give a whole number$"),
+        ('storage = "s"\nquiet_seconds = "1"', "quiet_seconds is '1': give a number$"),
+        ("storage = 1", "storage is 1: give text, in quotes$"),
+        ('storage = "s"\nidentify = "yes"', "identify is 'yes': give true or false$"),
+        ('storage = "s"\nformats = "json"', "formats is 'json': give a list, in brackets$"),
+        ('storage = "s"\nformats = [1]', "formats is 1: give text, in quotes$"),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence(tmp_path, text, why):
@@ -293,6 +317,41 @@ def test_what_a_crash_left_half_deleted_is_deleted(storage, monkeypatch):
     assert (storage.study_names(), storage.retired()) == ([], ["study-1"])
     node_run.delete_old(NodeConfig(str(storage.folder)), storage)
     assert list(storage.studies.iterdir()) == list(storage.results.iterdir()) == []
+
+
+@pytest.mark.parametrize("formats", [["json", "png"], ["html"], ["sr"], ["pdf"], ["json", "gsps"]])
+def test_a_destination_needs_one_format_in_dicom(tmp_path, formats):
+    text = f'storage = "s"\nformats = {formats}\n'
+    assert config_of(tmp_path, text).formats == tuple(formats)
+    text += '[[dicom]]\nname = "a"\nhost = "h"\n'
+    if {"sr", "pdf", "gsps"} & set(formats):
+        assert len(config_of(tmp_path, text).destinations) == 1
+    else:
+        with pytest.raises(OptionError, match="no DICOM object"):
+            config_of(tmp_path, text)
+
+
+def test_an_operating_point_that_the_model_lacks_stops_run_and_check(tmp_path, monkeypatch):
+    shipped = load_bundle("phantom-unet")
+    older = replace(shipped, operating_points={"balanced": shipped.thresholds})
+    monkeypatch.setattr(node_run, "load_bundle", lambda _model: older)
+    monkeypatch.setattr(check, "load_model", lambda _model: SimpleNamespace(bundle=older, name=older))
+    monkeypatch.setattr(Node, "run", lambda self: started.append(self.config.operating_point))
+    monkeypatch.setattr(node_run.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(node_run.os, "umask", lambda _mask: 0)
+    started: list[str] = []
+    for point in ("specific", "balanced"):
+        config = NodeConfig(str(tmp_path / "s"), operating_point=point, free_megabytes=1)
+        found = next(check.findings(config))
+        if point == "balanced":
+            node_run.run(config)
+            assert found.works
+        else:
+            with pytest.raises(OptionError, match="has no operating point 'specific': choose among balanced"):
+                node_run.run(config)
+            assert found.stops
+            assert "has no operating point 'specific': choose among balanced" in found.sentence
+    assert started == ["balanced"]
 
 
 def test_a_configuration_needs_no_network_library():

@@ -6,11 +6,13 @@ import os
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
 
-from bonescan.commands.node import _status_lines
+from bonescan.commands.base import DONE, SOME_FAILED, Console
+from bonescan.commands.node import NodeDismiss, NodeRetry, NodeStatus, _status_lines
 from bonescan.dicom import accept
 from bonescan.dicom.pixels import Layout
 from bonescan.dicom.views import Frame, tell_views
@@ -136,6 +138,33 @@ def test_a_failure_counts_more_than_a_delivery_that_is_late(monkeypatch, config)
     assert health_of(node_status(config))[1]["status"] == "failing"
 
 
+def test_a_node_that_refuses_all_objects_says_so_as_long_as_it_lasts(monkeypatch, config, tmp_path, capsys):
+    def disk_with(free):
+        monkeypatch.setattr(Storage, "free_megabytes", lambda _storage: free)
+
+    monkeypatch.setattr(Storage, "is_open", lambda _storage: True)
+    failed = Job("study-2-aa", "study", "failed", "broken", (), time.time())
+    for found_jobs, well in (([failed], ["failing", 503]), ([], ["ok", 200])):
+        monkeypatch.setattr(status, "read_jobs", lambda _config, jobs=found_jobs: jobs)
+        disk_with(0.9)
+        found = node_status(config)
+        code, answer = health_of(found)
+        assert (code, answer["status"], answer["free_megabytes"]) == (503, "refusing", 0)
+        assert (
+            "all objects are refused until there is more space: the disk of the storage is nearly full (0 MB free, "
+            "free_megabytes = 1)"
+        ) in list(_status_lines(found))
+        disk_with(1.0)
+        found = node_status(config)
+        assert [health_of(found)[1]["status"], health_of(found)[0]] == well
+        assert not any("are refused" in line for line in _status_lines(found))
+    (tmp_path / "node.toml").write_text(f'storage = "{config.storage}"\nfree_megabytes = 2')
+    for free, code in ((1.5, SOME_FAILED), (2.5, DONE)):
+        disk_with(free)
+        assert NodeStatus(tmp_path / "node.toml", json=False).run(Console()) == code
+        assert ("all objects are refused" in capsys.readouterr().out) is (code == SOME_FAILED)
+
+
 def test_what_is_refused_is_listed_and_is_no_failure(monkeypatch, config):
     job = Job("study-1-aa", "study", "refused", "the image is not WHOLE BODY", (), 0.0)
     monkeypatch.setattr(status, "read_jobs", lambda _config: [job])
@@ -164,6 +193,55 @@ def test_the_storage_of_another_user_is_one_sentence(monkeypatch, config):
     for ask in (node_status, status.retry_now, lambda config: status.dismiss(config, ())):
         with pytest.raises(OptionError, match=r"belongs to the node's user \w+: run this as that user \(sudo -u \w+ "):
             ask(config)
+
+
+@pytest.fixture
+def queue(monkeypatch, config):
+    """The jobs of a node: a failed study, a failed delivery and one that waits; what is queued or started at once."""
+    jobs = [
+        Job("study-1-aa", "study", "failed", "broken", ("study-1", "aa"), 0.0),
+        Job("study-2-bb-pacs", "delivery", "failed", "down", (["f"], "pacs", 3, "down"), 0.0),
+        Job("study-3-cc-pacs-again-1", "delivery", "waiting", "down", (["f"], "pacs", 1, "down"), 0.0),
+    ]
+    done = []
+    client = SimpleNamespace(
+        enqueue=lambda options, *arguments: done.append((options["queue_name"], options["workflow_id"], arguments)),
+        set_workflow_delay=lambda name, delay_seconds: done.append(("now", name, delay_seconds)),
+        destroy=lambda: None,
+    )
+    monkeypatch.setattr(status, "read_jobs", lambda _config: jobs)
+    monkeypatch.setattr(status, "DBOSClient", lambda **_: client)
+    return done
+
+
+def test_a_dismissed_delivery_is_left_out_until_it_is_named(queue, config):
+    again = ("to-pacs", "study-2-bb-pacs-again-1", (["f"], "pacs"))
+    waiting = ("now", "study-3-cc-pacs-again-1", 0)
+    assert [job.name for job in status.dismiss(config, ["study-2-bb-pacs"])] == ["study-2-bb-pacs"]
+    assert [job.name for job in status.dismiss(config, ())] == ["study-1-aa"]
+    assert status.retry_now(config) == 1
+    assert queue == [waiting]
+    assert status.retry_now(config, ["study-2-bb-pacs"]) == 1
+    assert queue == [waiting, again]
+    assert status.retry_now(config, ["study-3-cc-pacs-again-1"]) == 1
+    assert queue == [waiting, again, waiting]
+    with pytest.raises(OptionError, match="no job that failed or waits for its next try is named study-9"):
+        status.retry_now(config, ["study-1-aa", "study-9"])
+    assert len(queue) == 3
+
+
+def test_dismiss_prints_the_names_and_what_is_not_sent_any_more(queue, config, tmp_path, capsys):
+    path = tmp_path / "node.toml"
+    path.write_text(f'storage = "{config.storage}"')
+    assert NodeDismiss(path, ("study-1-aa",), all=False).run(Console()) == DONE
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("1 failure(s) dismissed\nstudy-1-aa\n", "")
+    assert NodeDismiss(path, (), all=True).run(Console()) == DONE
+    said = capsys.readouterr()
+    assert said.out == "1 failure(s) dismissed\nstudy-2-bb-pacs\n"
+    assert said.err.startswith("1 of them deliveries, whose results are not sent any more: bonescan node retry ")
+    assert NodeRetry(path, ("study-2-bb-pacs",)).run(Console()) == DONE
+    assert [entry[1] for entry in queue] == ["study-2-bb-pacs-again-1"]
 
 
 @pytest.fixture

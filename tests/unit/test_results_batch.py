@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -146,3 +147,20 @@ def test_segment_writes_them_where_asked_for_and_table_writes_the_same(in_proces
     assert again.returncode == 0, again.stderr
     for name in ("lesions.csv", "studies.csv", "statistics.csv"):
         assert (tmp_path / "tables" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+
+
+def test_results_that_cannot_be_read_are_named_with_a_remedy_and_the_others_go_on(in_process, tables, tmp_path):
+    shutil.copytree(tables[1], tmp_path / "all")
+    for name, text in (("damaged", "{"), ("foreign", '{"schema": "urn:other:2"}')):
+        (tmp_path / "all" / name).mkdir()
+        (tmp_path / "all" / name / "lesions.json").write_text(text)
+    run = in_process("table", "all", "-o", "tables", cwd=tmp_path)
+    assert run.returncode == 1
+    for name in ("damaged", "foreign"):
+        (line,) = [line for line in run.stderr.splitlines() if f"{name}/lesions.json" in line]
+        assert line.endswith(": segment the scan again, or move the folder away")
+    assert len(rows_of(tmp_path / "tables" / "studies.csv")) == 3
+    run = in_process("table", "all/damaged", "-o", "none", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "damaged/lesions.json" in run.stderr
+    assert not (tmp_path / "none").exists()

@@ -26,7 +26,26 @@ def test_what_rose_is_marked_in_table_and_json():
     scans, pairs = compare_series((read(seed=1), new), 0.5)
     (lesion,) = comparison_document(scans, pairs, ())["comparisons"][0]["lesions"]
     assert (lesion["status"], lesion["below_threshold"]) == ("new", True)
-    assert "because the uptake rose: 1; not in the burden" in comparison_text(scans, pairs, ())
+    assert (
+        "note: lesion 1 is below the threshold of a single scan and outlined because its uptake rose; it is not in the "
+        "burden\n"
+    ) in comparison_text(scans, pairs, ())
+
+
+@pytest.mark.parametrize(
+    ("risen", "words"),
+    [
+        ((2,), "lesion 2 is below the threshold of a single scan and outlined because its uptake rose; it is not in"),
+        ((2, 5), "lesions 2 and 5 are below the threshold of a single scan and outlined because their uptake rose; "),
+        ((1, 2, 5), "lesions 1, 2 and 5 are below"),
+        ((), None),
+    ],
+)
+def test_the_note_on_what_rose_names_the_lesions_and_reads_as_no_count(monkeypatch, risen, words):
+    monkeypatch.setattr(Compared, "risen", risen)
+    scans, (pair,) = compare_series((read(seed=1), read(seed=2)))
+    notes = Compared(*scans, pair).notes()
+    assert [note[: len(words or "")] for note in notes] == ([] if words is None else [words])
 
 
 def test_table_json_and_picture_say_the_same(tmp_path):

@@ -108,6 +108,13 @@ def _annotations_digest(annotations: Sequence[Mapping[str, Any]]) -> str:
     return drawn_digest([[one["image_id"], one["segmentation"]] for one in annotations])
 
 
+def views_of(document: Mapping[str, Any]) -> tuple[View, ...]:
+    """The views after which the document's images are named, with or without lesions."""
+    images = document["images"] if isinstance(document["images"], list) else []
+    names = [str(image.get("file_name", "")).lower() for image in images if isinstance(image, dict)]
+    return tuple(view for view in View if any(view.value in Path(name).name for name in names))
+
+
 def lesions_of(document: Any, name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:
     """Yield the lesions of a COCO document whose images are named after the views.
 

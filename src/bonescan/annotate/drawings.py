@@ -23,11 +23,13 @@ class LabelAbout:
     """What a file is. kind: "labelme" or "coco". stamp: None in files that bonescan did not write.
 
     edited: its curves have changed since the stamp was made, or it has no stamp.
+    views: those that it is of, with or without lesions; () where the names in it say none.
     """
 
     kind: str
     stamp: Stamp | None
     edited: bool
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +50,13 @@ def label_about(path: Path) -> LabelAbout:
     """Read what a label file says about itself. Raises LabelError where it is no label file."""
     document = load_json(path)
     if coco.is_coco(document):
-        return LabelAbout("coco", coco.coco_stamp(document), coco.is_coco_edited(document))
+        return LabelAbout("coco", coco.coco_stamp(document), coco.is_coco_edited(document), coco.views_of(document))
     labels = labelme.labelme_of(document, path)
-    return LabelAbout("labelme", labels.stamp, labels.is_edited)
+    try:
+        views: tuple[View, ...] = (_view(labels, path),)
+    except LabelError:  # raised again where the curves are read
+        views = ()
+    return LabelAbout("labelme", labels.stamp, labels.is_edited, views)
 
 
 def drawn_masks(path: Path, shape: tuple[int, int]) -> tuple[DrawnMask, ...]:

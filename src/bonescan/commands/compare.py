@@ -70,6 +70,7 @@ class Compare(Command):
         from bonescan.reading import read_files
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
         from bonescan.serial.series import compare_series, verdicts
+        from bonescan.system.files import files_written_whole
 
         if self.out.exists() and not self.out.is_dir():
             raise OptionError(f"the output {self.out} is a file: give a folder with -o")
@@ -90,10 +91,13 @@ class Compare(Command):
         scans, pairs = compare_series(read, risen_from)
         steps = verdicts(pairs) if self.pcwg3 else ()
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            write_comparison(self.out, scans, pairs, steps)
+            with files_written_whole(self.out) as unfinished:
+                write_comparison(unfinished, scans, pairs, steps)
         except OSError as error:
-            raise OutputError(f"the comparison cannot be written to {self.out} ({error.strerror})") from None
+            raise OutputError(
+                f"the comparison cannot be written to {self.out} ({error.strerror or error}): free space on its disk "
+                "or choose another folder with -o"
+            ) from None
         if self.json:
             console.out_json(comparison_document(scans, pairs, steps))
             return DONE

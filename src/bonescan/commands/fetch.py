@@ -78,6 +78,9 @@ class Fetch(Command):
         peer = WebPeer(
             "archive", self.url, self.auth, self.secret_env, self.ca_file, timeout_seconds=float(self.timeout)
         )
+        if self.auth != "none" and self.url.lower().startswith("http://"):
+            secret = "password" if self.auth == "basic" else "token"
+            console.note(f"warning: the {secret} is sent unencrypted, as the URL begins with http://: use https://")
         wanted = Wanted(self.study, _lines(self.patient_ids), self.date or "", self.limit)
         done: list[dict[str, Any]] = []
         failures: list[dict[str, Any]] = []
@@ -107,6 +110,9 @@ class Fetch(Command):
 def _date(text: str) -> str:
     if not re.fullmatch(r"\d{8}(-\d{8})?|\d{8}-|-\d{8}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no range of days: write it as 20240101-20241231")
+    first, _, last = text.partition("-")
+    if last and first > last:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins: write it as {last}-{first}")
     return text
 
 

@@ -21,7 +21,7 @@ from bonescan.commands.base import (
 )
 from bonescan.commands.model import model_named
 from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
-from bonescan.errors import BonescanError, OptionError
+from bonescan.errors import BonescanError, NoCurvesError, OptionError
 
 if TYPE_CHECKING:
     from bonescan.dicom.header import Origin, SourceHeader
@@ -133,7 +133,9 @@ class _Work:
         try:
             return read_source(file)
         except Exception as error:
-            self._fail(str(file.path), self.console.explain(error))
+            # A result's folder holds its report and its pictures, too.
+            if file.named or not isinstance(error, NoCurvesError):
+                self._fail(str(file.path), self.console.explain(error))
             return None
 
     def _counts(self, files: StudyFiles, unread: dict[str, str]) -> Study | None:
@@ -210,7 +212,7 @@ class _Work:
         from bonescan.pipeline import adopt
 
         reader = self.command.reader or found.reader
-        result = adopt(study, found.drawn, self.model, reader)
+        result = adopt(study, found.drawn, self.model, reader, found.views)
         if reader is None and not (origin is not None and _is_our_own(result, found, origin)):
             raise OptionError(
                 f"nobody is named who drew the curves of {study.key}: give who did with --reader, or put LabelMe "

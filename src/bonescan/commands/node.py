@@ -73,7 +73,10 @@ class NodeStatus(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print the status; the exit code is 1 if something failed, is not delivered for an hour, or no node runs."""
+        """Print the status.
+
+        The exit code is 1 if no node runs, it refuses all objects, or something failed or is not delivered for an hour.
+        """
         with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import node_status
@@ -83,14 +86,16 @@ class NodeStatus(Command):
         else:
             for line in _status_lines(status):
                 console.out(line)
-        is_well = status["running"] and not status["failures"] and not status["not_delivering"]
-        return DONE if is_well else SOME_FAILED
+        wrong = any(status[name] for name in ("refusing", "failures", "not_delivering"))
+        return DONE if status["running"] and not wrong else SOME_FAILED
 
 
 def _status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     """The status of a node, for people."""
     runs = status["running"]
     yield "the node runs" if runs else "no node runs in this storage: it was stopped or killed"
+    if status["refusing"]:
+        yield f"all objects are refused until there is more space: {status['refusing']}"
     for name in ("objects_to_sort", "objects", "studies", "results"):
         yield f"{name.replace('_', ' ')}: {status[name]}"
     if status["dismissed"]:
@@ -113,24 +118,31 @@ class NodeRetry(Command):
     """Put failed jobs into the queue again, and jobs that wait for their next try to the front."""
 
     config: Path
+    jobs: tuple[str, ...]
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """State the arguments."""
         _add_config(parser)
+        parser.add_argument(
+            "jobs",
+            nargs="*",
+            metavar="JOB",
+            help="names of such jobs, or of dismissed ones, to take up again; default: all that are not dismissed",
+        )
 
     def run(self, console: Console) -> int:
         """Queue the jobs, and print their number."""
         with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import retry_now
-        console.out(f"{retry_now(read_node_config(self.config))} job(s) put into the queue again")
+        console.out(f"{retry_now(read_node_config(self.config), self.jobs)} job(s) put into the queue again")
         return DONE
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDismiss(Command):
-    """Mark failures as seen, such as those of studies that can never be segmented."""
+    """Mark failures as seen; a result whose delivery is dismissed stays in the storage and is not sent any more."""
 
     config: Path
     jobs: tuple[str, ...]
@@ -141,18 +153,32 @@ class NodeDismiss(Command):
         """State the arguments."""
         _add_config(parser)
         parser.add_argument(
-            "jobs", nargs="*", metavar="JOB", help="names of failed jobs, as bonescan node status prints them"
+            "jobs",
+            nargs="*",
+            metavar="JOB",
+            help="names of failed jobs, studies or deliveries, as bonescan node status prints them; "
+            "bonescan node retry CONFIG.toml JOB takes a dismissed one up again",
         )
-        parser.add_argument("--all", action="store_true", help="dismiss all failures so far")
+        parser.add_argument("--all", action="store_true", help="dismiss all failures so far, deliveries among them")
 
     def run(self, console: Console) -> int:
-        """Dismiss the failures, and print their number."""
+        """Dismiss the failures, and print their number and names."""
         if bool(self.jobs) == self.all:
             raise OptionError("give the names of failed jobs, or --all")
         with needs_extra("node"):
             from bonescan.node.config import read_node_config
+            from bonescan.node.jobs import DELIVERY
             from bonescan.node.status import dismiss
-        console.out(f"{dismiss(read_node_config(self.config), self.jobs)} failure(s) dismissed")
+        dismissed = dismiss(read_node_config(self.config), self.jobs)
+        console.out(f"{len(dismissed)} failure(s) dismissed")
+        for job in dismissed:
+            console.out(job.name)
+        deliveries = sum(job.kind == DELIVERY for job in dismissed)
+        if deliveries:
+            console.note(
+                f"{deliveries} of them deliveries, whose results are not sent any more: bonescan node retry "
+                f"{self.config} JOB sends one after all"
+            )
         return DONE
 
 

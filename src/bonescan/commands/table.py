@@ -6,7 +6,16 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, Console, add_out, needs_extra, path
+from bonescan.commands.base import (
+    DONE,
+    RESEARCH_USE_ONLY,
+    SOME_FAILED,
+    Command,
+    Console,
+    add_out,
+    needs_extra,
+    path,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +36,18 @@ class Table(Command):
         parser.add_argument("--parquet", action="store_true", help="write Parquet instead of CSV (needs pyarrow)")
 
     def run(self, console: Console) -> int:
-        """Write the tables."""
+        """Write the tables of all results that can be read, and name the others."""
         from bonescan.results.batch import write_batch_tables
 
+        failures: list[str] = []
+
+        def unreadable(sentence: str) -> None:
+            failures.append(sentence)
+            console.error(sentence)
+
         with needs_extra("parquet"):
-            number = write_batch_tables(self.results, self.out, self.parquet)
+            number = write_batch_tables(self.results, self.out, self.parquet, unreadable)
         kind = "parquet" if self.parquet else "csv"
         console.out(f"lesions.{kind}, studies.{kind} and statistics.{kind} of {number} results are in {self.out}.")
         console.out(RESEARCH_USE_ONLY)
-        return DONE
+        return SOME_FAILED if failures else DONE

@@ -23,6 +23,7 @@ from bonescan.dicom.accept import NM_IMAGE_STORAGE
 from bonescan.dicom.values import IMPLEMENTATION_UID
 from bonescan.errors import OutputError
 from bonescan.study import Study, View
+from bonescan.system.files import reason_of
 
 COMMENT = "SIMULATED, RESEARCH USE ONLY"
 
@@ -97,7 +98,7 @@ def _write(dataset: FileDataset, path: Path) -> Path:
     try:
         dataset.save_as(path, enforce_file_format=True)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder") from None
+        raise OutputError(f"{path} cannot be written ({reason_of(error)}); choose another folder") from None
     return path
 
 

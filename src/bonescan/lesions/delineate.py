@@ -34,6 +34,11 @@ MOST_CANDIDATES = 200
 
 _MOST_SMOOTHING_PX = 20.0
 _Boxed = tuple[tuple[slice, slice], Mask]
+_REACH_PX = 16
+"""How far from a lesion its bone may be seen: a vertebra and more."""
+_MOST_ASTRAY = 0.25
+"""A mistake of the map reaches beyond the lesion by less than this share of it."""
+
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 _IS_EXCLUDED = np.array([region in EXCLUDED_REGIONS for region in REGIONS])
 
@@ -340,11 +345,18 @@ def _without_holes(mask: Mask, sure: Mask, thresholds: Thresholds) -> list[_Boxe
 
 
 def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Region:
-    """The most frequent bone region under the mask, else the nearest one, else BACKGROUND; ties go by region order."""
+    """The most frequent bone region under the mask, else the nearest one, else BACKGROUND; ties go by region order.
+
+    A region that the map shows nowhere else at that height, but at other heights, is a mistake of the map, as a rib in
+    a thigh; the most frequent one around the mask takes its place.
+    """
     under = regions[window][mask]
     bone = under[IS_BONE[under]]
     if bone.size:
-        return REGIONS[int(np.bincount(bone).argmax())]
+        found = int(np.bincount(bone).argmax())
+        return REGIONS[
+            _around(regions, window, mask, found) if _is_out_of_place(regions, window, mask, found) else found
+        ]
     rows, cols = np.nonzero(IS_BONE[regions])
     if not rows.size:
         return Region.BACKGROUND
@@ -352,3 +364,23 @@ def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Re
     row, col = own_rows.mean() + window[0].start, own_cols.mean() + window[1].start
     nearest = int(((rows - row) ** 2 + (cols - col) ** 2).argmin())
     return REGIONS[int(regions[rows[nearest], cols[nearest]])]
+
+
+def _is_out_of_place(regions: RegionMap, window: tuple[slice, slice], mask: Mask, region: int) -> bool:
+    """Whether the map shows more of the region outside the mask than under it, and hardly any of that at its height.
+
+    The other bone of a pair is at the same height, so a bone that a lesion covers completely is in its place.
+    """
+    elsewhere = regions == region
+    under = int((elsewhere[window] & mask).sum())
+    elsewhere[window] &= ~mask
+    near = elsewhere[max(0, window[0].start - _REACH_PX) : window[0].stop + _REACH_PX].sum()
+    return bool(elsewhere.sum() > under and near < _MOST_ASTRAY * under)
+
+
+def _around(regions: RegionMap, window: tuple[slice, slice], mask: Mask, region: int) -> int:
+    """The most frequent other bone region within reach of the mask; `region` where there is none."""
+    rows, cols = (slice(max(0, one.start - _REACH_PX), one.stop + _REACH_PX) for one in window)
+    near = regions[rows, cols]
+    near = near[IS_BONE[near] & (near != region)]
+    return int(np.bincount(near).argmax()) if near.size else region

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -43,7 +42,9 @@ def findings(config: NodeConfig) -> Iterator[Finding]:
 
 
 def _model(config: NodeConfig) -> str:
-    return f"model: {load_model(config.model).name.name}"
+    model = load_model(config.model)
+    model.bundle.at(config.operating_point)
+    return f"model: {model.name.name}, operating point {config.operating_point}"
 
 
 def _certificates(config: NodeConfig) -> str:
@@ -62,15 +63,14 @@ def _storage(config: NodeConfig) -> str:
                 pass
         elif not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(13, f"{there} is not writable")
-        free = shutil.disk_usage(there).free / 2**20
+        space = Storage(there).space(config.free_megabytes)
     except OSError as error:
         raise OptionError(
             f"the storage {folder} cannot be used ({error.strerror}): run this as the node's user, or give another"
         ) from None
-    figures = f"{free:.0f} MB free, free_megabytes = {config.free_megabytes}"
-    if free < config.free_megabytes:
-        raise OptionError(f"the disk of the storage {folder} is nearly full ({figures}): all objects would be refused")
-    return f"storage: can be written, {figures}"
+    if not space.is_enough:
+        raise OptionError(f"the disk of the storage {folder} is nearly full ({space}): all objects would be refused")
+    return f"storage: can be written, {space}"
 
 
 def _ports(config: NodeConfig) -> str:

@@ -98,10 +98,11 @@ class NodeConfig:
     """A model that ships, or a bundle's folder."""
 
     operating_point: str = "balanced"
-    """How sure the model must be of a lesion: sensitive, balanced or specific."""
+    """How sure the model must be of a lesion: sensitive, balanced or specific; its bundle must have this one."""
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
-    """What is written of each result; the objects in DICOM among them are sent."""
+    """What is written of each result, at least one; the objects in DICOM among them are sent. With destinations, one of
+    sr, seg, capture, pdf and gsps is needed."""
 
     identify: bool = False
     """Draw the patient's name into pictures and pages."""
@@ -110,7 +111,7 @@ class NodeConfig:
     """The largest object that is taken."""
 
     free_megabytes: int = 1024
-    """With less free on the disk, objects are refused as out of resources."""
+    """With less free on the disk, objects are refused as out of resources, and health and status say so."""
 
     keep_days: int = 0
     """A study to which nothing was added for so long is deleted with its results and jobs, once all are delivered; 0 =
@@ -179,13 +180,31 @@ class NodeConfig:
 
 def read_node_config(path: Path) -> NodeConfig:
     """Read a node's TOML file. Raises OptionError where it cannot be read or states what cannot be."""
+    config: NodeConfig = config_from_dict(NodeConfig, read_toml(path))
+    _check_outcome(config)
+    return config
+
+
+def _check_outcome(config: NodeConfig) -> None:
+    """Raise OptionError where studies could not be segmented, or results not be written or sent, as is configured."""
+    # Imported on use: NodeConfig alone needs neither.
+    from bonescan.lesions.delineate import OPERATING_POINTS
     from bonescan.results.folder import FORMATS
 
-    config: NodeConfig = config_from_dict(NodeConfig, read_toml(path))
+    if config.operating_point not in OPERATING_POINTS:
+        points = ", ".join(OPERATING_POINTS)
+        raise OptionError(f"there is no operating point {config.operating_point!r}: give one of {points}")
     unknown = [name for name in config.formats if name not in FORMATS]
     if unknown:
         raise OptionError(f"there is no output format {unknown[0]!r}: known are {', '.join(FORMATS)}")
-    return config
+    if not config.formats:
+        raise OptionError(f"formats is empty: give at least one of {', '.join(FORMATS)}")
+    sent = [name for name, one in FORMATS.items() if any(file.endswith(".dcm") for file in one.files)]
+    if config.destinations and not set(sent) & set(config.formats):
+        raise OptionError(
+            f"formats has no DICOM object to send to {config.destinations[0].name}: add one of {', '.join(sent)}, or "
+            "remove the destinations"
+        )
 
 
 class _ServerContext(ssl.SSLContext):

@@ -39,6 +39,7 @@ class WebArchive:
 
     def __init__(self, peer: WebPeer) -> None:
         self._peer = peer
+        self._called = _called(peer)
         self._session = requests.Session()
         self._session.trust_env = False
         # No compressed answers: a small one could unpack to a huge size.
@@ -73,7 +74,7 @@ class WebArchive:
         )
         content = _bounded(answer, MAX_ANSWER_BYTES)
         if answer.status_code in (200, 202, 409):
-            _judge_store(content, [sop_instance_of(path) for path in paths], self._peer.name)
+            _judge_store(content, [sop_instance_of(path) for path in paths], self._called)
             return
         raise self._failure(answer.status_code)
 
@@ -89,7 +90,7 @@ class WebArchive:
                 return
             if answer.status_code != 200:
                 raise self._failure(answer.status_code)
-            entries = _entries(content, self._peer.name)
+            entries = _entries(content, self._called)
             # A short page need not be the last, as archives have their own limits. The same page twice is the end, too.
             if not entries or entries == last:
                 return
@@ -111,7 +112,7 @@ class WebArchive:
             answer.close()
             raise self._failure(answer.status_code)
         content = _bounded(answer, MAX_OBJECT_BYTES)
-        return _only_part(content, answer.headers.get("Content-Type", ""), self._peer.name)
+        return _only_part(content, answer.headers.get("Content-Type", ""), self._called)
 
     def _ask(
         self,
@@ -134,21 +135,21 @@ class WebArchive:
             )
         except requests.exceptions.SSLError:
             raise DeliveryError(
-                f"the certificate of {self._peer.name} at {self._peer.url} is not trusted: set ca_file", retryable=False
+                f"the certificate of {self._called} at {self._peer.url} is not trusted: set ca_file", retryable=False
             ) from None
         except (requests.RequestException, OSError) as error:
             raise DeliveryError(
-                f"the archive {self._peer.name} at {self._peer.url} cannot be reached ({_cause(error)})", retryable=True
+                f"{self._called} at {self._peer.url} cannot be reached ({_cause(error)})", retryable=True
             ) from None
 
     def _failure(self, status: int) -> DeliveryError:
         if status in (401, 403):
-            return DeliveryError(f"the archive {self._peer.name} does not let us in (HTTP {status})", retryable=False)
+            return DeliveryError(f"{self._called} does not let us in (HTTP {status})", retryable=False)
         if 300 <= status < 400:
             return DeliveryError(
-                f"the archive {self._peer.name} redirects elsewhere (HTTP {status}): give its own URL", retryable=False
+                f"{self._called} redirects elsewhere (HTTP {status}): give its own URL", retryable=False
             )
-        return DeliveryError(f"the archive {self._peer.name} refuses (HTTP {status})", retryable=status in _LATER)
+        return DeliveryError(f"{self._called} refuses (HTTP {status})", retryable=status in _LATER)
 
 
 def _cause(error: BaseException) -> str:
@@ -162,10 +163,20 @@ def _cause(error: BaseException) -> str:
 
 
 def checked_uid(uid: str) -> str:
-    """Return a UID after checking its form, as it becomes part of a URL; InputError for any other text."""
-    if len(uid) > 64 or not _UID.fullmatch(uid):
-        raise InputError("what the archive or the caller gave as a UID is none")
+    """Return an archive's UID after checking its form, as it becomes part of a URL; InputError for any other text."""
+    if not is_uid(uid):
+        raise InputError("what the archive sent as a UID is none: check that the URL is that of its DICOMweb service")
     return uid
+
+
+def is_uid(said: str) -> bool:
+    """Whether a text has the form of a UID (PS3.5 9.1)."""
+    return len(said) <= 64 and bool(_UID.fullmatch(said))
+
+
+def _called(peer: WebPeer) -> str:
+    """What messages call an archive; `bonescan fetch` has no name for its own but "archive"."""
+    return "the archive" if peer.name == "archive" else f"the archive {peer.name}"
 
 
 def _authorisation(session: requests.Session, peer: WebPeer) -> dict[str, str]:
@@ -174,7 +185,9 @@ def _authorisation(session: requests.Session, peer: WebPeer) -> dict[str, str]:
         return {}
     secret = os.environ.get(peer.secret_env, "")
     if not secret:
-        raise OptionError(f"the environment variable {peer.secret_env} is not set, so {peer.name} would not let us in")
+        raise OptionError(
+            f"the environment variable {peer.secret_env} is not set, so {_called(peer)} would not let us in"
+        )
     if peer.auth == "bearer":
         return {"Authorization": f"Bearer {secret}"}
     name, _, password = secret.partition(":")
@@ -214,7 +227,7 @@ def _entries(content: bytes, name: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise DeliveryError(f"the archive {name} does not answer as DICOMweb does: check its URL", retryable=False)
+        raise DeliveryError(f"{name} does not answer as DICOMweb does: check its URL", retryable=False)
     return found
 
 
@@ -236,7 +249,7 @@ def _judge_store(content: bytes, sent: Sequence[str], name: str) -> None:
         said = None
     said = said[0] if isinstance(said, list) and said else said
     if not isinstance(said, dict):
-        raise DeliveryError(f"the archive {name} does not answer as STOW-RS does: check its URL", retryable=False)
+        raise DeliveryError(f"{name} does not answer as STOW-RS does: check its URL", retryable=False)
     there = {value_of(one, "00081155") for one in _items(said, "00081199")}
     reasons = {value_of(one, "00081155"): value_of(one, "00081197") for one in _items(said, "00081198")}
     bad = [
@@ -246,7 +259,7 @@ def _judge_store(content: bytes, sent: Sequence[str], name: str) -> None:
     ]
     if bad:
         busy = all(reason >> 8 == 0xA7 for reason in bad)
-        raise DeliveryError(f"the archive {name} did not take {len(bad)} object(s)", retryable=busy)
+        raise DeliveryError(f"{name} did not take {len(bad)} object(s)", retryable=busy)
 
 
 def _items(said: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
@@ -259,7 +272,7 @@ def _items(said: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
 def _only_part(content: bytes, kind: str, name: str) -> bytes:
     """Return the one part of a multipart/related answer (RFC 2387)."""
     found = re.search(r'boundary="?([^";,]{1,70})"?', kind)
-    broken = DeliveryError(f"the archive {name} does not answer as WADO-RS does", retryable=False)
+    broken = DeliveryError(f"{name} does not answer as WADO-RS does", retryable=False)
     if "multipart/related" not in kind or found is None:
         raise broken
     mark = b"--" + found.group(1).encode("latin-1", "replace")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bonescan.dicom.elements import MAX_FILE_BYTES
 from bonescan.errors import InputError, OutputError
-from bonescan.node.dicomweb import WebArchive, checked_uid, value_of
+from bonescan.node.dicomweb import WebArchive, checked_uid, is_uid, value_of
 from bonescan.sandbox import file_summary
 from bonescan.system.files import written_whole
 
@@ -40,7 +40,7 @@ class Fetched:
 def find_studies(archive: WebArchive, wanted: Wanted) -> list[str]:
     """Return the UIDs of the matching studies that contain nuclear medicine. Raises DeliveryError, InputError."""
     if wanted.studies:
-        return [checked_uid(uid) for uid in wanted.studies]
+        return [_stated_uid(uid) for uid in wanted.studies]
     query = {"ModalitiesInStudy": "NM"}
     if wanted.date:
         query["StudyDate"] = wanted.date
@@ -49,6 +49,14 @@ def find_studies(archive: WebArchive, wanted: Wanted) -> list[str]:
         checked_uid(value_of(entry, _STUDY)) for one in queries for entry in archive.find("/studies", one, wanted.most)
     ]
     return list(dict.fromkeys(found))[: wanted.most]
+
+
+def _stated_uid(uid: str) -> str:
+    if not is_uid(uid):
+        raise InputError(
+            f"the study {uid!r} is no UID: give its Study Instance UID, numbers with dots between, as 1.2.840.1"
+        )
+    return uid
 
 
 def fetch_study(archive: WebArchive, study: str, out: Path) -> Iterator[Fetched]:

@@ -181,13 +181,9 @@ class Receiver:
             if len(content) > self._config.object_megabytes * 2**20:
                 log.warning("refused an object of %d MB", len(content) >> 20)
                 return CANNOT_UNDERSTAND
-            free = self._storage.free_megabytes()
-            if free < self._config.free_megabytes:
-                log.error(
-                    "refused an object: the disk of the storage is nearly full (%d MB free, free_megabytes = %d)",
-                    free,
-                    self._config.free_megabytes,
-                )
+            space = self._storage.space(self._config.free_megabytes)
+            if not space.is_enough:
+                log.error("refused an object: the disk of the storage is nearly full (%s)", space)
                 return OUT_OF_RESOURCES
             self._callers[name] = _plain(str(event.assoc.requestor.ae_title))
             self._storage.accept(content, name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from dbos import DBOSClient
 from dbos._serialization import DBOSPortableJSON
 
+from bonescan.bundle import load_bundle
 from bonescan.node import jobs
 from bonescan.node.config import NodeConfig
 from bonescan.node.receiver import Receiver
@@ -173,7 +174,8 @@ def _delete(study: str, own_jobs: list[Job], config: NodeConfig, storage: Storag
 
 
 def run(config: NodeConfig) -> None:
-    """Run a node until SIGTERM or SIGINT."""
+    """Run a node until SIGTERM or SIGINT. Raises BonescanError for a model or an operating point that there is not."""
+    load_bundle(config.model).at(config.operating_point)
     os.umask(0o077)  # files are readable by the node's user only
     node = Node(config)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -41,7 +41,16 @@ _NOT_DELIVERING_SECONDS = 3600.0
 """A delivery that has been failing for longer than this is reported as a failure, although it is still tried again."""
 HEALTH_HOST = "127.0.0.1"
 _HEALTH_PATH = "/health"
-_COUNTS = ("objects_to_sort", "objects", "studies", "results", "segmentations", "deliveries", "dismissed")
+_COUNTS = (
+    "free_megabytes",
+    "objects_to_sort",
+    "objects",
+    "studies",
+    "results",
+    "segmentations",
+    "deliveries",
+    "dismissed",
+)
 
 log = logging.getLogger("bonescan.node")
 
@@ -79,8 +88,11 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     since = _failing_since(all_tries)
     tried_again = [(job, since.get(_base(job), now)) for job in latest if job.state in _OPEN and job.error]
     studies = [path for path in (folder / "studies").iterdir() if not path.name.startswith(".")]
+    space = storage.space(config.free_megabytes)
     return {
         "running": storage.is_open(),
+        "free_megabytes": int(space.free_megabytes),
+        "refusing": "" if space.is_enough else f"the disk of the storage is nearly full ({space})",
         "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
         "objects": sum(len(list(study.glob("*.dcm"))) for study in studies),
         "studies": len(studies),
@@ -146,32 +158,42 @@ def read_jobs(config: NodeConfig) -> list[Job]:
         client.destroy()
 
 
-def dismiss(config: NodeConfig, names: Sequence[str]) -> int:
-    """Dismiss failed jobs, so that `status` and the health endpoint no longer report them; returns how many were new.
+def dismiss(config: NodeConfig, names: Sequence[str]) -> list[Job]:
+    """Dismiss failed jobs, so that `status` and the health endpoint no longer report them; returns those that were new.
 
-    names: of failed jobs; none = all. A job that is tried again is reported again. Raises OptionError for any other
-    name.
+    names: of failed jobs; none = all. The result of a delivery stays in the storage, and is not sent unless `retry_now`
+    names the delivery; a job that is tried again is reported again. Raises OptionError for any other name.
     """
     storage = Storage(Path(config.storage))
-    failed = {job.name for job in latest_tries(read_jobs(config)) if job.state == "failed"}
+    failed = {job.name: job for job in latest_tries(read_jobs(config)) if job.state == "failed"}
     for name in names:
         if name not in failed:
             raise OptionError(f"no failed job is named {name}: bonescan node status lists them")
-    before = storage.dismissed() & failed
-    after = before | (set(names) if names else failed)
+    before = storage.dismissed() & set(failed)
+    after = before | set(names or failed)
     storage.dismiss(after)
-    return len(after - before)
+    return [job for name, job in failed.items() if name in after - before]
 
 
-def retry_now(config: NodeConfig) -> int:
+def retry_now(config: NodeConfig, names: Sequence[str] = ()) -> int:
     """Put failed jobs into their queues again, and start the next tries of waiting ones now; returns how many.
 
-    Dismissed jobs stay as they are.
+    names: of such jobs, which may be dismissed; none = all, and dismissed jobs stay as they are. Raises OptionError for
+    any other name.
     """
     jobs = latest_tries(read_jobs(config))
-    dismissed = Storage(Path(config.storage)).dismissed()
+    dismissed = set() if names else Storage(Path(config.storage)).dismissed()
     failed = [job for job in jobs if job.state == "failed" and job.name not in dismissed]
     later = [job for job in jobs if job.state == "waiting" and job.error]
+    known = {job.name for job in (*failed, *later)}
+    for name in names:
+        if name not in known:
+            raise OptionError(
+                f"no job that failed or waits for its next try is named {name}: bonescan node status lists them, and "
+                "the file dismissed in the storage those that were dismissed"
+            )
+    if names:
+        failed, later = ([job for job in some if job.name in names] for some in (failed, later))
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:
         for job in failed:
@@ -232,8 +254,9 @@ def _counted(jobs: list[Job], kind: str) -> dict[str, int]:
 class Health:
     """Answers `GET /health` with counts, on the loopback interface, in a thread of its own, until it is stopped.
 
-    200: the node works and nothing failed. 503: something failed, or a delivery has been failing for more than an hour,
-    and `bonescan node status` says what. The answer contains no names, no messages and nothing about a patient.
+    200: the node works and nothing failed. 503: all objects are refused as the disk is nearly full, something failed,
+    or a delivery has been failing for more than an hour, and `bonescan node status` says what. The answer contains no
+    names, no messages and nothing about a patient.
 
     It is for a monitor that calls a person. A restart does not mend what it reports: it must not be a liveness probe.
     """
@@ -266,7 +289,8 @@ class Health:
 def health_of(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """The HTTP status and the answer for what `node_status` found."""
     failed, tried_again = len(status["failures"]), len(status["tried_again"])
-    word = "failing" if failed else "not delivering" if status["not_delivering"] else "ok"
+    found = {"refusing": status["refusing"], "failing": failed, "not delivering": status["not_delivering"]}
+    word = next((name for name, holds in found.items() if holds), "ok")
     counts = {name: status[name] for name in _COUNTS}
     return (200 if word == "ok" else 503), {"status": word, "failed": failed, "tried_again": tried_again, **counts}
 

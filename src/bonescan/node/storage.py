@@ -25,6 +25,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,22 @@ _MOST_UID_LETTERS = 64
 _PARTIAL = ".partial"
 _RETIRED = ".retired-"
 _DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Free space on the disk, and the least with which a node takes objects; MiB."""
+
+    free_megabytes: float
+    least_megabytes: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether objects are taken; otherwise all are refused, until there is more space."""
+        return self.free_megabytes >= self.least_megabytes
+
+    def __str__(self) -> str:
+        return f"{int(self.free_megabytes)} MB free, free_megabytes = {self.least_megabytes}"
 
 
 class Storage:
@@ -112,6 +129,10 @@ class Storage:
     def free_megabytes(self) -> float:
         """Free space on the disk, in MiB."""
         return shutil.disk_usage(self.folder).free / 2**20
+
+    def space(self, least_megabytes: int) -> Space:
+        """Free space on the disk beside the least with which objects are taken. Raises OSError."""
+        return Space(self.free_megabytes(), least_megabytes)
 
     def instance_name(self, uid: str) -> str | None:
         """Return the name of the file of an instance; None where `uid` is no UID."""

@@ -31,10 +31,14 @@ _MOST_MASK_PIXELS = 2**29
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A file that may hold curves. below: it was found below the given folder (or below a reader's folder in it)."""
+    """A file that may hold curves. below: it was found below the given folder (or below a reader's folder in it).
+
+    named: the file itself was given, not a folder with it.
+    """
 
     path: Path
     below: bool = False
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +47,7 @@ class LabelSource:
 
     reader: the name in the file, or in the folder `reader-<name>` above it; None without either.
     stamp: of a LabelMe or COCO file that bonescan wrote. below: as in `LabelFile`.
+    views: that a LabelMe or COCO file is of.
     """
 
     path: Path
@@ -51,15 +56,20 @@ class LabelSource:
     reader: str | None
     stamp: Stamp | None = None
     below: bool = False
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Returned:
-    """What was drawn on one scan. objects: the SOP Instance UIDs of the SR or SEG that it came from, else ()."""
+    """What was drawn on one scan. objects: the SOP Instance UIDs of the SR or SEG that it came from, else ().
+
+    views: those that the files are of, with or without lesions.
+    """
 
     drawn: tuple[DrawnLesion, ...]
     reader: str | None
     objects: tuple[str, ...]
+    views: frozenset[View]
 
 
 def label_files(paths: Sequence[Path]) -> list[LabelFile]:
@@ -75,7 +85,7 @@ def label_files(paths: Sequence[Path]) -> list[LabelFile]:
             below = any(not name.startswith(_READER_FOLDER) for name in between)
             for file in (Path(folder) / name for name in sorted(files)):
                 if _may_hold_curves(file):
-                    found.setdefault(file, LabelFile(file, below))
+                    found.setdefault(file, LabelFile(file, below, named=False))
     return list(found.values())
 
 
@@ -93,14 +103,14 @@ def _may_hold_curves(path: Path) -> bool:
 
 
 def read_source(file: LabelFile) -> LabelSource:
-    """Read what a file of curves is. Raises InputError where it is no such file."""
+    """Read what a file of curves is. Raises InputError where it is no such file, NoCurvesError as `read_curves`."""
     from bonescan.sandbox import label_about, read_curves
 
     path = file.path
     reader = _reader_of(path)
     if path.suffix.lower() == ".json":
         about = label_about(path)
-        return LabelSource(path, about.kind, None, reader, about.stamp, file.below)
+        return LabelSource(path, about.kind, None, reader, about.stamp, file.below, about.views)
     curves = read_curves(path)
     return LabelSource(path, curves.kind, curves, curves.reader or reader)
 
@@ -125,12 +135,24 @@ def belongs(source: LabelSource, key: str, header: SourceHeader | None, study: S
     """
     if source.curves is not None:
         own = set() if header is None else {instance.sop_instance_uid for instance in header.instances}
-        referred = set(source.curves.sources) | {curve.sop_instance_uid for curve in source.curves.curves}
-        return bool(own & referred)
+        return bool(own & _referred(source.curves))
     if source.stamp is not None:
         counts = {} if study is None else counts_digests(study)
         return all(counts.get(view) == digest for view, digest in source.stamp.counts.items())
     return (alone and not source.below) or key in source.path.absolute().parent.parts
+
+
+def _referred(curves: Curves) -> set[str]:
+    """The instances to which an SR or SEG refers."""
+    return {*curves.sources, *(curve.sop_instance_uid for curve in curves.curves)}
+
+
+def _views_of(source: LabelSource, study: Study, header: SourceHeader | None) -> set[View]:
+    """The views that a file is of: an SR or SEG of those to whose images it refers."""
+    if source.curves is None or header is None:
+        return set(source.views)
+    referred = _referred(source.curves)
+    return {view for view, frame in study.frames.items() if header.instances[frame.file].sop_instance_uid in referred}
 
 
 def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader | None) -> Returned:
@@ -177,7 +199,8 @@ def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader 
     if missing is not None:
         raise LabelError(f"there are curves on the {missing} view, which the scan {study.key} does not have")
     objects = tuple(source.curves.sop_instance_uid for source in sources if source.curves is not None)
-    return Returned(tuple(drawn), readers.pop(), objects)
+    given = {view for source in sources for view in _views_of(source, study, header)}
+    return Returned(tuple(drawn), readers.pop(), objects, frozenset(given | {lesion.view for lesion in drawn}))
 
 
 def _from_dicom(curves: Curves, study: Study, header: SourceHeader) -> list[DrawnLesion]:

@@ -186,26 +186,31 @@ def write_lesions(result: Result, path: Path) -> None:
     path.write_text(lesions_text(result), encoding="utf-8")
 
 
+_REMEDY = "segment the scan again, or move the folder away"
+
+
 def read_lesions(path: Path) -> LesionsFile:
     """Read a `lesions.json`; the masks come from the contours, which hold them exactly.
 
-    Raises InputError when the file is missing, damaged or of another format.
+    Raises InputError when the file is missing, damaged or of another format; its sentence names the folder, too.
     """
+    name = f"{path.absolute().parent.name}/{path.name}"
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path.name} has more than {_MOST_BYTES >> 20} MB, which no result has")
+            raise InputError(f"{name} has more than {_MOST_BYTES >> 20} MB, which no result has: {_REMEDY}")
         document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise InputError(f"{path.name} cannot be read as the lesions of a study: {reason}") from None
+        raise InputError(f"{name} cannot be read as the lesions of a study ({reason}): {_REMEDY}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema not in _READ:
-        raise InputError(f"{path.name} is of the format {schema!r}, and this version reads {SCHEMA!r}")
+        raise InputError(f"{name} is of the format {schema!r}, and this version reads {SCHEMA!r}: {_REMEDY}")
     try:
         return _parse(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path.name} does not hold the lesions of a study as {SCHEMA!r} says ({type(error).__name__}: {error})"
+            f"{name} does not hold the lesions of a study as {SCHEMA!r} says ({type(error).__name__}: {error}): "
+            f"{_REMEDY}"
         ) from None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess.site import site_words
-from bonescan.errors import OutputError
+from bonescan.errors import InputError, OutputError
 from bonescan.report.lesions_json import LesionsFile, read_lesions
 from bonescan.results.folder import LESIONS_JSON, result_folders
 from bonescan.study import Lesion, View
@@ -38,15 +38,18 @@ _OF_A_VIEW = {
 _STATISTICS = ("quantity", "n", "mean", "sd", "median", "q1", "q3", "min", "max")
 
 
-def write_batch_tables(results: Path, out: Path, parquet: bool = False) -> int:
-    """Write the three tables of all results below a folder into `out`; return how many results there are.
+def write_batch_tables(
+    results: Path, out: Path, parquet: bool = False, unreadable: Callable[[str], None] | None = None
+) -> int:
+    """Write the three tables of all results below a folder into `out`; return how many results are in them.
 
     parquet: write Parquet instead of CSV, with numbers as numbers and null for unknown values.
-    Raises InputError where there is none or one cannot be read, OutputError where nothing can be written, and
-    ModuleNotFoundError for Parquet without pyarrow.
+    unreadable: is called with a sentence on each result that cannot be read, and the others go on.
+    Raises InputError where there is none that can be read or, without `unreadable`, where one cannot, OutputError where
+    nothing can be written, and ModuleNotFoundError for Parquet without pyarrow.
     """
     write = parquet_writer() if parquet else _write
-    files = [read_lesions(folder / LESIONS_JSON) for folder in result_folders([results])]
+    files = _readable(results, unreadable)
     lesions = [row for file in files for row in lesion_rows(file)]
     studies = [study_row(file) for file in files]
     try:
@@ -59,6 +62,20 @@ def write_batch_tables(results: Path, out: Path, parquet: bool = False) -> int:
             f"the tables cannot be written to {out} ({error.strerror or error}): choose another folder"
         ) from error
     return len(files)
+
+
+def _readable(results: Path, unreadable: Callable[[str], None] | None) -> list[LesionsFile]:
+    files: list[LesionsFile] = []
+    for folder in result_folders([results]):
+        try:
+            files.append(read_lesions(folder / LESIONS_JSON))
+        except InputError as error:
+            if unreadable is None:
+                raise
+            unreadable(str(error))
+    if not files:
+        raise InputError(f"no result in {results} can be read: segment the scans again")
+    return files
 
 
 def lesion_columns() -> tuple[str, ...]:

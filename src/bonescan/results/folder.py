@@ -25,6 +25,7 @@ from bonescan.report.overlay import write_overlay
 from bonescan.report.pictures import labels_name, picture_name, write_labels, write_pictures
 from bonescan.sandbox import label_about
 from bonescan.study import Result, SourceFrame, Study, View
+from bonescan.system.files import reason_of
 
 LESIONS_JSON = "lesions.json"
 
@@ -130,7 +131,7 @@ def write_result(
         _put_in_place(partial, target, out / f".{target.name}.{mark}.old")
     except OSError as error:
         raise OutputError(
-            f"the result cannot be written to {target}: {error.strerror or error}; make room there or choose another"
+            f"the result cannot be written to {target}: {reason_of(error)}; free space there or choose another"
             " output folder"
         ) from error
     finally:
@@ -161,7 +162,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
         _put_in_place(partial, folder, folder.with_name(f".{folder.name}.{mark}.old"))
     except OSError as error:
         raise OutputError(
-            f"the files cannot be added to {folder}: {error.strerror or error}; make room there or choose another "
+            f"the files cannot be added to {folder}: {reason_of(error)}; free space there or choose another "
             "folder with -o"
         ) from error
     finally:

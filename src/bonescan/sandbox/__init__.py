@@ -57,7 +57,7 @@ def read_header(paths: Sequence[Path]) -> SourceHeader:
 
 
 def read_curves(path: Path) -> Curves:
-    """Run `bonescan.dicom.objects.read_objects.read_curves`. Raises InputError."""
+    """Run `bonescan.dicom.objects.read_objects.read_curves`. Raises InputError or NoCurvesError."""
     return wire.curves(ask("curves", [path]))
 
 

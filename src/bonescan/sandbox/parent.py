@@ -21,7 +21,7 @@ WALL_SECONDS = 20.0
 """For one request to a child that has started: more than its processor time, as a file may be on a slow share."""
 START_SECONDS = 120.0
 """For the start of a child, which imports the libraries that read files."""
-_ERRORS = ("InputError", "ViewError", "LabelError", "OptionError")
+_ERRORS = ("InputError", "ViewError", "LabelError", "NoCurvesError", "OptionError")
 _MOST_SENTENCE = 2000
 _REQUESTS_A_CHILD = 5000
 """A child is replaced after so many requests, so that memory leaks of a library do not add up."""

@@ -99,7 +99,8 @@ def _curves(paths: Sequence[Path]) -> Message:
 def _label_about(paths: Sequence[Path]) -> Message:
     about = label_about(paths[0])
     stamp = None if about.stamp is None else about.stamp.document()
-    return Message({"kind": about.kind, "stamp": stamp, "edited": about.edited})
+    views = [view.value for view in about.views]
+    return Message({"kind": about.kind, "stamp": stamp, "edited": about.edited, "views": views})
 
 
 def _drawn_masks(paths: Sequence[Path], shape: Sequence[int]) -> Message:

@@ -232,7 +232,8 @@ def label_about(message: Message) -> LabelAbout:
     said = message.document
     if said["kind"] not in ("labelme", "coco") or not isinstance(said["edited"], bool):
         raise ValueError("no label file")
-    return LabelAbout(said["kind"], read_stamp(said["stamp"]), said["edited"])
+    views = tuple(View(view) for view in said["views"])
+    return LabelAbout(said["kind"], read_stamp(said["stamp"]), said["edited"], views)
 
 
 @_checked

@@ -145,9 +145,15 @@ class Compared:
         """Explains the lesions in the table that are below the threshold in the newer scan alone."""
         if not self.risen:
             return []
-        numbers = ", ".join(map(str, self.risen))
+        *first, last = map(str, self.risen)
+        if not first:
+            return [
+                f"lesion {last} is below the threshold of a single scan and outlined because its uptake rose; it is "
+                "not in the burden"
+            ]
         return [
-            f"below the threshold of a single scan, and outlined because the uptake rose: {numbers}; not in the burden"
+            f"lesions {', '.join(first)} and {last} are below the threshold of a single scan and outlined because "
+            "their uptake rose; they are not in the burden"
         ]
 
     def facts(self) -> list[tuple[str, str]]:

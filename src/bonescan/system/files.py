@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file could not be written, in the system's words. pydicom raises OSError anew, with a traceback as its text."""
+    known = re.search(r"\[Errno (\d+)\]", str(error))
+    return error.strerror or (os.strerror(int(known[1])) if known else str(error).partition("\n")[0])
 
 
 @contextmanager
@@ -21,6 +28,27 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def files_written_whole(folder: Path) -> Iterator[Path]:
+    """Yield a new temporary folder, whose files are moved into `folder` when the block ends without an error.
+
+    Files of other names in `folder` stay. After an error the temporary folder is removed with the folders that were
+    made for it, and what was in `folder` is as it was.
+    """
+    temporary = folder / f".{os.getpid()}.partial"
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # one of them holds something: the files, or another one's
+            for one in made:
+                one.rmdir()
 
 
 @contextmanager

@@ -18,13 +18,19 @@ from pydicom.dataset import Dataset
 
 from bonescan.dicom.elements import guarded, integer, integers, items, load, numbers, parse, text, transfer_syntax
 from bonescan.dicom.objects import codes
-from bonescan.dicom.objects.common import to_contour
+from bonescan.dicom.objects.common import KINDS, MANUFACTURER, MODEL_NAME, to_contour
 from bonescan.dicom.values import Curve, Curves
-from bonescan.errors import InputError
+from bonescan.errors import InputError, NoCurvesError
 from bonescan.study import Region
 
 _REPORTS = ("1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34")
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+_WITHOUT_CURVES = (
+    KINDS["pdf"].sop_class,
+    KINDS["capture"].sop_class,
+    *(f"{KINDS['capture'].sop_class}.{number}" for number in range(1, 5)),
+)
+"""Encapsulated PDF, and secondary captures of one frame and of many (PS3.4 B.5)."""
 _DEEPEST = 12
 """Most levels of nested containers; TID 1500 has four."""
 _MOST_CURVES = 1000
@@ -42,7 +48,9 @@ _MOST_NAME_LETTERS = 64
 
 
 def read_curves(path: Path) -> Curves:
-    """Read the curves of an SR or SEG. Raises InputError for any other file and for what cannot be used."""
+    """Read the curves of an SR or SEG. Raises NoCurvesError for an object that never holds curves (a PDF, a
+    secondary capture, a presentation state of bonescan's), InputError for any other file and for what cannot be used.
+    """
     with guarded():
         dataset = parse(load(path))
         sop_class = text(dataset, "SOPClassUID")
@@ -50,7 +58,11 @@ def read_curves(path: Path) -> Curves:
             return _report(dataset)
         if sop_class == _SEGMENTATION:
             return _segmentation(dataset)
-        raise InputError("the file is neither a structured report nor a segmentation; give one that holds curves")
+        said = "the file is neither a structured report nor a segmentation; give one that holds curves"
+        ours = (text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")) == (MANUFACTURER, MODEL_NAME)
+        if sop_class in _WITHOUT_CURVES or (ours and sop_class == KINDS["gsps"].sop_class):
+            raise NoCurvesError(said)
+        raise InputError(said)
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

@@ -107,7 +107,7 @@ def build_dataset(
                 statement = add_samples(partial, statement, options.gan)
     except OSError as error:
         raise OutputError(
-            f"the data set cannot be written to {out} ({error.strerror}): make room there or choose another folder"
+            f"the data set cannot be written to {out} ({error.strerror}): free space there or choose another folder"
         ) from error
     return summarise(out)
 
@@ -122,7 +122,7 @@ def add_gan_samples(out: Path, samples: Path) -> DatasetSummary:
     try:
         add_samples(out, read_statement(out), Path(samples))
     except OSError as error:
-        raise OutputError(f"the samples cannot be added to {out} ({error.strerror}): make room there") from error
+        raise OutputError(f"the samples cannot be added to {out} ({error.strerror}): free space there") from error
     return summarise(out)
 
 

@@ -156,7 +156,7 @@ def write_text(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"{path.name} cannot be written to {path.parent} ({error.strerror}): make room there"
+            f"{path.name} cannot be written to {path.parent} ({error.strerror}): free space there"
         ) from None
 
 

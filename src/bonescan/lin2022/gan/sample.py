@@ -143,7 +143,7 @@ def write_samples(
             (partial / "samples.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"the samples cannot be written to {out} ({error.strerror}): make room there or choose another folder"
+            f"the samples cannot be written to {out} ({error.strerror}): free space there or choose another folder"
         ) from error
     return listed
 
