@@ -354,9 +354,9 @@ def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Re
     bone = under[IS_BONE[under]]
     if bone.size:
         found = int(np.bincount(bone).argmax())
-        return REGIONS[
-            _around(regions, window, mask, found) if _is_out_of_place(regions, window, mask, found) else found
-        ]
+        if _is_out_of_place(regions, window, mask, found):
+            found = _around(regions, window, mask, found)
+        return REGIONS[found]
     rows, cols = np.nonzero(IS_BONE[regions])
     if not rows.size:
         return Region.BACKGROUND

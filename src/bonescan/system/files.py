@@ -11,7 +11,10 @@ from pathlib import Path
 
 
 def reason_of(error: OSError) -> str:
-    """Why a file could not be written, in the system's words. pydicom raises OSError anew, with a traceback as its text."""
+    """Why a file could not be written, in the system's words.
+
+    pydicom raises such errors anew, without their number and with a traceback in the text.
+    """
     known = re.search(r"\[Errno (\d+)\]", str(error))
     return error.strerror or (os.strerror(int(known[1])) if known else str(error).partition("\n")[0])
 
