@@ -8,9 +8,9 @@ SHAPE = (40, 30)
 EMPTY = np.zeros(SHAPE, np.uint16)
 
 
-def picture(*squares):
+def picture(*squares, shape=SHAPE):
     """A label picture with rectangles: (number, row, col, rows, cols)."""
-    drawn = EMPTY.copy()
+    drawn = np.zeros(shape, np.uint16)
     for number, row, col, rows, cols in squares:
         drawn[row : row + rows, col : col + cols] = number
     return drawn

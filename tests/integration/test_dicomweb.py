@@ -227,7 +227,7 @@ def test_node_check_asks_archives_as_well(bad, cli, tmp_path):
     assert "does not answer as DICOMweb does" in run.stderr
 
 
-def test_nobody_there_is_tried_again_later():
+def test_an_unreachable_archive_is_tried_again_later():
     with (
         WebArchive(WebPeer("archive", f"http://127.0.0.1:{free_port()}")) as archive,
         pytest.raises(DeliveryError) as failure,
@@ -243,12 +243,15 @@ def test_a_password_in_a_url_is_refused():
 
 def test_the_archive_of_fetch_is_not_named_twice(bad):
     bad.answer = (503, {}, [])
-    nobody = f"http://127.0.0.1:{free_port()}"
+    unreachable = f"http://127.0.0.1:{free_port()}"
     for peer, words in (
-        (WebPeer("archive", nobody), "the archive at"),
-        (WebPeer("pacs", nobody), "the archive pacs at"),
+        (WebPeer("archive", unreachable), "the archive at"),
+        (WebPeer("pacs", unreachable), "the archive pacs at"),
     ):
-        with WebArchive(peer) as archive, pytest.raises(DeliveryError, match=f"^{words} {nobody} cannot be reached"):
+        with (
+            WebArchive(peer) as archive,
+            pytest.raises(DeliveryError, match=f"^{words} {unreachable} cannot be reached"),
+        ):
             archive.check()
     with WebArchive(at(bad)) as archive, pytest.raises(DeliveryError, match=r"^the archive refuses \(HTTP 503\)"):
         archive.check()

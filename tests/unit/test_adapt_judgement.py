@@ -1,4 +1,4 @@
-"""The figures of a judgement by hand, and which patients are kept aside for it."""
+"""The figures of a judgement by hand, and which patients are held out for it."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
+from tests import labelled
 
 from bonescan.evaluate import Bootstrap, ImageName
 from bonescan.evaluate.agreement import (
@@ -27,12 +29,7 @@ SHAPE = (10, 10)
 EMPTY = np.zeros(SHAPE, np.uint16)
 
 
-def picture(*squares):
-    """A label picture with rectangles: (number, row, col, rows, cols)."""
-    drawn = EMPTY.copy()
-    for number, row, col, rows, cols in squares:
-        drawn[row : row + rows, col : col + cols] = number
-    return drawn
+picture = partial(labelled.picture, shape=SHAPE)
 
 
 def report_of(*images):

@@ -1,4 +1,4 @@
-"""De-identified scans: nobody's name at any depth, in any element and character set."""
+"""De-identified scans hold no patient's name at any depth, in any element and character set."""
 
 from __future__ import annotations
 

@@ -74,10 +74,10 @@ def test_a_patient_with_an_id_has_one_pseudonym_however_else_the_header_is_fille
 NO_IDS = ["", "0", "0000", "UNKNOWN", "None", "ANONYMOUS", "N/A", "no id", "-", "xxx", "123456789", "9999", "^"]
 
 
-@pytest.mark.parametrize("nobody", NO_IDS)
-def test_a_placeholder_of_an_id_makes_no_patient_of_two(nobody, tmp_path):
+@pytest.mark.parametrize("placeholder", NO_IDS)
+def test_a_placeholder_of_an_id_makes_no_patient_of_two(placeholder, tmp_path):
     (path,) = scan_of(tmp_path / "in")
-    born = {"PatientID": nobody, "PatientBirthDate": "19501231"}
+    born = {"PatientID": placeholder, "PatientBirthDate": "19501231"}
     john, notes = person(path, PatientName="DOE^JOHN", **born)
     assert len(notes) == 1
     assert "name and date of birth" in notes[0]
@@ -85,7 +85,7 @@ def test_a_placeholder_of_an_id_makes_no_patient_of_two(nobody, tmp_path):
         assert person(path, PatientName=spelled, StudyInstanceUID="1.2.3", **born)[0] == john
     others = [
         person(path, PatientName="ROE^JANE", **born)[0],
-        person(path, PatientName="DOE^JOHN", PatientID=nobody, PatientBirthDate="19510101")[0],
+        person(path, PatientName="DOE^JOHN", PatientID=placeholder, PatientBirthDate="19510101")[0],
     ]
     for lacking in (
         {"PatientName": "DOE^JOHN"},
@@ -93,8 +93,8 @@ def test_a_placeholder_of_an_id_makes_no_patient_of_two(nobody, tmp_path):
         {"PatientName": "UNKNOWN^PATIENT", "PatientBirthDate": "19501231"},
         {},
     ):
-        one, notes = person(path, **{"PatientID": nobody, "PatientName": "", **lacking})
-        two, _ = person(path, **{"PatientID": nobody, "PatientName": "", "StudyInstanceUID": "1.2.3", **lacking})
+        one, notes = person(path, **{"PatientID": placeholder, "PatientName": "", **lacking})
+        two, _ = person(path, **{"PatientID": placeholder, "PatientName": "", "StudyInstanceUID": "1.2.3", **lacking})
         assert "its study counts as a patient of its own" in notes[0]
         assert one != two
         others.append(two)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,20 @@ def test_the_reason_is_the_systems_and_no_traceback(error):
 
 def test_a_reason_without_a_number_is_its_first_line():
     assert reason_of(OSError("the file is closed\nTraceback")) == "the file is closed"
+
+
+def test_a_folder_that_cannot_be_renamed_into_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("old")
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError(errno.EIO, "broken")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="broken"), folder_written_whole(tmp_path / "old", replace=True) as partial:
+        (partial / "a").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old" / "a").read_text() == "old"

@@ -218,7 +218,7 @@ def _lesson(ready: _Prepared, suspects: Sequence[Suspect]) -> Lesson:
 def _write_lists(folder: Path, ready: _Prepared, suspects: Sequence[Suspect]) -> None:
     """Write the number of each input, and the suspects. The lists name files, so they are for the department only."""
     roles = {scan.number: "learned from" for scan in ready.learned}
-    roles |= {scan.number: "kept aside" for scan in ready.aside}
+    roles |= {scan.number: "held out" for scan in ready.aside}
     roles |= {scan.number: "of unknown state" for scan in ready.unlabelled}
     with (folder / "scans.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -70,7 +70,7 @@ class Compare(Command):
         from bonescan.reading import read_files
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
         from bonescan.serial.series import compare_series, verdicts
-        from bonescan.system.files import files_written_whole
+        from bonescan.system.files import files_written_whole, reason_of
 
         if self.out.exists() and not self.out.is_dir():
             raise OptionError(f"the output {self.out} is a file: give a folder with -o")
@@ -95,7 +95,7 @@ class Compare(Command):
                 write_comparison(unfinished, scans, pairs, steps)
         except OSError as error:
             raise OutputError(
-                f"the comparison cannot be written to {self.out} ({error.strerror or error}): free space on its disk "
+                f"the comparison cannot be written to {self.out} ({reason_of(error)}): free space on its disk "
                 "or choose another folder with -o"
             ) from None
         if self.json:

@@ -42,7 +42,7 @@ from bonescan.errors import BonescanError, OptionError, OutputError
 from bonescan.evaluate.agreement import ReadImage, compare_readings, summarise_agreement
 from bonescan.evaluate.report import ImageName
 from bonescan.evaluate.scored import scan_beside
-from bonescan.study import LabelImage
+from bonescan.study import LabelImage, Study
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of views done, the number of all views, and the name of the last one."""
@@ -249,11 +249,15 @@ class _Round:
 
 def _refuse_another_image(read: ReadView) -> None:
     """Raise LabelError where the stamp of a reader's file is of another image than the scan in the study's folder."""
+    scans: dict[Path, Study | None] = {}  # reading one starts a process
     for reader, labels in read.labels.items():
+        if labels.stamp is None:
+            continue
         path = read.files.paths[reader]
         folder = path.parent.parent if path.parent.name.startswith(READER) else path.parent
-        scan = None if labels.stamp is None else scan_beside(folder)
-        if scan is not None:
+        if folder not in scans:
+            scans[folder] = scan_beside(folder)
+        if (scan := scans[folder]) is not None:
             refuse_another_image(f"{path.name} of {reader}", labels, read.files.view, scan)
 
 

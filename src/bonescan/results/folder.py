@@ -25,7 +25,7 @@ from bonescan.report.overlay import write_overlay
 from bonescan.report.pictures import labels_name, picture_name, write_labels, write_pictures
 from bonescan.sandbox import label_about
 from bonescan.study import Result, SourceFrame, Study, View
-from bonescan.system.files import reason_of
+from bonescan.system.files import put_in_place, reason_of
 
 LESIONS_JSON = "lesions.json"
 
@@ -128,7 +128,7 @@ def write_result(
         for writer in writers:
             writer.write(result, partial, origin)
         _bring_to_disk(partial)
-        _put_in_place(partial, target, out / f".{target.name}.{mark}.old")
+        put_in_place(partial, target, out / f".{target.name}.{mark}.old")
     except OSError as error:
         raise OutputError(
             f"the result cannot be written to {target}: {reason_of(error)}; free space there or choose another"
@@ -159,7 +159,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
                 (partial / name).unlink(missing_ok=True)
             writer.write(result, partial, origin)
         _bring_to_disk(partial)
-        _put_in_place(partial, folder, folder.with_name(f".{folder.name}.{mark}.old"))
+        put_in_place(partial, folder, folder.with_name(f".{folder.name}.{mark}.old"))
     except OSError as error:
         raise OutputError(
             f"the files cannot be added to {folder}: {reason_of(error)}; free space there or choose another "
@@ -239,22 +239,6 @@ def _bring_to_disk(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _put_in_place(partial: Path, target: Path, old: Path) -> None:
-    """Rename into place; an old folder is renamed first, as no file system renames onto a folder that holds files."""
-    if not target.exists():
-        partial.rename(target)
-        return
-    try:
-        target.rename(old)
-        partial.rename(target)
-    except BaseException:
-        # Also after an interruption between the two renames; after both, the new folder stays.
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def result_folders(paths: Sequence[Path]) -> list[Path]:

@@ -69,10 +69,30 @@ def folder_written_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         if replace:
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+            put_in_place(temporary, folder, folder.with_name(f".{folder.name}.{os.getpid()}.old"))
+        else:
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):  # one of them holds something: the folder, or another one's files
             for parent in above:
                 parent.rmdir()
+
+
+def put_in_place(partial: Path, target: Path, old: Path) -> None:
+    """Rename a folder into place; one that is there is renamed to `old` first, and removed at the end.
+
+    No file system renames onto a folder that holds files. After an error, what was at `target` is there again.
+    """
+    if not target.exists():
+        partial.rename(target)
+        return
+    try:
+        target.rename(old)
+        partial.rename(target)
+    except BaseException:
+        # Also after an interruption between the two renames; after both, the new folder stays.
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
