@@ -168,7 +168,7 @@ def _lesion(
     unit, _ = peak_ratio(projection, seen)
     if not 0 < unit < np.inf:
         return None
-    contrast = sample_contrast(rng)
+    contrast = sample_contrast(shape, rng)
     return Metastasis(
         bone=str(region),
         region=region,

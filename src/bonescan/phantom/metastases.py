@@ -17,14 +17,14 @@ from bonescan.phantom.shapes import Points
 from bonescan.study import Region, Side
 
 SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
-    (0.30, (Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.CERVICAL_SPINE)),
+    (0.265, (Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.CERVICAL_SPINE)),
     (0.20, (Region.RIBS,)),
     (0.065, (Region.STERNUM,)),
     (0.15, (Region.ILIUM, Region.ISCHIUM, Region.PUBIS)),
     (0.06, (Region.SACRUM,)),
-    (0.065, (Region.FEMUR,)),
-    (0.05, (Region.HUMERUS,)),
-    (0.05, (Region.SCAPULA,)),
+    (0.07, (Region.FEMUR,)),
+    (0.07, (Region.HUMERUS,)),
+    (0.06, (Region.SCAPULA,)),
     (0.02, (Region.CLAVICLE,)),
     (0.03, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
     (0.01, (Region.LOWER_LEG,)),
@@ -37,7 +37,12 @@ _NEVER = {
 _FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "radial head", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
 _SHAFTS = {Tissue.LEG_SHAFT, Tissue.ARM_SHAFT}
+_ENDS = {Tissue.SHOULDER, Tissue.HIP}
+"""The ends of long bones at shoulder and hip: small beside their shafts, yet where most lesions of these bones sit."""
 _LONG = {Region.RIBS, Region.CLAVICLE}
+_KINDS = {Region.SACRUM: [0.5, 0.25, 0.25], Region.RIBS: [0.9, 0.0, 0.1]}
+"""Probabilities of a focus, a band and a diffuse lesion where they differ from those of other bones."""
+_LARGE_MM = 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +91,27 @@ def sample_number(rng: Generator) -> tuple[int, bool]:
 def sample_shape(region: Region, long_bone: bool, rng: Generator) -> Shape:
     """Draw a lesion's form: mostly a small focus, sometimes a band, a long one, or one that fills the end of a bone."""
     radius = float(np.clip(np.exp(rng.normal(np.log(7.5), 0.55)), 3.0, 30.0))
-    chances = [0.5, 0.25, 0.25] if region is Region.SACRUM else [0.55, 0.0, 0.45] if long_bone else [0.68, 0.07, 0.25]
+    chances = _KINDS.get(region, [0.55, 0.0, 0.45] if long_bone else [0.68, 0.07, 0.25])
     kind = rng.choice(["focus", "band", "diffuse"], p=chances)
+    round_one = rng.random() < 0.45
     if kind == "diffuse":  # a whole vertebra, the end of a long bone, half of the sacrum, much of a wing
         radius = float(rng.uniform(16, 55))
         return Shape(radius, radius * np.array([1.0, rng.uniform(0.7, 1.0), rng.uniform(0.7, 1.0)]), 0.35)
     if kind == "band" and region not in _LONG and not long_bone:
         radius = max(radius, 6.0)
         return Shape(radius, radius * np.array([rng.uniform(2.0, 4.0), 1.0, rng.uniform(0.5, 0.9)]), 0.3)
-    stretch = rng.uniform(1.2, 4.0) if region in _LONG or long_bone else rng.uniform(1.0, 1.7)
+    # In ribs and shafts, too, many lesions are round. Otherwise a round hot focus there would always be benign.
+    stretch = rng.uniform(1.2, 4.0) if (region in _LONG or long_bone) and not round_one else rng.uniform(1.0, 1.7)
     return Shape(radius, radius * np.array([stretch, 1.0, rng.uniform(0.7, 1.0)]), 0.5)
 
 
-def sample_contrast(rng: Generator) -> float:
-    """Peak over what lies under it, 1 = no more than that: from hardly seen to twenty times."""
+def sample_contrast(shape: Shape, rng: Generator) -> float:
+    """Peak over what lies under it, 1 = no more than that: from hardly seen to twenty times.
+
+    Large lesions are hotter: on scans of people those of a whole bone end are ten times as hot as what is beside them.
+    """
+    if shape.radius_mm > _LARGE_MM:
+        return float(np.exp(rng.uniform(np.log(1.5), np.log(14.0))))
     return float(np.clip(1.25 + rng.lognormal(0.2, 0.95), 1.3, 20.0))
 
 
@@ -114,7 +126,7 @@ def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator)
     for _ in range(number):
         regions = SITES[int(rng.choice(len(SITES), p=chances / chances.sum()))][1]
         structures = [s for region in regions for s in by_region[region]]
-        volume = np.array([s.bone.cloud.weights.sum() * (0.1 if s.bone.name in _FAR_ENDS else 1.0) for s in structures])
+        volume = np.array([s.bone.cloud.weights.sum() * _preference(s.bone) for s in structures])
         structure = structures[int(rng.choice(len(structures), p=volume / volume.sum()))]
         lesion = _make(anatomy, structure, base, rng)
         if lesion is not None:
@@ -122,11 +134,18 @@ def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator)
     return lesions
 
 
+def _preference(bone: Bone) -> float:
+    """How often a bone has lesions, for its volume, against the others of its region."""
+    if bone.name in _FAR_ENDS:
+        return 0.1
+    return 3.0 if bone.tissue in _ENDS else 1.0
+
+
 def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) -> Metastasis | None:
     bone = structure.bone
     long_bone = bone.tissue in _SHAFTS
     centre = _centre(anatomy, bone, rng)
-    shape = sample_shape(bone.region, long_bone, rng)
+    shape = sample_shape(bone.region, long_bone or bone.tissue in _ENDS, rng)
     blob = make_blob(centre, shape.radii, bone_axes(bone.cloud.points, centre), rng, irregular=shape.irregular)
     inside = in_bone(anatomy, blob)
     projection = anatomy.camera.project(inside)
@@ -134,7 +153,7 @@ def _make(anatomy: Anatomy, structure: Structure, base: Images, rng: Generator) 
     if unit <= 0:
         return None
     cold = rng.random() < 0.03 and 9 < shape.radius_mm < 20
-    contrast = float(rng.uniform(0.25, 0.6)) if cold else sample_contrast(rng)
+    contrast = float(rng.uniform(0.25, 0.6)) if cold else sample_contrast(shape, rng)
     own = (bone.bone, bone.side)
     whole = sum(s.bone.cloud.weights.sum() for s in anatomy.structures if (s.bone.bone, s.bone.side) == own)
     return Metastasis(
