@@ -177,7 +177,8 @@ def outputs() -> str:
         MADE,
         "`bonescan segment INPUT... -o OUT` writes one folder per study, `OUT/<study>/`, complete or not at all. "
         "`<study>` is [the input's own name](inputs.md#how-results-are-named). A second call into the same folder "
-        "replaces results of the same name. Without `--format` it writes `json`, `labels` and `png`.",
+        "replaces results of the same name. OUT may not be a folder that is read, nor lie in one where `labelme` is "
+        "asked for. Without `--format` it writes `json`, `labels` and `png`.",
         "| file | `--format` | content |\n|---|---|---|\n"
         + "\n".join(f"| {files} | `{name}` | {cell(content)} |" for files, name, content in OUTPUTS),
         "![The page of a simulated scan](../images/report.png)",

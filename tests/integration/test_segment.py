@@ -141,6 +141,38 @@ def test_an_output_folder_among_the_inputs_is_not_read_again(in_process, cohort,
         assert len(list((tmp_path / "cohort" / "result").iterdir())) == 2
 
 
+@pytest.mark.parametrize(("given", "out"), [("cohort", "cohort"), ("cohort", "cohort/../cohort/"), (".", ".")])
+def test_the_folder_that_is_read_is_no_output_folder(in_process, cohort, tmp_path, threshold_bundle, given, out):
+    shutil.copytree(cohort, tmp_path / "cohort")
+    before = sorted(tmp_path.rglob("*"))
+    done = in_process("segment", given, "-o", out, "--model", threshold_bundle, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is the folder that is read" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_pictures_that_the_next_run_would_read_are_written_outside_the_inputs(
+    in_process, cohort, tmp_path, threshold_bundle
+):
+    shutil.copytree(cohort, tmp_path / "cohort")
+    asked = ("--format", "json,labelme", "--model", threshold_bundle)
+    done = in_process("segment", "cohort", "-o", "cohort/result", *asked, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cohort/result lies in cohort" in done.stderr
+    assert not (tmp_path / "cohort" / "result").exists()
+    for _ in range(2):
+        assert in_process("segment", "cohort", "-o", "result", *asked, cwd=tmp_path).returncode == 0
+
+
+def test_results_may_lie_beside_a_scan_that_was_named(in_process, cohort, tmp_path, threshold_bundle):
+    shutil.copy(scans(cohort)[0], tmp_path / "scan.dcm")
+    for _ in range(2):
+        done = in_process("segment", "scan.dcm", "-o", ".", "--model", threshold_bundle, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"scan", "scan.dcm"}
+
+
 def test_scans_that_a_shell_lists_are_told_apart_and_evaluated(in_process, cohort, tmp_path, threshold_bundle):
     out = tmp_path / "out"
     done = in_process("segment", *scans(cohort), "-o", out, "--format", "labels", "--model", threshold_bundle)

@@ -82,7 +82,7 @@ def workplace(tmp_path, monkeypatch, make_case):
 def test_a_run_ends_in_a_bundle_that_segments(workplace, tmp_path):
     stages = []
     folder = run_from_toml(tmp_path / "tiny.toml", [], lambda progress: stages.append(progress.stage))
-    assert list(dict.fromkeys(stages)) == ["phantoms", "train", "validate", "calibrate", "export"]
+    assert list(dict.fromkeys(stages)) == ["phantoms", "train", "validate", "calibrate", "thresholds", "export"]
     bundle = load_bundle(folder / "bundle")
     assert bundle.name == "tiny"
     assert bundle.raw["figures"]["patients"] == 3
@@ -256,6 +256,35 @@ def test_a_run_keeps_to_the_scans_and_labels_of_its_cohort(workplace, tmp_path, 
     (folder / "sources.json").write_text("{}")
     run_from_toml(tmp_path / "tiny.toml", settings)
     assert json.loads((folder / "sources.json").read_text()) == kept
+
+
+def test_thresholds_are_exported_only_if_the_patients_are_those_that_the_run_began_with(
+    workplace, tmp_path, monkeypatch, make_case
+):
+    split = cohort_of(make_case, monkeypatch, validation=(2,))
+    settings = ["phantoms.anatomies=0", "cohort.folder=cohort", "max_minutes=1e-9"]
+    folder = run_from_toml(tmp_path / "tiny.toml", settings)
+    for case in (split.training[1], split.validation[0]):
+        before = case.lesions[0, 0, 0]
+        case.lesions[0, 0, 0] = before + 1
+        with pytest.raises(OptionError, match=r"tiny began with other scans or labels in the .*: bring those back"):
+            export_run(folder, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert not (folder / "calibration.json").exists()
+        case.lesions[0, 0, 0] = before
+    assert export_run(folder, tmp_path / "out").raw["figures"]["patients"] == 1
+    # What was fitted before is exported whatever the labels are now.
+    split.validation[0].lesions[0, 0, 0] = 1
+    assert export_run(folder, tmp_path / "again").raw["figures"]["patients"] == 1
+
+
+def test_thresholds_are_not_fitted_on_patients_of_another_simulation(workplace, tmp_path, monkeypatch):
+    from bonescan.train import run
+
+    folder = run_from_toml(tmp_path / "tiny.toml", ["max_minutes=1e-9"])
+    monkeypatch.setattr(run, "simulation_digest", lambda: "another")
+    with pytest.raises(OptionError, match="tiny began with another data set or simulation"):
+        export_run(folder, tmp_path / "out")
 
 
 def test_the_order_of_a_cohort_does_not_matter_and_a_name_does(make_case):

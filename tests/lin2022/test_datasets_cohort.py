@@ -162,7 +162,7 @@ class TestCohort:
         labels = from_label_image(disc(*((80, 100) if fits else (200, 100))).astype(np.uint16))
         write_labelme(study / "anterior.json", LabelFile(labels.shapes, (128, 256)))
         with pytest.raises(
-            LabelError, match="p1/s: the label file is for a frame of 128 x 256 pixels and the scan has"
+            LabelError, match=r"p1/s: anterior\.json: the label file is for a frame of 128 x 256 pixels and the scan"
         ):
             build_dataset(replace(options, patients=PatientOptions(cohort=cohort)), tmp_path / "set", processes=1)
 

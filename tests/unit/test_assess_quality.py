@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bonescan.assess.quality import check_quality
+from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prediction import Prediction
-from bonescan.study import REGIONS, Region, Scan, Study, View
+from bonescan.prepare import order, prepare, to_pair
+from bonescan.study import REGIONS, Region, Scan, Spacing, Study, View
 
 SHAPE = (400, 120)
 
@@ -41,7 +45,9 @@ def checks(expected, regions, *, views=tuple(View), region="whole-body", scale=1
 def test_a_good_scan_passes_every_check():
     expected, regions = drawn()
     found = checks(expected, regions, scale=3.0)
-    assert set(found) == {"counts", "tilt", "other tracer", "saturation", "motion", "vertex", "feet", "bladder"}
+    assert set(found) == {
+        "counts", "saturation", "body", "upright", "vertex", "feet", "tilt", "other tracer", "motion", "bladder"
+    }  # fmt: skip
     assert [name for name, check in found.items() if check.poor] == []
 
 
@@ -125,3 +131,133 @@ def test_a_full_bladder_over_the_pelvis():
 
 def test_a_thorax_has_no_feet_to_miss():
     assert not {"vertex", "feet", "bladder"} & set(checks(*drawn(), region="thorax"))
+
+
+PATIENT = 6_900_003
+"""Seen from head to toes, 1.68 m long; upside down, the order of its views looks exchanged."""
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """A simulated patient: the study, and the true region maps."""
+    phantom = make_patient(make_anatomy(PATIENT), 0)
+    return phantom.study, phantom.regions
+
+
+def changed(study, change, **others):
+    return replace(study, scans={view: Scan(view, change(scan.counts)) for view, scan in study.scans.items()}, **others)
+
+
+def checked(study, regions, region="whole-body"):
+    probability = {view: np.zeros(study.shape, np.float32) for view in study.scans}
+    return {check.name: check for check in check_quality(study, Prediction(probability, regions), region)}
+
+
+def test_a_whole_adult_is_seen_upright_and_of_an_adults_length(patient):
+    found = checked(*patient)
+    assert {"body", "upright", "vertex", "feet", "length"} <= set(found)
+    assert [name for name, check in found.items() if check.poor] == []
+    assert found["length"].value == pytest.approx(1.69, abs=0.03)
+
+
+@pytest.mark.parametrize("level", [0.1, 5.0, 60.0])
+@pytest.mark.parametrize("shape", [(1024, 256), (256, 256)])
+def test_noise_shows_no_body(level, shape):
+    rng = np.random.default_rng(2)
+    study = Study("noise", {view: Scan(view, rng.poisson(level, shape)) for view in View}, Spacing(2.4, 2.4))
+    for region in ("whole-body", "thorax"):
+        found = checked(study, {view: np.zeros(shape, np.uint8) for view in View}, region)
+        assert found["body"].poor
+        assert found["body"].said.startswith("no body is seen: ")
+        # What depends on a body is not judged without one.
+        assert set(found) == {"counts", "saturation", "body"}
+    assert order.EXCHANGED not in prepare(study).warnings
+
+
+@pytest.mark.parametrize(
+    "negative",
+    [
+        lambda counts: counts.max() - counts,
+        lambda counts: np.rint(255 * (1 - np.clip(counts / np.percentile(counts, 99.5), 0, 1))),
+    ],
+)
+def test_a_negative_picture_shows_no_body(patient, negative):
+    study, regions = patient
+    found = checked(changed(study, negative), regions)
+    assert found["body"].poor
+    assert "negative picture" in found["body"].said
+
+
+def test_arms_and_hips_at_the_sides_of_a_narrow_frame_are_a_body(patient):
+    study, regions = patient
+    cols = np.flatnonzero(regions[View.ANTERIOR].any(axis=0))
+    narrow = slice(int(cols[0]), int(cols[-1]) + 1)
+    found = checked(changed(study, lambda counts: counts[:, narrow]), {v: m[:, narrow] for v, m in regions.items()})
+    assert not found["body"].poor
+
+
+def test_a_patient_upside_down_is_said_to_be_that_and_nothing_else(patient):
+    study, regions = patient
+    turned = changed(study, lambda counts: counts[::-1])
+    found = checked(turned, {view: region_map[::-1] for view, region_map in regions.items()})
+    assert [name for name, check in found.items() if check.poor] == ["upright"]
+    assert found["upright"].said.startswith("the head seems to be at the bottom: ")
+    assert not {"vertex", "feet", "tilt"} & set(found)
+    assert order.order_score(to_pair(turned).counts) < order.LEAST_SCORE
+    assert order.EXCHANGED not in prepare(turned).warnings
+
+
+@pytest.mark.parametrize("view", View)
+def test_one_view_tells_where_the_head_is(patient, view):
+    study, regions = patient
+    alone = replace(study, scans={view: study.scans[view]})
+    assert not checked(alone, {view: regions[view]})["upright"].poor
+    assert checked(changed(alone, lambda counts: counts[::-1]), {view: regions[view][::-1]})["upright"].poor
+
+
+def ended_at(patient, row):
+    """The scan that ended at a row."""
+    study, regions = patient
+    return checked(changed(study, lambda counts: counts[:row]), {view: m[:row] for view, m in regions.items()})
+
+
+def rows_of(patient, region):
+    shown = np.any([(m == REGIONS.index(region)).any(axis=1) for m in patient[1].values()], axis=0)
+    return np.flatnonzero(shown)
+
+
+@pytest.mark.parametrize("margin", [0, 2, 4, 8])
+def test_toes_at_the_edge_of_the_frame_are_not_missing(patient, margin):
+    found = ended_at(patient, int(rows_of(patient, Region.FOOT)[-1]) + 1 + margin)
+    assert not found["feet"].poor
+    assert not found["length"].poor
+
+
+def test_feet_that_were_cut_off_are_missing(patient):
+    ankles = int(rows_of(patient, Region.FOOT)[0])
+    knees = int(rows_of(patient, Region.LOWER_LEG)[0])
+    for row in (ankles, (ankles + knees) // 2, knees):
+        found = ended_at(patient, row)
+        assert found["feet"].poor, row
+        # A body that goes on has no length.
+        assert "length" not in found
+
+
+@pytest.mark.parametrize(("spacing", "length"), [(1.0, 0.75), (1.4, 1.05), (3.0, 2.25)])
+def test_a_body_that_is_no_adults_is_said(patient, spacing, length):
+    study, regions = patient
+    found = checked(replace(study, spacing=Spacing(spacing, spacing)), regions)["length"]
+    assert found.poor
+    assert found.value == pytest.approx(length, rel=0.03)
+    assert f"{found.value:.2f} m" in found.said
+    assert f"{spacing:.3g} mm" in found.said
+
+
+def test_without_a_spacing_or_with_raised_arms_there_is_no_length(patient):
+    study, regions = patient
+    assert "length" not in checked(replace(study, spacing=None), regions)
+    raised = {view: region_map.copy() for view, region_map in regions.items()}
+    for region_map in raised.values():
+        region_map[region_map == REGIONS.index(Region.SKULL)] = REGIONS.index(Region.HAND)
+        region_map[region_map == REGIONS.index(Region.FACE)] = REGIONS.index(Region.HAND)
+    assert "length" not in checked(study, raised)

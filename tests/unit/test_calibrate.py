@@ -77,6 +77,20 @@ def test_a_rate_that_the_best_lower_threshold_does_not_reach_lowers_it():
     assert [measure(patients, points[name]).false_per_scan for name in ("sensitive", "balanced")] == [2.0, 1.0]
 
 
+def test_every_case_is_reported_while_thresholds_are_fitted_and_measured():
+    patients = [judged((A, 5, 0.9, True), (A, 20, 0.9, True), (P, 30, 0.42, False), (P, 5, 0.22, False))] * 3
+    reports = []
+    points = fit(patients, {"sensitive": 2.0, "balanced": 1.0, "specific": 0.1}, reports.append)
+    fitted = len(reports)
+    assert fitted >= 6  # every case from two lower thresholds at least
+    measure(patients, points["balanced"], reports.append)
+    assert len(reports) == fitted + 3
+    assert {report.stage for report in reports} == {"thresholds"}
+    assert [report.done for report in reports] == [1, 2, 3] * (len(reports) // 3)
+    assert {report.total for report in reports} == {3}
+    assert str(reports[0]) == "thresholds 1/3, from a probability of 0.45"
+
+
 def test_where_no_peak_keeps_to_the_rate_nothing_is_marked():
     patients = [judged((A, 5, 0.99, False), (A, 30, 0.5, False))]
     assert measure(patients, fit(patients, RATES)["specific"]).false_per_scan == 0.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.labelled import EMPTY, SHAPE, picture
+from tests.left import POSIX, dead, left_by
 
 from bonescan.annotate import LabelFile, LabelShape, from_label_image, label_image, read_labelme, write_labelme
 from bonescan.annotate.label_json import counts_digests
@@ -215,6 +217,13 @@ def test_folders_that_are_no_readers_are_refused(three, tmp_path):
         find_readings([tmp_path / "a", tmp_path / "nothing"])
 
 
+@POSIX
+def test_what_a_killed_round_left_goes_with_the_next_one_into_the_same_folder(three, tmp_path):
+    left_by(dead(), tmp_path / "out")
+    hold_round(three, tmp_path / "out", RoundOptions())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "out"]
+
+
 def test_an_earlier_round_is_never_replaced(three, tmp_path):
     hold_round(three, tmp_path / "out", RoundOptions())
     with pytest.raises(OutputError, match="new folder for each round"):
@@ -299,3 +308,54 @@ def test_files_that_were_drawn_on_another_image_are_refused(tmp_path):
     for reader in "ab":
         write_labelme(files["p2", reader], from_label_image(EMPTY))
     assert hold_round([tmp_path / "cohort"], tmp_path / "2", RoundOptions()).failures == ()
+
+
+@pytest.fixture
+def inside(tmp_path):
+    """A cohort with a scan and two readers inside, who agree on one lesion of two; the scan."""
+    study = tmp_path / "cohort" / "p1" / "study"
+    study.mkdir(parents=True)
+    np.savez(study / "scan.npz", anterior=np.random.default_rng(0).poisson(5, SHAPE).astype(np.uint16))
+    for reader, drawn in (
+        ("a", picture((1, 4, 4, 8, 8), (2, 25, 20, 5, 5))),
+        ("b", picture((1, 4, 4, 8, 8))),
+    ):
+        (study / f"reader-{reader}").mkdir()
+        write_labelme(study / f"reader-{reader}" / "anterior.json", from_label_image(drawn))
+    return read_study(study)
+
+
+def test_the_files_of_a_round_say_which_scan_they_belong_to(inside, tmp_path):
+    own = {View.ANTERIOR: counts_digests(inside)[View.ANTERIOR]}
+    hold_round([tmp_path / "cohort"], tmp_path / "1", RoundOptions())
+    written = sorted((tmp_path / "1").rglob("anterior.json"))
+    assert len(written) == 3  # the consensus, and what each reader looks at again
+    for path in written:
+        labels = read_labelme(path)
+        assert labels.stamp is not None, path
+        assert (labels.stamp.counts, labels.is_edited) == (own, False)
+    # So the label file of another patient is refused.
+    other = replace(inside, scans={View.ANTERIOR: Scan(View.ANTERIOR, np.ones(SHAPE))})
+    with pytest.raises(LabelError, match="was drawn on another image"):
+        labelled_case(other, tmp_path / "1" / "p1" / "study", "p1", Normalisation())
+
+
+def test_the_stamps_of_the_readers_are_kept_where_there_is_no_scan(inside, tmp_path):
+    own = {View.ANTERIOR: counts_digests(inside)[View.ANTERIOR]}
+    (tmp_path / "cohort" / "p1" / "study" / "scan.npz").unlink()
+    first = tmp_path / "cohort" / "p1" / "study" / "reader-a" / "anterior.json"
+    for number, known in enumerate((False, True)):
+        if known:
+            write_labelme(first, stamped(read_labelme(first), own))
+        hold_round([tmp_path / "cohort"], tmp_path / str(number), RoundOptions())
+        stamp = read_labelme(tmp_path / str(number) / "p1" / "study" / "anterior.json").stamp
+        assert (stamp is not None) == known
+        assert not known or stamp.counts == own
+
+
+def test_a_round_whose_scans_differ_from_reader_to_reader_belongs_to_none(three, tmp_path):
+    for seed, reader in enumerate("abc"):
+        counts = np.random.default_rng(seed).poisson(5, SHAPE).astype(np.uint16)
+        np.savez(tmp_path / reader / "p1" / "study" / "scan.npz", anterior=counts)
+    hold_round(three, tmp_path / "1", RoundOptions())
+    assert read_labelme(tmp_path / "1" / "p1" / "study" / "anterior.json").stamp is None

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.left import POSIX, dead, left_by
 from tests.marked import KEY, scan_of
 
 from bonescan import sandbox
@@ -37,6 +38,15 @@ def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, 
     assert report["files"][0]["patient"] not in {path.name for path in (tmp_path / "thrown-away").iterdir()}
     (tmp_path / "key").write_text("short")
     assert cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path).returncode == 2
+
+
+@POSIX
+def test_what_a_killed_run_left_goes_when_the_same_file_is_written(in_process, tmp_path):
+    scan_of(tmp_path / "in")
+    left_by(dead(), tmp_path / "key")
+    run = in_process("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.rglob(".*")) == []
 
 
 def test_a_link_in_the_output_is_not_followed(in_process, tmp_path):

@@ -173,6 +173,37 @@ def test_damaged_files_are_named(tmp_path, name, content, sentence):
         evaluate_folders(tmp_path / "out", tmp_path / "cohort")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("out/p2-s/labels_anterior.png", b"no png", "labels_anterior.png of p2-s cannot be read"),
+        ("out/p2-s/lesions.json", b"{}", "lesions.json of p2-s cannot be read"),
+        ("cohort/p2/s/truth.npz", b"no zip", "truth.npz of s is damaged"),
+        ("cohort/p2/s/anterior.json", b"{", "anterior.json is no JSON document: save it again with LabelMe"),
+        ("cohort/p2/s/anterior.json", b'{"shapes": []}', "anterior.json: the label file states no image size"),
+    ],
+)
+def test_a_damaged_file_is_a_failure_of_its_study_and_the_others_are_scored(
+    tmp_path, monkeypatch, in_process, name, content, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    for patient in ("p1", "p2", "p3"):
+        _write_truth(Path("cohort") / patient / "s", EMPTY, EMPTY)
+        _write_labels(Path("out") / f"{patient}-s", EMPTY, EMPTY, {})
+    if name.endswith("anterior.json"):
+        Path("cohort/p2/s/truth.npz").unlink()
+        for view in View:
+            write_labelme(Path("cohort/p2/s") / f"{view}.json", from_label_image(EMPTY))
+        assert in_process("evaluate", "out", "cohort").returncode == 0
+    Path(name).write_bytes(content)
+    said = in_process("evaluate", "out", "cohort", "-o", "report.json")
+    assert said.returncode == 1
+    assert f"bonescan: p2/s: {sentence}" in said.stderr
+    assert "warning: not scored: 1 result with a file that cannot be used (p2-s)\n" in said.stdout
+    report = json.loads(Path("report.json").read_text())
+    assert (report["patients"], report["images"], list(report["refused"])) == (2, 4, ["out/p2-s"])
+
+
 def test_truth_of_the_wrong_kind_is_named(tmp_path):
     folder = tmp_path / "cohort" / "p" / "s"
     folder.mkdir(parents=True)

@@ -2,11 +2,23 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.left import POSIX, dead, left_by
 
-from bonescan.system.files import folder_written_whole, reason_of, written_whole
+from bonescan.system import files
+from bonescan.system.files import (
+    OLD,
+    folder_written_whole,
+    reason_of,
+    remove_left,
+    temporary_for,
+    written_whole,
+)
 
 
 def test_a_file_takes_the_place_of_the_one_before_when_all_is_written(tmp_path):
@@ -104,3 +116,76 @@ def test_a_folder_that_cannot_be_renamed_into_place_leaves_the_old_one(tmp_path,
         (partial / "a").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old" / "a").read_text() == "old"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bonescan.system import files
+with getattr(files, sys.argv[1])(Path(sys.argv[2])) as temporary:
+    (temporary / "a" if temporary.is_dir() else temporary).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("writer", ["written_whole", "files_written_whole", "folder_written_whole"])
+def test_what_a_killed_process_left_is_removed_by_the_next_one_for_the_same_place(tmp_path, writer):
+    target = tmp_path / "target"
+    done = subprocess.run([sys.executable, "-c", KILLED, writer, str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    where = target if writer == "files_written_whole" else tmp_path
+    (left,) = where.glob(".*")
+    # The next one writes elsewhere, then to the same place.
+    with getattr(files, writer)(tmp_path / "other") as temporary:
+        (temporary / "a" if temporary.is_dir() else temporary).write_text("all")
+    assert left.exists()
+    with getattr(files, writer)(target) as temporary:
+        (temporary / "a" if temporary.is_dir() else temporary).write_text("all")
+    assert list(tmp_path.rglob(".*")) == []
+    assert (target if target.is_file() else target / "a").read_text() == "all"
+
+
+@POSIX
+def test_what_a_living_process_or_another_machine_writes_and_all_other_files_stay(tmp_path, monkeypatch):
+    target = tmp_path / "set"
+    kept = [
+        left_by(os.getppid(), target),
+        left_by(dead(), tmp_path / "set.2"),
+        left_by(dead(), tmp_path / "reset"),
+    ]
+    for name in (f".set.{dead()}.partial", ".set.notes.partial", f".set.{dead()}-12345678-12345678.partial", ".set"):
+        kept.append(tmp_path / name)
+        kept[-1].mkdir()
+    gone = left_by(dead(), target)
+    monkeypatch.setattr(files, "_machine", lambda: "another0")
+    kept.append(left_by(dead(), target))
+    monkeypatch.undo()
+    remove_left(target)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert not gone.exists()
+
+
+@POSIX
+def test_what_was_there_is_put_back_where_a_process_was_killed_while_it_replaced_it(tmp_path):
+    target = tmp_path / "set"
+    left_by(dead(), target)
+    left_by(dead(), target, OLD)
+    remove_left(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    left_by(dead(), target, OLD)  # the new one was there already
+    (target / "a").write_text("new")
+    remove_left(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (target / "a").read_text() == "new"
+
+
+@POSIX
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_text("a")
+    name = temporary_for(tmp_path / "set").name.replace(f".{os.getpid()}-", f".{dead()}-")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    remove_left(tmp_path / "set")
+    assert (tmp_path / "elsewhere" / "a").exists()
+    assert not (tmp_path / name).is_symlink()

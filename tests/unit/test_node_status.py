@@ -185,6 +185,33 @@ def test_what_a_killed_node_had_begun_is_interrupted(monkeypatch, config):
     )
 
 
+def test_a_study_that_no_job_has_yet_is_listed(monkeypatch, config):
+    storage = Storage(Path(config.storage))
+    for study, objects in (("study-1", "ab"), ("study-2", "c"), ("study-3", "")):
+        (storage.studies / study).mkdir()
+        for name in objects:
+            (storage.studies / study / f"{name}.dcm").touch()
+    begun = Job(jobs.job_of("study-1", storage.content_digest("study-1")) + "-again-1", "study", "failed", "", (), 0.0)
+    monkeypatch.setattr(status, "read_jobs", lambda _config: [begun])
+    found = node_status(config)
+    assert found["studies_to_segment"] == ["study-2"]
+    lines = list(_status_lines(found))
+    assert "studies still to be segmented, by bonescan node run: 1" in lines
+    assert "to be segmented: study-2" in lines
+    lines = list(_status_lines({**found, "running": True}))
+    assert "studies still to be segmented, when nothing is added for 60 s: 1" in lines
+    # An object that came after the job began is not in it.
+    (storage.studies / "study-1" / "d.dcm").touch()
+    assert node_status(config)["studies_to_segment"] == ["study-1", "study-2"]
+    monkeypatch.setattr(status, "read_jobs", lambda _config: [
+        Job(jobs.job_of(study, storage.content_digest(study)), "study", "done", "", (), 0.0)
+        for study in ("study-1", "study-2")
+    ])  # fmt: skip
+    found = node_status(config)
+    assert found["studies_to_segment"] == []
+    assert not any("to be segmented" in line for line in _status_lines(found))
+
+
 def test_the_storage_of_another_user_is_one_sentence(monkeypatch, config):
     def closed(_folder):
         raise PermissionError(13, "Permission denied")

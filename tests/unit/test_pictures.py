@@ -163,3 +163,15 @@ def test_pictures_beside_counts_in_png_are_refused_and_can_be_written_elsewhere(
     assert "write elsewhere with -o" in refused.stderr
     assert in_process("pictures", "s", "-o", "out", cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "s" / "anterior.png").is_file()
+
+
+@pytest.mark.parametrize("where", [["-o", "out"], ["--beside"]])
+def test_a_folder_without_scans_is_one_sentence_that_names_it(in_process, tmp_path, where):
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "ward" / "notes.txt").write_text("no scan")
+    done = in_process("pictures", "ward", *where, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("bonescan: the folder ward holds no scan; ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -74,6 +74,18 @@ def test_poor_quality_is_a_warning_and_good_is_named(result):
     assert "1 of 2 checks within limits; poor: counts. Within limits: tilt." in text
 
 
+def test_checks_have_plain_names_for_people_and_stable_ones_for_machines(result):
+    checks = tuple(
+        QualityCheck(name, 0.08, 0.03, poor, "8% of the counts lie in one place")
+        for name, poor in (("other tracer", True), ("vertex", False))
+    )
+    named = replace(result, quality=checks)
+    text = html_report(named)
+    assert "1 of 2 checks within limits; poor: tracer outside bone. Within limits: top of the skull." in text
+    assert "other tracer" not in text
+    assert [check["name"] for check in lesions_document(named)["quality"]] == ["other tracer", "vertex"]
+
+
 def test_no_lesion_is_said_not_to_exclude_one(make_result):
     assert "does not exclude one" in html_report(make_result(lesions={}))
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from tests.left import POSIX, dead, left_by
 
 from bonescan.errors import OptionError, OutputError
 from bonescan.report.pictures import write_label_image, write_labels
 from bonescan.results import folder
-from bonescan.results.folder import FORMATS, Format, write_result
+from bonescan.results.folder import FORMATS, Format, extend_result, write_result
 from bonescan.study import View
 
 ALL_FILES = ["labels_anterior.png", "labels_posterior.png", "lesions.json", "overlay.png"]
@@ -69,6 +70,17 @@ def test_an_interruption_leaves_nothing_behind(result, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_result(result, tmp_path)
     assert names(tmp_path) == []
+
+
+@POSIX
+def test_what_a_killed_run_left_of_a_result_goes_when_that_result_is_written_again(result, tmp_path):
+    left_by(dead(), tmp_path / "scan-1")
+    other = left_by(dead(), tmp_path / "scan-2")
+    target = write_result(result, tmp_path, ("json",))
+    assert names(tmp_path) == [other.name, "scan-1"]
+    left_by(dead(), target)
+    extend_result(result, target, ("labels",))
+    assert names(tmp_path) == [other.name, "scan-1"]
 
 
 def test_when_the_new_folder_cannot_step_in_the_old_one_comes_back(result, tmp_path, monkeypatch):

@@ -152,6 +152,14 @@ def test_it_says_what_it_is_what_it_is_for_and_how_it_came_about(compared):
     assert all("PCWG3" not in text for text in both(silent))
 
 
+def test_the_checks_of_quality_have_plain_names_on_it(compared):
+    spilt = (QualityCheck("other tracer", 0.08, 0.03, True, "8% of the counts lie in one place"),)
+    new = replace(compared.new, result=replace(compared.new.result, quality=spilt))
+    for text in both(replace(compared, new=new)):
+        assert "0 of 1 checks within limits; poor: tracer outside bone" in text
+        assert "other tracer" not in text
+
+
 def test_every_warning_stands_on_it_once_with_its_scan(compared):
     for text in both(compared):
         assert text.count("the tracer is not stated") == 1

@@ -8,6 +8,7 @@ from threading import Event
 
 import numpy as np
 import pytest
+from tests.left import POSIX, dead, left_by
 
 from bonescan import phantom
 from bonescan.errors import OptionError
@@ -95,6 +96,15 @@ def test_an_interrupted_simulation_goes_on(config):
     assert made == [10, 500_010]
     phantom_split(config, Normalisation(), lambda done, total: None)
     assert made == [10, 500_010, 11, 12, 500_011]
+
+
+@POSIX
+def test_what_a_killed_simulation_left_goes_with_the_next_one_of_the_same_anatomy(config):
+    config, _ = config
+    shards = training_shards(config, Normalisation())
+    left_by(dead(), shards[0].folder)
+    phantom_split(config, Normalisation(), lambda done, total: None)
+    assert not list(shards[0].folder.parent.glob(".*"))
 
 
 def test_another_normalisation_or_number_of_patients_is_another_cache(config):

@@ -15,6 +15,7 @@ from typing import Any
 
 from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, Console, add_json, add_out, path
 from bonescan.errors import InputError, OptionError, OutputError
+from bonescan.system.files import remove_left, temporary_for
 
 _KEY_BYTES = 32
 
@@ -169,7 +170,8 @@ def _put(content: bytes, target: Path, mode: int = 0o666) -> None:
     """Write a new file atomically and durably. Raises OSError, FileExistsError if there is one of that name."""
     if target.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    remove_left(target)
+    partial = temporary_for(target)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -98,6 +98,11 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"all objects are refused until there is more space: {status['refusing']}"
     for name in ("objects_to_sort", "objects", "studies", "results"):
         yield f"{name.replace('_', ' ')}: {status[name]}"
+    if status["studies_to_segment"]:
+        when = f"when nothing is added for {status['quiet_seconds']:g} s" if runs else "by bonescan node run"
+        yield f"studies still to be segmented, {when}: {len(status['studies_to_segment'])}"
+    for study in status["studies_to_segment"]:
+        yield f"to be segmented: {study}"
     if status["dismissed"]:
         yield f"dismissed failures: {status['dismissed']}"
     for name in ("segmentations", "deliveries"):

@@ -41,21 +41,31 @@ class Pictures(Command):
     def run(self, console: Console) -> int:
         """Write the pictures of every study that can be read; the others are named."""
         from bonescan.reading import discover
+        from bonescan.report.words import counted
 
         studies = discover(self.inputs)
-        failed = 0
+        written = 0
         with console.progress("studies") as progress:
-            for done, files in enumerate(studies, start=1):
-                try:
-                    self._write(files, studies)
-                except Exception as error:
-                    failed += 1
-                    console.error(f"{files.key}: {console.explain(error)}")
-                progress(done, len(studies), files.key)
-        where = "beside the scans" if self.out is None else f"in {self.out}"
-        console.out(f"The pictures of {len(studies) - failed} studies are {where}.")
-        console.out(RESEARCH_USE_ONLY)
-        return SOME_FAILED if failed else DONE
+            for number, files in enumerate(studies, start=1):
+                written += self._try(files, studies, console)
+                if len(studies) > 1:
+                    progress(number, len(studies), files.key)
+        if written:
+            where = "beside the scans" if self.out is None else f"in {self.out}"
+            console.out(f"The pictures of {counted(written, 'study')} are {where}.")
+            console.out(RESEARCH_USE_ONLY)
+        return DONE if written == len(studies) else SOME_FAILED
+
+    def _try(self, files: StudyFiles, studies: list[StudyFiles], console: Console) -> bool:
+        """Write the pictures of one study, or say why not; tell whether they were written."""
+        try:
+            self._write(files, studies)
+        except Exception as error:
+            said = console.explain(error)
+            # Of a folder without scans the sentence names the folder.
+            console.error(said if files.kind == "none" else f"{files.key}: {said}")
+            return False
+        return True
 
     def _write(self, files: StudyFiles, studies: list[StudyFiles]) -> None:
         from bonescan.reading import read_files

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -127,6 +129,7 @@ class Segment(Command):
 
         if self.tables and "json" not in self.format:
             raise OptionError("the tables are made of lesions.json: add json to --format, or leave --tables out")
+        refuse_among_inputs(self.inputs, self.out, self.format)
         region = self.region if self.window is None else "thorax"
         model = load_model(model_named(self.model))
         views = None if self.views is None else tuple(View(view) for view in self.views)
@@ -138,6 +141,29 @@ class Segment(Command):
         work.write_tables()
         work.summarise()
         return SOME_FAILED if work.failures else DONE
+
+
+def refuse_among_inputs(inputs: Sequence[Path], out: Path, formats: Sequence[str]) -> None:
+    """Raise OptionError where results would lie between the scans of a folder that is read, or be read as scans.
+
+    A folder inside it is allowed: of all results, only the pictures for LabelMe are files that are read as scans.
+    """
+    from bonescan.reading.inputs import is_folder
+
+    target = Path(os.path.realpath(out))
+    for folder in inputs:
+        read = Path(os.path.realpath(folder))
+        if not is_folder(folder) or not target.is_relative_to(read):
+            continue
+        if target == read:
+            raise OptionError(
+                f"{out} is the folder that is read, and results would lie between its scans: give another one with -o"
+            )
+        if "labelme" in formats:
+            raise OptionError(
+                f"{out} lies in {folder}, which is read, and the next run would take the pictures of the format "
+                "labelme for scans: give a folder outside it with -o"
+            )
 
 
 def views(text: str) -> tuple[str, ...]:

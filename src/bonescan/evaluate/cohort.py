@@ -52,7 +52,8 @@ class TrueStudy:
 class _Compared:
     """What was compared, and what was not: studies and views without a result, and sentences by a result's folder.
 
-    refused: about results of other scans. mislabelled: about labels of other scans.
+    refused: about results of other scans. mislabelled: about labels of other scans. damaged: about files of the result
+    or the study that cannot be used.
     """
 
     images: list[ComparedImage] = field(default_factory=list)
@@ -60,6 +61,7 @@ class _Compared:
     half: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     mislabelled: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate_folders(
@@ -69,11 +71,11 @@ def evaluate_folders(
 
     A study or view that has only a result or only a truth is in no figure; it is counted in `not_scored` and named in
     the warnings. A result that was made from another scan than the one beside the truth is in no figure either, and
-    neither is one whose study has labels that were drawn on another scan; it is named in the warnings, and `refused`
-    has a sentence about it by its folder. split: the part of a divided data set that is scored; None: its test
-    patients. A cohort that is not divided is scored completely. Raises InputError when a folder does not exist, no
-    result matches a study, or all that do are of other scans, OptionError for a split of a cohort that is not divided,
-    and LabelError for a file that cannot be used or is of another frame.
+    neither is one whose study has labels that were drawn on another scan, or one with a file that cannot be used or is
+    of another frame; it is named in the warnings, and `refused` has a sentence about it by its folder. split: the part
+    of a divided data set that is scored; None: its test patients. A cohort that is not divided is scored completely.
+    Raises InputError when a folder does not exist, no result matches a study, or none of those that do can be scored,
+    and OptionError for a split of a cohort that is not divided.
     """
     results = find_results(predictions)
     found = find_truth(truth)
@@ -89,14 +91,18 @@ def evaluate_folders(
     scored = _compare_all({study: own[study] for study in studies})
     if not scored.images:
         of_whom = f"{len(studies)} labelled studies{'' if known is None else f' for {side}'}"
-        raise InputError(_why_none(scored, f"none of the {len(results)} results belongs to one of the {of_whom}"))
+        raise _why_none(scored, f"none of the {len(results)} results belongs to one of the {of_whom}")
     spare = [folder.name for folder in set(results.values()) - set(own.values())]
     report = {
         **summarise(scored.images, bootstrap),
         **_not_scored(scored.unmatched, scored.half, spare),
-        "refused": scored.refused | scored.mislabelled,
+        "refused": scored.refused | scored.mislabelled | scored.damaged,
     }
-    for named, why in ((scored.refused, "made from another scan"), (scored.mislabelled, "with labels of another scan")):
+    for named, why in (
+        (scored.refused, "made from another scan"),
+        (scored.mislabelled, "with labels of another scan"),
+        (scored.damaged, "with a file that cannot be used"),
+    ):
         if named:
             report["warnings"].append(_named([Path(one).name for one in named], "result", why))
     left_out = len(found) - len(studies)
@@ -115,27 +121,39 @@ def _compare_all(results: Mapping[TrueStudy, Path | None]) -> _Compared:
         if is_of_another_scan(folder, study.folder):
             done.refused[str(folder)] = f"{folder} was made from another scan than {study.folder}"
             continue
-        wrong = None if (study.folder / _TRUTH).exists() else labels_of_another_scan(study.folder)
+        try:
+            wrong = None if (study.folder / _TRUTH).exists() else labels_of_another_scan(study.folder)
+            images, half = ([], []) if wrong is not None else _compare_views(folder, study)
+        except LabelError as error:
+            done.damaged[str(folder)] = f"{study.study}: {error}"
+            continue
         if wrong is not None:
             done.mislabelled[str(folder)] = f"{study.study}: {wrong}"
-            continue
-        for view, view_truth in read_truth(study.folder).items():
-            if (folder / _LABELS[view]).exists():
-                done.images.append(_compare(folder, study, view, view_truth))
-            else:
-                done.half.append(f"{study.names[0]} {view}")
+        done.images += images
+        done.half += half
     return done
 
 
-def _why_none(done: _Compared, otherwise: str) -> str:
-    """The sentence about results of which none can be scored."""
+def _compare_views(folder: Path, study: TrueStudy) -> tuple[list[ComparedImage], list[str]]:
+    """The views of one result that have a truth, and the names of those that have a truth alone. Raises LabelError."""
+    truth = read_truth(study.folder)
+    predicted = [view for view in truth if (folder / _LABELS[view]).exists()]
+    images = [_compare(folder, study, view, truth[view]) for view in predicted]
+    return images, [f"{study.names[0]} {view}" for view in truth if view not in predicted]
+
+
+def _why_none(done: _Compared, otherwise: str) -> InputError:
+    """The error about results of which none can be scored."""
     for said, remedy in (
         (done.refused, "give the folder that segment wrote for this cohort"),
         (done.mislabelled, "put each label file beside the scan that it was drawn on"),
     ):
         if said:
-            return f"{next(iter(said.values()))}, and no other result can be scored: {remedy}"
-    return f"{otherwise}: give the folder that segment wrote for this cohort"
+            return InputError(f"{next(iter(said.values()))}, and no other result can be scored: {remedy}")
+    if done.damaged:
+        # The sentence says what to do about the file itself.
+        return LabelError(f"no result can be scored; {next(iter(done.damaged.values()))}")
+    return InputError(f"{otherwise}: give the folder that segment wrote for this cohort")
 
 
 def find_results(root: Path) -> dict[str, Path]:
@@ -207,8 +225,11 @@ def _of_labelme(path: Path, view: View, study: Study | None) -> ViewTruth:
     if study is not None:
         refuse_another_image(path.name, labels, view, study)
     shape = None if study is None else study.shape
-    ignored = ignored_mask(labels, shape)
-    return ViewTruth(label_image(labels, shape), faint=ignored if ignored.any() else None)
+    try:
+        ignored = ignored_mask(labels, shape)
+        return ViewTruth(label_image(labels, shape), faint=ignored if ignored.any() else None)
+    except LabelError as error:
+        raise LabelError(f"{path.name}: {error}") from None
 
 
 def _read_npz(path: Path) -> dict[View, ViewTruth]:

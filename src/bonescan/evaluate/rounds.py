@@ -1,6 +1,7 @@
 """One round of annotation: lesions on which the readers agree become the labels, all others go back to the readers.
 
-OUT/<patient>/<study>/anterior.json              the consensus of a view: the accepted lesions' masks, exactly
+OUT/<patient>/<study>/anterior.json              the consensus of a view: the accepted lesions' masks, exactly;
+                                                 with the stamp of the scan, where it is known
 OUT/<patient>/<study>/anterior.png               the picture that the readers drew on, where it is found
 OUT/returned.csv                                 one row for each reader and lesion to look at again
 OUT/returned/<reader>/<patient>/<study>/anterior.json   the same as drawings, for LabelMe
@@ -16,9 +17,8 @@ import csv
 import hashlib
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from bonescan.annotate.consensus import TOLERANCE, Consensus, Correspondence, agree
+from bonescan.annotate.label_json import counts_digest
 from bonescan.annotate.labelme import (
     IGNORED,
     INCOMPLETE,
@@ -35,6 +36,7 @@ from bonescan.annotate.labelme import (
     from_label_image,
     refuse_another_image,
     shapes_by_lesion,
+    stamped,
     write_labelme,
 )
 from bonescan.annotate.readings import READER, Readings, ReadView, ViewFiles, find_readings, read_view
@@ -42,7 +44,8 @@ from bonescan.errors import BonescanError, OptionError, OutputError
 from bonescan.evaluate.agreement import ReadImage, compare_readings, summarise_agreement
 from bonescan.evaluate.report import ImageName
 from bonescan.evaluate.scored import scan_beside
-from bonescan.study import LabelImage, Study
+from bonescan.study import LabelImage, Study, View
+from bonescan.system.files import remove_left, temporary_for
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of views done, the number of all views, and the name of the last one."""
@@ -102,7 +105,8 @@ def hold_round(
     readings = find_readings(folders)
     out = out.resolve()
     _refuse_what_is_there(out)
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    remove_left(out)
+    partial = temporary_for(out)
     work = _Round(readings, out, partial, options)
     try:
         partial.mkdir(parents=True)
@@ -145,6 +149,11 @@ def consensus_labels(consensus: Consensus, image_name: str) -> LabelFile:
     return LabelFile(tuple(shapes), (rows, cols), image_name, flags)
 
 
+def stamped_for(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
+    """The file with the stamp of the counts that it belongs to; as it is where those are not known."""
+    return stamped(labels, counts) if counts else labels
+
+
 def worklist(reader: str, read: ReadView, returned: Sequence[Correspondence], first_number: int = 1) -> LabelFile:
     """What one reader should look at again on one view: own curves, and outlines of lesions that only others drew.
 
@@ -177,6 +186,7 @@ class _Round:
     images: list[ReadImage] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[RoundFailure] = field(default_factory=list)
+    scans: dict[Path, Study | None] = field(default_factory=dict)
     settled: int = 0
     accepted: int = 0
     returned: int = 0
@@ -186,9 +196,7 @@ class _Round:
         total = len(self.readings.views)
         for done, files in enumerate(self.readings.views, start=1):
             try:
-                read = read_view(files, self.readings.readers)
-                _refuse_another_image(read)
-                self._agree(read)
+                self._agree(read_view(files, self.readings.readers))
             except OutputError:
                 raise
             except BonescanError as error:
@@ -211,11 +219,13 @@ class _Round:
 
     def _agree(self, read: ReadView) -> None:
         files = read.files
+        counts = self._counts(read)
         consensus = agree(read.pictures, self.options.tolerance, draw_generator(self.options.seed, files))
         folder = Path(files.patient) / files.study
         (self.partial / folder).mkdir(parents=True, exist_ok=True)
         picture = _picture(read)
-        write_labelme(self.partial / folder / f"{files.view}.json", consensus_labels(consensus, f"{files.view}.png"))
+        agreed = stamped_for(consensus_labels(consensus, f"{files.view}.png"), counts)
+        write_labelme(self.partial / folder / f"{files.view}.json", agreed)
         _put_beside(picture, self.partial / folder / f"{files.view}.png")
         for reader in self.readings.readers if consensus.returned else ():
             below = Path(RETURNED) / reader / folder
@@ -225,13 +235,41 @@ class _Round:
             if picture is not None:
                 name = f"{files.view}.png"
                 _put_beside(picture, self.partial / below / name)
-            write_labelme(self.partial / below / f"{files.view}.json", replace(labels, image_name=name))
+            labels = stamped_for(replace(labels, image_name=name), counts)
+            write_labelme(self.partial / below / f"{files.view}.json", labels)
         for number, place in enumerate(consensus.returned, start=self.returned + 1):
             self.rows += _rows(files, number, place)
         self.settled += not consensus.returned
         self.accepted += len(consensus.accepted)
         self.returned += len(consensus.returned)
         self.images.append(compare_readings(ImageName(files.patient, files.study, files.view), read.pictures))
+
+    def _counts(self, read: ReadView) -> Mapping[View, str]:
+        """The digest of the counts that a view was drawn on, from the readers' stamps and the scans beside their files.
+
+        Empty where nothing says it, or the scans differ. Raises LabelError where the stamp of a reader's file is of
+        another image than the scan in the study's folder.
+        """
+        view = read.files.view
+        found: set[str] = set()
+        for reader, labels in read.labels.items():
+            path = read.files.paths[reader]
+            scan = self._scan(path.parent.parent if path.parent.name.startswith(READER) else path.parent)
+            if scan is not None:
+                refuse_another_image(f"{path.name} of {reader}", labels, view, scan)
+                if view in scan.scans and scan.shape == read.pictures[reader].shape:
+                    found.add(counts_digest(scan.counts(view)))
+            if labels.stamp is not None and view in labels.stamp.counts:
+                found.add(labels.stamp.counts[view])
+        return {view: found.pop()} if len(found) == 1 else {}
+
+    def _scan(self, folder: Path) -> Study | None:
+        """The scan in a study's folder. Reading one starts a process, so those of one study are kept."""
+        if folder not in self.scans:
+            if len(self.scans) >= len(self.readings.readers):  # of the study before
+                self.scans.clear()
+            self.scans[folder] = scan_beside(folder)
+        return self.scans[folder]
 
     def _report(self) -> dict[str, Any]:
         return {
@@ -245,20 +283,6 @@ class _Round:
             },
             "failures": [asdict(failure) for failure in self.failures],
         }
-
-
-def _refuse_another_image(read: ReadView) -> None:
-    """Raise LabelError where the stamp of a reader's file is of another image than the scan in the study's folder."""
-    scans: dict[Path, Study | None] = {}  # reading one starts a process
-    for reader, labels in read.labels.items():
-        if labels.stamp is None:
-            continue
-        path = read.files.paths[reader]
-        folder = path.parent.parent if path.parent.name.startswith(READER) else path.parent
-        if folder not in scans:
-            scans[folder] = scan_beside(folder)
-        if (scan := scans[folder]) is not None:
-            refuse_another_image(f"{path.name} of {reader}", labels, read.files.view, scan)
 
 
 def _columns(readers: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from safetensors import SafetensorError
@@ -15,11 +16,33 @@ from bonescan.errors import BundleError, OptionError
 from bonescan.models.unet import UNetConfig, build_unet
 from bonescan.models.views import VIEWS
 from bonescan.study import FIRST_FORMAT_REGIONS
-from bonescan.system.plugins import Registry
+from bonescan.system.plugins import Registry, described
 
 Network = tuple[type[Any], Callable[[Any], nn.Module]]
 
-MODELS = Registry[Network]("bonescan.networks", {"unet": (UNetConfig, build_unet)})
+
+def _checked(origin: str, value: Any) -> Network:
+    """The network of a plug-in. OptionError where it is none, or where its function builds none."""
+    pair = value if isinstance(value, tuple) and len(value) == 2 else (None, None)
+    kind, build = pair
+    if not (isinstance(kind, type) and is_dataclass(kind) and callable(build)):
+        raise OptionError(
+            f"the network {origin} is {described(value)}, not a dataclass and a function that builds the network from "
+            "it: correct the plug-in"
+        )
+
+    def built(config: Any) -> nn.Module:
+        network = build(config)
+        if not isinstance(network, nn.Module):
+            raise OptionError(
+                f"the network {origin} was built as {described(network)}, not as a torch.nn.Module: correct the plug-in"
+            )
+        return network
+
+    return kind, built
+
+
+MODELS = Registry[Network]("bonescan.networks", {"unet": (UNetConfig, build_unet)}, _checked)
 """Every network takes normalised counts (N, 2, H, W), with H and W multiples of its `multiple`. `views.answer_of`
 turns its outputs into an `Answer`."""
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +28,7 @@ from bonescan.node.jobs import (
     STUDIES,
     STUDY,
     first_try_of,
+    job_of,
     next_try_of,
     queue_of,
 )
@@ -71,7 +72,7 @@ class Job:
 
 
 def node_status(config: NodeConfig) -> dict[str, Any]:
-    """Return counts and failures as plain values.
+    """Return counts, failures and the names of the studies that are not segmented yet, as plain values.
 
     Raises OptionError where the node never ran, or where its storage is another user's.
     """
@@ -87,15 +88,18 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     now = time.time()
     since = _failing_since(all_tries)
     tried_again = [(job, since.get(_base(job), now)) for job in latest if job.state in _OPEN and job.error]
-    studies = [path for path in (folder / "studies").iterdir() if not path.name.startswith(".")]
+    studies = storage.study_names()
+    begun = {_base(job) for job in all_tries}
     space = storage.space(config.free_megabytes)
     return {
         "running": storage.is_open(),
         "free_megabytes": int(space.free_megabytes),
         "refusing": "" if space.is_enough else f"the disk of the storage is nearly full ({space})",
         "objects_to_sort": len(list((folder / "spool").glob("*.dcm"))),
-        "objects": sum(len(list(study.glob("*.dcm"))) for study in studies),
+        "objects": sum(len(storage.objects(study)) for study in studies),
         "studies": len(studies),
+        "studies_to_segment": [study for study in studies if not _is_begun(study, storage, begun)],
+        "quiet_seconds": config.quiet_seconds,
         "results": len([path for path in (folder / "results").iterdir() if not path.name.startswith(".")]),
         "segmentations": {**_counted(latest, STUDY), "refused": sum(job.state == "refused" for job in latest)},
         "deliveries": _counted(latest, DELIVERY),
@@ -105,6 +109,14 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
         "tried_again": [{**_said(job), "since": _time(first)} for job, first in tried_again],
         "not_delivering": sum(now - first > _NOT_DELIVERING_SECONDS for _, first in tried_again),
     }
+
+
+def _is_begun(study: str, storage: Storage, begun: Collection[str]) -> bool:
+    """Whether there is a job for all that a study holds now, or it holds nothing. begun: the first tries of all jobs.
+
+    There is none until nothing was added to the study for `quiet_seconds`, and while no node runs.
+    """
+    return not storage.objects(study) or job_of(study, storage.content_digest(study)) in begun
 
 
 def _said(job: Job) -> dict[str, str]:

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from bonescan.prepare.body import MOST_AT_SIDES, head_at_bottom, side_share
 from bonescan.prepare.normalise import body_mask
 from bonescan.study import FloatImage
 
@@ -66,6 +67,12 @@ def order_score(pair: FloatImage) -> float | None:
 
 
 def looks_exchanged(pair: FloatImage) -> bool:
-    """Whether a pair (2, rows, cols), the posterior view mirrored, looks as if the views were exchanged."""
+    """Whether a pair (2, rows, cols), the posterior view mirrored, looks as if the views were exchanged.
+
+    False where no body is seen or its head is at the bottom: the bands are then not those of a body, and the checks of
+    quality say so.
+    """
     score = order_score(pair)
-    return score is not None and score < LEAST_SCORE
+    if score is None or score >= LEAST_SCORE:
+        return False
+    return max(side_share(view) for view in pair) <= MOST_AT_SIDES and not head_at_bottom(pair.sum(axis=0))

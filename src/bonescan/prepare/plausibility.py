@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.errors import InputError
+from bonescan.prepare.body import find_body
 from bonescan.study import FloatImage, Spacing
 
 MAX_COUNTS_A_PIXEL = 2.0**24
@@ -73,27 +74,7 @@ def checked_spacing(values_mm: Sequence[float], frames: Sequence[FloatImage]) ->
     return Spacing(row_mm, col_mm), None
 
 
-def body_rows(counts: FloatImage, window: int = 9, least_px: int = 6) -> int:
-    """Return how many rows the body spans, from counts smoothed by a box of `window` pixels.
-
-    Rows belong together when the gap between them is at most 2 % of the frame; the longest run is the
-    body, so that a catheter bag or a marker beyond the feet does not count.
-    """
-    smooth = _box_mean(counts, window)
-    # The 90th percentile of a frame is about 1.5 times the median of the body, and air is below a tenth of it.
-    warm = smooth > 0.15 * float(np.percentile(smooth, 90))
-    rows = np.flatnonzero(warm.sum(axis=1) >= min(least_px, counts.shape[1]))
-    if rows.size == 0:
-        return 0
-    gap = max(1, counts.shape[0] // 50)
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) > gap) + 1)
-    return max(int(run[-1] - run[0]) + 1 for run in runs)
-
-
-def _box_mean(counts: FloatImage, window: int) -> NDArray[np.float64]:
-    """Mean over a window x window box around each pixel, edges repeated; as sums of sums, so fast."""
-    half = window // 2
-    padded = np.pad(counts.astype(np.float64), ((half + 1, half), (half + 1, half)), mode="edge")
-    sums = padded.cumsum(axis=0).cumsum(axis=1)
-    box = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
-    return np.asarray(box / window**2)
+def body_rows(counts: FloatImage) -> int:
+    """Return how many rows the body spans, as `find_body` finds it; 0 where there is none."""
+    body = find_body(counts)
+    return 0 if body is None else body.height

@@ -17,7 +17,7 @@ from bonescan._version import __version__
 from bonescan.assess.burden import extent_words
 from bonescan.assess.site import site_words
 from bonescan.report.overlay import panels
-from bonescan.report.words import COLUMNS, RESEARCH_USE, Fields, headline, model_words, quality_words
+from bonescan.report.words import COLUMNS, RESEARCH_USE, Fields, check_words, headline, model_words, quality_words
 from bonescan.study import Lesion, Result, View
 
 _STYLE = """
@@ -162,7 +162,7 @@ def _quality(result: Result) -> Iterable[str]:
     said = quality_words(result)
     if said is not None:
         yield "<h2>Quality of the scan</h2>"
-        good = [check.name for check in result.quality if not check.poor]
+        good = [check_words(check) for check in result.quality if not check.poor]
         yield f"<p>{escape(said)}. Within limits: {escape(', '.join(good)) or 'none'}.</p>"
     yield from warnings_box((*sorted(poor), *others))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bonescan.study import Burden, Result
+from bonescan.study import Burden, QualityCheck, Result
 
 RESEARCH_USE = "Research use only - not for diagnosis"
 
@@ -12,6 +12,14 @@ COLUMNS = (
     "mirrored about the midline; p: the model's mean probability."
 )
 """What the columns of a table of outlines are."""
+CHECK_NAMES = {
+    "body": "a body in the picture",
+    "upright": "head at the top",
+    "length": "body length",
+    "vertex": "top of the skull",
+    "other tracer": "tracer outside bone",
+}
+"""What people read for the names of checks that do not explain themselves; `lesions.json` keeps the names."""
 Fields = tuple[tuple[str, str], ...]
 """(label, value) of each field that names the patient; () for none."""
 NOT_STATED = "not stated"
@@ -65,6 +73,11 @@ def quality_words(result: Result) -> str | None:
     """Return how many checks of the scan's quality are within limits, and which are not; None without checks."""
     if not result.quality:
         return None
-    poor = [check.name for check in result.quality if check.poor]
+    poor = [check_words(check) for check in result.quality if check.poor]
     within = f"{len(result.quality) - len(poor)} of {len(result.quality)} checks within limits"
     return f"{within}; poor: {', '.join(poor)}" if poor else within
+
+
+def check_words(check: QualityCheck) -> str:
+    """Return the name of a check as people read it."""
+    return CHECK_NAMES.get(check.name, check.name)

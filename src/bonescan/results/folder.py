@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from bonescan.report.overlay import write_overlay
 from bonescan.report.pictures import labels_name, picture_name, write_labels, write_pictures
 from bonescan.sandbox import label_about
 from bonescan.study import Result, SourceFrame, Study, View
-from bonescan.system.files import put_in_place, reason_of
+from bonescan.system.files import put_in_place, reason_of, remove_left, temporary_for
 
 LESIONS_JSON = "lesions.json"
 
@@ -119,16 +118,16 @@ def write_result(
     writers = [_format(name) for name in dict.fromkeys(formats)]
     refuse_without_header(formats, origin is not None)
     target = out / _safe_name(result.study.key)
-    mark = secrets.token_hex(4)
-    partial = out / f".{target.name}.{mark}.partial"
+    partial = temporary_for(target)
     try:
+        remove_left(target)
         _refuse_what_is_not_ours(target)
         _refuse_edited(target, _names(FORMATS))
         partial.mkdir(parents=True)
         for writer in writers:
             writer.write(result, partial, origin)
         _bring_to_disk(partial)
-        put_in_place(partial, target, out / f".{target.name}.{mark}.old")
+        put_in_place(partial, target)
     except OSError as error:
         raise OutputError(
             f"the result cannot be written to {target}: {reason_of(error)}; free space there or choose another"
@@ -148,9 +147,9 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
     writers = [_format(name) for name in dict.fromkeys(formats)]
     refuse_without_header(formats, origin is not None)
     folder = folder.resolve()
-    mark = secrets.token_hex(4)
-    partial = folder.with_name(f".{folder.name}.{mark}.partial")
+    partial = temporary_for(folder)
     try:
+        remove_left(folder)
         _refuse_what_is_not_ours(folder)
         _refuse_edited(folder, {name for writer in writers for name in writer.files})
         shutil.copytree(folder, partial)
@@ -159,7 +158,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
                 (partial / name).unlink(missing_ok=True)
             writer.write(result, partial, origin)
         _bring_to_disk(partial)
-        put_in_place(partial, folder, folder.with_name(f".{folder.name}.{mark}.old"))
+        put_in_place(partial, folder)
     except OSError as error:
         raise OutputError(
             f"the files cannot be added to {folder}: {reason_of(error)}; free space there or choose another "

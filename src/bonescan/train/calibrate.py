@@ -84,8 +84,8 @@ def calibrate(
     for done, case in enumerate(cases, start=1):
         judged.append(judge(network, case, precise))
         report(Progress("calibrate", done, len(cases)))
-    points = fit(judged, rates_of(config))
-    return points, measure(judged, points["balanced"])
+    points = fit(judged, rates_of(config), report)
+    return points, measure(judged, points["balanced"], report)
 
 
 def rates_of(config: TrainConfig) -> dict[str, float]:
@@ -98,15 +98,18 @@ def rates_of(config: TrainConfig) -> dict[str, float]:
     }
 
 
-def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thresholds]:
+def fit(judged: Sequence[Judged], rates: Mapping[str, float], report: Report = silent) -> dict[str, Thresholds]:
     """Fit the thresholds of each operating point; rates: most false positives per scan, by name.
+
+    report: told of every case, each time all are outlined from another lower threshold. A network that has learned
+    nothing marks so much that this takes minutes.
 
     The lower threshold maximises the pooled Dice of pixels. The upper threshold is the lowest one within the rate.
     If all candidates at that lower threshold stay within the rate, it is lowered while that adds false positives, until
     the rate is reached.
     """
     best = best_low(judged)
-    curves = {best: _curve_of_highs(judged, best)}
+    curves = {best: _curve_of_highs(judged, best, report)}
     points = {}
     for name in OPERATING_POINTS:
         chosen = best
@@ -114,7 +117,7 @@ def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thres
             if curves[chosen][1][0] >= rates[name]:
                 break
             if low not in curves:
-                curves[low] = _curve_of_highs(judged, low)
+                curves[low] = _curve_of_highs(judged, low, report)
             if curves[low][1][0] > curves[chosen][1][0]:
                 chosen = low
         highs, rate = curves[chosen]
@@ -124,13 +127,15 @@ def fit(judged: Sequence[Judged], rates: Mapping[str, float]) -> dict[str, Thres
     return points
 
 
-def _curve_of_highs(judged: Sequence[Judged], low: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curve_of_highs(
+    judged: Sequence[Judged], low: float, report: Report = silent
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Upper thresholds that differ in what they keep, ascending, and the false positives per scan of each.
 
     The last keeps nothing.
     """
     base = replace(Thresholds(), low=low, high=max(low, LEAST_HIGH))
-    found = [view for entry in judged for view in _candidates(entry, base)]
+    found = [view for views in _all_candidates(judged, base, report) for view in views]
     peaks = np.unique(np.concatenate([np.array([base.high]), *(view.match.scores for view in found)]))
     # A candidate is kept when its peak reaches the threshold, which lies midway between two neighbouring peaks.
     highs = np.concatenate([peaks[:1], (peaks[1:] + peaks[:-1]) / 2, (peaks[-1:] + 1) / 2])
@@ -146,6 +151,15 @@ def matches_of(judged: Sequence[Judged], thresholds: Thresholds) -> list[LesionM
 
 def _false_scores(match: LesionMatch) -> NDArray[np.float64]:
     return match.scores[~match.touches.any(axis=1)]
+
+
+def _all_candidates(judged: Sequence[Judged], thresholds: Thresholds, report: Report) -> list[list[_Candidates]]:
+    """The candidates of every patient's views; report: told of every patient, with the lower threshold."""
+    found = []
+    for done, entry in enumerate(judged, start=1):
+        found.append(_candidates(entry, thresholds))
+        report(Progress("thresholds", done, len(judged), None, {"from a probability of": thresholds.low}))
+    return found
 
 
 def _candidates(entry: Judged, thresholds: Thresholds) -> list[_Candidates]:
@@ -198,10 +212,10 @@ def best_low(judged: Sequence[Judged]) -> float:
     return LOWS[int((2 * common / (predicted + lesion)).argmax())]
 
 
-def measure(judged: Sequence[Judged], thresholds: Thresholds) -> Figures:
+def measure(judged: Sequence[Judged], thresholds: Thresholds, report: Report = silent) -> Figures:
     """Pooled Dice, lesion-level figures of these thresholds, and the free-response curve around them."""
     low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
-    found = [_candidates(entry, low) for entry in judged]
+    found = _all_candidates(judged, low, report)
     total, common, either, false_on_free, free = LesionCounts(), 0, 0, 0, 0
     for views in found:
         counts = sum((view.match.counts(thresholds.high) for view in views), LesionCounts())

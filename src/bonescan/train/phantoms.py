@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from bonescan import phantom
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation
+from bonescan.system.files import remove_left, temporary_for
 from bonescan.system.fingerprint import source_digest
 from bonescan.system.parallel import process_pool
 from bonescan.train.cases import (
@@ -189,8 +189,9 @@ def write_shard(shard: Shard) -> None:
         for name, plane in own.items():
             planes[name].append(plane)
         facts.append(found)
-    temporary = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True, exist_ok=True)
+    remove_left(shard.folder)
+    temporary = temporary_for(shard.folder)
+    temporary.mkdir(parents=True)
     for name, arrays in planes.items():
         np.save(temporary / f"{name}.npy", np.stack(arrays))
     (temporary / "facts.json").write_text(json.dumps([asdict(entry) for entry in facts]), encoding="utf-8")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One report. stage: "phantoms", "train", "validate", "calibrate" or "export".
+    """One report. stage: "phantoms", "train", "validate", "calibrate", "thresholds" or "export".
 
     done of total: anatomies, steps or patients. seconds_left: None while unknown. figures: losses or measures by name.
     """

@@ -17,24 +17,21 @@ from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.report.words import counted
-from bonescan.system.plugins import Registry
+from bonescan.system.plugins import Registry, described
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.train.cohort import cohort_digest, cohort_split
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
 from bonescan.train.inference import quick_figures
-from bonescan.train.loop import CHECKPOINT, build_network, refuse_other_run, start, train
-from bonescan.train.methods import METHODS
+from bonescan.train.loop import CHECKPOINT, refuse_other_run, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Note, Progress, Report, silent, unsaid
+from bonescan.train.trial import try_out
 
 IMAGE_SOURCES = Registry["ImageSource"]("bonescan.image_sources")
 BUNDLE = "bundle"
 CALIBRATION = "calibration.json"
-
-_SMALL = 64
-"""Rows and columns of the image that the network is tried on; every network takes multiples of 32."""
 
 
 class ImageSource(Protocol):
@@ -52,6 +49,17 @@ def image_source() -> ImageSource:
     if "dataset" not in IMAGE_SOURCES:
         raise OptionError("images.folder asks for the package bonescan.lin2022, which is not here: install it")
     return IMAGE_SOURCES["dataset"]
+
+
+def image_split(config: ImagesConfig) -> Split:
+    """The cases of a data set; OptionError where the plug-in returns something else."""
+    split = image_source().split(config)
+    if not isinstance(split, Split):
+        raise OptionError(
+            f"the image source {IMAGE_SOURCES.origin('dataset')} returned {described(split)}, not a Split of cases: "
+            "correct the plug-in"
+        )
+    return split
 
 
 def run_from_toml(path: Path, overrides: Sequence[str] = (), report: Report = silent, note: Note = unsaid) -> Path:
@@ -90,7 +98,7 @@ def make_split(config: TrainConfig, report: Report = silent, simulation: Simulat
     simulation: simulates the anatomies that the training does not begin with; None = all are simulated first.
     """
     if config.images.folder:
-        return image_source().split(config.images)
+        return image_split(config.images)
     # The cohort comes first: it may be refused, and the simulation takes minutes.
     labelled = cohort_split(config.cohort, config.normalisation) if config.cohort.folder else Split([], [])
     if not config.phantoms.anatomies:
@@ -149,31 +157,42 @@ def pin_sources(config: TrainConfig, split: Split) -> None:
 
     Raises OptionError if it began with others. A run of before cohorts had digests goes on, with the one of now.
     """
-    source = _sources(config, split)
-    path = config.folder / SOURCES
-    if path.exists():
-        began = json.loads(path.read_text(encoding="utf-8"))
-        if "cohort" in source and began.setdefault("cohort", source["cohort"]) != source["cohort"]:
-            raise OptionError(
-                f"the run {config.name} began with other scans or labels in the cohort than there are now: choose "
-                f"another name, or remove {config.folder}"
-            )
-        if began != source:
-            raise OptionError(
-                f"the run {config.name} began with another data set or simulation than there is now: choose another "
-                f"name, or remove {config.folder}"
-            )
+    source = _sources(config, [*_labelled(split.training), *_labelled(split.validation)])
+    _refuse_other_sources(config, source, f"choose another name, or remove {config.folder}")
     config.folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(source) + "\n", encoding="utf-8")
+    (config.folder / SOURCES).write_text(json.dumps(source) + "\n", encoding="utf-8")
 
 
-def _sources(config: TrainConfig, split: Split) -> dict[str, str]:
+def _sources(config: TrainConfig, labelled: Sequence[Case]) -> dict[str, str]:
+    """The digests of what a run learns from. labelled: all cases of its cohort."""
     if config.images.folder:
-        return {"dataset": image_source().digest(config.images)}
+        digest = image_source().digest(config.images)
+        if not isinstance(digest, str):
+            raise OptionError(
+                f"the image source {IMAGE_SOURCES.origin('dataset')} returned {described(digest)} as its digest, not "
+                "text: correct the plug-in"
+            )
+        return {"dataset": digest}
     source = {"phantom": simulation_digest()} if config.phantoms.anatomies else {}
     if config.cohort.folder:
-        source["cohort"] = cohort_digest([*_labelled(split.training), *_labelled(split.validation)])
+        source["cohort"] = cohort_digest(labelled)
     return source
+
+
+def _refuse_other_sources(config: TrainConfig, source: dict[str, str], remedy: str) -> None:
+    """Raise OptionError where a run began with other sources than there are now; remedy: what to do about it."""
+    path = config.folder / SOURCES
+    if not path.exists():
+        return
+    began = json.loads(path.read_text(encoding="utf-8"))
+    if "cohort" in source and began.setdefault("cohort", source["cohort"]) != source["cohort"]:
+        raise OptionError(
+            f"the run {config.name} began with other scans or labels in the cohort than there are now: {remedy}"
+        )
+    if began != source:
+        raise OptionError(
+            f"the run {config.name} began with another data set or simulation than there is now: {remedy}"
+        )
 
 
 def is_trained(config: TrainConfig) -> bool:
@@ -219,7 +238,8 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     """Write the bundle of a run's folder to `out`, with the thresholds that were fitted for it.
 
     If they were not fitted for the checkpoint's steps (the run is unfinished), they are fitted first, on the validation
-    cases that exist by now. Raises OptionError when the folder holds no run, or one that has learned nothing yet.
+    cases that exist by now. Raises OptionError when the folder holds no run, or one that has learned nothing yet, or
+    where thresholds would be fitted on other patients or labels than those that the run began with.
     """
     folder = Path(folder)
     for file, remedy in (("config.json", "give the folder of a run"), (CHECKPOINT, "let `bonescan train` go on")):
@@ -248,28 +268,28 @@ def is_fitted(config: TrainConfig) -> bool:
 
 
 def validation_so_far(config: TrainConfig) -> list[Case]:
-    """The validation cases that can be read now; those that are not simulated yet are left out."""
+    """The validation cases that can be read now; those that are not simulated yet are left out.
+
+    Raises OptionError where there are some, and the run began with other sources than there are now.
+    """
     if config.images.folder:
-        return list(image_source().split(config.images).validation)
-    shards = validation_shards(config.phantoms, config.normalisation) if config.phantoms.anatomies else []
-    cases = [case for shard in shards if shard.folder.exists() for case in read_shard(shard)]
-    if config.cohort.folder:
-        cases += cohort_split(config.cohort, config.normalisation).validation
+        labelled = image_split(config.images)
+        cases = list(labelled.validation)
+    else:
+        labelled = cohort_split(config.cohort, config.normalisation) if config.cohort.folder else Split([], [])
+        shards = validation_shards(config.phantoms, config.normalisation) if config.phantoms.anatomies else []
+        cases = [case for shard in shards if shard.folder.exists() for case in read_shard(shard)]
+        cases += labelled.validation
+    if cases:
+        source = _sources(config, [*labelled.training, *labelled.validation])
+        _refuse_other_sources(config, source, "bring those back, or train again under another name")
     return cases
 
 
 def check_config(config: TrainConfig) -> None:
-    """Raise OptionError for a network that cannot be built or run, and for numbers and folders that cannot be used."""
+    """Raise OptionError for networks and methods that `try_out` refuses, and for wrong numbers and folders."""
     _check_numbers(config)
-    if config.method not in METHODS:
-        raise OptionError(f"there is no method {config.method!r} here: choose one of {', '.join(METHODS)}")
-    network = build_network(config).eval()
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, 2, _SMALL, _SMALL))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"the network {config.network} cannot run with this network_config: {reason}") from None
+    try_out(config)
     _check_folders(config)
     if config.begin_with:
         load_bundle(config.begin_with)

@@ -1,0 +1,123 @@
+"""One run of the network and of the loss on a small image, before anything is simulated: both may be plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bonescan.errors import OptionError
+from bonescan.models import MODELS, answer_of
+from bonescan.study import LEVELS, REGIONS
+from bonescan.system.plugins import described
+from bonescan.train.augment.apply import Sample
+from bonescan.train.config import TrainConfig
+from bonescan.train.export import Deployed
+from bonescan.train.loop import build_network
+from bonescan.train.methods import METHODS
+from bonescan.train.stream import Batch, collate
+
+_SMALL = 64
+"""Rows and columns of the image; every network takes multiples of 32."""
+_MOST_OUTPUTS = 4
+"""Lesion, region, benign, level."""
+
+
+def try_out(config: TrainConfig) -> None:
+    """Build the network, and run it and the method once.
+
+    Raises OptionError for a network that cannot be built or run, and where network or method return what cannot be
+    trained or exported; it names the plug-in and what that returned.
+    """
+    if config.method not in METHODS:
+        raise OptionError(f"there is no method {config.method!r} here: choose one of {', '.join(METHODS)}")
+    network = build_network(config).eval()
+    origin = f"the network {MODELS.origin(config.network)}"
+    _refuse_untrainable(network, origin)
+    batch = _small_batch(config)
+    try:
+        outputs = network(batch.image)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OptionError(f"the network {config.network} cannot run with this network_config: {reason}") from None
+    _refuse_outputs(outputs, origin)
+    _refuse_undeployable(network, batch, origin)
+    parts = METHODS[config.method](outputs, batch, config)
+    _refuse_parts(parts, f"the method {METHODS.origin(config.method)}")
+
+
+def _small_batch(config: TrainConfig) -> Batch:
+    """Both views of a patient with a lesion on a warm body."""
+    image = np.full((2, _SMALL, _SMALL), 0.5, dtype=np.float32)
+    lesions = np.zeros((2, _SMALL, _SMALL), dtype=np.uint8)
+    image[:, 20:26, 20:26], lesions[:, 20:26, 20:26] = 3.0, 1
+    return collate([Sample(image, lesions, np.zeros_like(lesions), (True, True), (True, True))], config.loss)
+
+
+def _refuse_untrainable(network: nn.Module, origin: str) -> None:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise OptionError(f"{origin} has no weights to train: correct it")
+    stated = getattr(network, "config", None)
+    if not is_dataclass(stated) or isinstance(stated, type):
+        raise OptionError(
+            f"the attribute config of {origin} is {described(stated)}, not the dataclass that it was built from, which "
+            "the bundle states: correct it"
+        )
+
+
+def _refuse_outputs(outputs: Any, origin: str) -> None:
+    """Refuse what is no answer (`models.views.Answer`) to an image of 1 x 2 x _SMALL x _SMALL."""
+    image, half = (1, 2, _SMALL, _SMALL), (_SMALL // 2, _SMALL // 2)
+    right = isinstance(outputs, tuple) and 2 <= len(outputs) <= _MOST_OUTPUTS
+    if right:
+        lesion, region, benign, level = (*outputs, None, None)[:_MOST_OUTPUTS]
+        right = (
+            _is_map(lesion, image)
+            and (benign is None or _is_map(benign, image))
+            and (region is None or any(_is_map(region, (1, 2, n, *half)) for n in range(1, len(REGIONS) + 1)))
+            and (level is None or _is_map(level, (1, 2, len(LEVELS), *half)))
+        )
+    if not right:
+        raise OptionError(
+            f"{origin} returned {described(outputs)} for an image of {_said(image)}; (lesion, region) or (lesion, "
+            f"region, benign, level) is expected, with lesion and benign of {_said(image)}, region of 1 x 2 x up to "
+            f"{len(REGIONS)} x {_said(half)}, level of 1 x 2 x {len(LEVELS)} x {_said(half)}, and None for what it "
+            "does not know but the lesion: correct it"
+        )
+
+
+def _is_map(value: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _refuse_undeployable(network: nn.Module, batch: Batch, origin: str) -> None:
+    """Refuse a network whose configuration promises other outputs than it has: its graph could not be named."""
+    deployed = Deployed(network).eval()
+    with torch.no_grad():
+        returned, named = len(deployed(batch.image)), deployed.outputs
+    if returned != len(named):
+        known = answer_of(network(batch.image))
+        has = ", ".join(name for name, part in known._asdict().items() if part is not None)
+        raise OptionError(
+            f"{origin} returned {has}, and its config says {', '.join(named)} (fields benign and levels): correct it"
+        )
+
+
+def _refuse_parts(parts: Any, origin: str) -> None:
+    """Refuse what is no loss: single numbers by name, of which "total" is minimised."""
+    if not isinstance(parts, Mapping) or "total" not in parts:
+        got = f"the keys {', '.join(map(str, parts))}" if isinstance(parts, Mapping) and parts else described(parts)
+        raise OptionError(f'{origin} returned {got}, not the parts of a loss by name with a "total": correct it')
+    for name, part in parts.items():
+        if not isinstance(part, Tensor) or part.numel() != 1:
+            raise OptionError(f"{origin} returned {described(part)} as {name!r}, not one number of torch: correct it")
+    if not parts["total"].requires_grad:
+        raise OptionError(f'{origin} returned a "total" that does not depend on the weights: correct it')
