@@ -8,6 +8,7 @@
 #   make nnunet   nnU-Net in an environment of its own, .venv-nnunet, to compare with
 #
 # PYTHON=python3.12 make ... chooses the interpreter that makes .venv.
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test installs PyTorch without CUDA, which is much smaller.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +21,7 @@ OF ?=
 .PHONY: help demo test test-fast check format docs nnunet clean
 
 help:
-	@sed -n '3,10s/^# *//p' Makefile
+	@sed -n '3,11s/^# *//p' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bonescan needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'

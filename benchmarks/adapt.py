@@ -314,7 +314,8 @@ def main() -> int:
     if arguments.run is not None:
         run_cells(arguments)
     if arguments.people is not None:
-        made = {"people": people(arguments.people, arguments.model, arguments.work, arguments.folds)}
+        found = people(arguments.people, arguments.model, arguments.work, arguments.folds)
+        made = {"people": found, "people_base": load_bundle(arguments.model).sha256}
     if arguments.membership:
         made = {"membership": membership(arguments.model, arguments.work)}
     if arguments.table:

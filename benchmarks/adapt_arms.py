@@ -61,9 +61,14 @@ def arms() -> list[Arm]:
     compared += [Arm("published-20", unlabelled=20, published=True, config=unsure)]
     compared += [Arm(f"diseased-{share:.0%}"[:-1], normals=20, diseased=share) for share in (0.0, 0.05, 0.2)]
     compared += [Arm("phantoms-alone")]
-    choices = [Arm(f"choice-share-{share}", 10, config=replace(short, scan_share=share)) for share in (0.25, 0.5, 0.75)]
+    choices = [
+        Arm(f"choice-share-{share:.0%}"[:-1], 10, config=replace(short, scan_share=share))
+        for share in (0.25, 0.5, 0.75)
+    ]
     choices += [Arm(f"choice-steps-{steps}", 10, config=replace(standard, steps=steps)) for steps in (50, 150, 800)]
-    choices += [Arm(f"choice-base-{share}", 10, config=replace(standard, base_share=share)) for share in (0.0, 0.25)]
+    choices += [
+        Arm(f"choice-base-{share:.0%}"[:-1], 10, config=replace(standard, base_share=share)) for share in (0.0, 0.25)
+    ]
     anywhere, by_area = InsertionConfig(by_region=False), InsertionConfig(heat=0.0)
     choices += [Arm("choice-anywhere", 10, config=replace(short, lesions=anywhere))]
     choices += [Arm("choice-by-area", 10, config=replace(short, lesions=by_area))]

@@ -23,11 +23,9 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.assess.burden import BONES, WHOLE_PERCENT
 from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
-from bonescan.phantom.anatomy import Anatomy
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
@@ -49,6 +47,7 @@ from bonescan.study import (
 )
 from bonescan.system.parallel import process_pool
 from quality import model_of
+from reading_index import lesion_blobs, true_index
 
 FIRST_ANATOMY = 910_000
 WAYS = ("method", "maps", "model")
@@ -59,7 +58,6 @@ AIMS = {
     "index_correlation": 0.95,
     "index_repeat_difference": 0.05,
 }
-Volumes = Mapping[Region, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +93,6 @@ class Found:
             getattr(self, name).extend(getattr(other, name))
         for region, areas in other.areas.items():
             self.areas[region] += areas
-
-
-def bone_volumes(anatomy: Anatomy) -> dict[Region, float]:
-    """The volume of each region's bones, cm3."""
-    volumes: dict[Region, float] = defaultdict(float)
-    for structure in anatomy.structures:
-        volumes[structure.bone.region] += float(structure.bone.cloud.weights.sum())
-    return dict(volumes)
-
-
-def true_index(phantom: Phantom, volumes: Volumes, seen_only: bool = True) -> float:
-    """The index in three dimensions, per cent. seen_only: of the lesions that stand out in a view."""
-    total = 0.0
-    for bone in BONES:
-        whole = sum(volumes.get(region, 0.0) for region in bone.regions)
-        records = [record for record in phantom.table if record.region in bone.regions]
-        involved = sum(record.volume_cm3 for record in records if record.seen or not seen_only)
-        total += bone.percent * min(involved / whole, 1.0) if whole else 0.0
-    return 100.0 * total / WHOLE_PERCENT
 
 
 def true_outlines(phantom: Phantom, regions: Mapping[View, Any]) -> tuple[list[Outline], list[int]]:
@@ -196,11 +175,8 @@ def read(study: Study, outlines: Sequence[Outline], prediction: Prediction) -> t
     return assess(study, lesions, prediction, "whole-body")
 
 
-def judge_patient(
-    phantom: Phantom, volumes: Volumes, predictions: Sequence[Prediction], model: Model
-) -> dict[str, Found]:
-    """All three ways. predictions: by the model, of this patient's counts and of those drawn again."""
-    truth = true_index(phantom, volumes)
+def judge_patient(phantom: Phantom, truth: float, predictions: Sequence[Prediction], model: Model) -> dict[str, Found]:
+    """All three ways. truth: the index. predictions: by the model, of the counts and of those drawn again."""
     own = Prediction(predictions[0].lesion, phantom.regions, level=phantom.levels)
     judged_ways = {}
     for way, prediction in (("method", own), ("maps", predictions[0])):
@@ -251,12 +227,13 @@ def region_dice(found: Found) -> dict[str, Any]:
 def judge_anatomy(work: Work) -> dict[str, Found]:
     """Simulate and judge the patients of one anatomy."""
     model, anatomy = model_of(work.model), make_anatomy(work.seed, FAMILIES[work.family])
-    volumes = bone_volumes(anatomy)
     total = {way: Found() for way in WAYS}
     for seed in range(work.patients):
-        phantom = make_patient(anatomy, seed)
+        with lesion_blobs() as blobs:
+            phantom = make_patient(anatomy, seed)
+        seen = [blob for blob, record in zip(blobs, phantom.table, strict=True) if record.seen]
         predictions = [predict(study, model) for study in (phantom.study, counted_again(phantom, work.seed + seed))]
-        for way, found in judge_patient(phantom, volumes, predictions, model).items():
+        for way, found in judge_patient(phantom, true_index(anatomy, seen), predictions, model).items():
             total[way].add(found)
     return total
 

@@ -90,7 +90,7 @@ def main() -> None:
     for row in report["networks"]:
         print(
             f"{row['weights']:9} t = {row['t']}: {row['parameters']:8,} parameters, "
-            f"{row['multiply_adds_per_image'] / 1e9:5.2f}e9 multiply-adds, {row['seconds_per_image']:.3f} s an image, "
+            f"{row['multiply_adds_per_image'] / 1e9:5.2f}e9 multiply-adds, {row['seconds_per_image']:.3f} s per image, "
             f"{row['against_t_0']:.2f} times t = 0"
         )
     arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

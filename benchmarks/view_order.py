@@ -1,7 +1,8 @@
 """Fit and measure the alarm that the two views were exchanged: `python benchmarks/view_order.py [PEOPLE]`.
 
-Simulated patients teach the weights of `bonescan.prepare.order`; others, of unseen anatomies of both families, measure
-how often scans in the right order raise a false alarm, and how often exchanged ones are found. PEOPLE: a folder of
+With --fit, simulated patients teach the weights of `bonescan.prepare.order`, which are printed. Others, of unseen
+anatomies of both families, measure with the weights that ship how often scans in the right order raise a false alarm,
+and how often exchanged ones are found. PEOPLE: a folder of
 scans whose order is right, which are measured, too, and teach nothing. Writes results/view_order.json.
 """
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
 from bonescan.prepare import to_pair
-from bonescan.prepare.order import LEAST_SCORE, order_features
+from bonescan.prepare.order import LEAST_SCORE, WEIGHTS, order_features
 from bonescan.reading import read_studies
 from bonescan.system.parallel import process_pool
 
@@ -51,9 +52,9 @@ def fitted(features: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(weights / (features @ weights).std())
 
 
-def measured(found: list[NDArray[np.float64] | None], weights: NDArray[np.float64]) -> dict[str, Any]:
+def measured(found: list[NDArray[np.float64] | None]) -> dict[str, Any]:
     """False alarms and alarms among scans whose order is right, and among the same with exchanged views."""
-    scores = np.array([entry @ weights for entry in found if entry is not None])
+    scores = np.array([entry @ WEIGHTS for entry in found if entry is not None])
     return {
         "scans": len(found),
         "not_judged": len(found) - scores.size,
@@ -68,27 +69,29 @@ def main() -> None:
     """Fit, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("people", nargs="?", type=Path)
-    parser.add_argument("--anatomies", type=int, default=40, help="of each kind")
+    parser.add_argument("--anatomies", type=int, default=45, help="of each family")
+    parser.add_argument("--fit", action="store_true", help="fit weights, print them, and stop")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     numbers = range(arguments.anatomies)
-    groups = {
-        "taught": [Work(FIRST_TAUGHT + number, "standard") for number in numbers],
-        **{name: [Work(FIRST_TESTED + number, name) for number in numbers] for name in FAMILIES},
-    }
+    groups = {name: [Work(FIRST_TESTED + number, name) for number in numbers] for name in FAMILIES}
+    if arguments.fit:
+        groups = {"taught": [Work(FIRST_TAUGHT + number, "standard") for number in numbers]}
     with process_pool(arguments.processes) as pool:
         found = {
             name: [entry for part in pool.map(features_of, works) for entry in part] for name, works in groups.items()
         }
-    weights = np.round(fitted(np.array([entry for entry in found.pop("taught") if entry is not None])), 3)
+    if arguments.fit:
+        print(np.round(fitted(np.array([entry for entry in found["taught"] if entry is not None])), 3).tolist())
+        return
     if arguments.people is not None:
         pairs = [to_pair(study).counts for _, study in read_studies([arguments.people])]
         found["people"] = [order_features(pair) for pair in pairs]
     report = {
         "command": "python benchmarks/view_order.py PEOPLE",
         "least_score": LEAST_SCORE,
-        "weights": weights.tolist(),
-        **{name: measured(entries, weights) for name, entries in found.items()},
+        "weights": WEIGHTS.tolist(),
+        **{name: measured(entries) for name, entries in found.items()},
     }
     print(json.dumps(report, indent=2))
     OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -15,14 +15,13 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import bonescan
 from bonescan.commands import COMMANDS
 from bonescan.lin2022.gan.config import GanConfig
 from bonescan.models import MODELS
 from bonescan.node.config import NodeConfig
-from bonescan.node.destinations import DicomPeer, WebPeer
 from bonescan.train.config import TrainConfig
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -94,14 +93,14 @@ def configuration() -> str:
         "A TOML file for `bonescan node run`, in the same manner; see [run the node](../how-to/run-the-node.md).",
     ]
     node += _tables(NodeConfig, "")
-    node += _tables(DicomPeer, "dicom", "## `[[dicom]]`, once a destination")
-    node += _tables(WebPeer, "web", "## `[[web]]`, once a destination")
     return "\n\n".join(pages + gan + _tables(GanConfig, "") + node) + "\n"
 
 
 def _tables(config: type[Any], table: str, title: str = "") -> list[str]:
     said = field_docstrings(config)
     nested = {field: field.default_factory for field in fields(config) if is_dataclass(field.default_factory)}
+    hints = get_type_hints(config)
+    lists = {field.name: next(iter(get_args(hints[field.name])), None) for field in fields(config)}
     rows = [
         f"| `{field.name}` | `{cell(_default(field))}` | {cell(said.get(field.name, ''))} |"
         for field in fields(config)
@@ -115,6 +114,9 @@ def _tables(config: type[Any], table: str, title: str = "") -> list[str]:
     ]
     for field, inner in nested.items():
         pages += _tables(inner, f"{table}.{field.name}".lstrip("."))
+    for name, inner in lists.items():
+        if is_dataclass(inner):
+            pages += _tables(inner, name, f"## `[[{name}]]`, which may be repeated")
     return pages
 
 

@@ -30,6 +30,13 @@ FORMAT, VERSION = "bonescan-bundle", 1
 DESCRIPTION, GRAPH, WEIGHTS, CARD = "bundle.json", "model.onnx", "model.safetensors", "card.md"
 FILES = (GRAPH, WEIGHTS, CARD)
 """The files of a bundle besides its description."""
+SCANS = "scans.json"
+"""In the folder of a run, beside its bundle: the digests of the labelled views that it learned from or was fitted to.
+They are no part of the bundle, which would tell everybody who has such a scan that it was among them."""
+LEARNED_FROM = (
+    "the model learned from this scan or was fitted to it: its marks here do not show how it reads other patients"
+)
+"""A warning on a result."""
 
 SHIPPED = Path(__file__).parent / "bundles"
 """Where the bundles lie that come with the package."""
@@ -47,6 +54,7 @@ class Bundle:
     sha256: of `bundle.json`, which states those of all other files; it identifies the model.
     network: {"name", "config"}. region: what the model has learned to look at. raw: all of `bundle.json`.
     operating_points: thresholds by name, those of `balanced` being `thresholds`; older bundles have no others.
+    learned_from: `counts_digest` of each labelled view that it learned from, where its run's folder is around it.
     """
 
     folder: Path
@@ -58,6 +66,7 @@ class Bundle:
     card: str
     raw: Mapping[str, Any]
     operating_points: Mapping[str, Thresholds]
+    learned_from: frozenset[str] = frozenset()
 
     def at(self, operating_point: str) -> Thresholds:
         """The thresholds of an operating point; OptionError for one that the bundle does not hold."""
@@ -127,7 +136,17 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
         ) from None
     digest = hashlib.sha256(content).hexdigest()
     points |= {"balanced": thresholds}
-    return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw, points)
+    known = _learned_from(folder)
+    return Bundle(folder, raw["name"], digest, raw["network"], normalisation, thresholds, card, raw, points, known)
+
+
+def _learned_from(folder: Path) -> frozenset[str]:
+    """What the folder of the bundle's run says; nothing where the bundle lies elsewhere."""
+    path = folder.resolve().parent / SCANS
+    try:
+        return frozenset(str(digest) for digest in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return frozenset()
 
 
 def refuse_other_files(folder: Path) -> None:

@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_command(verbs: argparse._SubParsersAction[_Parser], verb: str, command: type[Command]) -> None:
     purpose = (command.__doc__ or "").strip().partition("\n")[0]
     parser = _add_parser(verbs, verb, purpose)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, helper=parser)
     command.add_arguments(parser)
 
 
@@ -65,7 +65,10 @@ def _add_parser(verbs: argparse._SubParsersAction[_Parser], name: str, purpose: 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the parser of the command, whose own help lists what it takes.
+        getattr(arguments, "helper", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if not hasattr(arguments, "command"):
         getattr(arguments, "helper", parser).print_help(sys.stderr)
         return NOTHING_DONE

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bonescan.annotate.label_json import counts_digests
 from bonescan.assess import assess, check_quality
 from bonescan.assess.burden import with_intervals
-from bonescan.bundle import Bundle, load_bundle
+from bonescan.bundle import LEARNED_FROM, Bundle, load_bundle
 from bonescan.errors import InputError, OptionError
 from bonescan.lesions.delineate import candidates_below, delineate
 from bonescan.lesions.drawn import DrawnLesion, outlines_of
@@ -134,6 +135,7 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
             *study.warnings,
             *prepared.warnings,
             *model.bundle.warnings,
+            *_if_learned_from(study, model.bundle),
             *(check.said for check in quality if check.poor),
         ),
         operating_point=options.operating_point,
@@ -142,6 +144,13 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
         quality=quality,
     )
     return result, prediction
+
+
+def _if_learned_from(study: Study, bundle: Bundle) -> tuple[str, ...]:
+    """The warning that the model learned from a view of this study, where that is known."""
+    if not bundle.learned_from or bundle.learned_from.isdisjoint(counts_digests(study).values()):
+        return ()
+    return (LEARNED_FROM,)
 
 
 def adopt(

@@ -178,7 +178,7 @@ class Study:
     scans: Mapping[View, Scan]
     spacing: Spacing | None = None
     spacing_note: str | None = None
-    view_source: str = "stated by the caller"
+    view_source: str = "the user, not the header"
     acquired: str | None = None
     sources: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -193,5 +193,5 @@ def _with_network(bundle: Bundle, folder, network: dict) -> Bundle:
 
 def test_weights_of_other_widths_are_refused_with_a_sentence():
     narrow = build_unet(UNetConfig(widths=(4, 8, 8), decoder_widths=(4, 8)))
-    with pytest.raises(OptionError, match="the bundle's network has other widths"):
+    with pytest.raises(OptionError, match="begin_with names a network of other sizes"):
         take_weights(narrow, build_unet(UNetConfig(widths=(8, 8, 8), decoder_widths=(4, 8))))

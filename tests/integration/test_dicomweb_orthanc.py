@@ -87,14 +87,14 @@ def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthan
     options = ["--auth", "basic", "--secret-env", "ARCHIVE_SECRET"]
     first = cli("fetch", orthanc, "-o", tmp_path / "scans", *options)
     assert first.returncode == 0, first.stderr
-    assert "1 file(s) fetched, 0 already there" in first.stdout
+    assert "1 file fetched, 0 already there" in first.stdout
     (fetched,) = (tmp_path / "scans").rglob("*.dcm")
     one, other = pydicom.dcmread(source), pydicom.dcmread(fetched)
     assert one.PixelData == other.PixelData
     assert one.SOPInstanceUID == other.SOPInstanceUID
     assert one.SOPInstanceUID not in str(fetched)
     again = cli("fetch", orthanc, "-o", tmp_path / "scans", *options, "--study", one.StudyInstanceUID)
-    assert "0 file(s) fetched, 1 already there" in again.stdout
+    assert "0 files fetched, 1 already there" in again.stdout
     (tmp_path / "ids").write_text("P1\n")
     assert cli("fetch", orthanc, "-o", tmp_path / "more", *options, "--patient-ids", tmp_path / "ids").returncode == 0
     assert len(list((tmp_path / "more").rglob("*.dcm"))) == 1

@@ -59,8 +59,13 @@ def test_the_blocks_of_a_page_run_one_after_another(page, tmp_path, request):
         request.getfixturevalue("shared_anatomies")
         here = request.getfixturevalue("in_process")
     try:
-        said = "".join(run_step(step, page, tmp_path) for block in runnable(page) for step in steps(block, here))
+        done = [run_step(step, page, tmp_path) for block in runnable(page) for step in steps(block, here)]
+        said = "".join(one.stderr for one in done)
         assert re.search(SAID.get(page.name, ""), said), said
+        if page.name == "README.md":  # Python counts lesions as the command line does
+            counted = re.search(r"\d+ lesions? in \d+ outlines?", done[-1].stdout)
+            assert counted is not None
+            assert counted[0] in "".join(one.stdout for one in done[:-1])
     finally:
         for started in tmp_path.glob("*.pid"):  # what a page runs in the background, where it fails before it stops it
             with suppress(ProcessLookupError):
@@ -95,11 +100,11 @@ PLAIN = re.compile(r"bonescan [^$&*;<>?|`\\]+")
 """A command in which nothing is left to the shell."""
 
 
-def run_step(step: Step, page: Path, folder: Path) -> str:
-    """Run a step of a page in the folder; return what it wrote to standard error."""
+def run_step(step: Step, page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a step of a page in the folder, which must succeed."""
     done = step(page, folder)
     assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
-    return done.stderr
+    return done
 
 
 def child_process(command, page, folder):
@@ -211,6 +216,14 @@ def test_the_page_on_inputs_states_the_limits_that_hold():
     assert len(views._LADDER) == len(re.findall(r"^\d\. ", page, re.MULTILINE))
     (kept,) = re.findall(r"digits and `(\S+)` are kept", page)
     assert all(inputs.safe_name(f"a{sign}b") == f"a{sign}b" for sign in kept)
+
+
+def test_the_messages_that_the_page_on_stubborn_scans_quotes_are_those_of_the_source():
+    page = (ROOT / "docs" / "how-to" / "read-a-stubborn-scan.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py")).lower()
+    quoted = re.findall(r'"([^"]+)"', page)
+    assert len(quoted) >= 8
+    assert [one for one in quoted if one.lower() not in source] == []
 
 
 def test_the_container_file_copies_what_there_is_and_runs_as_a_user_of_its_own():

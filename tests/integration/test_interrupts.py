@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -16,7 +18,8 @@ pytest.importorskip("torch")
 import torch
 from safetensors.torch import load_file
 
-from bonescan.system.interrupts import Stopped
+from bonescan.system.interrupts import Stopped, termination_as_interrupt
+from bonescan.system.parallel import process_pool
 from bonescan.train.cases import Split
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, train
@@ -33,28 +36,42 @@ def group_of(process) -> list[int]:
 
 
 @pytest.fixture
-def simulating(tmp_path):
-    """A command that simulates many patients in processes of its own, once those are at work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bonescan", "simulate", "-o", "cohort", "--count", "500", "--seed", "1"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        # A shell in the background ignores the signal, and children inherit that; there are no threads here.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
-    until = time.monotonic() + 120
-    while len(group_of(process)) < 4 and time.monotonic() < until:  # itself, the resource tracker, two workers
-        time.sleep(0.1)
-    assert len(group_of(process)) >= 4
+def start_simulating(tmp_path):
+    """Start a command that simulates many patients in processes of its own, and wait for some of these."""
+    begun = []
+
+    def start(processes):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bonescan", "simulate", "-o", "cohort", "--count", "500", "--seed", "1"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+            # A shell in the background ignores the signal, and children inherit that; there are no threads here.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        )
+        begun.append(process)
+        until = time.monotonic() + 120
+        while len(group_of(process)) < processes and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(group_of(process)) >= processes
+        return process
+
+    yield start
+    for process in begun:
+        if group_of(process):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture
+def simulating(start_simulating):
+    """Such a command whose processes are at work."""
+    process = start_simulating(4)  # itself, the resource tracker, two workers
     time.sleep(2)
-    yield process
-    if group_of(process):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+    return process
 
 
 def gone_within(process, seconds: float) -> bool:
@@ -129,3 +146,50 @@ def test_a_training_that_is_stopped_keeps_its_steps_and_says_where_it_goes_on(ma
     train(whole, split)
     one, two = (load_file(run.folder / CHECKPOINT) for run in (config, whole))
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@POSIX
+def test_a_worker_that_is_starting_does_not_hear_ctrl_c():
+    """A terminal sends Ctrl-C to workers too, long before they have imported anything that could ignore it."""
+    with process_pool(1) as pool:
+        task = pool.submit(os.getpid)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid, signal.SIGINT)
+        assert task.result(timeout=60) == worker.pid
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_a_worker_starts_ends_it(monkeypatch, capfd, number):
+    spawn, begun = multiprocessing.util.spawnv_passfds, []
+
+    def interrupted(*arguments):
+        begun.append(spawn(*arguments))
+        signal.raise_signal(number)
+        return begun[-1]
+
+    def first_use(pool):
+        monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", interrupted)
+        pool.submit(os.getpid)
+
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt(), process_pool(1) as pool:
+        first_use(pool)
+    until = time.monotonic() + 2 * SECONDS
+    while multiprocessing.active_children() and time.monotonic() < until:
+        time.sleep(0.05)
+    with pytest.raises(ChildProcessError):  # ended, and waited for
+        os.waitpid(begun[0], os.WNOHANG)
+    assert capfd.readouterr().err == ""
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6, 1.0])
+def test_a_simulation_that_is_stopped_while_its_workers_start_says_one_line(start_simulating, after):
+    process = start_simulating(3)  # itself, the resource tracker, the first worker
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    assert gone_within(process, 2 * SECONDS)
+    assert process.wait() == 130
+    said = [line for line in process.stderr.read().splitlines() if not line.startswith("patients ")]
+    assert said == ["bonescan: stopped; what was finished is complete, and nothing is half written."]

@@ -53,6 +53,18 @@ def test_doctor_says_what_is_missing_for_which_command_and_how_to_mend_it(monkey
     assert checks["extra experiments"].mend == ""
 
 
+def test_torch_without_cuda_is_a_choice_that_doctor_and_the_error_state(monkeypatch, in_process, tmp_path):
+    from bonescan.commands.base import needs_extra
+    from bonescan.errors import OptionError
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(extras, "_is_installed", lambda package: package != "torch")
+    choice = "without an NVIDIA GPU, add --extra-index-url https://download.pytorch.org/whl/cpu"
+    assert f"torch: {choice}" in in_process("doctor", cwd=tmp_path).stdout
+    with pytest.raises(OptionError, match=f"'torch.*; {choice}"), needs_extra():
+        raise ModuleNotFoundError("No module named torch", name="torch")
+
+
 def test_the_command_that_mends_is_one_that_pip_takes(monkeypatch, tmp_path):
     """pip itself reads it, and finds what is asked for: here everything is installed already."""
     monkeypatch.setattr(extras, "missing", lambda extra: tuple(extras.packages(extra)))

@@ -207,7 +207,7 @@ def test_a_node_that_waits_to_try_again_stops_when_it_is_told(place, in_process,
     place.start()
     place.start_storescp()
     assert place.status()["deliveries"]["waiting"] == 1
-    assert in_process("node", "retry", place.config).stdout.startswith("1 job(s)")
+    assert in_process("node", "retry", place.config).stdout.startswith("1 job")
     until(lambda: place.status()["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
 
 
@@ -224,7 +224,7 @@ def test_what_is_old_is_deleted_and_sent_again_is_new(place, tmp_path):
     place.configure(keep_days=2)
     place.start()
     # The study goes first, then its results and jobs.
-    until(lambda: "deleted after 2 day(s)" in (tmp_path / "log").read_text())
+    until(lambda: "deleted after 2 days" in (tmp_path / "log").read_text())
     status = place.status()
     assert (status["studies"], status["objects"], status["results"], status["deliveries"]["done"]) == (0, 0, 0, 0)
     assert store(source, place.port) == 0
@@ -237,7 +237,7 @@ def test_a_delivery_is_given_up_after_so_many_tries_and_taken_up_again(place, in
     assert store(pydicom.dcmread(scan(tmp_path)), place.port) == 0
     until(lambda: place.status()["deliveries"]["failed"] == 1)
     place.start_storescp()
-    assert in_process("node", "retry", place.config).stdout.startswith("1 job(s)")
+    assert in_process("node", "retry", place.config).stdout.startswith("1 job")
     until(lambda: place.status()["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
 
 
@@ -248,9 +248,9 @@ def test_what_cannot_be_read_fails_with_a_sentence_that_the_status_shows(place, 
     until(lambda: place.status()["failures"])
     run = cli("node", "status", place.config)
     assert run.returncode == 1
-    assert "state the views of its station 'NM-OLD' under [[stations]]" in run.stdout
+    assert "set the views of its station 'NM-OLD' under [[stations]]" in run.stdout
     assert "--views" not in run.stdout
-    assert cli("node", "retry", place.config).stdout.startswith("1 job(s)")
+    assert cli("node", "retry", place.config).stdout.startswith("1 job")
     until(lambda: any("-again-1" in failure["job"] for failure in place.status()["failures"]))
     assert "-again-1" in cli("node", "status", place.config).stdout
     node.send_signal(signal.SIGTERM)
@@ -281,14 +281,14 @@ def test_a_failure_that_was_seen_is_dismissed_and_a_monitor_hears_of_it(place, i
     assert (code, answer["status"], answer["failed"], answer["segmentations"]["failed"]) == (503, "failing", 1, 1)
     assert failure["error"] not in json.dumps(answer)
     unknown = in_process("node", "dismiss", place.config, "study-none")
-    assert (unknown.returncode, "no failed job is named study-none" in unknown.stderr) == (2, True)
+    assert (unknown.returncode, "there is no failed job study-none" in unknown.stderr) == (2, True)
     assert in_process("node", "dismiss", place.config).returncode == 2
-    assert in_process("node", "dismiss", place.config, failure["job"]).stdout.startswith("1 failure(s)")
+    assert in_process("node", "dismiss", place.config, failure["job"]).stdout.startswith("1 failure")
     run = in_process("node", "status", place.config)
     assert (run.returncode, "dismissed failures: 1" in run.stdout) == (0, True)
     assert health()[1]["dismissed"] == 1
-    assert in_process("node", "retry", place.config).stdout.startswith("0 job(s)")
-    assert in_process("node", "dismiss", place.config, "--all").stdout.startswith("0 failure(s)")
+    assert in_process("node", "retry", place.config).stdout.startswith("0 jobs")
+    assert in_process("node", "dismiss", place.config, "--all").stdout.startswith("0 failures")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")

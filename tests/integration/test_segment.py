@@ -133,6 +133,27 @@ def test_a_failure_names_the_file_where_the_study_is_named_after_its_folder(in_p
     assert done.stderr.startswith("bonescan: ward (ward/broken.dcm): the file is not a DICOM file")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nothing", "bonescan: nothing does not exist; check the path\n"),
+        ("notes.sh", "bonescan: notes.sh: the file is not a DICOM file (no DICM marker)"),
+    ],
+)
+def test_a_failure_names_the_file_once(in_process, tmp_path, threshold_bundle, given, said):
+    (tmp_path / "notes.sh").write_text("not a scan")
+    done = in_process("segment", given, "-o", "out", "--model", threshold_bundle, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+
+
+def test_an_output_folder_that_is_a_file_is_named_without_talk_of_space(in_process, cohort, tmp_path, threshold_bundle):
+    (tmp_path / "taken").write_text("a file")
+    done = in_process("segment", scans(cohort)[0], "-o", "taken", "--model", threshold_bundle, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Not a directory; choose another output folder with -o" in done.stderr
+
+
 def test_an_output_folder_among_the_inputs_is_not_read_again(in_process, cohort, tmp_path, threshold_bundle):
     shutil.copytree(cohort, tmp_path / "cohort")
     for _ in range(2):
@@ -191,7 +212,7 @@ def test_a_single_bad_input_is_one_sentence_and_exit_1(in_process, tmp_path, kin
         path.write_text("not a scan")
     done = in_process("segment", path, "-o", tmp_path / "out")
     assert done.returncode == 1
-    assert done.stderr.startswith("bonescan: input: ")
+    assert done.stderr.startswith(("bonescan: input: ", f"bonescan: {path} does not exist"))
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert not list((tmp_path / "out").glob("*"))

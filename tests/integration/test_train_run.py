@@ -169,14 +169,6 @@ def test_a_run_that_was_moved_is_exported(workplace, tmp_path):
         export_run(named, tmp_path / "again")
 
 
-def test_what_is_no_finished_run_is_refused(tmp_path):
-    with pytest.raises(OptionError, match=r"there is no config\.json"):
-        export_run(tmp_path, tmp_path / "out")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(OptionError, match=r"there is no checkpoint\.safetensors"):
-        export_run(tmp_path, tmp_path / "out")
-
-
 def test_nothing_to_learn_from_is_refused(workplace, tmp_path):
     with pytest.raises(OptionError, match="names nothing to learn from"):
         run_from_toml(tmp_path / "tiny.toml", ["phantoms.anatomies=0"])
@@ -278,6 +270,16 @@ def test_thresholds_are_exported_only_if_the_patients_are_those_that_the_run_beg
     assert export_run(folder, tmp_path / "again").raw["figures"]["patients"] == 1
 
 
+def test_a_run_is_exported_where_its_device_is_not(workplace, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    folder = run_from_toml(tmp_path / "tiny.toml", ["steps=2"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"device": "cuda"}))
+    assert export_run(folder, tmp_path / "out").name == "tiny"
+
+
 def test_thresholds_are_not_fitted_on_patients_of_another_simulation(workplace, tmp_path, monkeypatch):
     from bonescan.train import run
 
@@ -285,17 +287,6 @@ def test_thresholds_are_not_fitted_on_patients_of_another_simulation(workplace, 
     monkeypatch.setattr(run, "simulation_digest", lambda: "another")
     with pytest.raises(OptionError, match="tiny began with another data set or simulation"):
         export_run(folder, tmp_path / "out")
-
-
-def test_the_order_of_a_cohort_does_not_matter_and_a_name_does(make_case):
-    from dataclasses import replace
-
-    from bonescan.train.cohort import cohort_digest
-
-    first, second = make_case(1), make_case(2)
-    assert cohort_digest([first, second]) == cohort_digest([second, first]) != cohort_digest([first])
-    renamed = replace(second, facts=replace(second.facts, group="another"))
-    assert cohort_digest([first, renamed]) != cohort_digest([first, second])
 
 
 def test_a_training_whose_steps_were_all_done_says_so(workplace, tmp_path, monkeypatch, make_case):
@@ -324,6 +315,28 @@ def test_nothing_is_fitted_and_nothing_said_of_it_where_no_patient_is_kept(workp
     )
     assert "export" in stages
     assert "calibrate" not in stages
+
+
+def test_a_model_that_is_shown_no_lesion_is_warned_of_and_has_no_precision(workplace, tmp_path, monkeypatch, make_case):
+    from bonescan.train import run
+    from bonescan.train.cases import Split
+
+    (tmp_path / "cohort").mkdir()
+    cases = [make_case(seed, lesions=0) for seed in range(3)]
+    monkeypatch.setattr(run, "cohort_split", lambda config, normalisation: Split(cases[:2], cases[2:]))
+    settings = ["steps=40", "cohort.folder=cohort"]
+    notes = []
+    folder = run_from_toml(tmp_path / "tiny.toml", [*settings, "phantoms.anatomies=0"], note=notes.append)
+    assert notes[1] == (
+        "warning: no patient to learn from has an outline, and a model that is shown no lesion learns to mark nothing: "
+        "label patients with lesions, or set phantoms.anatomies"
+    )
+    bundle = load_bundle(folder / "bundle")
+    assert bundle.raw["figures"]["precision"] is None
+    assert "\n- precision: none marked\n" in bundle.card
+    notes.clear()
+    run_from_toml(tmp_path / "tiny.toml", ["name=both", *settings], note=notes.append)
+    assert not any("no lesion" in note for note in notes)  # simulated patients have some
 
 
 def test_a_training_that_makes_a_good_model_worse_says_so(workplace, tmp_path):

@@ -229,7 +229,7 @@ class TestReaders:
         assert (stated["labels"], stated["tolerance"]) == ("readers", 0.3)
 
     def test_a_cohort_without_readers_is_refused(self, options, tmp_path):
-        with pytest.raises(InputError, match="was read by 0 readers"):
+        with pytest.raises(InputError, match="0 readers of 2 annotated the"):
             build_dataset(replace(options, readers=ReaderOptions()), tmp_path / "set", processes=1)
 
     def test_what_a_reader_drew_on_another_scan_is_refused(self, options, tmp_path):

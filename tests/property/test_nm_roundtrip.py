@@ -58,7 +58,7 @@ def test_without_view_tags_the_views_must_be_stated(tmp_path, posterior_first):
     with pytest.raises(ViewError, match="--views"):
         read_study(files)
     back = read_study(files, ReadOptions(views=ORDERS[posterior_first]))
-    assert back.view_source == "stated by the caller"
+    assert back.view_source == "the user, not the header"
     for view in View:
         np.testing.assert_array_equal(back.counts(view), study.counts(view))
 

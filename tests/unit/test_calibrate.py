@@ -46,7 +46,7 @@ def test_figures_by_hand():
 
 def test_figures_of_no_lesion_and_no_finding():
     figures = measure([judged()], Thresholds())
-    assert (figures.dice, figures.sensitivity, figures.precision, figures.false_per_scan) == (1.0, 1.0, 1.0, 0.0)
+    assert (figures.dice, figures.sensitivity, figures.precision, figures.false_per_scan) == (1.0, 1.0, None, 0.0)
 
 
 def test_the_lower_threshold_is_where_dice_is_best():

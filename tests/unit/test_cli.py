@@ -142,7 +142,7 @@ def test_the_names_that_arguments_offer_are_those_that_there_are():
     assert tuple(FORMATS) == segment.FORMATS
     arguments = build_parser().parse_args(["segment", "a", "-o", "out"])
     assert (arguments.format, arguments.model) == (DEFAULT_FORMATS, None)  # None: the model in use
-    assert tuple(View) == segment.VIEWS
+    assert tuple(View) == base.VIEWS
     assert segment.OPERATING_POINTS == OPERATING_POINTS
     assert {"mixed", *HeaderStyle} == set(simulate.HEADERS)
 
@@ -269,3 +269,13 @@ def test_the_help_of_segment_names_the_default_operating_point(capsys):
         main(["segment", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "per scan on simulated patients (default: balanced)" in said
+
+
+@pytest.mark.parametrize("words", ["segment scan.dcm -o out", "model show phantom-unet", "experiment list"])
+def test_an_unknown_option_points_to_the_help_of_its_command(capsys, words):
+    command = next(name for name in COMMANDS if words.startswith(name))
+    with pytest.raises(SystemExit) as ended:
+        main([*words.split(), "--nonsense"])
+    assert ended.value.code == 2
+    expected = f"bonescan: unrecognized arguments: --nonsense; see 'bonescan {command} --help'.\n"
+    assert capsys.readouterr().err == expected

@@ -15,6 +15,7 @@ from tests.scored import picture as _picture
 from bonescan.annotate import from_label_image, write_labelme
 from bonescan.annotate.label_json import counts_digest
 from bonescan.annotate.labelme import stamped
+from bonescan.bundle import LEARNED_FROM
 from bonescan.errors import InputError, LabelError, OptionError
 from bonescan.evaluate import evaluate_folders, report_text
 from bonescan.reading import read_study
@@ -51,6 +52,18 @@ def test_folders_are_compared_by_the_names_that_segment_gives(tmp_path):
     assert report["pixel"]["dsc"]["value"] == 0.75
     assert report["froc"]["points"][0]["threshold"] == 0.75
     assert report["warnings"] == []
+
+
+def test_scans_that_the_model_learned_from_are_said_first(tmp_path):
+    for name, warnings in (("p1", [LEARNED_FROM]), ("p2", []), ("p3", ["look twice", LEARNED_FROM])):
+        _write_truth(tmp_path / "cohort" / name / "scan", EMPTY, EMPTY)
+        _write_labels(tmp_path / "out" / f"{name}-scan", EMPTY, EMPTY, {})
+        lesions = tmp_path / "out" / f"{name}-scan" / "lesions.json"
+        lesions.write_text(json.dumps({"lesions": [], "warnings": warnings}), encoding="utf-8")
+    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+    said = "the model learned from or was fitted to 2 of 3 scored scans: the figures say nothing about other patients"
+    assert report["warnings"] == [said]
+    assert said in report_text(report)
 
 
 def test_a_single_study_and_a_patient_folder_are_matched_too(tmp_path):

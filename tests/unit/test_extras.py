@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from bonescan.commands import COMMANDS
 from bonescan.system import extras
+
+
+def test_every_extra_is_known_to_doctor():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(extras.COMMANDS) == set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize(("platform", "said"), [("linux", True), ("win32", False), ("darwin", False)])
+def test_torch_without_cuda_is_offered_where_pypi_has_it_with_cuda(monkeypatch, platform, said):
+    monkeypatch.setattr(extras, "_is_installed", lambda package: package != "torch")
+    monkeypatch.setattr(extras.sys, "platform", platform)
+    assert ("--extra-index-url https://download.pytorch.org/whl/cpu" in extras.smaller_torch("train")) is said
+    assert extras.smaller_torch("node") == ""
 
 
 @pytest.mark.parametrize("extra", ["train", "experiments", "node", "parquet"])

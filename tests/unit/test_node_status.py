@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from bonescan.commands.base import DONE, SOME_FAILED, Console
 from bonescan.commands.node import NodeDismiss, NodeRetry, NodeStatus, _status_lines
-from bonescan.dicom import accept
+from bonescan.dicom import accept, values
 from bonescan.dicom.pixels import Layout
 from bonescan.dicom.views import Frame, tell_views
 from bonescan.errors import InputError, OptionError, ViewError
@@ -21,7 +22,7 @@ from bonescan.node import check, cstore, jobs, status
 from bonescan.node.config import NodeConfig, StationConfig
 from bonescan.node.cstore import echo, send
 from bonescan.node.destinations import DeliveryError, DicomPeer
-from bonescan.node.jobs import in_node_words, is_no_bone_scan
+from bonescan.node.jobs import in_node_words, is_no_bone_scan, refuse_other_tracers
 from bonescan.node.status import Job, health_of, node_status
 from bonescan.node.storage import Storage
 
@@ -70,6 +71,17 @@ def test_a_spot_view_is_no_bone_scan_and_a_copy_of_one_is(shape, stored, refused
     assert is_no_bone_scan(error.value) is refused
 
 
+@pytest.mark.parametrize("warnings", [(values.NO_TRACER,), (values.DERIVED,), ()])
+def test_a_scan_whose_tracer_is_not_stated_is_segmented(result, warnings):
+    refuse_other_tracers(replace(result.study, warnings=warnings))
+
+
+def test_a_scan_of_another_tracer_is_refused_as_no_bone_scan(result):
+    with pytest.raises(InputError, match="use `bonescan segment`") as error:
+        refuse_other_tracers(replace(result.study, warnings=(values.OTHER_TRACER,)))
+    assert is_no_bone_scan(error.value)
+
+
 def view_error(frames):
     with pytest.raises(ViewError) as error:
         tell_views([Frame(header(), index, frames) for index in range(frames)])
@@ -78,10 +90,10 @@ def view_error(frames):
 
 def test_a_view_error_names_the_station_and_what_the_node_can_do():
     assert in_node_words(view_error(2), "NM-OLD", 0) == (
-        "the header does not say which side frame 1 and frame 2 show; state the views of its station 'NM-OLD' under "
+        "the header does not say which side frame 1 and frame 2 show; set the views of its station 'NM-OLD' under "
         "[[stations]] in the configuration, restart the node, then run `bonescan node retry`"
     )
-    assert 'which side the image shows; state the views of files without a Station Name (name = "")' in in_node_words(
+    assert 'which side the image shows; set the views of files without a Station Name (name = "")' in in_node_words(
         view_error(1), "", 0
     )
     hostile = in_node_words(view_error(2), "A\nB'" + "C" * 99, 0)
@@ -90,11 +102,11 @@ def test_a_view_error_names_the_station_and_what_the_node_can_do():
         "both frames are anterior by the text of Image ID; give them in the order of the frames, with --views "
         "anterior,posterior or --views posterior,anterior, or choose other frames with --frames"
     )
-    assert in_node_words(both, "NM-OLD", 0).startswith("both frames are anterior by the text of Image ID; state the")
+    assert in_node_words(both, "NM-OLD", 0).startswith("both frames are anterior by the text of Image ID; set the")
 
 
 def test_one_frame_where_the_station_states_two_views_is_told_so():
-    error = ViewError("the views stated are 2 and the frames 1; give it with --views anterior or --views posterior")
+    error = ViewError("2 views given for 1 frame; give it with --views anterior or --views posterior")
     said = in_node_words(error, "NM-OLD", 2)
     assert "--views anterior" not in said
     assert "the views of its station 'NM-OLD' under [[stations]] do not fit this file" in said
@@ -252,7 +264,7 @@ def test_a_dismissed_delivery_is_left_out_until_it_is_named(queue, config):
     assert queue == [waiting, again]
     assert status.retry_now(config, ["study-3-cc-pacs-again-1"]) == 1
     assert queue == [waiting, again, waiting]
-    with pytest.raises(OptionError, match="no job that failed or waits for its next try is named study-9"):
+    with pytest.raises(OptionError, match="there is no failed or waiting job study-9"):
         status.retry_now(config, ["study-1-aa", "study-9"])
     assert len(queue) == 3
 
@@ -262,11 +274,11 @@ def test_dismiss_prints_the_names_and_what_is_not_sent_any_more(queue, config, t
     path.write_text(f'storage = "{config.storage}"')
     assert NodeDismiss(path, ("study-1-aa",), all=False).run(Console()) == DONE
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("1 failure(s) dismissed\nstudy-1-aa\n", "")
+    assert (said.out, said.err) == ("1 failure dismissed\nstudy-1-aa\n", "")
     assert NodeDismiss(path, (), all=True).run(Console()) == DONE
     said = capsys.readouterr()
-    assert said.out == "1 failure(s) dismissed\nstudy-2-bb-pacs\n"
-    assert said.err.startswith("1 of them deliveries, whose results are not sent any more: bonescan node retry ")
+    assert said.out == "1 failure dismissed\nstudy-2-bb-pacs\n"
+    assert said.err.startswith("the results of 1 dismissed delivery are not sent any more; to send one after all, run ")
     assert NodeRetry(path, ("study-2-bb-pacs",)).run(Console()) == DONE
     assert [entry[1] for entry in queue] == ["study-2-bb-pacs-again-1"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import socket
 import ssl
 import struct
@@ -13,7 +14,7 @@ from io import BytesIO
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config
+from pynetdicom import AE, StoragePresentationContexts, _config
 from pynetdicom.dimse_primitives import C_STORE
 from tests.integration.test_node import free_port, scan, store
 from tests.integration.test_node_tls import make_certificate
@@ -113,10 +114,18 @@ def test_a_kind_of_object_that_is_not_taken_is_in_the_log(listening, caplog):
         entity.add_requested_context(uid)
     association = entity.associate("127.0.0.1", listening, ae_title="BONESCAN")
     association.release()
-    (said,) = said_by(caplog, "did not agree")
-    assert said.startswith(
-        "did not agree with 'GAMMA1' at 127.0.0.1 on objects of: CT Image Storage, a private SOP class ("
-    )
+    (said,) = said_by(caplog, "'GAMMA1' at 127.0.0.1 offered")
+    assert "offered 2 kinds of objects that are not taken: CT Image Storage, a private SOP class (" in said
+
+
+def test_of_many_kinds_of_objects_that_are_not_taken_the_log_names_a_few(listening, caplog):
+    caplog.set_level("INFO", "bonescan.node")
+    entity = AE(ae_title="GAMMA1")
+    entity.requested_contexts = StoragePresentationContexts[:100]
+    entity.associate("127.0.0.1", listening, ae_title="BONESCAN").release()
+    (said,) = said_by(caplog, "'GAMMA1' at 127.0.0.1 offered")
+    assert re.search(r"offered \d\d kinds of objects that are not taken: .+ and \d\d more \(", said)
+    assert len(said) < 300
 
 
 def test_a_disk_that_is_nearly_full_is_reported_with_the_figures(listening, tmp_path, monkeypatch, caplog):

@@ -12,6 +12,7 @@ from pypdf import PdfReader
 
 from bonescan import __version__
 from bonescan.dicom.header import Made, Origin, SourceHeader, patient_fields
+from bonescan.report import page as page_module
 from bonescan.report.letters import BOLD, SANS
 from bonescan.report.overlay import overlay, panels
 from bonescan.report.page import _COLUMNS, _LEFT_WIDTH, _MOST_TYPE, _site, page
@@ -222,6 +223,15 @@ def test_it_shows_the_views_as_the_overlay_does(result):
     shown = [np.asarray(one.image.convert("RGB")) for one in pictures]
     for picture in drawn.pictures.values():
         assert any(np.array_equal(np.asarray(picture.convert("RGB")), one) for one in shown)
+
+
+@pytest.mark.parametrize("count", [2, 20, 60])
+def test_the_views_are_as_wide_as_the_table_leaves_them(result, monkeypatch, count):
+    drawn = []
+    monkeypatch.setattr(page_module, "draw_panel", lambda paper, picture, panel, *_: drawn.append(panel))
+    page(with_lesions(result, count))
+    assert len(drawn) == 2
+    assert all(panel.width >= 52 for panel in drawn)
 
 
 def test_a_second_window_without_curves_stands_where_the_table_leaves_room(result):

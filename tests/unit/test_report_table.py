@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from io import BytesIO, StringIO
 
+import pytest
 from pypdf import PdfReader
 from rich.console import Console
 
 from bonescan.report.page import page
 from bonescan.report.table import HEADINGS, table, table_text
-from bonescan.report.words import COLUMNS
+from bonescan.report.words import COLUMNS, counted
 from bonescan.study import View
 
 
@@ -82,3 +83,11 @@ def test_markup_in_a_name_is_shown_as_it_is(make_result):
     out = StringIO()
     Console(file=out, width=120).print(table(make_result(key="scan[red]")))
     assert "scan[red]" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "said"),
+    [(1, "day", "1 day"), (2, "day", "2 days"), (0, "study", "0 studies"), (3, "job", "3 jobs")],
+)
+def test_numbers_have_the_right_plural(number, word, said):
+    assert counted(number, word) == said

@@ -103,7 +103,7 @@ def test_a_folder_that_holds_other_files_is_never_replaced(result, tmp_path):
     study = tmp_path / "scan-1"
     study.mkdir()
     (study / "scan.dcm").write_bytes(b"the only copy")
-    with pytest.raises(OutputError, match=r"1 file\(s\) that no result has"):
+    with pytest.raises(OutputError, match=r"1 file that no result has"):
         write_result(result, tmp_path)
     assert (study / "scan.dcm").read_bytes() == b"the only copy"
     assert names(tmp_path) == ["scan-1"]

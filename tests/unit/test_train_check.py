@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from bonescan.errors import BundleError, OptionError
+from bonescan.train import export_run, run_from_toml
 from bonescan.train import run as module
-from bonescan.train import run_from_toml
-from bonescan.train.config import TrainConfig
+from bonescan.train.config import CohortConfig, PhantomConfig, TrainConfig
+from bonescan.train.run import check_config
 
 TOML = """
 name = "c"
@@ -56,6 +60,8 @@ def nothing_simulated(monkeypatch, tmp_path):
         (["start_share=1.0"], "start_share is 1.0: give a share"),
         (["start_share=0.5"], "start_share mixes in the weights of begin_with, which is empty"),
         (["cohort.validation_share=1.0"], "cohort.validation_share is 1.0"),
+        (['cohort.views=["front"]'], "cohort.views is 'front': give one of anterior, posterior"),
+        (['cohort.views=["anterior", "anterior"]'], "views are one or two different ones, not anterior, anterior"),
         (["phantoms.anatomies=0"], "names nothing to learn from"),
     ],
 )
@@ -81,7 +87,47 @@ def test_a_run_with_another_configuration_is_refused_first_and_kept(nothing_simu
     assert (folder / "config.json").read_text() == kept
 
 
+@pytest.fixture
+def no_graphics(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_a_device_that_is_not_there_is_refused_first_and_leaves_nothing(nothing_simulated, no_graphics):
+    with pytest.raises(OptionError, match="torch finds no device 'cuda' here: set device to auto or cpu"):
+        run_from_toml(nothing_simulated / "c.toml", ["device=cuda"])
+    assert sorted(path.name for path in nothing_simulated.iterdir()) == ["c.toml", "file"]
+
+
+@pytest.mark.parametrize("other", [{"device": "cuda"}, {"device": None}, {"cohort": {"validation_share": 0.2}}])
+def test_a_run_goes_on_on_another_device_and_with_keys_that_were_not_there_when_it_began(no_graphics, tmp_path, other):
+    phantoms = PhantomConfig(anatomies=1, cache=str(tmp_path))
+    config = TrainConfig(name="c", runs=str(tmp_path), device="cpu", phantoms=phantoms)
+    config.folder.mkdir()
+    began = {key: value for key, value in (config.to_dict() | other).items() if value is not None}
+    (config.folder / "config.json").write_text(json.dumps(began))
+    check_config(config)
+    with pytest.raises(OptionError, match="was started with another cohort"):
+        check_config(replace(config, cohort=CohortConfig(views=("anterior", "posterior"))))
+
+
 def test_own_scans_are_not_joined_by_phantoms_that_nobody_asked_for():
     assert TrainConfig().phantoms.anatomies == 0
     page = Path(__file__).parents[2] / "docs" / "how-to" / "train-on-your-own-scans.md"
     assert "phantoms.anatomies" in page.read_text()
+
+
+def test_what_is_no_finished_run_is_refused(tmp_path):
+    with pytest.raises(OptionError, match=r"there is no config\.json"):
+        export_run(tmp_path, tmp_path / "out")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(OptionError, match=r"there is no checkpoint\.safetensors"):
+        export_run(tmp_path, tmp_path / "out")
+
+
+def test_the_order_of_a_cohort_does_not_matter_and_a_name_does(make_case):
+    from bonescan.train.cohort import cohort_digest
+
+    first, second = make_case(1), make_case(2)
+    assert cohort_digest([first, second]) == cohort_digest([second, first]) != cohort_digest([first])
+    renamed = replace(second, facts=replace(second.facts, group="another"))
+    assert cohort_digest([first, renamed]) != cohort_digest([first, second])

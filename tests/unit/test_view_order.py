@@ -55,7 +55,7 @@ def test_one_view_or_a_part_of_the_body_says_nothing(studies):
     assert order.order_score(np.zeros((2, 64, 64), dtype=np.float32)) is None
 
 
-def test_the_weights_are_those_that_the_benchmark_fitted():
+def test_the_weights_are_those_that_the_benchmark_measured():
     report = json.loads(RESULTS.read_text())
     assert order.WEIGHTS.tolist() == report["weights"]
     assert report["least_score"] == order.LEAST_SCORE

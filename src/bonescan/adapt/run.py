@@ -133,9 +133,11 @@ def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: N
     """Read and predict the scans, refuse what cannot be done, and report the estimated cost."""
     base, network = _base(request.base)
     train_config = training_config(base, network_values(network), request, config, safe_name(request.out))
-    normals = _read(request.normals, "read", report, note)
+    normals = _read(request, request.normals, "read", report, note)
     check_patients(normals)
-    others = _read(request.unlabelled, "read unlabelled", report, note) if request.unlabelled else Scans(())
+    others = Scans(())
+    if request.unlabelled:
+        others = _read(request, request.unlabelled, "read unlabelled", report, note)
     used = chosen(normals, config.most_scans)
     if len(used) < len(normals.scans):
         note(f"{len(used)} of {len(normals.scans)} scans are used, of {config.most_scans} patients chosen by chance")
@@ -182,8 +184,8 @@ def _base(name: str | Path) -> tuple[Bundle, nn.Module]:
     return base, network
 
 
-def _read(paths: Sequence[Path], stage: str, report: Report, note: Note) -> Scans:
-    scans = read_scans(paths, lambda done, total: report(Progress(stage, done, total)))
+def _read(request: AdaptRequest, paths: Sequence[Path], stage: str, report: Report, note: Note) -> Scans:
+    scans = read_scans(paths, lambda done, total: report(Progress(stage, done, total)), request.reading)
     for sentence in (*scans.left_out, *scans.warnings):
         note(sentence)
     return scans

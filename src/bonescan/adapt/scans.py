@@ -24,8 +24,9 @@ from bonescan.dicom import values
 from bonescan.errors import InputError
 from bonescan.prepare import to_pair
 from bonescan.prepare.aggregate import bin_counts, binning_of
-from bonescan.reading import discover, read_files
+from bonescan.reading import ReadOptions, discover, read_files
 from bonescan.reading.patients import digest_of, patient_of
+from bonescan.reading.view_doubts import stated_against_header
 from bonescan.study import FIRST_FORMAT_REGIONS, REGIONS, Mask, Region, Spacing, Study, View
 from bonescan.train.cases import FAINT, MOST_LESIONS, Case, CaseFacts, find_facts
 from bonescan.train.config import TrainConfig
@@ -79,8 +80,15 @@ class Scans:
         return tuple(dict.fromkeys(scan.patient for scan in self.scans))
 
 
-def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambda done, total: None) -> Scans:
-    """Read every scan among files and folders. report: called with the number of studies done, and of all."""
+def read_scans(
+    paths: Sequence[Path],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    options: ReadOptions | None = None,
+) -> Scans:
+    """Read every scan among files and folders. report: called with the number of studies done, and of all.
+
+    options: what is stated of every scan.
+    """
     found: list[ReadScan] = []
     left_out: list[str] = []
     warnings: list[str] = []
@@ -90,7 +98,7 @@ def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambd
     for done, files in enumerate(studies, start=1):
         report(done, len(studies))
         try:
-            study = read_files(files)
+            study = read_files(files, options)
         except InputError as error:
             left_out.append(f"{files.key} was left out: {error}")
             continue
@@ -105,6 +113,7 @@ def read_scans(paths: Sequence[Path], report: Callable[[int, int], None] = lambd
             left_out.append(f"{files.key} was left out: it has the same pixels as {twin.name}{other}")
             continue
         found.append(scan)
+        warnings += [f"{files.key}: {doubt}" for doubt in stated_against_header(study)]
         said.update(set(study.warnings))
     if said[values.NO_TRACER]:
         warnings.append(

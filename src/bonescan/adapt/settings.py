@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bonescan.adapt.insertion import InsertionConfig
+from bonescan.dicom.values import ReadOptions
 from bonescan.errors import OptionError
 
 LEAST_PATIENTS = 5
@@ -111,7 +112,7 @@ class AdaptRequest:
     normals: files and folders of scans whose reports name no lesion. out: the bundle's folder to write; the files for
     continuing the run are beside it, in `<out>.run`. unlabelled: scans of unknown status. base: the model to begin
     with, by name or folder. phantoms: a folder that keeps simulated patients; None = inside `<out>.run`.
-    accept_worse: write the bundle even if it is worse than its base.
+    accept_worse: write the bundle even if it is worse than its base. reading: what is stated of the scans' views.
     """
 
     normals: tuple[Path, ...]
@@ -120,6 +121,7 @@ class AdaptRequest:
     unlabelled: tuple[Path, ...] = ()
     phantoms: Path | None = None
     accept_worse: bool = False
+    reading: ReadOptions | None = None
 
     @property
     def work(self) -> Path:

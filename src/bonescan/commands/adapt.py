@@ -15,6 +15,7 @@ from bonescan.commands.base import (
     Console,
     add_json,
     add_out,
+    add_views,
     needs_extra,
     path,
 )
@@ -41,6 +42,7 @@ class Adapt(Command):
     base: str | None
     minutes: float
     phantoms: Path | None
+    views: tuple[str, ...] | None
     accept_worse: bool
     json: bool
 
@@ -77,6 +79,7 @@ class Adapt(Command):
             metavar="FOLDER",
             help="keep the simulated patients in this folder, for the next time (default: in OUT.run)",
         )
+        add_views(parser)
         parser.add_argument(
             "--accept-worse", action="store_true", help="write the model even if it is judged worse than its base"
         )
@@ -89,8 +92,16 @@ class Adapt(Command):
             from bonescan.adapt.run import adapt
             from bonescan.adapt.settings import AdaptConfig, AdaptRequest
 
+        from bonescan.reading import stated_views
+
         request = AdaptRequest(
-            self.normals, self.out, model_named(self.base), self.unlabelled, self.phantoms, self.accept_worse
+            self.normals,
+            self.out,
+            model_named(self.base),
+            self.unlabelled,
+            self.phantoms,
+            self.accept_worse,
+            stated_views(self.views),
         )
         config = AdaptConfig(minutes=self.minutes)
         with deferred_stop() as asked, console.progress("adapt") as progress:

@@ -17,6 +17,8 @@ from bonescan.errors import BonescanError, OptionError
 
 RESEARCH_USE_ONLY = "Research use only: not a medical device, and no basis for a diagnosis."
 
+VIEWS = ("anterior", "posterior")
+
 DONE = 0
 SOME_FAILED = 1
 NOTHING_DONE = 2
@@ -50,9 +52,9 @@ def needs_extra(extra: str = "train") -> Iterator[None]:
             raise
         if error.name == "fcntl":
             raise OptionError("this runs on Linux and macOS alone: it locks its folder as Windows cannot") from error
-        from bonescan.system.extras import install_command
+        from bonescan.system.extras import install_command, smaller_torch
 
-        remedy = install_command(extra)
+        remedy = "; ".join(one for one in (install_command(extra), smaller_torch(extra)) if one)
         said = f"run {remedy}" if remedy else "run bonescan doctor, which says what is installed"
         raise OptionError(f"this needs {error.name}, which the base does not install: {said}") from error
 
@@ -70,6 +72,21 @@ def names(text: str) -> tuple[str, ...]:
     if not all(listed):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: write them as a,b")
     return listed
+
+
+def views(text: str) -> tuple[str, ...]:
+    """`a,b` as different views."""
+    return chosen_among(names(text), VIEWS, "view")
+
+
+def chosen_among(chosen: tuple[str, ...], known: tuple[str, ...], noun: str) -> tuple[str, ...]:
+    """The names that were chosen, where all are known and none is there twice."""
+    for name in chosen:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"there is no {noun} {name!r}: choose among {', '.join(known)}")
+    if len(set(chosen)) != len(chosen):
+        raise argparse.ArgumentTypeError(f"a {noun} is named twice in {','.join(chosen)!r}")
+    return chosen
 
 
 def row_range(text: str) -> tuple[int, int]:
@@ -113,6 +130,16 @@ def seed(text: str) -> int:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON for scripts on standard output")
+
+
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """The option `--views`."""
+    parser.add_argument(
+        "--views",
+        type=views,
+        metavar="VIEWS",
+        help="give the views of every scan's frames or files, in their order, as anterior,posterior",
+    )
 
 
 def add_identify(parser: argparse.ArgumentParser) -> None:

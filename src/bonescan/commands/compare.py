@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, Command, Console, add_json, add_out, path, seed
+from bonescan.commands.base import DONE, Command, Console, add_json, add_out, add_views, path, seed
 from bonescan.commands.model import model_named
 from bonescan.commands.segment import OPERATING_POINTS
 from bonescan.errors import InputError, OptionError, OutputError
@@ -32,6 +32,7 @@ class Compare(Command):
     operating_point: str
     pcwg3: bool
     intervals: int
+    views: tuple[str, ...] | None
     json: bool
 
     @staticmethod
@@ -62,12 +63,13 @@ class Compare(Command):
             metavar="N",
             help="as for segment: 95 %% intervals of the burden, by segmenting each scan N times (default: 0, none)",
         )
+        add_views(parser)
         add_json(parser)
 
     def run(self, console: Console) -> int:
         """Check everything, then segment every scan, compare each with the one before it, and write."""
         from bonescan.pipeline import Options, load_model
-        from bonescan.reading import read_files
+        from bonescan.reading import read_files, stated_views
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison
         from bonescan.serial.series import compare_series, verdicts
         from bonescan.system.files import files_written_whole, reason_of
@@ -80,7 +82,7 @@ class Compare(Command):
         model = load_model(model_named(self.model))
         options = Options("whole-body", operating_point=self.operating_point, draws=self.intervals)
         with console.progress("scans") as progress:
-            studies = [read_files(files) for files in found]
+            studies = [read_files(files, stated_views(self.views)) for files in found]
             _refuse_disorder(studies)
             _refuse_strange_views(studies)
             read = []

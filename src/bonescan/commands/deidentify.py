@@ -57,6 +57,8 @@ class Deidentify(Command):
             raise OptionError(
                 f"the key file {self.key_file} would lie among the scans in {self.out}: keep it elsewhere"
             )
+        from bonescan.report.words import counted
+
         files = _dicom_files(self.inputs, self.out)
         if not files:
             raise InputError("the inputs hold no DICOM file: give files, or a folder that holds some")
@@ -84,7 +86,7 @@ class Deidentify(Command):
                     "no key was kept: the same patient gets another pseudonym next time; give --key-file FILE to keep "
                     "one"
                 )
-            console.out(f"{len(done)} file(s) of {len(patients)} patient(s) written to {self.out}")
+            console.out(f"{counted(len(done), 'file')} of {counted(len(patients), 'patient')} written to {self.out}")
         return DONE if not failures else SOME_FAILED if done else NOTHING_DONE
 
     def _one(self, file: Path, key: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict, dataclass
 
 from bonescan.commands.base import DONE, NOTHING_DONE, RESEARCH_USE_ONLY, Command, Console, add_json
+from bonescan.system import extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class Doctor(Command):
         for mend in dict.fromkeys(check.mend for check in checks if check.mend):
             lacking = [check.name for check in checks if check.mend == mend]
             console.out(f"{', '.join(lacking)}: {mend}")
+        choice = extras.smaller_torch("train")
+        if choice:
+            console.out(f"torch: {choice}")
         console.out(f"{len(broken)} broken" if broken else "Everything that `bonescan segment` needs works.")
         console.out(RESEARCH_USE_ONLY)
         return NOTHING_DONE if broken else DONE

@@ -75,6 +75,7 @@ class Fetch(Command):
             from bonescan.node.destinations import WebPeer
             from bonescan.node.dicomweb import WebArchive
             from bonescan.node.fetch import Wanted, fetch_study, find_studies
+            from bonescan.report.words import counted
         peer = WebPeer(
             "archive", self.url, self.auth, self.secret_env, self.ca_file, timeout_seconds=float(self.timeout)
         )
@@ -102,7 +103,8 @@ class Fetch(Command):
         else:
             new = sum(one["new"] for one in done)
             console.out(
-                f"{len(studies)} study(ies): {new} file(s) fetched, {len(done) - new} already there, in {self.out}"
+                f"{counted(len(studies), 'study')}: {counted(new, 'file')} fetched, {len(done) - new} already there, "
+                f"in {self.out}"
             )
         return DONE if not failures else SOME_FAILED if done else NOTHING_DONE
 

@@ -17,10 +17,11 @@ from bonescan.commands.base import (
     add_identify,
     add_json,
     add_out,
+    add_views,
     path,
 )
 from bonescan.commands.model import model_named
-from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats, views
+from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats
 from bonescan.errors import BonescanError, NoCurvesError, OptionError
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ class Import(Command):
         parser.add_argument(
             "--model", metavar="NAME|FOLDER", help="the model that locates the bones (default: the one in use)"
         )
-        parser.add_argument(
-            "--views", type=views, metavar="VIEWS", help="give the frames' or files' views, as anterior,posterior"
-        )
+        add_views(parser)
         parser.add_argument(
             "--format",
             type=formats,
@@ -149,10 +148,9 @@ class _Work:
             return None
 
     def _stated(self) -> ReadOptions | None:
-        from bonescan.reading import ReadOptions
-        from bonescan.study import View
+        from bonescan.reading import stated_views
 
-        return None if self.command.views is None else ReadOptions(tuple(View(view) for view in self.command.views))
+        return stated_views(self.command.views)
 
     def _header(self, files: StudyFiles) -> SourceHeader | None:
         """The header of a scan; None if it has no readable one. Reading the scan later reports the error."""

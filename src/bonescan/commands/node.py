@@ -141,7 +141,9 @@ class NodeRetry(Command):
         with needs_extra("node"):
             from bonescan.node.config import read_node_config
             from bonescan.node.status import retry_now
-        console.out(f"{retry_now(read_node_config(self.config), self.jobs)} job(s) put into the queue again")
+            from bonescan.report.words import counted
+        queued = retry_now(read_node_config(self.config), self.jobs)
+        console.out(f"{counted(queued, 'job')} put into the queue again")
         return DONE
 
 
@@ -174,15 +176,16 @@ class NodeDismiss(Command):
             from bonescan.node.config import read_node_config
             from bonescan.node.jobs import DELIVERY
             from bonescan.node.status import dismiss
+            from bonescan.report.words import counted
         dismissed = dismiss(read_node_config(self.config), self.jobs)
-        console.out(f"{len(dismissed)} failure(s) dismissed")
+        console.out(f"{counted(len(dismissed), 'failure')} dismissed")
         for job in dismissed:
             console.out(job.name)
         deliveries = sum(job.kind == DELIVERY for job in dismissed)
         if deliveries:
             console.note(
-                f"{deliveries} of them deliveries, whose results are not sent any more: bonescan node retry "
-                f"{self.config} JOB sends one after all"
+                f"the results of {counted(deliveries, 'dismissed delivery')} are not sent any more; to send one after "
+                f"all, run bonescan node retry {self.config} JOB"
             )
         return DONE
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, path
+from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, SOME_FAILED, Command, Console, add_views, path
 from bonescan.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class Pictures(Command):
     inputs: tuple[Path, ...]
     out: Path | None
     beside: bool
+    views: tuple[str, ...] | None
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ class Pictures(Command):
             action="store_true",
             help="write anterior.png and posterior.png beside each scan, where LabelMe puts anterior.json",
         )
+        add_views(parser)
 
     def run(self, console: Console) -> int:
         """Write the pictures of every study that can be read; the others are named."""
@@ -59,7 +61,7 @@ class Pictures(Command):
     def _try(self, files: StudyFiles, studies: list[StudyFiles], console: Console) -> bool:
         """Write the pictures of one study, or say why not; tell whether they were written."""
         try:
-            self._write(files, studies)
+            self._write(files, studies, console)
         except Exception as error:
             said = console.explain(error)
             # Of a folder without scans the sentence names the folder.
@@ -67,11 +69,12 @@ class Pictures(Command):
             return False
         return True
 
-    def _write(self, files: StudyFiles, studies: list[StudyFiles]) -> None:
-        from bonescan.reading import read_files
+    def _write(self, files: StudyFiles, studies: list[StudyFiles], console: Console) -> None:
+        from bonescan.reading import read_files, stated_views
+        from bonescan.reading.view_doubts import view_doubts
         from bonescan.report.pictures import write_pictures
 
-        study = read_files(files)
+        study = read_files(files, stated_views(self.views))
         if self.out is not None:
             folder = self.out / files.key
             try:
@@ -85,3 +88,5 @@ class Pictures(Command):
                     f"{folder} holds several studies, whose pictures would have one name: write them elsewhere with -o"
                 )
         write_pictures(study, folder)
+        for doubt in view_doubts(study):
+            console.note(f"warning: {files.key}: {doubt}")

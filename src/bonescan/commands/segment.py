@@ -18,6 +18,8 @@ from bonescan.commands.base import (
     add_identify,
     add_json,
     add_out,
+    add_views,
+    chosen_among,
     frame_pair,
     names,
     path,
@@ -38,7 +40,6 @@ FORMATS = ("json", "labels", "png", "sr", "seg", "capture", "pdf", "html", "gsps
 
 DEFAULT_FORMATS = ("json", "labels", "png")
 
-VIEWS = ("anterior", "posterior")
 OPERATING_POINTS = ("sensitive", "balanced", "specific")
 
 
@@ -89,12 +90,7 @@ class Segment(Command):
             help="how sure the model must be: about 2, 0.5 and 0.1 false positives per scan on simulated patients "
             "(default: balanced)",
         )
-        parser.add_argument(
-            "--views",
-            type=views,
-            metavar="VIEWS",
-            help="give the frames' or files' views, as anterior,posterior",
-        )
+        add_views(parser)
         parser.add_argument(
             "--frames", type=frame_pair, metavar="A,B", help="the two frames to read, of a file with more"
         )
@@ -166,23 +162,9 @@ def refuse_among_inputs(inputs: Sequence[Path], out: Path, formats: Sequence[str
             )
 
 
-def views(text: str) -> tuple[str, ...]:
-    """`a,b` as different views."""
-    return _chosen(names(text), VIEWS, "view")
-
-
 def formats(text: str) -> tuple[str, ...]:
     """`a,b` as different known formats."""
-    return _chosen(names(text), FORMATS, "format")
-
-
-def _chosen(chosen: tuple[str, ...], known: tuple[str, ...], noun: str) -> tuple[str, ...]:
-    for name in chosen:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"there is no {noun} {name!r}: choose among {', '.join(known)}")
-    if len(set(chosen)) != len(chosen):
-        raise argparse.ArgumentTypeError(f"a {noun} is named twice in {','.join(chosen)!r}")
-    return chosen
+    return chosen_among(names(text), FORMATS, "format")
 
 
 @dataclass(slots=True)
@@ -276,10 +258,12 @@ class _Work:
 
 
 def _told(failure: dict[str, Any]) -> str:
-    """A failure as one sentence, with the files unless the study has the name of its only file."""
-    files = failure["files"]
-    named = len(files) == 1 and (Path(files[0]).stem == failure["study"] or files[0] in failure["error"])
-    which = failure["study"] if named else f"{failure['study']} ({', '.join(files)})"
+    """A failure as one sentence that names the study, and the files unless the study has the name of its only file."""
+    study, files = failure["study"], failure["files"]
+    if len(files) == 1 and failure["error"].startswith(f"{files[0]} "):
+        return str(failure["error"])
+    named = len(files) == 1 and (study in (Path(files[0]).stem, Path(files[0]).name) or files[0] in failure["error"])
+    which = study if named else f"{study} ({', '.join(files)})"
     return f"{which}: {failure['error']}"
 
 

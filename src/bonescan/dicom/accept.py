@@ -33,7 +33,7 @@ _LEAST_ELONGATION = 1.5
 _MOST_PIXELS = 2**21
 """Twice 2048 x 512: reading takes some tens of bytes per pixel, in a process with limited memory."""
 
-_BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|MEDRON|OXIDRON|ETIDRON|PHOSPHON|PHOSPHAT|BONE", re.IGNORECASE)
+_BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|DRON[AI]|PHOSPHON|PHOSPHAT|BONE|OSTEO|TECEOS", re.IGNORECASE)
 _OTHER_TRACERS = re.compile(
     r"MIBI|SESTA|TETROFOSMIN|MYOVIEW|PERTECHN|MIBG|IOBENG|IOBENGUAN|OCTREOT|GALLIUM|CITRATE|IODIDE|SULFUR|MAA|DMSA|DTPA|MAG3",
     re.IGNORECASE,
@@ -61,7 +61,7 @@ def refuse_unsuitable(dataset: Dataset) -> None:
     if samples != 1 or colours not in ("MONOCHROME2", "PALETTE COLOR"):
         named = _named(colours, _COLOURS)
         raise InputError(
-            f"the file is a picture for display (colours: {named}, samples a pixel: {samples}), not counts; "
+            f"the file is a picture for display (colours: {named}, samples per pixel: {samples}), not counts; "
             "give the raw scan"
         )
     if value(dataset, "NumberOfFrames") is None and sop_class == NM_IMAGE_STORAGE:

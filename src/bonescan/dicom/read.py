@@ -19,10 +19,11 @@ from pydicom.dataset import Dataset
 from bonescan.dicom.accept import refuse_unsuitable, refuse_unsuitable_layout, remarks
 from bonescan.dicom.elements import guarded, load, numbers, parse, text
 from bonescan.dicom.pixels import Layout, layout_of, stored_frames
-from bonescan.dicom.values import FileSummary, ReadOptions
+from bonescan.dicom.values import AGAINST_HEADER, FileSummary, ReadOptions
 from bonescan.dicom.views import Frame, Told, how_to_state, tell_views
 from bonescan.errors import InputError, ViewError
 from bonescan.prepare.plausibility import checked_counts, checked_spacing
+from bonescan.report.words import counted
 from bonescan.study import FloatImage, Scan, SourceFrame, Spacing, Study, View
 
 
@@ -115,16 +116,17 @@ def _views(frames: Sequence[Frame], options: ReadOptions) -> tuple[Told, str | N
         return tell_views(frames), None
     if len(options.views) != len(frames):
         raise ViewError(
-            f"the views stated are {len(options.views)} and the frames {len(frames)}; {how_to_state(len(frames))}"
+            f"{counted(len(options.views), 'view')} given for {counted(len(frames), 'frame')}; "
+            f"{how_to_state(len(frames))}"
         )
-    stated = Told(options.views, "stated by the caller")
+    stated = Told(options.views, "the user, not the header")
     try:
         told = tell_views(frames)
     except InputError:
         return stated, None
     if told.views == stated.views:
         return stated, None
-    return stated, f"the views were stated against the header, where {told.source} says otherwise"
+    return stated, f"{AGAINST_HEADER}, where {told.source} says otherwise"
 
 
 def _counts(files: Sequence[_File], frames: Sequence[Frame]) -> tuple[list[FloatImage], list[str]]:

@@ -6,6 +6,7 @@ is in `header.py` alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ SEVERAL_ENERGIES = "the frames are of more than one energy window"
 NO_TRACER = "the file does not state the tracer: make sure that it is a bone scan"
 OTHER_TRACER = "the tracer that the file states is not known as a bone tracer: make sure that it is a bone scan"
 """Remarks on accepted files, which other modules compare with."""
+AGAINST_HEADER = "the views were stated against the header"
+"""The beginning of another such remark, which goes on with what the header says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class ReadOptions:
             raise OptionError(f"views are one or two different ones, not {', '.join(self.views) or 'none'}")
         if self.frames is not None and (min(self.frames) < 1 or len(set(self.frames)) != 2):
             raise OptionError(f"frames are two different numbers from 1, not {', '.join(map(str, self.frames))}")
+
+
+def stated_views(names: Sequence[str] | None) -> ReadOptions | None:
+    """What a caller states by naming the views of each scan's frames, in order; None where nobody states any."""
+    return ReadOptions(tuple(View(name) for name in names)) if names else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
 from bonescan.errors import InputError, LabelError
 from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, summarise
-from bonescan.evaluate.scored import Scored, is_of_another_scan, known_split, labels_of_another_scan, scored_side
+from bonescan.evaluate.scored import (
+    Scored,
+    is_of_another_scan,
+    known_split,
+    labels_of_another_scan,
+    learned_from,
+    scored_side,
+)
 from bonescan.evaluate.statistics import Bootstrap
 from bonescan.reading.inputs import safe_name
 from bonescan.report.words import counted
@@ -106,7 +113,8 @@ def evaluate_folders(
         if named:
             report["warnings"].append(_named([Path(one).name for one in named], "result", why))
     left_out = len(found) - len(studies)
-    said = [] if known is None else known.warnings(side, left_out)
+    said = learned_from([folder for study, folder in own.items() if folder is not None and study in studies])
+    said += [] if known is None else known.warnings(side, left_out)
     divided = {"known": known is not None, "scored": side, "studies_left_out": left_out}
     return {**report, "split": divided, "warnings": [*said, *report["warnings"]]}
 

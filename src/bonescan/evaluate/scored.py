@@ -8,15 +8,17 @@ from __future__ import annotations
 import csv
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bonescan.annotate.labelme import another_image, read_labelme
+from bonescan.bundle import LEARNED_FROM
 from bonescan.errors import InputError, OptionError
 from bonescan.reading import digest, read_study
 from bonescan.reading.inputs import kind_of, scans_in
+from bonescan.report.words import counted
 from bonescan.study import Study, View
 
 Scored = Literal["test", "train", "all"]
@@ -129,6 +131,24 @@ def scan_beside(study: Path) -> Study | None:
         return read_study(study)
     except InputError:
         return None
+
+
+def learned_from(results: Sequence[Path]) -> list[str]:
+    """A warning where the model learned from scans of these results, as `bonescan segment` noted in them; else none."""
+    learned = sum(_is_learned_from(result / "lesions.json") for result in results)
+    if not learned:
+        return []
+    return [
+        f"the model learned from or was fitted to {learned} of {counted(len(results), 'scored scan')}: the figures say "
+        "nothing about other patients"
+    ]
+
+
+def _is_learned_from(path: Path) -> bool:
+    try:
+        return LEARNED_FROM in json.loads(path.read_text(encoding="utf-8"))["warnings"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _stated_sources(path: Path) -> dict[str, str]:

@@ -95,8 +95,8 @@ def take_weights(network: nn.Module, other: nn.Module) -> None:
             mine[:, :known] = theirs[:, :known]
         else:
             raise OptionError(
-                f"the bundle's network has other widths than this one ({name} is {_size(value)} there and "
-                f"{_size(own[name])} here): give network_config the bundle's own, or leave begin_with out"
+                f"begin_with names a network of other sizes ({name} is {_size(value)} there and {_size(own[name])} "
+                "here): copy its network_config, or remove begin_with"
             )
 
 

@@ -53,7 +53,7 @@ class StationConfig:
     """A scanner whose headers do not say which frame is which view, or say it wrongly."""
 
     name: str
-    """Station Name (0008,1010) in its headers."""
+    """Station Name (0008,1010) in its headers; "" = files without one."""
 
     views: tuple[str, ...]
     """The view of each frame, in order, such as ["anterior", "posterior"]; overrules the header."""

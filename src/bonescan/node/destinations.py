@@ -19,7 +19,7 @@ class DicomPeer:
     """A peer that takes objects by C-STORE."""
 
     name: str
-    """What logs, tables and `--destination` call it: letters, digits, - and _; it must not change later."""
+    """Its name in the log, the status and the names of jobs: letters, digits, - and _; it must not change later."""
 
     host: str
     """Its host name or address."""
@@ -56,7 +56,7 @@ class WebPeer:
     """An archive that speaks DICOMweb: STOW-RS to send, QIDO-RS and WADO-RS to fetch. No secret lies in here."""
 
     name: str
-    """What logs, tables and `--destination` call it: letters, digits, - and _; it must not change later."""
+    """Its name in the log, the status and the names of jobs: letters, digits, - and _; it must not change later."""
 
     url: str
     """The base URL of the service, as https://archive/dicom-web."""

@@ -21,6 +21,7 @@ import requests
 from bonescan.dicom.objects.common import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.destinations import DeliveryError, WebPeer
+from bonescan.report.words import counted
 
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_OBJECT_BYTES = 64 * 2**20
@@ -259,7 +260,7 @@ def _judge_store(content: bytes, sent: Sequence[str], name: str) -> None:
     ]
     if bad:
         busy = all(reason >> 8 == 0xA7 for reason in bad)
-        raise DeliveryError(f"{name} did not take {len(bad)} object(s)", retryable=busy)
+        raise DeliveryError(f"{name} did not take {counted(len(bad), 'object')}", retryable=busy)
 
 
 def _items(said: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos._serialization import DBOSPortableJSON
 
 from bonescan.dicom.header import Made, Origin
+from bonescan.dicom.values import OTHER_TRACER
 from bonescan.dicom.views import how_to_state
 from bonescan.errors import BonescanError, InputError, ViewError
 from bonescan.node.config import NodeConfig
@@ -26,6 +27,7 @@ from bonescan.node.dicomweb import WebArchive
 from bonescan.node.storage import Storage
 from bonescan.pipeline import Options, load_model, segment
 from bonescan.reading import discover, read_files
+from bonescan.report.words import counted
 from bonescan.results.folder import write_result
 from bonescan.sandbox import file_summary, read_header
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from bonescan.dicom.values import ReadOptions
     from bonescan.pipeline import Model
     from bonescan.reading import StudyFiles
+    from bonescan.study import Study
 
 APPLICATION = "bonescan-node"
 APPLICATION_VERSION = "1"
@@ -53,9 +56,10 @@ _NO_BONE_SCAN = (
     "the file is a picture for display",
     "the image is not WHOLE BODY",
     "the matrix of ",
+    "the tracer that the file states",
 )
-"""How the sentences of `dicom/accept.py` begin that say that the file is something else than a whole-body scan. The
-others are about whole-body scans that are damaged or were changed."""
+"""How the sentences of `dicom/accept.py` and of this module begin that say that the file is something else than a
+whole-body bone scan. The others are about whole-body scans that are damaged or were changed."""
 _CHOOSE_FRAMES = "; choose the two views of the whole body with --frames"
 _MOST_STATION_LETTERS = 16
 """The longest Station Name (PS3.5 6.2, SH)."""
@@ -205,7 +209,7 @@ def segment_step(study: str, digest: str) -> Found:
         log.warning("%s: %s", study, sentence)
     for sentence in found["refused"]:
         log.info("%s: refused: %s", study, sentence)
-    log.info("%s: %d result(s)", study, len(found["folders"]))
+    log.info("%s: %s", study, counted(len(found["folders"]), "result"))
     return found
 
 
@@ -220,6 +224,7 @@ def _segmented(files: StudyFiles, name: str) -> str:
         now.model = load_model(now.config.model)
     stated = _stated_of(_station_of(files)) if now.config.stations else None
     study = replace(read_files(files, stated), key=name)
+    refuse_other_tracers(study)
     result = segment(study, now.model, Options(operating_point=now.config.operating_point))
     origin = Origin(read_header(files.paths), Made(datetime.datetime.now(), now.config.identify))
     write_result(result, now.storage.results, ("json", *now.config.formats), origin)
@@ -260,7 +265,7 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
     except Exception as error:
         log.warning("delivery %s: an unexpected %s", what, type(error).__name__)
         return {"state": "again", "error": f"an unexpected {type(error).__name__}"}
-    log.info("delivered %d object(s) %s", len(paths), what)
+    log.info("delivered %s %s", counted(len(paths), "object"), what)
     return {"state": "sent", "error": ""}
 
 
@@ -280,6 +285,15 @@ def _transfer(peer: Destination, paths: list[Path], config: NodeConfig) -> None:
 def _now() -> _Running:
     assert _running is not None
     return _running
+
+
+def refuse_other_tracers(study: Study) -> None:
+    """Raise InputError where the file states a tracer that is no bone tracer: nobody reads a warning at a node."""
+    if OTHER_TRACER in study.warnings:
+        raise InputError(
+            "the tracer that the file states is not known as a bone tracer, so a node does not segment the study; if "
+            "it is a bone scan, use `bonescan segment`"
+        )
 
 
 def is_no_bone_scan(error: InputError) -> bool:
@@ -306,7 +320,7 @@ def in_node_words(error: InputError, station: str, views: int) -> str:
             "`bonescan segment --views`, or dismiss it with `bonescan node dismiss`"
         )
     return (
-        f"{sentence}; state the views of {_named(station)} under [[stations]] in the configuration, restart the node, "
+        f"{sentence}; set the views of {_named(station)} under [[stations]] in the configuration, restart the node, "
         "then run `bonescan node retry`"
     )
 

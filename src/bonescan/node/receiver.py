@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pynetdicom import AE, evt
@@ -19,6 +20,7 @@ from pynetdicom.transport import AssociationSocket
 from bonescan.errors import OptionError
 from bonescan.node.config import NodeConfig, server_context
 from bonescan.node.storage import Storage
+from bonescan.report.words import counted
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
@@ -52,6 +54,8 @@ _MOST_PDU_BYTES = 2**18
 _MOST_WAITING = 4
 """Most waiting requests per association; one is right, as no asynchronous ones are negotiated (PS3.7 D.3.3.3)."""
 _CHUNK = 2**16
+_MOST_KINDS_NAMED = 3
+"""Of the kinds of objects that were refused; a sender may offer over a hundred, and a line must stay readable."""
 _BEYOND_BYTES = 2**22
 """An object that is too large by up to this is answered with a status; a larger one ends the connection."""
 
@@ -74,6 +78,12 @@ def _plain(text: str) -> str:
 def _class_name(uid: Any) -> str:
     """The standard's name of a SOP class; a private UID is not logged, as its sender chose it."""
     return "a private SOP class" if uid is None or uid.name == str(uid) else str(uid.name)
+
+
+def _first_named(kinds: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(kinds) - _MOST_KINDS_NAMED
+    return ", ".join(kinds[:_MOST_KINDS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class Receiver:
@@ -164,10 +174,11 @@ class Receiver:
         refused = sorted({_class_name(one.abstract_syntax) for one in event.assoc.rejected_contexts})
         if refused:
             log.info(
-                "did not agree with %r at %s on objects of: %s (SOP class not taken, or no transfer syntax in common)",
+                "%r at %s offered %s of objects that are not taken: %s (SOP class, or no transfer syntax in common)",
                 _plain(str(caller.ae_title)),
                 _plain(str(caller.address)),
-                ", ".join(refused),
+                counted(len(refused), "kind"),
+                _first_named(refused),
             )
 
     def _store(self, event: Event) -> int:

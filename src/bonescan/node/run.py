@@ -18,6 +18,7 @@ from bonescan.node.config import NodeConfig
 from bonescan.node.receiver import Receiver
 from bonescan.node.status import Health, Job, latest_tries, node_status, read_jobs
 from bonescan.node.storage import Storage
+from bonescan.report.words import counted
 from bonescan.sandbox import file_summary
 
 _LOOK_SECONDS = 0.5
@@ -148,7 +149,7 @@ def delete_old(config: NodeConfig, storage: Storage) -> list[str]:
     for study in ended:
         storage.retire(study)
         _delete(study, _of(study, all_jobs), config, storage)
-        log.info("%s: deleted after %d day(s)", study, config.keep_days)
+        log.info("%s: deleted after %s", study, counted(config.keep_days, "day"))
     return ended
 
 

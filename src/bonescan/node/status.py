@@ -180,7 +180,7 @@ def dismiss(config: NodeConfig, names: Sequence[str]) -> list[Job]:
     failed = {job.name: job for job in latest_tries(read_jobs(config)) if job.state == "failed"}
     for name in names:
         if name not in failed:
-            raise OptionError(f"no failed job is named {name}: bonescan node status lists them")
+            raise OptionError(f"there is no failed job {name}: bonescan node status lists them")
     before = storage.dismissed() & set(failed)
     after = before | set(names or failed)
     storage.dismiss(after)
@@ -201,8 +201,8 @@ def retry_now(config: NodeConfig, names: Sequence[str] = ()) -> int:
     for name in names:
         if name not in known:
             raise OptionError(
-                f"no job that failed or waits for its next try is named {name}: bonescan node status lists them, and "
-                "the file dismissed in the storage those that were dismissed"
+                f"there is no failed or waiting job {name}: bonescan node status lists them, and the file `dismissed` "
+                "in the storage lists dismissed ones"
             )
     if names:
         failed, later = ([job for job in some if job.name in names] for some in (failed, later))

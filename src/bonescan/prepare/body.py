@@ -14,7 +14,7 @@ from bonescan.study import FloatImage, Mask
 
 MOST_AT_SIDES = 0.5
 """Counts at the sides of a frame over those in its middle. Scans of bodies stay below 0.06, noise is above 0.6 from
-0.03 counts a pixel on, and negative pictures are above 1."""
+0.03 counts per pixel on, and negative pictures are above 1."""
 LEAST_HEAD_SCORE = -0.13
 """Scores below this say that the head is at the bottom. Whole bodies have more than 0.2, the lowest with raised arms;
 upside down less than -0.2. Cut off at the knees they have more than -0.06."""

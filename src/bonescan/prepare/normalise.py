@@ -32,7 +32,7 @@ class Normalisation:
     """How counts become network input; stored in the bundle.
 
     reference_percentile: the percentile of the body's block means that stands for the skeleton, 0..100.
-    reference_floor: the least reference, counts a pixel; keeps an all but empty frame from being blown up.
+    reference_floor: the smallest reference, in counts per pixel, so that a nearly empty frame is not amplified.
     body_fraction: what is above this share of the reference is body, 0..1.
     knee: normalised value from which the tail is compressed by a logarithm; at 3, nine references.
     """
@@ -87,7 +87,7 @@ def body_mask(counts: NDArray[Any], normalisation: Normalisation | None = None) 
 
 
 def skeletal_reference(counts: NDArray[Any], normalisation: Normalisation | None = None) -> float:
-    """Counts a pixel of a typical bone of this scan: a high percentile over the body.
+    """Counts per pixel of a typical bone of this scan: a high percentile over the body.
 
     counts: (views, rows, cols), the posterior view mirrored; views without a count are taken as missing.
     """

@@ -28,8 +28,8 @@ WEIGHTS = np.array([
 LEAST_SCORE = -0.5
 """Scores below this say that the views are exchanged; those of simulated patients have a standard deviation of 1."""
 EXCHANGED = (
-    "the views look exchanged: what is named anterior looks like a view from behind, and the other way round; check "
-    "which is which, and give --views"
+    "the views look exchanged: the one named anterior looks like a view from behind; look at the scan, and if they are "
+    "exchanged, state them the other way round with --views"
 )
 _LEAST_ELONGATION = 2.2
 """Height over width of the body; the bands are those of a whole body."""

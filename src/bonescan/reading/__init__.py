@@ -11,13 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bonescan.dicom.values import ReadOptions
+from bonescan.dicom.values import ReadOptions, stated_views
 from bonescan.errors import InputError
 from bonescan.reading.inputs import StudyFiles, discover, is_file
 from bonescan.sandbox import read_dicom, read_npz, read_png
 from bonescan.study import Study
 
-__all__ = ["ReadOptions", "StudyFiles", "digest", "discover", "read_files", "read_studies", "read_study"]
+__all__ = [
+    "ReadOptions",
+    "StudyFiles",
+    "digest",
+    "discover",
+    "read_files",
+    "read_studies",
+    "read_study",
+    "stated_views",
+]
 
 _NOT_USED = "the views or frames that were stated were not used: PNG and npz files say their views by name"
 

@@ -55,7 +55,7 @@ from bonescan.report.words import (
 from bonescan.study import Lesion, Region, Result, Side, View
 
 TITLE = "Lesions in a whole-body bone scan"
-_LEFT_WIDTH = 98.0
+_LEFT_WIDTH = 109.0
 _PATIENT_WIDTHS = {"Name": 62.0, "ID": 37.0, "Born": 20.0, "Sex": 18.0, "Accession": 27.0, "Study": 20.0}
 _MOST_PATIENT_LINES = 6
 _PANEL_GAP = 3.0
@@ -65,8 +65,8 @@ _LEAST_SECOND_PICTURE, _SECOND_CAPTIONS = 55.0, 15.0
 """The height below which a second pair of views is left out, and that of its heading and captions."""
 _MOST_WARNING_LINES = 12
 _FOOT = (
-    f"{COLUMNS} A lesion that both views show is outlined in each: the number in brackets behind its site is that of "
-    "the pair, and it is counted once in all."
+    f"{COLUMNS} A lesion that both views show is outlined in each. Two outlines with the same number in brackets "
+    "behind the site are one lesion."
 )
 _NONE = "–"
 _COLUMNS = (
@@ -84,7 +84,7 @@ _COLUMNS = (
 _LEFT = 3
 _ROWS_MM = (2.7, 4.3)
 """The lowest and the highest row; the size of type depends on it."""
-_MOST_TYPE = 6.9
+_MOST_TYPE = 6.6
 _WHOLE_COUNTS = 1000.0
 """From this value on, counts are shown without decimals, which would tell nothing and not fit the column."""
 _HEAD_ROWS = 2.4

@@ -67,7 +67,7 @@ class Box:
         return self.top + self.height
 
 
-MARGIN, GUTTER = 13.0, 6.0
+MARGIN, GUTTER = 10.0, 5.0
 WIDTH = WIDTH_MM - 2 * MARGIN
 """Of what is between the margins."""
 INK, SOFT, FAINT, HAIR = grey(0.12), grey(0.40), grey(0.80), grey(0.92)

@@ -27,10 +27,11 @@ _DATE_NOT_STATED = f"date {NOT_STATED}"
 
 
 def counted(number: int, word: str) -> str:
-    """A number with its word, as `1 scan` or `2 scans`; a word in -y gets -ies."""
+    """A number with its word, as `1 scan` or `2 scans`; a word in -y after a consonant gets -ies."""
     if number == 1:
         return f"1 {word}"
-    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"
+    changes = word.endswith("y") and word[-2] not in "aeou"
+    return f"{number} {word[:-1]}ies" if changes else f"{number} {word}s"
 
 
 def lesions_counted(result: Result) -> str:

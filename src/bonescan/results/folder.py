@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from bonescan.reading.inputs import is_file
 from bonescan.report.lesions_json import LesionsFile, read_lesions, write_lesions
 from bonescan.report.overlay import write_overlay
 from bonescan.report.pictures import labels_name, picture_name, write_labels, write_pictures
+from bonescan.report.words import counted
 from bonescan.sandbox import label_about
 from bonescan.study import Result, SourceFrame, Study, View
 from bonescan.system.files import put_in_place, reason_of, remove_left, temporary_for
@@ -129,13 +131,15 @@ def write_result(
         _bring_to_disk(partial)
         put_in_place(partial, target)
     except OSError as error:
-        raise OutputError(
-            f"the result cannot be written to {target}: {reason_of(error)}; free space there or choose another"
-            " output folder"
-        ) from error
+        raise OutputError(f"the result cannot be written to {target}: {reason_of(error)}; {_remedy(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _remedy(error: OSError) -> str:
+    another = "choose another output folder with -o"
+    return f"free space there, or {another}" if error.errno == errno.ENOSPC else another
 
 
 def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: Origin | None = None) -> Path:
@@ -160,10 +164,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
         _bring_to_disk(partial)
         put_in_place(partial, folder)
     except OSError as error:
-        raise OutputError(
-            f"the files cannot be added to {folder}: {reason_of(error)}; free space there or choose another "
-            "folder with -o"
-        ) from error
+        raise OutputError(f"the files cannot be added to {folder}: {reason_of(error)}; {_remedy(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -205,7 +206,7 @@ def _refuse_what_is_not_ours(target: Path) -> None:
     strange = sorted(entry.name for entry in target.iterdir() if entry.name not in ours or not entry.is_file())
     if strange:
         raise OutputError(
-            f"{target} exists and holds {len(strange)} file(s) that no result has: move them or choose another"
+            f"{target} exists and holds {counted(len(strange), 'file')} that no result has: move them or choose another"
             " output folder"
         )
 
@@ -278,8 +279,8 @@ def rebuilt(folder: Path, sources: Mapping[str, Path]) -> tuple[Result, StudyFil
     missing = [name for name, known in zip(file.sources, file.digests, strict=False) if known not in sources]
     if missing or len(file.sources) != len(file.digests):
         raise InputError(
-            f"the scan of the result {file.key} is not among the sources: none of their files is the very "
-            f"{' and '.join(missing) or 'file'} that it was made from"
+            f"none of the files given is the {' and '.join(missing) or 'file'} that the result {file.key} was made "
+            "from: give that file, unchanged"
         )
     paths = tuple(sources[known] for known in file.digests)
     kind = paths[0].suffix.lower().lstrip(".")

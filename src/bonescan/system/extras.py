@@ -21,9 +21,13 @@ COMMANDS = {
     "experiments": ("experiment run", "experiment table -o"),
     "node": ("node", "fetch"),
     "parquet": ("table --parquet",),
+    "realism": ("benchmarks/realism.py PEOPLE",),
     "dev": ("make test", "make check"),
 }
 """Extra -> the commands that need it."""
+
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's own index of builds without CUDA."""
 
 _REQUIREMENT = re.compile(r"^(?P<package>[A-Za-z0-9._-]+)(?P<versions>[^;]*)(?:;(?P<marker>.*))?$")
 _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
@@ -62,6 +66,13 @@ def install_command(extra: str | None) -> str:
     constraints = _constraints()
     pins = [] if constraints is None else ["-c", str(constraints)]
     return _quoted([sys.executable, "-m", "pip", "install", *pins, *wanted])
+
+
+def smaller_torch(extra: str | None) -> str:
+    """How to install torch without CUDA, where an extra lacks it on Linux; "" elsewhere, as PyPI has it so there."""
+    if "torch" not in missing(extra) or not sys.platform.startswith("linux"):
+        return ""
+    return f"without an NVIDIA GPU, add --extra-index-url {_CPU_INDEX} for PyTorch's much smaller CPU build"
 
 
 def _is_installed(package: str) -> bool:

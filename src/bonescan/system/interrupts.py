@@ -50,6 +50,34 @@ def deferred_stop() -> Iterator[Callable[[], int]]:
         yield lambda: asked
 
 
+@contextmanager
+def stop_held_back() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end of the block; processes that are started in it are deaf to SIGINT.
+
+    A process inherits which signals are blocked, so that no SIGINT reaches it before it can state what it wants.
+    """
+    asked: list[int] = []
+    blocks = hasattr(signal, "pthread_sigmask")  # Windows has none
+    try:
+        with _handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM), lambda number, frame: asked.append(number))):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else set()
+            try:
+                yield
+            finally:
+                if blocks:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        if asked:
+            signal.raise_signal(asked[0])
+
+
+def ignore_interrupt() -> None:
+    """Ignore SIGINT in this process from now on, also one that came while it was blocked."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def going_on(done: int, steps: int) -> str:
     """What is told where a training was stopped after `done` of its steps."""
     return f"stopped after step {done} of {steps}; the checkpoint is saved, and the same command goes on from there."

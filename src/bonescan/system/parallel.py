@@ -9,15 +9,35 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+
+from bonescan.system.interrupts import ignore_interrupt, stop_held_back
 
 _ONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class _Child(SpawnProcess):
+    """A process whose start cannot be interrupted: a terminal sends Ctrl-C to it as well as to its parent.
+
+    The child, still importing, would print a traceback. The parent would lose sight of a child that is half started,
+    and could not end it.
+    """
+
+    def start(self) -> None:
+        """Start the process; a signal to stop is acted on afterwards."""
+        with stop_held_back():
+            super().start()
+
+
+class _Context(SpawnContext):
+    Process = _Child
 
 
 def _begin_child(niceness: int) -> None:
     """In a child: ignore Ctrl-C (the parent also receives it), and end when the parent has ended."""
     if niceness and hasattr(os, "nice"):  # Windows has none
         os.nice(niceness)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupt()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -47,8 +67,7 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
     before = {name: os.environ.get(name) for name in _ONE}
     os.environ.update(_ONE)
     try:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_child, initargs=(niceness,))
+        pool = ProcessPoolExecutor(processes, mp_context=_Context(), initializer=_begin_child, initargs=(niceness,))
         before_it = set(multiprocessing.active_children())
         try:
             yield pool

@@ -44,9 +44,9 @@ class Figures:
     """The figures of a pair of thresholds on validation patients.
 
     dice: pooled over all pixels of all patients. sensitivity: share of lesions (of each view) that are found, each by
-    one outline. precision: share of outlines that touch a lesion. false_per_scan: the other outlines per scan (both
-    views). false_per_lesion_free_scan: the same over scans without any lesion (0 if there is none).
-    on_faint_per_scan: outlines that touch only an equivocal lesion; they count neither as true nor as false positives.
+    one outline. precision: share of outlines that touch a lesion; None where there is none. false_per_scan: the other
+    outlines per scan (both views). false_per_lesion_free_scan: the same over scans without any lesion (0 if there is
+    none). on_faint_per_scan: outlines that touch only an equivocal lesion, neither true nor false positives.
     curve: sensitivity at `CURVE` false positives per scan.
     """
 
@@ -54,7 +54,7 @@ class Figures:
     lesions: int
     dice: float
     sensitivity: float
-    precision: float
+    precision: float | None
     false_per_scan: float
     false_per_lesion_free_scan: float
     on_faint_per_scan: float
@@ -234,7 +234,7 @@ def measure(judged: Sequence[Judged], thresholds: Thresholds, report: Report = s
         lesions=total.true,
         dice=2 * common / either if either else 1.0,
         sensitivity=1.0 if total.sensitivity is None else total.sensitivity,
-        precision=1.0 if total.precision is None else total.precision,
+        precision=total.precision,
         false_per_scan=total.false_positives / scans,
         false_per_lesion_free_scan=false_on_free / max(1, free),
         on_faint_per_scan=on_faint / scans,

@@ -100,11 +100,15 @@ class CaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Training and validation cases; no group is in both. growth: where training takes in more cases as it goes on."""
+    """Training and validation cases; no group is in both. growth: where training takes in more cases as it goes on.
+
+    warnings: sentences about cases that somebody should look at.
+    """
 
     training: Sequence[Case]
     validation: Sequence[Case]
     growth: Growth | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shared = groups_of(self.training) & groups_of(self.validation)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bonescan.annotate.label_json import counts_digest
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
 from bonescan.errors import BonescanError, InputError, OptionError
-from bonescan.prepare import Normalisation
+from bonescan.prepare import Normalisation, mirror
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
+from bonescan.reading.view_doubts import view_doubts
 from bonescan.study import Study, View
 from bonescan.train.cases import Case, Split, find_facts, pair_counts, pair_labels, pair_truth
 from bonescan.train.config import CohortConfig
@@ -24,9 +28,11 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
 
     Folders whose scans state one Patient ID are of one patient, who goes by the name of the first. Raises InputError
     for a scan that is there twice, and for one that cannot be used; what is raised names the patient and the study.
+    The split's warnings name scans whose views may be the wrong way round.
     """
     training: list[Case] = []
     validation: list[Case] = []
+    warnings: list[str] = []
     known = KnownPatients()
     for folder in labelled_studies(Path(config.folder)):
         patient = known.first_name(_patient(folder), folder.parent.name)
@@ -34,15 +40,24 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
         chosen = validation if int.from_bytes(digest[:4]) / 2**32 < config.validation_share else training
         name = f"{folder.parent.name}/{folder.name}"
         try:
-            study = read_study(folder)
+            study = read_study(folder, config.reading)
             case = labelled_case(study, folder, patient, normalisation)
         except BonescanError as error:
-            raise type(error)(f"{name}: {error}") from None
+            raise type(error)(f"{name}: {_in_toml(str(error))}") from None
         twin = known.twin(digest_of(study), name)
         if twin is not None:
             raise InputError(same_pixels(name, twin))
         chosen.append(case)
-    return Split(training, validation)
+        warnings += [f"{name}: {_in_toml(doubt)}" for doubt in view_doubts(study)]
+    return Split(training, validation, warnings=tuple(warnings))
+
+
+def _in_toml(sentence: str) -> str:
+    """A sentence with the key of a training's configuration in the place of the option of other commands."""
+    stated = re.sub(
+        r"--views (\w+(?:,\w+)?)", lambda found: f"cohort.views = {json.dumps(found[1].split(','))}", sentence
+    )
+    return stated.replace("--views", "cohort.views, which is for all scans")
 
 
 def cohort_digest(cases: Iterable[Case]) -> str:
@@ -54,6 +69,20 @@ def cohort_digest(cases: Iterable[Case]) -> str:
         for array in (case.image, case.lesions, case.regions):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def view_digests(cases: Iterable[Case]) -> list[str]:
+    """`counts_digest` of each labelled view, sorted, by which a scan is recognised that was learned from.
+
+    Counts that are no whole numbers of 16 bits were changed when they were read: such a scan is not recognised.
+    """
+    views = (
+        case.counts[0] if view is View.ANTERIOR else mirror(case.counts[1])
+        for case in cases
+        for view, labelled in zip(View, case.facts.labelled, strict=True)
+        if labelled
+    )
+    return sorted({counts_digest(np.asarray(counts, dtype=np.float32)) for counts in views})
 
 
 def _patient(folder: Path) -> str | None:

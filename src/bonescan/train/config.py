@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bonescan.configuration import config_from_dict, override, read_toml
+from bonescan.dicom.values import ReadOptions, stated_views
 from bonescan.errors import OptionError
 from bonescan.prepare import Normalisation
 from bonescan.train.augment.parameters import AugmentConfig
@@ -57,6 +58,15 @@ class CohortConfig:
 
     validation_share: float = 0.2
     """Share of the patients kept for validation, chosen by a hash of the patient's folder name."""
+
+    views: tuple[Literal["anterior", "posterior"], ...] = ()
+    """The views of every scan's frames or files, in their order, where the headers do not say: as
+    ["anterior", "posterior"]; empty = as the headers say."""
+
+    @property
+    def reading(self) -> ReadOptions | None:
+        """What is stated of every scan; OptionError for views that are none."""
+        return stated_views(self.views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +255,8 @@ class TrainConfig:
     losses stay in float32."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where the network is computed; auto = on a graphics processor where torch finds one."""
+    """Where the network is computed; auto = on a graphics processor where torch finds one. A run may go on on another
+    device; its weights then differ in the last bits."""
 
     threads: int = 2
     """Threads of torch. Results are reproducible only with the same number."""

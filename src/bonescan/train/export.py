@@ -245,4 +245,5 @@ def _teachers(config: TrainConfig) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_shown(each)} at {name}" for name, each in value.items())
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    # Of the figures, only the precision of no outline is unknown.
+    return "none marked" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

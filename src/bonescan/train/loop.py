@@ -37,7 +37,7 @@ from bonescan.train.stream import Batch, training_batch
 CHECKPOINT = "checkpoint.safetensors"
 START = "start.safetensors"
 """In the folder of a run that exports a share of the weights that it began with: these weights."""
-_FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration")
+_FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration", "device")
 
 
 def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
@@ -202,15 +202,22 @@ def refuse_other_run(config: TrainConfig) -> None:
     path = config.folder / "config.json"
     values = config.to_dict()
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _with_defaults(json.loads(path.read_text(encoding="utf-8")))
         changed = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
-        # Duration, logging and speed may change when a run is continued.
+        # Duration, logging, speed and place may change when a run is continued.
         changed = [key for key in changed if key not in _FREE and not _only_speed(before.get(key), values.get(key))]
         if changed:
             raise OptionError(
                 f"the run {config.name} was started with another {changed[0]}: choose another name, or remove "
                 f"{config.folder}"
             )
+
+
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a run of before, with the defaults of keys that there were not then."""
+    defaults = TrainConfig().to_dict()
+    tables = {key: {**table, **values.get(key, {})} for key, table in defaults.items() if isinstance(table, dict)}
+    return {**defaults, **values, **tables}
 
 
 def _only_speed(before: Any, now: Any) -> bool:

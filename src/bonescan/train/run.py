@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from bonescan.bundle import Bundle, load_bundle
+from bonescan.bundle import SCANS, Bundle, load_bundle
 from bonescan.configuration import config_from_dict
 from bonescan.errors import OptionError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
@@ -20,10 +20,10 @@ from bonescan.report.words import counted
 from bonescan.system.plugins import Registry, described
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
-from bonescan.train.cohort import cohort_digest, cohort_split
+from bonescan.train.cohort import cohort_digest, cohort_split, view_digests
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
-from bonescan.train.inference import quick_figures
+from bonescan.train.inference import device_of, quick_figures
 from bonescan.train.loop import CHECKPOINT, refuse_other_run, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Note, Progress, Report, silent, unsaid
@@ -81,6 +81,8 @@ def run(config: TrainConfig, report: Report = silent, note: Note = unsaid) -> Pa
         pin_sources(config, split)
         if not config.images.folder:
             note(sides(split))
+            for warning in (*split.warnings, *without_outlines(split)):
+                note(f"warning: {warning}")
         if is_trained(config):
             note(f"all {config.steps} steps were done before: only the thresholds are fitted and the model exported")
         folder = train(config, split, report)
@@ -123,6 +125,17 @@ def sides(split: Split) -> str:
     return f"learns from {learned}, keeps {kept} for validation"
 
 
+def without_outlines(split: Split) -> tuple[str, ...]:
+    """A warning where no case to learn from can have a lesion: labelled patients alone, and none with an outline."""
+    labelled = _labelled(split.training)
+    if not labelled or len(labelled) < len(split.training) or any(case.facts.lesion_rows for case in labelled):
+        return ()
+    return (
+        "no patient to learn from has an outline, and a model that is shown no lesion learns to mark nothing: label "
+        "patients with lesions, or set phantoms.anatomies",
+    )
+
+
 def _counted(cases: Sequence[Case]) -> str:
     """The labelled patients with their outlines, and the simulated ones."""
     labelled = _labelled(cases)
@@ -147,9 +160,8 @@ def joined(labelled: Split, simulated: Split, config: TrainConfig) -> Split:
     # Phantoms first: validations during the training use the first sources, the final figures use all.
     validation = CaseList([*simulated.validation.sources, Loaded(labelled.validation)])
     first = config.phantoms.first_anatomies
-    if not first:
-        return Split(training, validation)
-    return Split(training, validation, Growth(training, 1 + first, round(config.phantoms.all_after * config.steps)))
+    growth = Growth(training, 1 + first, round(config.phantoms.all_after * config.steps)) if first else None
+    return Split(training, validation, growth, labelled.warnings)
 
 
 def pin_sources(config: TrainConfig, split: Split) -> None:
@@ -157,10 +169,14 @@ def pin_sources(config: TrainConfig, split: Split) -> None:
 
     Raises OptionError if it began with others. A run of before cohorts had digests goes on, with the one of now.
     """
-    source = _sources(config, [*_labelled(split.training), *_labelled(split.validation)])
+    labelled = [*_labelled(split.training), *_labelled(split.validation)]
+    source = _sources(config, labelled)
     _refuse_other_sources(config, source, f"choose another name, or remove {config.folder}")
     config.folder.mkdir(parents=True, exist_ok=True)
     (config.folder / SOURCES).write_text(json.dumps(source) + "\n", encoding="utf-8")
+    scans = view_digests(labelled) if config.cohort.folder else []
+    before = load_bundle(config.begin_with).learned_from if config.begin_with else ()
+    (config.folder / SCANS).write_text(json.dumps(sorted({*scans, *before})) + "\n", encoding="utf-8")
 
 
 def _sources(config: TrainConfig, labelled: Sequence[Case]) -> dict[str, str]:
@@ -218,7 +234,7 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
     thresholds = {name: point.to_dict() for name, point in points.items()}
     kept = {"steps": steps, "operating_points": thresholds, "figures": figures, "regions": regions}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    numbers = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
     if cases:
         report(Progress("calibrate", len(cases), len(cases), None, numbers))
     return points
@@ -248,6 +264,10 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     # The folder may have been moved since.
     config: TrainConfig = config_from_dict(TrainConfig, values | {"runs": str(folder.resolve().parent)})
+    try:
+        device_of(config)
+    except OptionError:  # it was trained on another machine
+        config = replace(config, device="auto")
     if config.folder.resolve() != folder.resolve():
         raise OptionError(f"the run in {folder} is named {config.name}: give the folder that name")
     if not is_fitted(config):
@@ -287,8 +307,9 @@ def validation_so_far(config: TrainConfig) -> list[Case]:
 
 
 def check_config(config: TrainConfig) -> None:
-    """Raise OptionError for networks and methods that `try_out` refuses, and for wrong numbers and folders."""
+    """Raise OptionError for networks and methods that `try_out` refuses, and for wrong numbers, devices and folders."""
     _check_numbers(config)
+    device_of(config)
     try_out(config)
     _check_folders(config)
     if config.begin_with:
@@ -327,6 +348,7 @@ def _check_numbers(config: TrainConfig) -> None:
         )
     if min(config.crop_weights) < 0 or not sum(config.crop_weights):
         raise OptionError(f"crop_weights is {list(config.crop_weights)}: give weights of at least 0, one above it")
+    _ = config.cohort.reading  # refuses views that are none
     if not (config.images.folder or config.cohort.folder or phantoms.anatomies):
         raise OptionError(
             "the configuration names nothing to learn from: set cohort.folder to labelled scans, phantoms.anatomies to "

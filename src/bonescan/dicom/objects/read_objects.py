@@ -21,6 +21,7 @@ from bonescan.dicom.objects import codes
 from bonescan.dicom.objects.common import KINDS, MANUFACTURER, MODEL_NAME, to_contour
 from bonescan.dicom.values import Curve, Curves
 from bonescan.errors import InputError, NoCurvesError
+from bonescan.report.words import counted
 from bonescan.study import Region
 
 _REPORTS = ("1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34")
@@ -174,7 +175,9 @@ def _contour(scoord: Dataset) -> NDArray[np.float64]:
         points = _ellipse(centre, points[1] - centre, points[3] - (points[2] + points[3]) / 2)
     elif kind != "POLYLINE" or len(points) < 3:
         named = kind if kind in ("POINT", "MULTIPOINT", "POLYLINE", "CIRCLE", "ELLIPSE") else "of unknown kind"
-        raise InputError(f"a curve of the report is {named} with {len(points)} point(s), which encloses nothing")
+        raise InputError(
+            f"a curve of the report is {named} with {counted(len(points), 'point')}, which encloses nothing"
+        )
     if not np.array_equal(points[0], points[-1]):
         points = np.concatenate([points, points[:1]])
     return to_contour(points)

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, RESEARCH_USE_ONLY, Command, Console, add_json, add_out, count, path, seed
+from bonescan.commands.base import (
+    DONE,
+    RESEARCH_USE_ONLY,
+    Command,
+    Console,
+    add_json,
+    add_out,
+    add_views,
+    count,
+    path,
+    seed,
+)
 from bonescan.errors import OptionError
 
 if TYPE_CHECKING:
@@ -33,6 +44,7 @@ class Dataset(Command):
     readers: int | None
     tolerance: float | None
     cohort: Path | None
+    views: tuple[str, ...] | None
     keep_lesion_free: bool
     gan: Path | None
     add_gan: Path | None
@@ -61,6 +73,7 @@ class Dataset(Command):
         parser.add_argument(
             "--cohort", type=path, metavar="DIR", help="take the scans of a labelled cohort, not simulated ones"
         )
+        add_views(parser)
         parser.add_argument(
             "--keep-lesion-free", action="store_true", help="also take the cohort's patients without a thoracic lesion"
         )
@@ -91,6 +104,8 @@ class Dataset(Command):
             options = self._options()
             with console.progress("patients") as progress:
                 summary = build_dataset(options, self.out, progress)
+        for doubt in summary.statement.doubts:
+            console.note(f"warning: {doubt}")
         if self.json:
             console.out_json({"research_use_only": True, **summary.to_dict()})
             return DONE
@@ -102,6 +117,7 @@ class Dataset(Command):
         return DONE
 
     def _options(self) -> DatasetOptions:
+        from bonescan.dicom.values import stated_views
         from bonescan.lin2022.datasets import (
             PAPER_IMAGES,
             DatasetOptions,
@@ -125,7 +141,7 @@ class Dataset(Command):
         return DatasetOptions(
             seed=self.seed,
             images=PAPER_IMAGES if self.images is None else self.images,
-            patients=PatientOptions(self.patients, self.cohort, self.keep_lesion_free),
+            patients=PatientOptions(self.patients, self.cohort, self.keep_lesion_free, stated_views(self.views)),
             split=SplitOptions(Protocol(self.protocol or Protocol.BY_PATIENT)),
             readers=readers if self.labels == "readers" else None,
             gan=self.gan,
@@ -133,6 +149,6 @@ class Dataset(Command):
 
     def _refuse_what_is_built_already(self) -> None:
         sizes = (self.seed, self.patients, self.images, self.protocol)
-        sources = (self.labels, self.readers, self.tolerance, self.cohort)
+        sources = (self.labels, self.readers, self.tolerance, self.cohort, self.views)
         if self.keep_lesion_free or any(option is not None for option in (*sizes, *sources)):
             raise OptionError("--add-gan adds to the data set that is there: give nothing beside -o OUT")

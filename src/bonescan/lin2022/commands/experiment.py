@@ -16,6 +16,7 @@ from bonescan.commands.base import (
     Console,
     add_json,
     add_out,
+    add_views,
     count,
     names,
     needs_extra,
@@ -226,6 +227,7 @@ class ExperimentOwn(Command):
     profile: str
     images: int | None
     seed: int
+    views: tuple[str, ...] | None
     json: bool
 
     @staticmethod
@@ -243,17 +245,19 @@ class ExperimentOwn(Command):
         parser.add_argument(
             "--seed", type=seed, default=1, metavar="S", help="of the division of patients and the copies (default: 1)"
         )
+        add_views(parser)
         add_json(parser)
 
     def run(self, console: Console) -> int:
         """Make what is missing, and print the table of what is there."""
         with needs_extra():
             from bonescan.lin2022.experiments.own import OwnOptions, compare_own
+        from bonescan.dicom.values import stated_views
         from bonescan.lin2022.experiments.tables import markdown
 
         with console.progress("comparison") as progress:
             outcome, table = compare_own(
-                OwnOptions(self.cohort, self.profile, self.images, self.seed),
+                OwnOptions(self.cohort, self.profile, self.images, self.seed, stated_views(self.views)),
                 self.out,
                 lambda done, total, stage: progress(done, total, stage=stage),
                 console.note,

@@ -23,8 +23,9 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prepare import skeletal_reference
 from bonescan.prepare.aggregate import binning_of
 from bonescan.prepare.crop import EDGE_PX, thoracic_window
-from bonescan.reading import discover, read_study
+from bonescan.reading import ReadOptions, discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
+from bonescan.reading.view_doubts import view_doubts
 from bonescan.study import Study, View
 from bonescan.train.cases import drawn, pair_counts, pair_labels, pair_truth
 
@@ -84,12 +85,14 @@ class Original:
 class Chosen:
     """The originals, sorted by patient, and the patients that were left out.
 
-    left_out: number of patients. reasons: for a cohort, sentences about who was left out and why.
+    left_out: number of patients. reasons: for a cohort, sentences about who was left out and why. doubts: for a cohort,
+    sentences about scans whose views may be the wrong way round.
     """
 
     originals: tuple[Original, ...]
     left_out: int
     reasons: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def patients(self) -> frozenset[str]:
@@ -114,11 +117,12 @@ class FrameTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """One study of a cohort as read. digest, patient: as `digest_of` and `stated_patient` return."""
+    """One study of a cohort as read. digest, patient, doubts: of `digest_of`, `stated_patient` and `view_doubts`."""
 
     original: Original
     digest: str
     patient: str | None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class _Order:
     patient: str = ""
     study: str = ""
     labelled: bool = True
+    reading: ReadOptions | None = None
 
 
 def simulate_originals(options: DatasetOptions, spread: Spread, processes: int, found: Callable[[int], None]) -> Chosen:
@@ -247,7 +252,8 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
             study.folder,
             study.patient,
             _name(study),
-            labelled=study in labelled,
+            study in labelled,
+            options.patients.reading,
         )
         for number, study in enumerate(studies)
     ]
@@ -259,7 +265,9 @@ def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int
         else:
             read.append(one)
         found(done, len(orders))
-    return _choose(_by_patient(read, reasons), reasons, options.patients)
+    chosen = _choose(_by_patient(read, reasons), reasons, options.patients)
+    doubts = (f"{one.original.patient}/{one.original.study}: {doubt}" for one in read for doubt in one.doubts)
+    return replace(chosen, doubts=tuple(doubts))
 
 
 def _by_patient(read: Sequence[_Read], reasons: list[str]) -> list[Original]:
@@ -330,7 +338,7 @@ def _read(order: _Order) -> _Read | str:
     """One study of a cohort, or the reason why an unlabelled one cannot be used."""
     name = (order.patient, order.study)
     try:
-        study = read_study(order.folder)
+        study = read_study(order.folder, order.reading)
         if not order.labelled:
             nothing = np.zeros((2, *study.shape), dtype=np.uint8)
             original = cut_original(study, name, FrameTruth(nothing, labelled=(False, False)), order.margin)
@@ -345,7 +353,7 @@ def _read(order: _Order) -> _Read | str:
 
 def _known(original: Original, study: Study, folder: Path) -> _Read:
     (files,) = discover([folder])
-    return _Read(original, digest_of(study), stated_patient(files))
+    return _Read(original, digest_of(study), stated_patient(files), view_doubts(study))
 
 
 def _frame_truth(study: Study, order: _Order) -> FrameTruth:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bonescan.annotate.consensus import FEWEST_READERS, TOLERANCE
+from bonescan.dicom.values import ReadOptions
 from bonescan.errors import OptionError
 from bonescan.lin2022.datasets.index import Origin, Subset
 from bonescan.lin2022.datasets.moves import Move, MoveLimits, sample_move
@@ -43,11 +44,13 @@ class PatientOptions:
     count: patients with a thoracic lesion; None: 56 simulated, or all of the cohort.
     cohort: a folder <patient>/<study>/ with scans and truth; None: simulate.
     keep_lesion_free: also take patients of the cohort without a lesion in the thoracic window.
+    reading: what is stated of the views of the cohort's scans.
     """
 
     count: int | None = None
     cohort: Path | None = None
     keep_lesion_free: bool = False
+    reading: ReadOptions | None = None
 
     def __post_init__(self) -> None:
         if self.count is not None and not 2 <= self.count <= MOST_PATIENTS:
@@ -56,6 +59,8 @@ class PatientOptions:
             )
         if self.keep_lesion_free and self.cohort is None:
             raise OptionError("lesion-free patients are kept of a cohort, and none is stated: give --cohort")
+        if self.reading is not None and self.cohort is None:
+            raise OptionError("--views are those of a cohort's scans, and no cohort is stated: give --cohort")
 
 
 @dataclass(frozen=True, slots=True)

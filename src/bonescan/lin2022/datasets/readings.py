@@ -17,6 +17,7 @@ from bonescan.errors import InputError
 from bonescan.lin2022.datasets.plan import ReaderOptions
 from bonescan.phantom import Phantom
 from bonescan.phantom.readers import make_reader, read_patient
+from bonescan.report.words import counted
 from bonescan.study import LabelImage, Study, View
 from bonescan.train.cases import pair_truth
 
@@ -42,8 +43,8 @@ def stored_readings(folder: Path, study: Study) -> Readings:
         files = sorted(folder.glob(f"reader-*/{view}.json"))
         if len(files) < FEWEST_READERS:
             raise InputError(
-                f"the {view} view of {folder.parent.name}/{folder.name} was read by {len(files)} readers and a "
-                f"consensus takes {FEWEST_READERS}: add reader-<name>/{view}.json, or take the truth as labels"
+                f"{counted(len(files), 'reader')} of {FEWEST_READERS} annotated the {view} view of "
+                f"{folder.parent.name}/{folder.name}: add reader-<name>/{view}.json, or give --labels truth"
             )
         readings[view] = {path.parent.name: _reading(path, view, study) for path in files}
     return readings

@@ -28,7 +28,7 @@ class Statement:
 
     digest: sha256 of the content. patients_left_out: their number. options: as they were given. left_out: for a
     cohort, sentences about who was left out and why. unlabelled_patients: number of patients without a label, who are
-    learned from.
+    learned from. doubts: for a cohort, sentences about scans whose views may be the wrong way round.
     """
 
     simulated: bool
@@ -38,6 +38,7 @@ class Statement:
     options: dict[str, Any]
     left_out: tuple[str, ...] = ()
     unlabelled_patients: int = 0
+    doubts: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -65,6 +66,7 @@ def state(options: DatasetOptions, chosen: Chosen) -> Statement:
         "images": options.images,
         "patients": len(chosen.patients),
         "cohort": "" if cohort is None else str(cohort),
+        **({} if options.patients.reading is None else {"views": options.patients.reading.views}),
         "keep_lesion_free": options.patients.keep_lesion_free,
         "protocol": str(options.split.protocol),
         "test_share": options.split.test_share,
@@ -75,7 +77,8 @@ def state(options: DatasetOptions, chosen: Chosen) -> Statement:
         "shift_px": options.moves.shift_px,
     }
     leaky = options.split.protocol is Protocol.LEAKY
-    return Statement(cohort is None, leaky, "", chosen.left_out, stated, chosen.reasons, len(chosen.unlabelled))
+    numbers = (chosen.left_out, stated, chosen.reasons, len(chosen.unlabelled))
+    return Statement(cohort is None, leaky, "", *numbers, chosen.doubts)
 
 
 def write_statement(folder: Path, statement: Statement, records: Sequence[PairRecord]) -> None:
@@ -89,6 +92,7 @@ def write_statement(folder: Path, statement: Statement, records: Sequence[PairRe
         f"patients_left_out = {statement.patients_left_out}",
         f"unlabelled_patients = {statement.unlabelled_patients}",
         f"left_out = {json.dumps(statement.left_out, ensure_ascii=False)}",
+        *([f"doubts = {json.dumps(statement.doubts, ensure_ascii=False)}"] if statement.doubts else ()),
         *_lines("options", statement.options),
     ]
     for size in set_sizes(records):
@@ -110,6 +114,7 @@ def read_statement(folder: Path) -> Statement:
             options=dict(stated["options"]),
             left_out=tuple(str(reason) for reason in stated.get("left_out", ())),
             unlabelled_patients=int(stated.get("unlabelled_patients", 0)),
+            doubts=tuple(str(doubt) for doubt in stated.get("doubts", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder} is no data set: give a folder that bonescan dataset wrote") from None

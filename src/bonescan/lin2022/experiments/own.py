@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonescan.dicom.values import ReadOptions
 from bonescan.errors import OutputError
 from bonescan.lin2022.datasets import DatasetOptions, PatientOptions, Subset, build_dataset, read_dataset
 from bonescan.lin2022.datasets.statement import TOML, read_statement
@@ -45,13 +46,15 @@ OWN = Experiment(
 @dataclass(frozen=True, slots=True)
 class OwnOptions:
     """What is compared. cohort: <patient>/<study>/ with labels. images: to learn from and to test on together, copies
-    included; None: the profile's number. seed: of the division of patients and of the copies.
+    included; None: the profile's number. seed: of the division of patients and of the copies. reading: what is
+    stated of the scans' views.
     """
 
     cohort: Path
     profile: str = "cpu"
     images: int | None = None
     seed: int = 1
+    reading: ReadOptions | None = None
 
 
 def compare_own(
@@ -62,7 +65,7 @@ def compare_own(
     Raises InputError and OptionError for a cohort that no data set can be made of, and OutputError where `out` holds
     another comparison. A method that cannot be run is in the outcome's `refused`.
     """
-    folder = _ensure_dataset(options, out, report)
+    folder = _ensure_dataset(options, out, report, say)
     dataset = read_dataset(folder, "D2")
     places = Places(out / "results" / dataset.digest[:12], out / "runs" / dataset.digest[:12], out, own=folder)
     outcome = run_all(runs_of([OWN], options.profile), places, again=True, report=report, say=say)
@@ -75,20 +78,29 @@ def compare_own(
     return outcome, table
 
 
-def _ensure_dataset(options: OwnOptions, out: Path, report: Callable[[int, int, str], None]) -> Path:
+def _ensure_dataset(
+    options: OwnOptions, out: Path, report: Callable[[int, int, str], None], say: Callable[[str], None]
+) -> Path:
     """Return the folder of the cohort's data set; build it where there is none."""
     folder = out / "dataset"
     images = profile_of(options.profile).images if options.images is None else options.images
     cohort = options.cohort.absolute()
     if not (folder / TOML).exists():
-        build_dataset(
-            DatasetOptions(options.seed, images, PatientOptions(None, cohort, keep_lesion_free=True)),
+        patients = PatientOptions(None, cohort, keep_lesion_free=True, reading=options.reading)
+        summary = build_dataset(
+            DatasetOptions(options.seed, images, patients),
             folder,
             lambda done, total, last="", stage=None: report(done, total, f"data set: {stage or 'pairs'}"),
         )
+        for doubt in summary.statement.doubts:
+            say(f"warning: {doubt}")
     stated = read_statement(folder).options
-    if (stated["cohort"], stated["seed"], stated["images"]) != (str(cohort), options.seed, images):
-        raise OutputError(f"{out} compares another cohort, seed or number of images: choose another folder")
+    views = () if options.reading is None else options.reading.views or ()
+    began = (stated["cohort"], stated["seed"], stated["images"], tuple(stated.get("views", ())))
+    if began != (str(cohort), options.seed, images, views):
+        raise OutputError(
+            f"{out} compares another cohort, seed or number of images, or other views: choose another folder"
+        )
     return folder
 
 

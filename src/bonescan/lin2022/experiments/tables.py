@@ -96,7 +96,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         _about(table),
         _grid(("", "seeds", *HEADINGS.values()), [_scores(row) for row in table["arms"]]),
         _grid(
-            ("", "parameters", "multiply-adds a pair", "training, s", "test, s an image", "note"),
+            ("", "parameters", "multiply-adds per pair", "training, s", "test, s per image", "note"),
             [_costs(row) for row in table["arms"]],
         ),
     ]

@@ -1,0 +1,21 @@
+"""Whether the views of a study may be the wrong way round: who draws or trains on them must be told before."""
+
+from __future__ import annotations
+
+from bonescan.dicom.values import AGAINST_HEADER
+from bonescan.prepare import looks_exchanged, to_pair
+from bonescan.prepare.aggregate import bin_counts, binning_of
+from bonescan.prepare.order import EXCHANGED
+from bonescan.study import Study
+
+
+def view_doubts(study: Study) -> tuple[str, ...]:
+    """Warnings: the views were stated against the header, or the picture looks as if they were exchanged."""
+    stated = stated_against_header(study)
+    pair = bin_counts(to_pair(study).counts, binning_of(study))
+    return (*stated, EXCHANGED) if looks_exchanged(pair) else stated
+
+
+def stated_against_header(study: Study) -> tuple[str, ...]:
+    """The warning that the views were stated against the header, if there is one."""
+    return tuple(warning for warning in study.warnings if warning.startswith(AGAINST_HEADER))
