@@ -107,7 +107,7 @@ def test_the_card_says_whose_figures_are_whose(finished, base):
 def test_a_path_that_does_not_exist_is_said_once(base, tmp_path):
     said = []
     request = AdaptRequest((tmp_path / "nirgends",), tmp_path / "out", base.folder)
-    with pytest.raises(OptionError, match="scans of 0 patients to learn from, and 1 input left out: give at least 5"):
+    with pytest.raises(OptionError, match="scans of 0 patients to learn from, and 1 input left out: give scans of at least 5"):
         adapt(request, CONFIG, note=said.append)
     assert len([sentence for sentence in said if "does not exist" in sentence]) == 1
 
@@ -131,7 +131,7 @@ def test_the_same_call_with_other_scans_is_refused(finished, base, tmp_path):
 
 def test_four_patients_are_too_few(base, tmp_path):
     request = AdaptRequest((write_department(tmp_path / "few", patients=4),), tmp_path / "out", base.folder)
-    with pytest.raises(OptionError, match="scans of 4 patients to learn from: give at least 5"):
+    with pytest.raises(OptionError, match="scans of 4 patients to learn from: give scans of at least 5"):
         adapt(request, CONFIG)
 
 

@@ -175,3 +175,9 @@ def test_a_folder_without_scans_is_one_sentence_that_names_it(in_process, tmp_pa
     assert done.stderr.startswith("bonescan: the folder ward holds no scan; ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_path_that_does_not_exist_is_named_once(in_process, tmp_path):
+    done = in_process("pictures", "nowhere", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "bonescan: nowhere does not exist; check the path\n"

@@ -104,7 +104,8 @@ def check_patients(scans: Scans) -> None:
         # The reasons are said before, one sentence for each scan.
         left = f", and {counted(len(scans.left_out), 'input')} left out" if scans.left_out else ""
         raise OptionError(
-            f"there are scans of {counted(patients, 'patient')} to learn from{left}: give at least {LEAST_PATIENTS}"
+            f"there are scans of {counted(patients, 'patient')} to learn from{left}: give scans of at least "
+            f"{LEAST_PATIENTS} patients"
         )
 
 

@@ -64,8 +64,8 @@ class Pictures(Command):
             self._write(files, studies, console)
         except Exception as error:
             said = console.explain(error)
-            # Of a folder without scans the sentence names the folder.
-            console.error(said if files.kind == "none" else f"{files.key}: {said}")
+            # Of a folder without scans, and of a path that does not exist, the sentence names what it is about.
+            console.error(said if files.kind == "none" or said.startswith(files.key) else f"{files.key}: {said}")
             return False
         return True
 

@@ -42,8 +42,9 @@ class Train(Command):
                 console.note(f"warning: {warning}; label and train more before you use it")
             if not bundle.raw.get("figures"):
                 console.note(
-                    f"warning: the model {bundle.name}: nothing was measured, for no patient with labels of both views "
-                    "was kept for validation; its thresholds are not fitted (cohort.validation_share)"
+                    f"warning: the model {bundle.name}: no patient with labels of both views was kept for "
+                    "validation, so nothing was measured and the thresholds are not fitted: raise "
+                    "cohort.validation_share, or label more patients"
                 )
             console.out(f"The model: bonescan segment INPUT -o OUT --model {folder / 'bundle'}")
         else:

@@ -44,7 +44,7 @@ CONVENTIONS = {
 
 _COLUMNS = {
     "DSC pooled": "dsc_pooled",
-    "DSC an image": "dsc",
+    "DSC per image": "dsc",
     "lesion F1": "lesion_f1",
     "kappa pixel": "kappa_pixel",
     "kappa image": "kappa_image",

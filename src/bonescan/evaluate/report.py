@@ -36,9 +36,9 @@ CONVENTIONS = {
     "cpa": "precision by pixel; images without a predicted pixel are left out",
     "recall": "images without a true pixel are left out",
     "lesion": "found when a predicted lesion overlaps it or has its centroid within 4 px; each view counts on its own",
-    "false_positive": "a predicted lesion that finds no true one, those on faint lesions apart",
-    "faint": "where the truth knows of a lesion that does not stand out in a view, a predicted lesion that touches it "
-    "and finds no true one is set aside: neither right nor wrong, in pixels and in lesions; they are counted",
+    "false_positive": "a predicted lesion that finds no true one, those on ignored areas apart",
+    "faint": "areas that are ignored: lesions that do not stand out in a view, or labels named ignored. A predicted "
+    "lesion that touches one and finds no true one is neither right nor wrong, in pixels and in lesions",
     "interval": f"95 % bootstrap over patients; null for fewer than {LEAST_PATIENTS} patients that count in the figure",
     "n": "what a figure averages over: of pooled pixel figures the marked pixels of prediction and truth added up, of "
     "lesion figures the outlines, which are counted in each view",
@@ -163,7 +163,7 @@ def report_text(report: Mapping[str, Any]) -> str:
         _line("lesion F1", lesion["f1"], "outline"),
         _line("false positives per scan", lesion["false_positives_per_scan"], "scan"),
         _line("false positives per lesion-free scan", lesion["false_positives_per_lesion_free_scan"], "scan"),
-        _line("marks on faint lesions per scan", lesion["on_faint_per_scan"], "scan"),
+        _line("marks on ignored areas per scan", lesion["on_faint_per_scan"], "scan"),
     ]
     for heading, part in (("sensitivity by size, pixels", "by_size_px"), ("sensitivity by region", "by_region")):
         rows = [_line(f"  {name}", row["sensitivity"], "outline") for name, row in report[part].items() if row["true"]]

@@ -294,7 +294,10 @@ class TrainConfig:
             )
         for rows in self.crop_rows:
             if rows % 32 or rows <= 0 or self.batch_rows < rows:
-                raise OptionError(f"crop_rows holds {rows}: use multiples of 32 up to batch_rows = {self.batch_rows}")
+                raise OptionError(
+                    f"crop_rows holds {rows}, and batch_rows is {self.batch_rows}: crops are multiples of 32, and the "
+                    "largest is at most batch_rows"
+                )
         if self.crop_cols % 32 or self.crop_cols <= 0:
             raise OptionError(f"crop_cols is {self.crop_cols}: use a multiple of 32")
         if self.steps < 1:
