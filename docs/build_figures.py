@@ -151,7 +151,7 @@ def people_table() -> str:
 def adapt_table() -> str:
     """What teaching a model normal scans of people changes, on scans of others."""
     folds = results("adapt")["people"]
-    names = {"marks_per_scan": "marks per scan without lesions"}
+    names = {"marks_per_scan": "marks per scan without lesions, at the base's thresholds"}
     for key in folds[0]["before"]:
         what, _, rate = key.partition("_at_")
         if rate and what in ("sensitivity", "phantom_sensitivity"):
@@ -161,6 +161,8 @@ def adapt_table() -> str:
     for key, what in names.items():
         means = [sum(fold[when][key] for fold in folds) / len(folds) for when in ("before", "alone", "after")]
         lines.append(" | ".join([f"| {what}", *(f"{mean:.2f}" for mean in means)]) + " |")
+    fitted = sum(fold["after_fitted_marks_per_scan"] for fold in folds) / len(folds)
+    lines.insert(3, f"| the same at thresholds fitted anew, as in the written bundle | | | {fitted:.2f} |")
     return "\n".join(lines) + "\n"
 
 
