@@ -44,8 +44,8 @@ def test_every_arm_has_a_name_of_its_own_and_the_declared_ones_are_there(benchma
 def test_arms_that_learn_the_same_are_known(benchmark):
     arms = {arm.name: arm for arm in benchmark.arms()}
     assert arms["adapted-20"].same_as(arms["diseased-0"])
-    assert not arms["adapted-10"].same_as(arms["choice-base-0.25"])
-    assert arms["adapted-10"].learns_as(arms["choice-base-0.25"])
+    assert not arms["adapted-10"].same_as(arms["choice-base-25"])
+    assert arms["adapted-10"].learns_as(arms["choice-base-25"])
     assert not any(arms["shipped"].learns_as(arm) for name, arm in arms.items() if name != "shipped")
 
 

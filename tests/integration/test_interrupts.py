@@ -158,7 +158,16 @@ def test_a_worker_that_is_starting_does_not_hear_ctrl_c():
         assert task.result(timeout=60) == worker.pid
 
 
+@pytest.fixture
+def heard():
+    """SIGINT raises KeyboardInterrupt, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @POSIX
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_while_a_worker_starts_ends_it(monkeypatch, capfd, number):
     spawn, begun = multiprocessing.util.spawnv_passfds, []

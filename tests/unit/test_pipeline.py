@@ -145,7 +145,7 @@ def test_the_example_of_the_readme_goes_on_after_a_study_that_cannot_be_read(mod
     exec(example, {})
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("broken-study cannot be read: ")
-    assert second == "good-study 1 lesions"
+    assert second == "good-study 1 lesions in 1 outlines"
 
 
 def test_a_result_is_written_to_a_folder_given_as_text(model, tmp_path):

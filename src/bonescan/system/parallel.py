@@ -72,10 +72,14 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
         try:
             yield pool
         except BaseException:
-            # Using the executor as a context manager would wait for all tasks.
-            for child in set(multiprocessing.active_children()) - before_it:
+            # Using the executor as a context manager would wait for all tasks. Tasks are cancelled before the children
+            # end: a pool whose child has died fails at tasks that are cancelled already, with a traceback.
+            children = set(multiprocessing.active_children()) - before_it
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in children:
                 child.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+            for child in children:
+                child.join()
             raise
         pool.shutdown(cancel_futures=True)
     finally:
