@@ -269,7 +269,7 @@ def machine_table() -> str:
 
 def reading_rows() -> list[tuple[str, str, str]]:
     """What is measured of the reading of a scan: uptake told as a focus, sites, and change."""
-    sites, serial = results("people_sites"), results("serial")
+    sites, serial, read = results("people_sites"), results("serial"), results("reading")
     rows = []
     for name, kind in results("realism").get("foci_per_scan", {}).items():
         hot = sum(number for between, number in kind["by_contrast"].items() if float(between.split()[0]) >= 1)
@@ -280,6 +280,9 @@ def reading_rows() -> list[tuple[str, str, str]]:
     for way, by in (("model", "by the model"), ("method", "with the truth's outlines")):
         told = f"{serial[way]['sensitivity']:.2f}, {serial[way]['specificity']:.2f}"
         rows.append((f"new lesions of phantoms {by}: sensitivity, specificity", told, "serial"))
+        told = f"{read[way]['level_within_one']:.2f}, {read[way]['index_correlation']:.2f}"
+        rows.append((f"phantoms {by}: levels within one, correlation of the bone scan index", told, "reading"))
+    rows.append(("Dice of the bones in the region map, mean", f"{read['region_dice']['mean']:.2f}", "reading"))
     return rows
 
 
