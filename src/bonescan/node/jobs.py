@@ -288,7 +288,7 @@ def _now() -> _Running:
 
 
 def refuse_other_tracers(study: Study) -> None:
-    """Raise InputError where the file states a tracer that is no bone tracer: nobody reads a warning at a node."""
+    """Raise InputError where the file states a tracer that is no bone tracer: no person reads a warning at a node."""
     if OTHER_TRACER in study.warnings:
         raise InputError(
             "the tracer that the file states is not known as a bone tracer, so a node does not segment the study; if "
