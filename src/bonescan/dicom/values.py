@@ -49,7 +49,7 @@ class ReadOptions:
 
 
 def stated_views(names: Sequence[str] | None) -> ReadOptions | None:
-    """What a caller states by naming the views of each scan's frames, in order; None where nobody states any."""
+    """What a caller states by naming the views of each scan's frames, in order; None where none are stated."""
     return ReadOptions(tuple(View(name) for name in names)) if names else None
 
 
