@@ -32,7 +32,7 @@ FILES = (GRAPH, WEIGHTS, CARD)
 """The files of a bundle besides its description."""
 SCANS = "scans.json"
 """In the folder of a run, beside its bundle: the digests of the labelled views that it learned from or was fitted to.
-They are no part of the bundle, which would tell everybody who has such a scan that it was among them."""
+They are no part of the bundle, which would show whoever has such a scan that it was among them."""
 LEARNED_FROM = (
     "the model learned from this scan or was fitted to it: its marks here do not show how it reads other patients"
 )

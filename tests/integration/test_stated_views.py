@@ -144,4 +144,4 @@ def test_a_training_and_what_is_scored_of_it(place, in_process):
         assert ("the model learned from or was fitted to 2 of 2 scored scans" in scored.stdout) == learned
     bundle = json.loads((place / "runs/tiny/bundle/bundle.json").read_text())
     (digest, *_) = json.loads((place / "runs/tiny/scans.json").read_text())
-    assert digest not in json.dumps(bundle)  # the bundle tells nobody whose scans these were
+    assert digest not in json.dumps(bundle)  # the bundle does not show whose scans these were

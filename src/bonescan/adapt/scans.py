@@ -22,8 +22,7 @@ from bonescan.adapt.insertion import Inserted, InsertionConfig, insert
 from bonescan.adapt.scene import Scene, make_scene
 from bonescan.dicom import values
 from bonescan.errors import InputError
-from bonescan.prepare import to_pair
-from bonescan.prepare.aggregate import bin_counts, binning_of
+from bonescan.prepare.aggregate import binned_pair, binning_of
 from bonescan.reading import ReadOptions, discover, read_files
 from bonescan.reading.patients import digest_of, patient_of
 from bonescan.reading.view_doubts import stated_against_header
@@ -201,7 +200,7 @@ class LearnedScan:
 def learned_scan(scan: ReadScan, network: nn.Module, config: TrainConfig) -> LearnedScan:
     """Bin a scan to the network's pixel size and predict it with the base model."""
     binning = binning_of(scan.study)
-    counts = np.clip(np.rint(bin_counts(to_pair(scan.study).counts, binning)), 0, np.iinfo(np.uint16).max)
+    counts = np.clip(np.rint(binned_pair(scan.study)), 0, np.iinfo(np.uint16).max)
     pair = counts.astype(np.uint16)
     nothing = np.zeros(pair.shape, dtype=np.uint8)
     facts = find_facts(f"scan-{scan.number}", f"patient-{scan.patient}", pair, nothing, config.normalisation)

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from bonescan.lesions.measure import midline_columns
 from bonescan.prediction import Prediction, RegionMap
-from bonescan.prepare.aggregate import bin_counts, binning_of, mirror, to_pair
+from bonescan.prepare.aggregate import binned_pair, binning_of, mirror
 from bonescan.prepare.body import LEAST_HEAD_SCORE, MOST_AT_SIDES, Body, find_body, head_score, side_share
 from bonescan.prepare.crop import USUAL_MM
 from bonescan.prepare.normalise import body_mask
@@ -94,8 +94,7 @@ def check_quality(study: Study, prediction: Prediction, region: str = "whole-bod
 
 
 def _both_views(study: Study) -> _Both:
-    binning = binning_of(study)
-    counts = bin_counts(to_pair(study).counts, binning).sum(axis=0)
+    binning, counts = binning_of(study), binned_pair(study).sum(axis=0)
     return _Both(counts, find_body(counts), None if study.spacing is None else study.spacing.row_mm * binning)
 
 

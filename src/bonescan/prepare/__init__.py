@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.errors import OptionError
-from bonescan.prepare.aggregate import ViewPair, Window, aggregate, bin_counts, binning_of, from_pair, mirror, to_pair
+from bonescan.prepare.aggregate import (
+    ViewPair,
+    Window,
+    aggregate,
+    bin_counts,
+    binned_pair,
+    binning_of,
+    from_pair,
+    mirror,
+    to_pair,
+)
 from bonescan.prepare.crop import thoracic_window
 from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
 from bonescan.prepare.order import EXCHANGED, looks_exchanged
@@ -109,7 +119,7 @@ def prepare(
     options, normalisation = options or PrepareOptions(), normalisation or Normalisation()
     window = _window(study, options).within(study.shape)
     binning = binning_of(study)
-    frame = bin_counts(to_pair(study).counts, binning)
+    frame = binned_pair(study)
     reference = skeletal_reference(frame, normalisation)
     counts = frame if window == Window.whole(study.shape) else bin_counts(to_pair(study, window).counts, binning)
     image = normalise(counts, normalisation, reference)

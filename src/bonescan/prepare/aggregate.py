@@ -107,6 +107,11 @@ def bin_counts(counts: FloatImage, binning: int) -> FloatImage:
     return sums
 
 
+def binned_pair(study: Study) -> FloatImage:
+    """The counts of both views (2, rows, cols) at the network's pixel size, the posterior mirrored."""
+    return bin_counts(to_pair(study).counts, binning_of(study))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewPair:
     """Anterior and mirrored posterior counts over one another.

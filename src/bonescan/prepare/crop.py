@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.prepare.aggregate import Window, bin_counts, binning_of, to_pair
+from bonescan.prepare.aggregate import Window, binned_pair, binning_of
 from bonescan.prepare.normalise import body_mask, skeletal_reference
 from bonescan.study import FloatImage, Study
 
@@ -87,7 +87,7 @@ def thoracic_window(study: Study) -> Window:
     confidence, and a note where that is low. An empty scan gives the uppermost rows and confidence 0.
     """
     binning = binning_of(study)
-    pair = bin_counts(to_pair(study).counts, binning)
+    pair = binned_pair(study)
     row_mm = (study.spacing.row_mm if study.spacing is not None else USUAL_MM / binning) * binning
     if pair.shape[1] <= EDGE_PX:
         return _framed(study, slice(0, study.shape[0]), None, 1.0)

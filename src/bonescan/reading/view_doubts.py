@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bonescan.dicom.values import AGAINST_HEADER
-from bonescan.prepare import looks_exchanged, to_pair
-from bonescan.prepare.aggregate import bin_counts, binning_of
+from bonescan.prepare import looks_exchanged
+from bonescan.prepare.aggregate import binned_pair
 from bonescan.prepare.order import EXCHANGED
 from bonescan.study import Study
 
@@ -12,8 +12,7 @@ from bonescan.study import Study
 def view_doubts(study: Study) -> tuple[str, ...]:
     """Warnings: the views were stated against the header, or the picture looks as if they were exchanged."""
     stated = stated_against_header(study)
-    pair = bin_counts(to_pair(study).counts, binning_of(study))
-    return (*stated, EXCHANGED) if looks_exchanged(pair) else stated
+    return (*stated, EXCHANGED) if looks_exchanged(binned_pair(study)) else stated
 
 
 def stated_against_header(study: Study) -> tuple[str, ...]:

@@ -1,0 +1,113 @@
+"""How the checks of the body behave, and raise false alarms: `python benchmarks/body_checks.py [PEOPLE]`.
+
+Simulated patients of unseen anatomies are checked as they are, turned upside down, and cut off at the ankles; so is
+noise without a body. PEOPLE: a folder of scans that are as they should be. Of each check the least and the largest
+figure and the number of alarms are printed and written to results/body_checks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonescan.assess.quality import check_quality
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.phantom.patient import Phantom
+from bonescan.pipeline import DEFAULT_MODEL, load_model
+from bonescan.prediction import Prediction
+from bonescan.reading import read_studies
+from bonescan.study import REGIONS, QualityCheck, Region, Scan, Study
+from bonescan.system.parallel import process_pool
+from quality import predicted
+
+OUT = Path(__file__).parents[1] / "results" / "body_checks.json"
+FIRST_ANATOMY = 936_000
+CHECKS = ("body", "upright", "vertex", "feet", "length")
+
+Found = tuple[str, tuple[QualityCheck, ...]]
+
+
+def changed(study: Study, change: Any) -> Study:
+    """The study with other counts in each view."""
+    return replace(study, scans={view: Scan(view, change(scan.counts)) for view, scan in study.scans.items()})
+
+
+def cut_at_ankles(phantom: Phantom) -> Study | None:
+    """The scan without the rows that show feet; None where it shows none."""
+    feet = [np.flatnonzero((one == REGIONS.index(Region.FOOT)).any(axis=1)) for one in phantom.regions.values()]
+    if not all(rows.size for rows in feet):
+        return None
+    end = min(int(rows[0]) for rows in feet)
+    return changed(phantom.study, lambda counts: np.where(np.arange(len(counts))[:, None] < end, counts, 0))
+
+
+def checked(seed: int) -> list[Found]:
+    """One patient as it is, upside down and cut off, and noise of as many counts."""
+    phantom = make_patient(make_anatomy(seed), 0)
+    study, rng = phantom.study, np.random.default_rng(seed)
+    sure_of_none = {view: np.zeros(one.shape, dtype=np.float32) for view, one in phantom.regions.items()}
+    own = Prediction(sure_of_none, phantom.regions)
+    nothing = Prediction(sure_of_none, {view: np.zeros_like(one) for view, one in phantom.regions.items()})
+    noise = changed(study, lambda counts: rng.poisson(counts.mean(), counts.shape).astype(np.float32))
+    found = [
+        ("as they are", check_quality(study, own)),
+        ("upside down", check_quality(changed(study, lambda counts: counts[::-1]), nothing)),
+        ("noise", check_quality(noise, nothing)),
+    ]
+    cut = cut_at_ankles(phantom)
+    return found if cut is None else [*found, ("cut at the ankles", check_quality(cut, own))]
+
+
+def people(folder: Path) -> Iterator[Found]:
+    """The scans of a folder, with the regions that the model sees."""
+    model = load_model(DEFAULT_MODEL)
+    for _, study in read_studies([folder]):
+        yield "people", check_quality(study, predicted(study, model)[0])
+
+
+def summary(found: Sequence[Found]) -> dict[str, Any]:
+    """By group and check: how many scans, the least and the largest figure, the alarms."""
+    report: dict[str, Any] = {}
+    for group, checks in found:
+        for check in checks:
+            if check.name in CHECKS:
+                report.setdefault(group, {}).setdefault(check.name, []).append((check.value, check.poor))
+    return {
+        group: {
+            name: {
+                "scans": len(values),
+                "least": round(min(value for value, _ in values), 3),
+                "most": round(max(value for value, _ in values), 3),
+                "alarms": sum(poor for _, poor in values),
+            }
+            for name, values in names.items()
+        }
+        for group, names in report.items()
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", nargs="?", type=Path)
+    parser.add_argument("--patients", type=int, default=40, help="simulated, each of an anatomy of its own")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    with process_pool(arguments.processes) as pool:
+        seeds = range(FIRST_ANATOMY, FIRST_ANATOMY + arguments.patients)
+        found = [one for part in pool.map(checked, seeds) for one in part]
+    if arguments.people is not None:
+        found += people(arguments.people)
+    report = {"command": "python benchmarks/body_checks.py PEOPLE", **summary(found)}
+    print(json.dumps(report, indent=2))
+    OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
