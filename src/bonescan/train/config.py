@@ -159,6 +159,10 @@ class LossConfig:
     region_background: float = 0.3
     """Weight of background pixels in the cross-entropy of the region map, against 1 for all others."""
 
+    region_at_lesions: float = 1.0
+    """Weight of pixels on lesions and benign uptake in the cross-entropy of the region and level maps, against 1: few
+    pixels, but those whose bone a report names."""
+
     reference_area_px: float = 60.0
     """Area of lesions whose pixels have weight 1; for others the weight is the square root of the ratio of areas."""
 

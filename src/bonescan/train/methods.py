@@ -47,11 +47,12 @@ def supervised_loss(
         benign = benign + config.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, config.pixel_scale)
         parts["benign"] = benign
         total = total + config.benign * benign
+    weight = _where_hot(batch, config.region_at_lesions)
     if region_logits is not None:
-        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, config.region_background)
+        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, config.region_background, weight)
         total = total + config.region * parts["region"]
     if level_logits is not None and batch.level is not None:
-        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, 1.0)
+        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, 1.0, weight)
         total = total + config.level * parts["level"]
     return {"total": total, **parts}
 
@@ -60,6 +61,15 @@ def _at_phase(logits: Tensor, batch: Batch) -> Tensor:
     """The logits where the batch has regions and levels."""
     row, col = batch.phase
     return logits if logits.shape[-2:] == batch.region.shape[-2:] else logits[..., row::2, col::2]
+
+
+def _where_hot(batch: Batch, weight: float) -> Tensor | None:
+    """Weights of the pixels at which the batch has regions: `weight` on lesions and benign uptake, 1 elsewhere."""
+    if weight == 1.0:
+        return None
+    hot = batch.lesion if batch.benign is None else torch.maximum(batch.lesion, batch.benign)
+    row, col = batch.phase
+    return 1.0 + (weight - 1.0) * hot[..., 2 * row :: 4, 2 * col :: 4]
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -79,18 +89,22 @@ def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> 
     return scale * entropy / (weight > 0).sum().clamp(min=1)
 
 
-def region_loss(logits: Tensor, target: Tensor, background_weight: float) -> Tensor:
+def region_loss(
+    logits: Tensor, target: Tensor, background_weight: float, weight: Tensor | None = None
+) -> Tensor:
     """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 = unknown; 0 if all are unknown.
 
     A class that the network has no logit for (a newer region, for a network of the first format) is unknown, too.
+    weight: (N, 2, h, w), of each pixel; None = all alike.
     """
     target = torch.where(target < logits.shape[2], target, -1)
-    classes = torch.ones(logits.shape[2], device=logits.device)
-    classes[0] = background_weight
-    flat = logits.flatten(0, 1).float()
-    total = functional.cross_entropy(flat, target.flatten(0, 1), classes, ignore_index=-1, reduction="sum")
-    known = target >= 0
-    return total / (known.sum() - (1.0 - background_weight) * (target == 0).sum()).clamp(min=1)
+    weights = torch.where(target == 0, background_weight, 1.0) * (target >= 0)
+    if weight is not None:
+        weights = weights * weight
+    entropy = functional.cross_entropy(
+        logits.flatten(0, 1).float(), target.flatten(0, 1), ignore_index=-1, reduction="none"
+    )
+    return (weights.flatten(0, 1) * entropy).sum() / weights.sum().clamp(min=1)
 
 
 def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
