@@ -23,12 +23,12 @@ from PIL import Image, ImageDraw
 
 from bonescan.assess import assess
 from bonescan.assess.site import site_words
-from bonescan.lesions.delineate import Thresholds, delineate
+from bonescan.lesions.delineate import Thresholds, delineate, named_again
 from bonescan.lesions.measure import measure
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, with_bones_beneath
+from bonescan.prepare import prepare
 from bonescan.reading import read_studies
 from bonescan.study import BONE_REGIONS, Lesion, Study
-from quality import predicted
 
 EACH = 10
 COLUMNS = ("scan", "number", "view", "site", "bone right", "level right")
@@ -37,11 +37,16 @@ _FOCI = Thresholds(low=0.3, high=0.4)
 
 def places(study: Study, model: Model, rng: np.random.Generator) -> list[Lesion]:
     """Ten foci of uptake, benign or not, of as many bones as there are."""
-    prediction = predicted(study, model)[0]
+    scan = prepare(study, None, model.bundle.normalisation)
+    prediction = model.predictor.predict(scan)
     benign = prediction.benign or {}
     uptake = {view: np.minimum(image + benign.get(view, 0), 1) for view, image in prediction.lesion.items()}
     seen = replace(prediction, lesion=uptake, benign=None)
-    lesions, _ = assess(study, measure(study, delineate(seen, _FOCI), seen)[0], seen, "whole-body")
+    outlines = delineate(seen, _FOCI)
+    if outlines:
+        seen = with_bones_beneath(seen, outlines, scan, model)
+        outlines = [named_again(outline, seen.region[outline.view]) for outline in outlines]
+    lesions, _ = assess(study, measure(study, outlines, seen)[0], seen, "whole-body")
     on_bone = [lesions[place] for place in rng.permutation(len(lesions)) if lesions[place].region in BONE_REGIONS]
     bones: set[tuple[str, str]] = set()
     first, others = [], []

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
+from bonescan.lesions.delineate import Outline, contour_of, delineate, named_again, region_of
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, with_bones_beneath
 from bonescan.prediction import Prediction
-from bonescan.prepare import PrepareOptions, prepare
+from bonescan.prepare import Prepared, PrepareOptions, prepare
 from bonescan.study import (
     BONE_REGIONS,
     LEVELS,
@@ -175,22 +175,28 @@ def read(study: Study, outlines: Sequence[Outline], prediction: Prediction) -> t
     return assess(study, lesions, prediction, "whole-body")
 
 
-def judge_patient(phantom: Phantom, truth: float, predictions: Sequence[Prediction], model: Model) -> dict[str, Found]:
-    """All three ways. truth: the index. predictions: by the model, of the counts and of those drawn again."""
+def judge_patient(phantom: Phantom, truth: float, scans: Sequence[Prepared], model: Model) -> dict[str, Found]:
+    """All three ways. truth: the index. scans: the patient's counts, and those drawn again."""
+    predictions = [model.predictor.predict(scan) for scan in scans]
     own = Prediction(predictions[0].lesion, phantom.regions, level=phantom.levels)
     judged_ways = {}
-    for way, prediction in (("method", own), ("maps", predictions[0])):
-        outlines, numbers = true_outlines(phantom, prediction.region)
+    for way in ("method", "maps"):
+        outlines, numbers = true_outlines(phantom, phantom.regions)
+        prediction = own if way == "method" else beneath(predictions[0], outlines, scans[0], model)
+        outlines = [named_again(outline, prediction.region[outline.view]) for outline in outlines]
         lesions, extent = read(phantom.study, outlines, prediction)
         judged_ways[way] = judged(lesions, numbers, phantom)
         judged_ways[way].indices.append((truth, extent.bone_scan_index or 0.0))
         judged_ways[way].counts.append((len(set(numbers)), extent.lesions))
     thresholds = model.bundle.at("balanced")
     told = []
-    for prediction in predictions:
-        lesions, extent = read(phantom.study, delineate(prediction, thresholds), prediction)
+    for scan, first in zip(scans, predictions, strict=True):
+        outlines = delineate(first, thresholds)
+        prediction = beneath(first, outlines, scan, model)
+        outlines = [named_again(outline, prediction.region[outline.view]) for outline in outlines]
+        lesions, extent = read(scan.study, outlines, prediction)
         told.append(extent.bone_scan_index or 0.0)
-        if prediction is predictions[0]:
+        if scan is scans[0]:
             found = judged(lesions, numbers_of(lesions, phantom), phantom)
             found.indices.append((truth, told[0]))
             found.counts.append((sum(bool(record.visible) for record in phantom.table), extent.lesions))
@@ -232,15 +238,16 @@ def judge_anatomy(work: Work) -> dict[str, Found]:
         with lesion_blobs() as blobs:
             phantom = make_patient(anatomy, seed)
         seen = [blob for blob, record in zip(blobs, phantom.table, strict=True) if record.seen]
-        predictions = [predict(study, model) for study in (phantom.study, counted_again(phantom, work.seed + seed))]
-        for way, found in judge_patient(phantom, true_index(anatomy, seen), predictions, model).items():
+        studies = (phantom.study, counted_again(phantom, work.seed + seed))
+        scans = [prepare(study, PrepareOptions("whole-body"), model.bundle.normalisation) for study in studies]
+        for way, found in judge_patient(phantom, true_index(anatomy, seen), scans, model).items():
             total[way].add(found)
     return total
 
 
-def predict(study: Study, model: Model) -> Prediction:
-    """The model's maps of a whole body."""
-    return model.predictor.predict(prepare(study, PrepareOptions("whole-body"), model.bundle.normalisation))
+def beneath(prediction: Prediction, outlines: Sequence[Outline], scan: Prepared, model: Model) -> Prediction:
+    """The prediction with the bones beneath the outlines, as `segment` names them."""
+    return with_bones_beneath(prediction, outlines, scan, model) if outlines else prediction
 
 
 def counted_again(phantom: Phantom, seed: int) -> Study:

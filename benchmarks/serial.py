@@ -26,14 +26,13 @@ import numpy as np
 
 from bonescan.assess import assess
 from bonescan.lesions.contours import contour_of
-from bonescan.lesions.delineate import Outline, candidates_below, delineate, region_of
+from bonescan.lesions.delineate import Outline, candidates_below, region_of
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy
 from bonescan.phantom.series import SeriesScan, make_series
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, segment_with_maps
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
-from bonescan.prepare import PrepareOptions, prepare
 from bonescan.serial.change import ReadScan, Status, compare
 from bonescan.serial.series import compare_series
 from bonescan.study import FloatImage, Lesion, Result, View
@@ -161,14 +160,11 @@ def told_as(told: Sequence[tuple[Status, set[int], set[int]]], was: set[int], no
 _models: dict[str, Model] = {}
 
 
-def judge_series(series: Sequence[SeriesScan], predictions: Sequence[Prediction], model: Model) -> dict[str, Any]:
+def judge_series(series: Sequence[SeriesScan], model: Model) -> dict[str, Any]:
     """Both ways of one patient."""
     own = [Prediction(true_probability(scan), scan.phantom.regions, level=scan.phantom.levels) for scan in series]
-    thresholds = model.bundle.at("balanced")
     method = [read(scan, true_outlines(scan), maps, model) for scan, maps in zip(series, own, strict=True)]
-    by_model = [
-        read(scan, delineate(maps, thresholds), maps, model) for scan, maps in zip(series, predictions, strict=True)
-    ]
+    by_model = [ReadScan(*segment_with_maps(scan.phantom.study, model)) for scan in series]
     scans, _ = compare_series(by_model, model.bundle.at("sensitive").high)
     return {"method": judged(*method, series), "model": judged(*scans, series)}
 
@@ -182,13 +178,7 @@ def judge_anatomy(work: Work) -> dict[str, Counter[tuple[str, str]]]:
     total: dict[str, Counter[tuple[str, str]]] = {"method": Counter(), "model": Counter()}
     for seed in range(work.patients):
         series = make_series(anatomy, seed, 2)
-        predictions = [
-            model.predictor.predict(
-                prepare(scan.phantom.study, PrepareOptions("whole-body"), model.bundle.normalisation)
-            )
-            for scan in series
-        ]
-        for way, found in judge_series(series, predictions, model).items():
+        for way, found in judge_series(series, model).items():
             total[way] += found
     return total
 

@@ -46,6 +46,27 @@ def test_region_loss_by_hand():
     assert region_loss(certain, target, 0.3).item() == pytest.approx(50.0 / 1.3)
 
 
+def test_pixels_on_lesions_and_benign_uptake_weigh_more_in_the_region_loss():
+    quiet, regions = torch.full((1, 2, 8, 8), -8.0), torch.zeros(1, 2, 17, 2, 2)
+    regions[0, 0, 3, 1, 0] = 9.0  # wrong by 9 at one of eight pixels, which is row 6, column 0 of the image
+    lesion, benign = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
+    target, present = torch.ones(1, 2, 2, 2, dtype=torch.int64), torch.ones(1, 2, dtype=torch.bool)
+    config = LossConfig(region_at_lesions=8.0)
+
+    def loss() -> float:
+        own = Batch(quiet, lesion, torch.ones_like(lesion), target, (1, 0), present, benign, torch.ones_like(benign))
+        return supervised_loss(quiet, regions, own, config)["region"].item()
+
+    flat, wrong = math.log(17), math.log(16 + math.exp(9.0))
+    assert loss() == pytest.approx((7 * flat + wrong) / 8, rel=1e-4)
+    benign[0, 0, 6, 0] = 1.0
+    assert loss() == pytest.approx((7 * flat + 8 * wrong) / 15, rel=1e-4)
+    benign[0, 0, 6, 0], lesion[0, 0, 6, 0] = 0.0, 1.0
+    assert loss() == pytest.approx((7 * flat + 8 * wrong) / 15, rel=1e-4)
+    lesion[0, 0, 6, 0], lesion[0, 0, 4, 0] = 0.0, 1.0  # a pixel at which there is no region
+    assert loss() == pytest.approx((7 * flat + wrong) / 8, rel=1e-4)
+
+
 def test_region_loss_of_nothing_known_is_zero():
     assert region_loss(torch.randn(1, 2, 3, 4, 4), torch.full((1, 2, 4, 4), -1), 0.3).item() == 0.0
 
