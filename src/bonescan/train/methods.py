@@ -89,9 +89,7 @@ def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> 
     return scale * entropy / (weight > 0).sum().clamp(min=1)
 
 
-def region_loss(
-    logits: Tensor, target: Tensor, background_weight: float, weight: Tensor | None = None
-) -> Tensor:
+def region_loss(logits: Tensor, target: Tensor, background_weight: float, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 = unknown; 0 if all are unknown.
 
     A class that the network has no logit for (a newer region, for a network of the first format) is unknown, too.
