@@ -3,7 +3,8 @@
     python benchmarks/reading.py --anatomies 20 --patients 5 --json results/reading.json
 
 Each patient is read three ways. `method`: the truth's outlines and the phantom's own maps of bones and levels, which
-leaves the method's own error. `maps`: the truth's outlines and the model's maps. `model`: all by the model. True are
+leaves the method's own error. `maps`: the truth's outlines and the model's maps of the scan without their heat.
+`model`: all by the model, as `segment` does it. True are
 which bone, vertebra or rib a lesion was put into, the lesions that both views show, and the index in three dimensions:
 each lesion's volume over the volume of the phantom's bone, times that bone's share of mass. Repeatability: the same
 patient counted twice. These are phantoms: how well people are read, they cannot say.
@@ -50,6 +51,8 @@ from quality import model_of
 from reading_index import lesion_blobs, true_index
 
 FIRST_ANATOMY = 910_000
+EQUIVOCAL = -1
+"""In the place of a lesion's number: an outline on an equivocal lesion alone."""
 WAYS = ("method", "maps", "model")
 AIMS = {
     "region_dice": 0.90,
@@ -119,6 +122,11 @@ def numbers_of(lesions: Sequence[Lesion], phantom: Phantom) -> list[int]:
     return numbers
 
 
+def is_equivocal(lesion: Lesion, phantom: Phantom) -> bool:
+    """Whether an outline that lies on no true lesion touches one that does not stand out in its view."""
+    return bool((phantom.faint[lesion.view][lesion.window][lesion.mask] > 0).any())
+
+
 def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) -> Found:
     """Compare pairs and sites with the truth. numbers: the true lesion of each outline."""
     found = Found()
@@ -127,12 +135,14 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
     seen: dict[int, set[View]] = defaultdict(set)
     for lesion, number in zip(lesions, numbers, strict=True):
         if lesion.pair is not None:
-            by_pair[lesion.pair].append(one[number])
+            by_pair[lesion.pair].append(one[number] if number or not is_equivocal(lesion, phantom) else EQUIVOCAL)
         if number:
             seen[one[number]].add(lesion.view)
-    # A lesion in pieces has one right pair; two marks on nothing, as on one benign finding, are not judged.
-    right = len({both[0] for both in by_pair.values() if both[0] == both[1] != 0})
-    claimed = right + sum(both[0] != both[1] for both in by_pair.values())
+    # A lesion in pieces has one right pair; two marks on nothing, as on one benign finding, are not judged, and as in
+    # `evaluate`, neither are marks on a lesion that does not stand out in that view.
+    told = [both for both in by_pair.values() if EQUIVOCAL not in both]
+    right = len({both[0] for both in told if both[0] == both[1] != 0})
+    claimed = right + sum(both[0] != both[1] for both in told)
     found.pairs.append((right, claimed, sum(len(views) == 2 for views in seen.values())))
     records = {record.number: record for record in phantom.table}
     for lesion, number in zip(lesions, numbers, strict=True):
