@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import runpy
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,15 @@ if "BONESCAN_TEST_VIOLATIONS" not in os.environ:
     os.environ["BONESCAN_TEST_VIOLATIONS"] = str(Path(tempfile.mkdtemp(prefix="bonescan-")) / "violations")
 sys.path.append(str(GUARD))  # the process that reads strangers' files gets our search path
 runpy.run_path(str(GUARD / "sitecustomize.py"))
+# Tests start some two hundred Python processes: each would compile our sources anew where the environment forbids to
+# keep the bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what is slow: else one worker ends with it while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -99,6 +110,43 @@ def in_process() -> Cli:
     With `shadow` it is a child process, since this one has imported the modules already.
     """
     return run_here
+
+
+@pytest.fixture(scope="session")
+def bodies():
+    """Two bodies of phantoms, which take a while to make."""
+    from bonescan.phantom import make_anatomy
+
+    return [make_anatomy(seed) for seed in (1, 2)]
+
+
+@pytest.fixture
+def shared_anatomies(bodies, monkeypatch):
+    """Patients simulated in this process share two bodies: each still has its own uptake, lesions and noise.
+
+    Making a body takes ten times as long as making a patient of it. Other tests make bodies, and in other processes.
+    """
+    from bonescan.phantom.family import STANDARD
+
+    def make(seed, family=STANDARD):
+        assert family == STANDARD
+        return replace(bodies[seed % len(bodies)], seed=seed)
+
+    for module in ("phantom", "phantom.cohort", "phantom.series", "lin2022.datasets.originals"):
+        monkeypatch.setattr(f"bonescan.{module}.make_anatomy", make)
+    for module in ("phantom.cohort", "lin2022.datasets.build"):
+        monkeypatch.setattr(f"bonescan.{module}.process_pool", lambda processes: contextlib.nullcontext(PoolHere()))
+
+
+class PoolHere:
+    """In the place of a pool of processes; what passes to these and back is pickled all the same."""
+
+    def map(self, work, orders):
+        return (copied(work(copied(order))) for order in orders)
+
+
+def copied(value):
+    return pickle.loads(pickle.dumps(value))
 
 
 @pytest.fixture(scope="session")

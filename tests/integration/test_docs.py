@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import re
 import shlex
 import signal
@@ -12,8 +11,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from contextlib import chdir, nullcontext, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from contextlib import chdir, redirect_stdout, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import groupby
@@ -22,8 +21,6 @@ from pathlib import Path
 import pytest
 
 from bonescan.configuration import config_from_dict
-from bonescan.phantom import make_anatomy
-from bonescan.phantom.family import STANDARD
 from bonescan.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -123,39 +120,6 @@ def python_here(body, page, folder):
     with chdir(folder), redirect_stdout(said):
         exec(compile(body, page.name, "exec"), {"__name__": "__main__"})
     return subprocess.CompletedProcess(body, 0, said.getvalue(), "")
-
-
-@pytest.fixture
-def shared_anatomies(bodies, monkeypatch):
-    """Patients simulated in this process share two bodies: each still has its own uptake, lesions and noise.
-
-    Making a body takes ten times as long as making a patient of it. Other tests make bodies, and in other processes.
-    """
-
-    def make(seed, family=STANDARD):
-        assert family == STANDARD
-        return replace(bodies[seed % len(bodies)], seed=seed)
-
-    for module in ("phantom", "phantom.cohort", "phantom.series", "lin2022.datasets.originals"):
-        monkeypatch.setattr(f"bonescan.{module}.make_anatomy", make)
-    for module in ("phantom.cohort", "lin2022.datasets.build"):
-        monkeypatch.setattr(f"bonescan.{module}.process_pool", lambda processes: nullcontext(PoolHere()))
-
-
-@pytest.fixture(scope="session")
-def bodies():
-    return [make_anatomy(seed) for seed in (1, 2)]
-
-
-class PoolHere:
-    """In the place of a pool of processes; what passes to these and back is pickled all the same."""
-
-    def map(self, work, orders):
-        return (copied(work(copied(order))) for order in orders)
-
-
-def copied(value):
-    return pickle.loads(pickle.dumps(value))
 
 
 def test_the_tutorial_and_the_readme_have_blocks_that_run():

@@ -103,10 +103,10 @@ def test_the_shipped_models_are_shown_and_verified(in_process, verb, name):
     assert json.loads(in_process("model", verb, name, "--json").stdout)["research_use_only"] is True
 
 
-def test_the_shipped_models_are_listed(cli):
+def test_the_shipped_models_are_listed(cli, in_process):
     models = json.loads(cli("model", "list", "--json").stdout)["models"]
     assert [model["name"] for model in models] == ["paper", "phantom-unet"]
-    listed = cli("model", "list").stdout
+    listed = in_process("model", "list").stdout
     assert "phantom-unet" in listed
     assert "paper" in listed
 
@@ -142,13 +142,13 @@ def test_the_shipped_model_is_small_enough_to_ship():
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 16 * 2**20
 
 
-def test_a_damaged_model_is_refused(cli, tmp_path):
+def test_a_damaged_model_is_refused(in_process, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(SHIPPED, damaged)
     graph = bytearray((damaged / "model.onnx").read_bytes())
     graph[len(graph) // 2] ^= 1
     (damaged / "model.onnx").write_bytes(graph)
-    done = cli("model", "verify", damaged)
+    done = in_process("model", "verify", damaged)
     assert done.returncode == 2
     assert done.stderr.startswith("bonescan: ")
     assert done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from pypdf import PdfReader
 from tests.marked import MARK, forms, marked
 
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
+from bonescan.sandbox import parent
 from bonescan.study import Scan, Spacing, Study, View
 
 FORMATS = "json,labels,png,sr,seg,capture,pdf,gsps,labelme,coco"
@@ -37,14 +39,26 @@ def here(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    return tmp_path
+    # This process and the one that reads files for it may know another folder from earlier tests.
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    parent.end()
+    yield tmp_path
+    parent.end()
 
 
-def left_by(here, runs, planted, apart=()):
+@pytest.fixture
+def said(capfd, caplog):
+    """All that was said: of a command in this process also what libraries write to its streams and log."""
+
+    def of(runs):
+        return "".join([*(run.stdout + run.stderr for run in runs), *capfd.readouterr(), caplog.text])
+
+    return of
+
+
+def left_by(here, said, planted, apart=()):
     """Where a marker is: in what was said, in names, and in the bytes of all files but those set apart and DICOM."""
-    found = []
-    for run in runs:
-        found += [("said", one) for one in planted if one in run.stdout + run.stderr]
+    found = [("said", one) for one in planted if one in said]
     for path in here.rglob("*"):
         if any(folder in path.parents or folder == path for folder in apart):
             continue
@@ -60,20 +74,25 @@ def hidden(planted):
     return [one for one in planted if not one.startswith("194") or one == "19400203"]
 
 
-def test_no_marker_in_what_the_commands_leave(cli, here):
+def test_no_marker_in_what_the_commands_leave(cli, in_process, said, here):
     _, planted = scan(here / "in", with_markers=True)
     runs = [
         cli("segment", "in", "-o", "out", "--format", FORMATS, cwd=here),
-        cli("segment", "in", "-o", "json", "--json", cwd=here),
-        cli("--traceback", "segment", "in", "-o", "trace", "--views", "anterior", cwd=here),
-        cli("export", "out", "--source", "in", "--format", FORMATS, "-o", "exported", cwd=here),
-        cli("import", "out/in/lesions-sr.dcm", "--scan", "in", "-o", "imported", "--reader", "Ada", cwd=here),
-        cli("import", "out/in/coco.json", "--scan", "in", "-o", "imported-2", "--reader", "Ada", "--json", cwd=here),
-        cli("deidentify", "in", "-o", "nameless", "--json", cwd=here),
-        cli("doctor", cwd=here),
+        *(
+            in_process(*command, cwd=here)
+            for command in (
+                ("segment", "in", "-o", "json", "--json"),
+                ("--traceback", "segment", "in", "-o", "trace", "--views", "anterior"),
+                ("export", "out", "--source", "in", "--format", FORMATS, "-o", "exported"),
+                ("import", "out/in/lesions-sr.dcm", "--scan", "in", "-o", "imported", "--reader", "Ada"),
+                ("import", "out/in/coco.json", "--scan", "in", "-o", "imported-2", "--reader", "Ada", "--json"),
+                ("deidentify", "in", "-o", "nameless", "--json"),
+                ("doctor",),
+            )
+        ),
     ]
     assert [run.returncode for run in runs[:2] + runs[3:7]] == [0] * 6, [run.stderr for run in runs]
-    assert left_by(here, runs, hidden(planted), apart=[here / "in"]) == []
+    assert left_by(here, said(runs), hidden(planted), apart=[here / "in"]) == []
     nameless = list((here / "nameless").rglob("*.dcm"))
     assert nameless
     assert not any(form in path.read_bytes() for path in nameless for one in planted for form in forms(one))
@@ -113,7 +132,7 @@ def test_pictures_are_the_same_whoever_the_patient_is(in_process, here):
     assert (here / "named" / "s" / "overlay.png").read_bytes() != (one / "overlay.png").read_bytes()
 
 
-def test_no_marker_in_the_errors_of_damaged_files(cli, here):
+def test_no_marker_in_the_errors_of_damaged_files(cli, in_process, said, here):
     path, planted = scan(here / "in", with_markers=True)
     whole = path.read_bytes()
     damaged = here / "damaged"
@@ -128,10 +147,15 @@ def test_no_marker_in_the_errors_of_damaged_files(cli, here):
     shutil.rmtree(here / "in")
     runs = [
         cli("segment", "damaged", "-o", "out", cwd=here),
-        cli("--traceback", "segment", *sorted(damaged.iterdir())[:10], "-o", "out-2", "--json", cwd=here),
-        cli("deidentify", "damaged", "-o", "nameless", cwd=here),
-        cli("import", *sorted(damaged.iterdir())[:5], "--scan", "damaged", "-o", "imported", "--reader", "a", cwd=here),
+        *(
+            in_process(*command, cwd=here)
+            for command in (
+                ("--traceback", "segment", *sorted(damaged.iterdir())[:10], "-o", "out-2", "--json"),
+                ("deidentify", "damaged", "-o", "nameless"),
+                ("import", *sorted(damaged.iterdir())[:5], "--scan", "damaged", "-o", "imported", "--reader", "a"),
+            )
+        ),
     ]
     assert runs[0].stderr
-    assert left_by(here, runs, hidden(planted), apart=[damaged]) == []
+    assert left_by(here, said(runs), hidden(planted), apart=[damaged]) == []
     assert os.environ["TMPDIR"].startswith(str(here))

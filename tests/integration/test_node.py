@@ -45,7 +45,7 @@ def until(true, seconds=180):
     while time.monotonic() < end:
         if true():
             return
-        time.sleep(0.2)
+        time.sleep(0.1)
     pytest.fail("it did not come to pass")
 
 
@@ -241,21 +241,21 @@ def test_a_delivery_is_given_up_after_so_many_tries_and_taken_up_again(place, in
     until(lambda: place.status()["deliveries"] == {"waiting": 0, "running": 0, "done": 1, "failed": 0})
 
 
-def test_what_cannot_be_read_fails_with_a_sentence_that_the_status_shows(place, cli, tmp_path):
+def test_what_cannot_be_read_fails_with_a_sentence_that_the_status_shows(place, in_process, tmp_path):
     node = place.start()
     source = pydicom.dcmread(scan(tmp_path, HeaderStyle.NO_VIEWS, StationName="NM-OLD"))
     assert store(source, place.port) == 0
     until(lambda: place.status()["failures"])
-    run = cli("node", "status", place.config)
+    run = in_process("node", "status", place.config)
     assert run.returncode == 1
     assert "set the views of its station 'NM-OLD' under [[stations]]" in run.stdout
     assert "--views" not in run.stdout
-    assert cli("node", "retry", place.config).stdout.startswith("1 job")
+    assert in_process("node", "retry", place.config).stdout.startswith("1 job")
     until(lambda: any("-again-1" in failure["job"] for failure in place.status()["failures"]))
-    assert "-again-1" in cli("node", "status", place.config).stdout
+    assert "-again-1" in in_process("node", "status", place.config).stdout
     node.send_signal(signal.SIGTERM)
     assert node.wait(timeout=30) == 0
-    assert cli("node", "status", place.config).returncode == 1
+    assert in_process("node", "status", place.config).returncode == 1
 
 
 def test_a_failure_that_was_seen_is_dismissed_and_a_monitor_hears_of_it(place, in_process, tmp_path):
@@ -346,15 +346,15 @@ def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
     assert (report["lost"], report["twice"], report["undelivered"]) == (0, 0, 0)
 
 
-def test_the_status_of_a_node_that_was_killed_says_so(place, cli):
+def test_the_status_of_a_node_that_was_killed_says_so(place, cli, in_process):
     node = place.start()
-    run = cli("node", "status", place.config)
+    run = in_process("node", "status", place.config)
     assert (run.returncode, run.stdout.splitlines()[0]) == (0, "the node runs")
     node.kill()
     node.wait()
     run = cli("node", "status", place.config)
     assert (run.returncode, run.stdout.splitlines()[0]) == (1, "no node runs in this storage: it was stopped or killed")
-    assert json.loads(cli("node", "status", place.config, "--json").stdout)["running"] is False
+    assert json.loads(in_process("node", "status", place.config, "--json").stdout)["running"] is False
 
 
 def test_the_system_tells_the_node_to_stop_and_it_stops(place):

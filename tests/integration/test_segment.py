@@ -83,9 +83,9 @@ def test_the_same_input_gives_the_same_result(in_process, cohort, segmented, tmp
         assert lesions_of(study)["lesions"] == lesions_of(tmp_path / "again" / study.name)["lesions"]
 
 
-def test_evaluate_compares_with_the_truth(cli, cohort, segmented, tmp_path):
+def test_evaluate_compares_with_the_truth(in_process, cohort, segmented, tmp_path):
     report = tmp_path / "report.json"
-    done = cli("evaluate", segmented[1], cohort, "-o", report)
+    done = in_process("evaluate", segmented[1], cohort, "-o", report)
     assert done.returncode == 0, done.stderr
     assert "research use only" in done.stdout.lower()
     assert json.loads(report.read_text())
@@ -218,17 +218,17 @@ def test_a_single_bad_input_is_one_sentence_and_exit_1(in_process, tmp_path, kin
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_model_that_is_not_there_is_exit_2(cli, cohort, tmp_path):
-    done = cli("segment", cohort, "-o", tmp_path / "out", "--model", "oracle")
+def test_a_model_that_is_not_there_is_exit_2(in_process, cohort, tmp_path):
+    done = in_process("segment", cohort, "-o", tmp_path / "out", "--model", "oracle")
     assert done.returncode == 2
     assert done.stderr.startswith("bonescan: ")
     assert "oracle" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_result_that_cannot_be_written_is_exit_1(cli, cohort, tmp_path):
+def test_a_result_that_cannot_be_written_is_exit_1(in_process, cohort, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
-    done = cli("segment", scans(cohort)[0], "-o", tmp_path / "out")
+    done = in_process("segment", scans(cohort)[0], "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "unexpected" not in done.stderr

@@ -51,8 +51,8 @@ def test_a_tiny_training_ends_in_a_model_that_segments(in_process, tmp_path):
     assert model == {"name": "tiny", "sha256": json.loads(exported.stdout)["sha256"]}
 
 
-def test_export_of_what_is_no_run_says_so(cli, tmp_path):
-    done = cli("model", "export", tmp_path, "-o", tmp_path / "model")
+def test_export_of_what_is_no_run_says_so(in_process, tmp_path):
+    done = in_process("model", "export", tmp_path, "-o", tmp_path / "model")
     assert done.returncode == 2
     assert done.stderr.startswith("bonescan: ")
     assert done.stderr.count("\n") == 1

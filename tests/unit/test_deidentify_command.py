@@ -16,7 +16,7 @@ from bonescan import sandbox
 from bonescan.errors import OutputError
 
 
-def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, tmp_path):
+def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, in_process, tmp_path):
     scan_of(tmp_path / "in")
     (tmp_path / "in" / "broken.dcm").write_bytes((tmp_path / "in" / "scan.dcm").read_bytes()[:900])
     (tmp_path / "in" / "notes.txt").write_text("no DICOM")
@@ -27,17 +27,17 @@ def test_the_command_writes_one_folder_a_patient_and_names_what_it_refuses(cli, 
     (written,) = (tmp_path / "out").rglob("*.dcm")
     assert written.relative_to(tmp_path / "out").parts[0] == report["files"][0]["patient"]
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
-    again = cli("deidentify", "in/scan.dcm", "-o", "out", "--key-file", "key", cwd=tmp_path)
+    again = in_process("deidentify", "in/scan.dcm", "-o", "out", "--key-file", "key", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert list((tmp_path / "out").rglob("*.dcm")) == [written]
-    assert cli("segment", "out", "-o", "result", cwd=tmp_path).returncode == 0
-    other = cli("deidentify", "in/scan.dcm", "-o", "thrown-away", cwd=tmp_path)
+    assert in_process("segment", "out", "-o", "result", cwd=tmp_path).returncode == 0
+    other = in_process("deidentify", "in/scan.dcm", "-o", "thrown-away", cwd=tmp_path)
     assert other.returncode == 0
     assert "no key was kept: the same patient gets another pseudonym next time; give --key-file" in other.stderr
     assert "no key was kept" not in again.stderr
     assert report["files"][0]["patient"] not in {path.name for path in (tmp_path / "thrown-away").iterdir()}
     (tmp_path / "key").write_text("short")
-    assert cli("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path).returncode == 2
+    assert in_process("deidentify", "in", "-o", "out", "--key-file", "key", cwd=tmp_path).returncode == 2
 
 
 @POSIX

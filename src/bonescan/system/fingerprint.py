@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def source_digest(files: Iterable[Path], root: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + _meaning(path).encode())
+        meaning = _meaning(path.read_text(encoding="utf-8"))
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + meaning.encode())
     return digest.hexdigest()[:16]
 
 
@@ -26,9 +28,10 @@ def values_digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _meaning(path: Path) -> str:
+@cache  # many digests are of the same modules
+def _meaning(source: str) -> str:
     """A module's syntax tree without its docstrings: words and layout do not change what it does."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
