@@ -138,8 +138,6 @@ def _preference(bone: Bone) -> float:
     """How often a bone has lesions, for its volume, against the others of its region."""
     if bone.name in _FAR_ENDS:
         return 0.1
-    if bone.region is Region.PUBIS:  # small beside the ilium, and often hidden by the bladder
-        return 2.5
     return 3.0 if bone.tissue in _ENDS else 1.0
 
 

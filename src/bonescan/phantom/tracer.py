@@ -103,9 +103,6 @@ def _bladder(scene: _Scene) -> Organ:
     # Patients void before the scan: most bladders are small, wider than high, and rest on the pubic bones.
     fill = rng.beta(1.2, 3.4)
     radii = np.array([27 + 36 * fill, 20 + 24 * fill, 15 + 38 * fill]) * np.exp(rng.normal(0, 0.12, 3))
-    if rng.random() < 0.3:
-        # Nearly empty: a flat band whose ends reach beside the symphysis, as on two of nine people.
-        radii *= [1.2, 1.0, rng.uniform(0.5, 0.75)]
     low = 800 + rng.normal(0, 7) - 12 * fill
     (centre,) = scene.trunk((rng.normal(0, 6), 26 + rng.normal(0, 6), low - radii[2]))
     blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.18)
