@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def _levelled(counts: FloatImage, hot: Mask, binning: int) -> FloatImage:
     return result
 
 
-def _scale_down(counts: FloatImage, pieces: NDArray[np.int32], number: int, width: int) -> None:
+def _scale_down(counts: FloatImage, pieces: NDArray[Any], number: int, width: int) -> None:
     """Scale one piece, in place, to the mean of its ring, which lies on no other piece."""
     own = pieces == number
     ring = ndimage.binary_dilation(own, iterations=width) & (pieces == 0)
