@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -188,6 +189,22 @@ def test_ctrl_c_while_a_worker_starts_ends_it(monkeypatch, capfd, number):
         time.sleep(0.05)
     with pytest.raises(ChildProcessError):  # ended, and waited for
         os.waitpid(begun[0], os.WNOHANG)
+    assert capfd.readouterr().err == ""
+
+
+@POSIX
+def test_a_pool_that_hears_of_its_childs_end_before_its_tasks_are_removed_prints_nothing(monkeypatch, capfd):
+    def late(pool, **how):
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        child.join()
+        time.sleep(0.3)  # the pool's thread wakes, and finds a task that is cancelled
+
+    with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
+        assert pool.submit(os.getpid).result(timeout=60)
+        [pool.submit(time.sleep, 60) for _ in range(4)][-1].cancel()
+        monkeypatch.setattr(ProcessPoolExecutor, "shutdown", late)
+        raise KeyboardInterrupt
     assert capfd.readouterr().err == ""
 
 

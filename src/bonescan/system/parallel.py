@@ -7,13 +7,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import InvalidStateError, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from bonescan.system.interrupts import ignore_interrupt, stop_held_back
 
 _ONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+_MANAGER_SECONDS = 5.0
+"""A pool's thread ends at once when its children have ended; it is not waited for longer than this."""
 
 
 class _Child(SpawnProcess):
@@ -50,6 +53,24 @@ def _begin_child(niceness: int) -> None:
 
 
 @contextmanager
+def _failing_at_cancelled_tasks() -> Iterator[None]:
+    """Without the traceback that a pool's thread prints when it hears of a child's end before it has removed the tasks
+    that are cancelled: in Python 3.11 it fails at them.
+    """
+    usual = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not issubclass(failure.exc_type, InvalidStateError):
+            usual(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
+
+
+@contextmanager
 def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes keep to one thread each.
 
@@ -68,18 +89,21 @@ def process_pool(processes: int, niceness: int = 0) -> Iterator[ProcessPoolExecu
     os.environ.update(_ONE)
     try:
         pool = ProcessPoolExecutor(processes, mp_context=_Context(), initializer=_begin_child, initargs=(niceness,))
-        before_it = set(multiprocessing.active_children())
+        before_it, threads = set(multiprocessing.active_children()), set(threading.enumerate())
         try:
             yield pool
         except BaseException:
-            # Using the executor as a context manager would wait for all tasks. Tasks are cancelled before the children
-            # end: a pool whose child has died fails at tasks that are cancelled already, with a traceback.
+            # Using the executor as a context manager would wait for all tasks.
             children = set(multiprocessing.active_children()) - before_it
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.join()
+            with _failing_at_cancelled_tasks():
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in children:
+                    child.terminate()
+                for child in children:
+                    child.join()
+                for thread in set(threading.enumerate()) - threads:
+                    if type(thread).__module__ == ProcessPoolExecutor.__module__:
+                        thread.join(_MANAGER_SECONDS)
             raise
         pool.shutdown(cancel_futures=True)
     finally:
