@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from bonescan.assess import assess
 from bonescan.assess.site import site_words
-from bonescan.lesions.delineate import Thresholds, delineate, named_again
+from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.lesions.measure import measure
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, with_bones_beneath
 from bonescan.prepare import prepare
@@ -42,10 +42,7 @@ def places(study: Study, model: Model, rng: np.random.Generator) -> list[Lesion]
     benign = prediction.benign or {}
     uptake = {view: np.minimum(image + benign.get(view, 0), 1) for view, image in prediction.lesion.items()}
     seen = replace(prediction, lesion=uptake, benign=None)
-    outlines = delineate(seen, _FOCI)
-    if outlines:
-        seen = with_bones_beneath(seen, outlines, scan, model)
-        outlines = [named_again(outline, seen.region[outline.view]) for outline in outlines]
+    seen, outlines = with_bones_beneath(seen, delineate(seen, _FOCI), scan, model)
     lesions, _ = assess(study, measure(study, outlines, seen)[0], seen, "whole-body")
     on_bone = [lesions[place] for place in rng.permutation(len(lesions)) if lesions[place].region in BONE_REGIONS]
     bones: set[tuple[str, str]] = set()

@@ -4,10 +4,10 @@
 
 Each patient is read three ways. `method`: the truth's outlines and the phantom's own maps of bones and levels, which
 leaves the method's own error. `maps`: the truth's outlines and the model's maps of the scan without their heat.
-`model`: all by the model, as `segment` does it. True are
-which bone, vertebra or rib a lesion was put into, the lesions that both views show, and the index in three dimensions:
-each lesion's volume over the volume of the phantom's bone, times that bone's share of mass. Repeatability: the same
-patient counted twice. These are phantoms: how well people are read, they cannot say.
+`model`: all by the model, as `segment` does it. True are which bone, vertebra or rib a lesion was put into, the lesions
+that both views show, and the index in three dimensions: each lesion's volume over the volume of the phantom's bone,
+times that bone's share of mass. Repeatability: the same patient counted twice. These are phantoms: how well people are
+read, they cannot say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.lesions.delineate import Outline, contour_of, delineate, named_again, region_of
+from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
@@ -192,8 +192,9 @@ def judge_patient(phantom: Phantom, truth: float, scans: Sequence[Prepared], mod
     judged_ways = {}
     for way in ("method", "maps"):
         outlines, numbers = true_outlines(phantom, phantom.regions)
-        prediction = own if way == "method" else beneath(predictions[0], outlines, scans[0], model)
-        outlines = [named_again(outline, prediction.region[outline.view]) for outline in outlines]
+        prediction = own
+        if way == "maps":
+            prediction, outlines = with_bones_beneath(predictions[0], outlines, scans[0], model)
         lesions, extent = read(phantom.study, outlines, prediction)
         judged_ways[way] = judged(lesions, numbers, phantom)
         judged_ways[way].indices.append((truth, extent.bone_scan_index or 0.0))
@@ -201,9 +202,7 @@ def judge_patient(phantom: Phantom, truth: float, scans: Sequence[Prepared], mod
     thresholds = model.bundle.at("balanced")
     told = []
     for scan, first in zip(scans, predictions, strict=True):
-        outlines = delineate(first, thresholds)
-        prediction = beneath(first, outlines, scan, model)
-        outlines = [named_again(outline, prediction.region[outline.view]) for outline in outlines]
+        prediction, outlines = with_bones_beneath(first, delineate(first, thresholds), scan, model)
         lesions, extent = read(scan.study, outlines, prediction)
         told.append(extent.bone_scan_index or 0.0)
         if scan is scans[0]:
@@ -253,11 +252,6 @@ def judge_anatomy(work: Work) -> dict[str, Found]:
         for way, found in judge_patient(phantom, true_index(anatomy, seen), scans, model).items():
             total[way].add(found)
     return total
-
-
-def beneath(prediction: Prediction, outlines: Sequence[Outline], scan: Prepared, model: Model) -> Prediction:
-    """The prediction with the bones beneath the outlines, as `segment` names them."""
-    return with_bones_beneath(prediction, outlines, scan, model) if outlines else prediction
 
 
 def counted_again(phantom: Phantom, seed: int) -> Study:

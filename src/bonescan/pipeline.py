@@ -22,7 +22,7 @@ from bonescan.assess import assess, check_quality
 from bonescan.assess.burden import with_intervals
 from bonescan.bundle import LEARNED_FROM, Bundle, load_bundle
 from bonescan.errors import InputError, OptionError
-from bonescan.lesions.delineate import Outline, candidates_below, delineate, named_again
+from bonescan.lesions.delineate import Outline, candidates_below, delineate, region_of
 from bonescan.lesions.drawn import DrawnLesion, outlines_of
 from bonescan.lesions.levelled import levelled
 from bonescan.lesions.measure import measure
@@ -121,10 +121,7 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
     thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
-    outlines = tuple(delineate(prediction, thresholds))
-    if outlines:
-        prediction = with_bones_beneath(prediction, outlines, prepared, model)
-        outlines = tuple(named_again(outline, prediction.region[outline.view]) for outline in outlines)
+    prediction, outlines = with_bones_beneath(prediction, delineate(prediction, thresholds), prepared, model)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
     if options.draws and extent is not None:
@@ -154,13 +151,20 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
 
 def with_bones_beneath(
     prediction: Prediction, outlines: Sequence[Outline], prepared: Prepared, model: Model
-) -> Prediction:
+) -> tuple[Prediction, tuple[Outline, ...]]:
     """A prediction with the regions and levels that the model sees once the lesions are no hotter than their
-    surroundings: heat misleads it about the bone. The probabilities stay.
+    surroundings, as heat misleads it about the bone; and the outlines with these regions. Probabilities and curves
+    stay. Without outlines nothing changes.
     """
+    if not outlines:
+        return prediction, ()
     options = PrepareOptions(window=prepared.window)
     again = model.predictor.predict(prepare(levelled(prepared.study, outlines), options, model.bundle.normalisation))
-    return replace(prediction, region=again.region, level=again.level)
+    named = tuple(
+        replace(outline, region=region_of(again.region[outline.view], outline.window, outline.mask))
+        for outline in outlines
+    )
+    return replace(prediction, region=again.region, level=again.level), named
 
 
 def _if_learned_from(study: Study, bundle: Bundle) -> tuple[str, ...]:
@@ -186,10 +190,9 @@ def adopt(
     region = Options().region_for(model.bundle)
     prepared = prepare(study, PrepareOptions(region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
-    outlines, changes = outlines_of(drawn, prediction.region)
-    if outlines:
-        prediction = with_bones_beneath(prediction, outlines, prepared, model)
-        outlines, changes = outlines_of(drawn, prediction.region)
+    outlines, _ = outlines_of(drawn, prediction.region)
+    prediction, _ = with_bones_beneath(prediction, outlines, prepared, model)
+    outlines, changes = outlines_of(drawn, prediction.region)  # a region that is stated with a curve stays
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
     quality = check_quality(study, prediction, region)

@@ -344,11 +344,6 @@ def _without_holes(mask: Mask, sure: Mask, thresholds: Thresholds) -> list[_Boxe
     ]
 
 
-def named_again(outline: Outline, regions: RegionMap) -> Outline:
-    """The outline with the region that another map of its view shows."""
-    return replace(outline, region=region_of(regions, outline.window, outline.mask))
-
-
 def region_of(regions: RegionMap, window: tuple[slice, slice], mask: Mask) -> Region:
     """The most frequent bone region under the mask, else the nearest one, else BACKGROUND; ties go by region order.
 
