@@ -84,7 +84,6 @@ def test_all_experiments_run_survive_a_kill_and_make_the_same_tables(cli, in_pro
     assert second.returncode == 1, second.stderr
     assert len(refused_of(second.stderr)) == 1, second.stderr
     assert "make nnunet" in refused_of(second.stderr)[0]
-    assert len(results(tmp_path)) == len(some) - 1
     assert {path: path.read_bytes() for path in before} == before, "what was there was not made again"
     assert not list((tmp_path / "runs" / "experiments").rglob("*.safetensors"))
 
