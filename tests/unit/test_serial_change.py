@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.rescanned import HOT, OTHER, SHAPE, SPOT, body, read, suspecting
 
-from bonescan.serial.align import Alignment, Seen, align
+from bonescan.serial.align import Alignment, Seen, Surroundings, align, smoothed
 from bonescan.serial.change import Status, compare
 from bonescan.serial.series import compare_series
 
@@ -29,6 +29,35 @@ def test_empty_maps_of_bones_still_align_by_counts():
     nothing = np.zeros(SHAPE, np.uint8)
     there = align(Seen(old[0], nothing), Seen(new[0], nothing)).to_old(np.array([[96.0, 68.0]]))
     assert np.abs(there - [[90.0, 64.0]]).max() < 3.0
+
+
+def test_the_way_back_leads_where_it_came_from():
+    alignment = Alignment(
+        np.array([[1.02, 0.03], [-0.02, 0.97]]),
+        np.array([5.0, -4.0]),
+        np.array([[100.0, 60.0]]),
+        np.array([[6.0, -5.0]]),
+    )
+    places = np.array([[20.0, 64.0], [90.0, 64.0], [175.0, 80.0]])
+    np.testing.assert_allclose(alignment.to_new(alignment.to_old(places)), places, atol=0.1)
+
+
+@pytest.mark.parametrize("hot", [(), (HOT,)], ids=["unchanged", "new"])
+@pytest.mark.parametrize("off", [(0, 0), (3, -2), (-2, 4)])
+def test_an_alignment_that_is_off_is_put_right_by_what_lies_around_a_lesion(off, hot):
+    old, (lesion,) = read(scale=4.0, seed=1), read(scale=4.0, seed=2, hot=(HOT,)).result.lesions
+    new = read(scale=2.0, seed=3, hot=hot)
+    own, other = (smoothed(scan.result.study.counts(lesion.view)) for scan in (new, old))
+    there = Surroundings(own, other, lambda places: places + np.array(off)).places(lesion)
+    own_places = np.argwhere(lesion.mask) + lesion.origin
+    assert np.abs(there - own_places).max() <= 1.0
+
+
+def test_without_counts_around_a_lesion_its_place_is_the_one_of_the_alignment():
+    (lesion,) = read(hot=(HOT,)).result.lesions
+    nothing = np.zeros(SHAPE)
+    there = Surroundings(nothing, nothing, lambda places: places + 1.0).places(lesion)
+    np.testing.assert_array_equal(there, np.argwhere(lesion.mask) + lesion.origin + 1.0)
 
 
 def status(old, new):

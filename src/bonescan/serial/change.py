@@ -21,7 +21,7 @@ from bonescan.assess.site import site_words
 from bonescan.lesions.delineate import LEAST_PEAK, outline_of
 from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
-from bonescan.serial.align import Alignment, Seen, align
+from bonescan.serial.align import Alignment, Points, Seen, Surroundings, align, smoothed
 from bonescan.study import IS_BONE, FloatImage, Lesion, Result, View
 
 SAME_PLACE_PX = 5.0
@@ -30,11 +30,7 @@ LEAST_Z = 3.0
 """A change of counts of fewer standard deviations is noise (two-sided 0.3 %)."""
 LEAST_RATIO = 1.3
 """Uptake relative to the skeleton must change at least so much. The uptake of normal bone also varies between scans,
-and an alignment error of one pixel changes the counts of a small lesion."""
-SLACK_PX = 2.0
-"""Search distance along rows and columns in the other scan, for a lesion outlined in both. Without it, an alignment
-error would make an unchanged lesion seem to grow. It is not used for a lesion that only one scan outlines, because
-neighbouring bone is hot."""
+and an alignment error of half a pixel changes the counts of a small lesion."""
 NEW_RATIO = 1.25
 """A lesion that was not outlined before is new where its counts rose at least so much."""
 
@@ -139,7 +135,11 @@ def risen_lesions(
 
 
 def _context(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment]) -> _Context:
-    return _Context(old, new, alignments, {view: _scale(old, new, view) for view in alignments})
+    scales = {view: _scale(old, new, view) for view in alignments}
+    roots = {
+        view: (smoothed(old.result.study.counts(view)), smoothed(new.result.study.counts(view))) for view in alignments
+    }
+    return _Context(old, new, alignments, scales, roots)
 
 
 def _scale(old: ReadScan, new: ReadScan, view: View) -> float:
@@ -208,6 +208,7 @@ class _Context:
     new: ReadScan
     alignments: Mapping[View, Alignment]
     scales: Mapping[View, float]
+    roots: Mapping[View, tuple[Points, Points]]
 
     def judge(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> Change:
         """What became of one lesion."""
@@ -244,8 +245,7 @@ class _Context:
                 continue
             mine, others = (self.new, self.old) if after else (self.old, self.new)
             own = mine.result.study.counts(view)[lesion.window][lesion.mask]
-            slack = SLACK_PX if before and after else 0.0
-            other = self._elsewhere(lesion, bool(after), others.result.study.counts(view), slack)
+            other = self._elsewhere(lesion, bool(after), others.result.study.counts(view))
             scale = self.scales[view]
             new_counts, old_counts = (own, other) if after else (other, own)
             now += float(new_counts.sum()) / scale
@@ -259,30 +259,13 @@ class _Context:
         """Whether the model of the other scan found some probability of a lesion at the place of every outline."""
         scan = self.old if is_new else self.new
         own = [one for one in lesions if one.view in self.alignments]
-        peaks = [self._elsewhere(one, is_new, scan.prediction.lesion[one.view], 0.0).max() for one in own]
+        peaks = [self._elsewhere(one, is_new, scan.prediction.lesion[one.view]).max() for one in own]
         return bool(peaks) and min(peaks) >= LEAST_PEAK
 
-    def _elsewhere(self, lesion: Lesion, is_new: bool, image: FloatImage, slack: float) -> NDArray[np.float32]:
-        """An image of the other scan at the pixels of a lesion, at the hottest place within the slack.
-
-        is_new: the lesion is of the new scan, and the image of the old one.
-        """
-        rows, cols = np.nonzero(lesion.mask)
-        points = np.stack([rows + lesion.origin[0], cols + lesion.origin[1]], axis=1).astype(np.float64)
+    def _elsewhere(self, lesion: Lesion, is_new: bool, image: FloatImage) -> NDArray[np.float32]:
+        """An image of the other scan at the pixels of a lesion. is_new: the lesion is of the new scan."""
+        old, new = self.roots[lesion.view]
         alignment = self.alignments[lesion.view]
-        there = alignment.to_old(points) if is_new else _to_new(alignment, points)
-        steps = (-slack, -slack / 2, 0.0, slack / 2, slack) if slack else (0.0,)
-        tried = [
-            ndimage.map_coordinates(image, (there + np.array([down, across])).T, order=1, mode="nearest")
-            for down in steps
-            for across in steps
-        ]
-        return np.asarray(max(tried, key=lambda values: float(values.sum())), dtype=np.float32)
-
-
-def _to_new(alignment: Alignment, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `to_old`, by iteration."""
-    found = (points - alignment.shift) @ np.linalg.inv(alignment.matrix).T
-    for _ in range(5):
-        found = found + (points - alignment.to_old(found)) @ np.linalg.inv(alignment.matrix).T
-    return np.asarray(found)
+        around = Surroundings(new, old, alignment.to_old) if is_new else Surroundings(old, new, alignment.to_new)
+        there = ndimage.map_coordinates(image, around.places(lesion).T, order=1, mode="nearest")
+        return np.asarray(there, dtype=np.float32)

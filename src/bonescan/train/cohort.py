@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -43,21 +41,19 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
             study = read_study(folder, config.reading)
             case = labelled_case(study, folder, patient, normalisation)
         except BonescanError as error:
-            raise type(error)(f"{name}: {_in_toml(str(error))}") from None
+            raise type(error)(f"{name}: {_with_key(str(error))}") from None
         twin = known.twin(digest_of(study), name)
         if twin is not None:
             raise InputError(same_pixels(name, twin))
         chosen.append(case)
-        warnings += [f"{name}: {_in_toml(doubt)}" for doubt in view_doubts(study)]
+        warnings += [f"{name}: {_with_key(doubt)}" for doubt in view_doubts(study)]
     return Split(training, validation, warnings=tuple(warnings))
 
 
-def _in_toml(sentence: str) -> str:
-    """A sentence with the key of a training's configuration in the place of the option of other commands."""
-    stated = re.sub(
-        r"--views (\w+(?:,\w+)?)", lambda found: f"cohort.views = {json.dumps(found[1].split(','))}", sentence
-    )
-    return stated.replace("--views", "cohort.views, which is for all scans")
+def _with_key(sentence: str) -> str:
+    """A sentence; where it names the option of other commands, also the key of a training's configuration."""
+    key = '; in this configuration, --views is cohort.views = ["anterior", "posterior"] or the reverse, for all scans'
+    return f"{sentence}{key}" if "--views" in sentence else sentence
 
 
 def cohort_digest(cases: Iterable[Case]) -> str:
