@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,29 @@ sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what is slow: else one worker ends with it while the others have nothing left to do."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Let every worker begin with what is slow: else one ends with it while the others have nothing left to do.
+
+    At first each worker gets as many tests as another, one stretch of the list each; who is done takes from the end of
+    another's. So each stretch begins with its share of the slow tests; those of one file stay together, as they share
+    what is made for them.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            files.setdefault(item.path, []).append(item)
+    for own in sorted(files.values(), key=len, reverse=True):
+        min(slow, key=len).extend(own)
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    ordered: list[pytest.Item] = []
+    for number, first in enumerate(slow):
+        size = (len(items) - len(ordered)) // (workers - number)
+        ordered += first
+        taken = max(0, size - len(first))
+        ordered += others[:taken]
+        del others[:taken]
+    items[:] = ordered + others
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -113,18 +135,67 @@ def in_process() -> Cli:
 
 
 @pytest.fixture(scope="session")
-def bodies():
-    """Two bodies of phantoms, which take a while to make."""
+def forked() -> Cli:
+    """As `cli`, in a fork of a process that has done a node's imports: for commands of a node that need a process."""
+    from tests.warm import run_forked
+
+    return run_forked
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Make something slow once a run: made_once(name, make); other workers of the run read what the first one made."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def once(name, make):
+        made = folder / f"{name}.pickle"
+        with held(folder / f"{name}.lock"):
+            if not made.exists():
+                made.write_bytes(pickle.dumps(make()))
+        return pickle.loads(made.read_bytes())
+
+    return once
+
+
+@contextlib.contextmanager
+def held(lock):
+    """Keep other processes out, where the system can."""
+    with lock.open("wb") as file:
+        with contextlib.suppress(ModuleNotFoundError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def bodies(made_once):
+    """Two bodies of phantoms, which take a while to make: those of the seeds 1 and 2."""
     from bonescan.phantom import make_anatomy
 
-    return [make_anatomy(seed) for seed in (1, 2)]
+    return [made_once(f"body-{seed}", partial(make_anatomy, seed)) for seed in (1, 2)]
 
 
-@pytest.fixture
-def shared_anatomies(bodies, monkeypatch):
-    """Patients simulated in this process share two bodies: each still has its own uptake, lesions and noise.
+@pytest.fixture(scope="session")
+def patient_of(bodies, made_once):
+    """A simulated patient of one of the two bodies, which tests share and must not change: patient_of(body, seed)."""
+    from bonescan.phantom import make_patient
 
-    Making a body takes ten times as long as making a patient of it. Other tests make bodies, and in other processes.
+    @cache
+    def patient(body, seed):
+        return made_once(f"patient-{body}-{seed}", lambda: make_patient(bodies[body], seed))
+
+    return patient
+
+
+@pytest.fixture(scope="session")
+def sharing(bodies):
+    """Within `with sharing():` patients simulated in this process share two bodies, and no other process is used.
+
+    Each still has its own uptake, lesions and noise. Making a body takes ten times as long as making a patient of it.
+    Other tests make bodies, and in other processes.
     """
     from bonescan.phantom.family import STANDARD
 
@@ -132,10 +203,23 @@ def shared_anatomies(bodies, monkeypatch):
         assert family == STANDARD
         return replace(bodies[seed % len(bodies)], seed=seed)
 
-    for module in ("phantom", "phantom.cohort", "phantom.series", "lin2022.datasets.originals"):
-        monkeypatch.setattr(f"bonescan.{module}.make_anatomy", make)
-    for module in ("phantom.cohort", "lin2022.datasets.build"):
-        monkeypatch.setattr(f"bonescan.{module}.process_pool", lambda processes: contextlib.nullcontext(PoolHere()))
+    @contextlib.contextmanager
+    def shared():
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("phantom", "phantom.cohort", "phantom.series", "lin2022.datasets.originals"):
+                patch.setattr(f"bonescan.{module}.make_anatomy", make)
+            for module in ("phantom.cohort", "lin2022.datasets.build"):
+                patch.setattr(f"bonescan.{module}.process_pool", lambda processes: contextlib.nullcontext(PoolHere()))
+            yield
+
+    return shared
+
+
+@pytest.fixture
+def shared_anatomies(sharing):
+    """Patients simulated in this process share two bodies."""
+    with sharing():
+        yield
 
 
 class PoolHere:

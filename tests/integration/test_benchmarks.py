@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import load_model
 from bonescan.study import View
 
@@ -47,10 +46,10 @@ def test_quality_compares_every_view_of_every_patient_by_every_model(threshold_b
     assert max(found, default=0.0) >= (report["lesion"]["sensitivity"]["value"] or 0.0) - 1e-4
 
 
-def test_people_counts_marks_and_inserted_lesions(threshold_bundle, monkeypatch, tmp_path):
+def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of, monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     people = _load("people")
-    study = next(p.study for p in (make_patient(make_anatomy(910_000), seed) for seed in range(40)) if not p.table)
+    study = next(p.study for p in (patient_of(0, seed) for seed in range(40)) if not p.table)
     model = load_model(threshold_bundle)
     found = people.marks([study], model)
     assert all(point["per_scan"] == sum(point["regions"].values()) for point in found.values())

@@ -214,15 +214,15 @@ def test_an_image_of_another_study_is_not_kept(bad, tmp_path):
         assert len(list(fetch_study(archive, "1.2.3.99", tmp_path / "out"))) == 1
 
 
-def test_node_check_asks_archives_as_well(bad, cli, tmp_path):
+def test_node_check_asks_archives_as_well(bad, forked, tmp_path):
     (tmp_path / "node.toml").write_text(
         f'storage = "{tmp_path / "s"}"\n[[web]]\nname = "web"\nurl = "http://127.0.0.1:{bad.server_port}/x"\n'
     )
     bad.answer = (200, {}, [b"[]"])
-    run = cli("node", "check", tmp_path / "node.toml")
+    run = forked("node", "check", tmp_path / "node.toml")
     assert (run.returncode, "destination web: answers" in run.stdout) == (0, True), run.stderr
     bad.answer = (200, {}, [b"<html>"])
-    run = cli("node", "check", tmp_path / "node.toml")
+    run = forked("node", "check", tmp_path / "node.toml")
     assert run.returncode == 1
     assert "does not answer as DICOMweb does" in run.stderr
 

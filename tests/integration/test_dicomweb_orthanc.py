@@ -17,6 +17,7 @@ from tests.integration.test_node import Place, free_port, scan, until
 from bonescan.node.destinations import WebPeer
 from bonescan.node.dicomweb import WebArchive
 
+pytestmark = pytest.mark.slow
 PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc")
 
 
@@ -75,9 +76,9 @@ def peer_of(url, **more):
     return WebPeer("archive", url, "basic", "ARCHIVE_SECRET", timeout_seconds=5.0, **more)
 
 
-def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthanc, secret, cli, tmp_path):
+def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthanc, secret, forked, tmp_path):
     source = scan(tmp_path, PatientID="P1")
-    run = cli("segment", source, "-o", tmp_path / "out", "--format", "sr,seg,capture,pdf,gsps")
+    run = forked("segment", source, "-o", tmp_path / "out", "--format", "sr,seg,capture,pdf,gsps")
     assert run.returncode == 0, run.stderr
     written = sorted((tmp_path / "out").rglob("*.dcm"))
     with WebArchive(peer_of(orthanc)) as archive:
@@ -85,7 +86,7 @@ def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthan
         archive.store(written)
         archive.store(written)  # again: what is there is no failure
     options = ["--auth", "basic", "--secret-env", "ARCHIVE_SECRET"]
-    first = cli("fetch", orthanc, "-o", tmp_path / "scans", *options)
+    first = forked("fetch", orthanc, "-o", tmp_path / "scans", *options)
     assert first.returncode == 0, first.stderr
     assert "1 file fetched, 0 already there" in first.stdout
     (fetched,) = (tmp_path / "scans").rglob("*.dcm")
@@ -93,14 +94,16 @@ def test_scans_and_results_go_to_orthanc_and_scans_come_back_as_they_went(orthan
     assert one.PixelData == other.PixelData
     assert one.SOPInstanceUID == other.SOPInstanceUID
     assert one.SOPInstanceUID not in str(fetched)
-    again = cli("fetch", orthanc, "-o", tmp_path / "scans", *options, "--study", one.StudyInstanceUID)
+    again = forked("fetch", orthanc, "-o", tmp_path / "scans", *options, "--study", one.StudyInstanceUID)
     assert "0 files fetched, 1 already there" in again.stdout
     (tmp_path / "ids").write_text("P1\n")
-    assert cli("fetch", orthanc, "-o", tmp_path / "more", *options, "--patient-ids", tmp_path / "ids").returncode == 0
+    assert (
+        forked("fetch", orthanc, "-o", tmp_path / "more", *options, "--patient-ids", tmp_path / "ids").returncode == 0
+    )
     assert len(list((tmp_path / "more").rglob("*.dcm"))) == 1
-    none = cli("fetch", orthanc, "-o", tmp_path / "none", *options, "--date", "19000101-19000102")
+    none = forked("fetch", orthanc, "-o", tmp_path / "none", *options, "--date", "19000101-19000102")
     assert (none.returncode, list(tmp_path.glob("none"))) == (0, [])
-    assert cli("segment", tmp_path / "scans", "-o", tmp_path / "result").returncode == 0
+    assert forked("segment", tmp_path / "scans", "-o", tmp_path / "result").returncode == 0
 
 
 def test_a_node_sends_to_orthanc(orthanc, secret, tmp_path):
@@ -108,7 +111,7 @@ def test_a_node_sends_to_orthanc(orthanc, secret, tmp_path):
     try:
         text = place.config.read_text()
         place.config.write_text(
-            re.sub(r"\[\[dicom\]\].*", "", text, flags=re.DOTALL)
+            re.sub(r"formats = .*|(?s:\[\[dicom\]\].*)", "", text)  # all formats that a node has of itself
             + f'[[web]]\nname = "orthanc"\nurl = "{orthanc}"\nauth = "basic"\nsecret_env = "ARCHIVE_SECRET"\n'
         )
         place.start()
@@ -123,13 +126,13 @@ def test_a_node_sends_to_orthanc(orthanc, secret, tmp_path):
         place.end()
 
 
-def test_a_wrong_password_and_no_password_are_one_sentence(orthanc, secret, monkeypatch, cli, tmp_path):
+def test_a_wrong_password_and_no_password_are_one_sentence(orthanc, secret, monkeypatch, forked, tmp_path):
     monkeypatch.setenv("ARCHIVE_SECRET", "bone:wrong")
-    run = cli("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
+    run = forked("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
     assert run.returncode == 2
     assert "does not let us in (HTTP 401)" in run.stderr
     assert "wrong" not in run.stderr
     monkeypatch.delenv("ARCHIVE_SECRET")
-    run = cli("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
+    run = forked("fetch", orthanc, "-o", tmp_path, "--auth", "basic", "--secret-env", "ARCHIVE_SECRET")
     assert run.returncode == 2
     assert "is not set" in run.stderr

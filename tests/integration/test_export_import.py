@@ -22,10 +22,12 @@ def cli(in_process):
 
 
 @pytest.fixture(scope="module")
-def place(cli, tmp_path_factory):
+def place(cli, sharing, tmp_path_factory):
     """A simulated study as a scanner writes it, and its result."""
     folder = tmp_path_factory.mktemp("export")
-    assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 2, "--header", "siemens", cwd=folder).returncode == 0
+    with sharing():
+        run = cli("simulate", "-o", "scans", "--count", 1, "--seed", 2, "--header", "siemens", cwd=folder)
+    assert run.returncode == 0, run.stderr
     assert cli("segment", "scans", "-o", "first", cwd=folder).returncode == 0
     return folder
 
@@ -219,10 +221,12 @@ def test_hostile_json_is_one_sentence(cli, place, text, why, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def other(cli, tmp_path_factory):
+def other(cli, sharing, tmp_path_factory):
     """A study of somebody else, with label files."""
     folder = tmp_path_factory.mktemp("other")
-    assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 5, "--header", "siemens", cwd=folder).returncode == 0
+    with sharing():
+        run = cli("simulate", "-o", "scans", "--count", 1, "--seed", 5, "--header", "siemens", cwd=folder)
+    assert run.returncode == 0, run.stderr
     run = cli("segment", "scans", "-o", "results", "--format", "json,labelme,coco,sr", cwd=folder)
     assert run.returncode == 0, run.stderr
     return next((folder / "results").iterdir())

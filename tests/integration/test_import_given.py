@@ -18,10 +18,12 @@ def cli(in_process):
 
 
 @pytest.fixture(scope="module")
-def place(cli, tmp_path_factory):
+def place(cli, sharing, tmp_path_factory):
     """A simulated study as a scanner writes it, and its result in all formats."""
     folder = tmp_path_factory.mktemp("given")
-    assert cli("simulate", "-o", "scans", "--count", 1, "--seed", 2, "--header", "siemens", cwd=folder).returncode == 0
+    with sharing():
+        run = cli("simulate", "-o", "scans", "--count", 1, "--seed", 2, "--header", "siemens", cwd=folder)
+    assert run.returncode == 0, run.stderr
     run = cli("segment", "scans", "-o", "all", "--format", "json,sr,seg,capture,pdf,gsps,labelme,coco", cwd=folder)
     assert run.returncode == 0, run.stderr
     return folder

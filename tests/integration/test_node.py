@@ -18,6 +18,7 @@ import pydicom
 import pytest
 from pynetdicom import AE
 from tests.drawn import needs
+from tests.warm import Forked
 
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.node.config import read_node_config
@@ -25,6 +26,7 @@ from bonescan.node.receiver import STORAGE_CLASSES, quiet_pynetdicom
 from bonescan.node.status import node_status
 from bonescan.study import Scan, Spacing, Study, View
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "receiver_kills.py"
 MARK = "QXZW"
 
@@ -49,6 +51,13 @@ def until(true, seconds=180):
     pytest.fail("it did not come to pass")
 
 
+def new_process(arguments, log):
+    """As a shell starts it: with all imports."""
+    with log.open("ab") as said:
+        command = [sys.executable, "-W", "error", "-m", "bonescan", *map(str, arguments)]
+        return subprocess.Popen(command, stdout=said, stderr=said)
+
+
 class Place:
     """A node and the peer that it sends to, in a folder."""
 
@@ -60,8 +69,8 @@ class Place:
         self.running = []
         self.configure()
 
-    def configure(self, **more):
-        lines = [f"{key} = {json.dumps(value)}" for key, value in more.items()]
+    def configure(self, formats=("json", "sr"), **more):
+        lines = [f"{key} = {json.dumps(value)}" for key, value in {"formats": formats, **more}.items()]
         self.config.write_text(
             f'storage = "{self.folder / "storage"}"\nport = {self.port}\nquiet_seconds = 0.5\nfree_megabytes = 10\n'
             + "\n".join(lines)
@@ -69,13 +78,8 @@ class Place:
             f'port = {self.peer_port}\nae_title = "ARCHIVE"\n'
         )
 
-    def start(self):
-        log = (self.folder / "log").open("ab")
-        node = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "bonescan", "node", "run", str(self.config)],
-            stdout=log, stderr=log,
-        )  # fmt: skip
-        log.close()
+    def start(self, start=Forked):
+        node = start(["node", "run", self.config], self.folder / "log")
         self.running.append(node)
         until(lambda: answers(self.port) or node.poll() is not None)
         assert node.poll() is None, (self.folder / "log").read_text()
@@ -135,7 +139,7 @@ def store(dataset, port, title="BONESCAN", own="SENDER"):
 def test_a_study_comes_in_by_dcmtk_and_its_results_go_out_to_dcmtk(place, tmp_path):
     place.configure(formats=["json", "png", "sr", "seg", "capture", "pdf", "gsps"])
     place.start_storescp()
-    node = place.start()
+    node = place.start(new_process)
     source = scan(tmp_path, PatientName=f"{MARK}^NAME", PatientID=f"{MARK}7")
     send = [needs("storescu"), "-aec", "BONESCAN", "127.0.0.1", str(place.port), str(source)]
     assert (
@@ -309,21 +313,21 @@ def test_hostile_and_foreign_objects_are_refused(place, tmp_path):
     assert store(dataset, place.port) == 0
 
 
-def test_a_second_node_in_one_storage_and_an_occupied_port_are_refused(place, cli, tmp_path):
+def test_a_second_node_in_one_storage_and_an_occupied_port_are_refused(place, forked, tmp_path):
     place.start()
-    run = cli("node", "run", place.config)
+    run = forked("node", "run", place.config)
     assert run.returncode == 2
     assert "another node runs" in run.stderr
     place.configure()
     other = place.config.read_text().replace(str(tmp_path / "storage"), str(tmp_path / "other"))
     (tmp_path / "other.toml").write_text(other)
-    run = cli("node", "run", tmp_path / "other.toml")
+    run = forked("node", "run", tmp_path / "other.toml")
     assert run.returncode == 2
     assert "cannot be listened on" in run.stderr
 
 
-def test_check_says_who_answers(place, cli):
-    run = cli("node", "check", place.config)
+def test_check_says_who_answers(place, cli, forked):
+    run = forked("node", "check", place.config)
     assert run.returncode == 1
     assert f"archive at 127.0.0.1:{place.peer_port} cannot be reached (Connection refused)" in run.stderr
     place.start_storescp()
@@ -331,7 +335,6 @@ def test_check_says_who_answers(place, cli):
     assert cli("node", "check", place.config).returncode == 0
 
 
-@pytest.mark.slow
 def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
     """Three kills; results/receiver_kills.json has the figures of 50 while 10,000 objects come in."""
     # In a process of its own: pynetdicom leaves sockets of refused connections to the garbage collector.
@@ -346,13 +349,13 @@ def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
     assert (report["lost"], report["twice"], report["undelivered"]) == (0, 0, 0)
 
 
-def test_the_status_of_a_node_that_was_killed_says_so(place, cli, in_process):
+def test_the_status_of_a_node_that_was_killed_says_so(place, forked, in_process):
     node = place.start()
     run = in_process("node", "status", place.config)
     assert (run.returncode, run.stdout.splitlines()[0]) == (0, "the node runs")
     node.kill()
     node.wait()
-    run = cli("node", "status", place.config)
+    run = forked("node", "status", place.config)
     assert (run.returncode, run.stdout.splitlines()[0]) == (1, "no node runs in this storage: it was stopped or killed")
     assert json.loads(in_process("node", "status", place.config, "--json").stdout)["running"] is False
 

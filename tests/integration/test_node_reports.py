@@ -9,6 +9,8 @@ import pydicom
 import pytest
 from tests.integration.test_node import Place, scan, store, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(tmp_path):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import sys
-import time
 
 import pytest
 from tests.integration.test_node import free_port, until
+from tests.warm import Forked
+
+pytestmark = pytest.mark.slow
 
 
 def make_certificate(folder, name):
@@ -22,7 +23,7 @@ def make_certificate(folder, name):
     subprocess.run([*command, *files, *extension], check=True, capture_output=True)
 
 
-def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
+def test_associations_over_tls_need_the_right_certificates(forked, tmp_path):
     """A node that listens over TLS, asked by `node check` of others with and without a certificate."""
     for name in ("ours", "stranger"):
         make_certificate(tmp_path, name)
@@ -32,9 +33,7 @@ def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
         f'certificate = "{tmp_path}/ours.pem"\n'
         f'key = "{tmp_path}/ours.key"\nca_file = "{tmp_path}/ours.pem"\n'
     )
-    log = (tmp_path / "log").open("wb")
-    node = subprocess.Popen([sys.executable, "-m", "bonescan", "node", "run", tmp_path / "node.toml"], stderr=log)
-    log.close()
+    node = Forked(["node", "run", tmp_path / "node.toml"], tmp_path / "log")
     try:
         until(lambda: b"listening" in (tmp_path / "log").read_bytes())
         codes = {}
@@ -45,15 +44,14 @@ def test_associations_over_tls_need_the_right_certificates(cli, tmp_path):
                 text += f'tls = true\n[tls]\ncertificate = "{tmp_path}/{certificate}.pem"\n'
                 text += f'key = "{tmp_path}/{certificate}.key"\nca_file = "{tmp_path}/ours.pem"\n'
             (tmp_path / f"{name}.toml").write_text(text)
-            codes[name] = cli("node", "check", tmp_path / f"{name}.toml").returncode
+            codes[name] = forked("node", "check", tmp_path / f"{name}.toml").returncode
         assert codes == {"ours": 0, "stranger": 1, "plain": 1}
     finally:
         node.terminate()
         node.wait(timeout=30)
-        time.sleep(0)
 
 
-def test_a_caller_that_never_begins_tls_keeps_no_other_waiting(cli, tmp_path):
+def test_a_caller_that_never_begins_tls_keeps_no_other_waiting(forked, tmp_path):
     make_certificate(tmp_path, "ours")
     port = free_port()
     table = (
@@ -64,13 +62,11 @@ def test_a_caller_that_never_begins_tls_keeps_no_other_waiting(cli, tmp_path):
         f'storage = "{tmp_path / "s"}"\n{table}[[dicom]]\nname = "a"\nhost = "127.0.0.1"\nport = {port}\n'
         'ae_title = "BONESCAN"\ntls = true\ntimeout_seconds = 10.0\n'
     )
-    log = (tmp_path / "log").open("wb")
-    node = subprocess.Popen([sys.executable, "-m", "bonescan", "node", "run", tmp_path / "node.toml"], stderr=log)
-    log.close()
+    node = Forked(["node", "run", tmp_path / "node.toml"], tmp_path / "log")
     try:
         until(lambda: b"listening" in (tmp_path / "log").read_bytes())
         with socket.create_connection(("127.0.0.1", port)):
-            assert cli("node", "check", tmp_path / "caller.toml").returncode == 0
+            assert forked("node", "check", tmp_path / "caller.toml").returncode == 0
     finally:
         node.terminate()
         node.wait(timeout=30)

@@ -22,10 +22,11 @@ EVERY_OUTPUT = {"lesions.json", "labels_anterior.png", "labels_posterior.png", "
 
 
 @pytest.fixture(scope="module")
-def cohort(cli, tmp_path_factory) -> Path:
+def cohort(in_process, sharing, tmp_path_factory) -> Path:
     """Two simulated patients."""
     folder = tmp_path_factory.mktemp("simulated") / "cohort"
-    done = cli("simulate", "-o", folder, "--count", 2, "--seed", 5, "--header", "ge")
+    with sharing():
+        done = in_process("simulate", "-o", folder, "--count", 2, "--seed", 5, "--header", "ge")
     assert done.returncode == 0, done.stderr
     return folder
 

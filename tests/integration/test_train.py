@@ -32,6 +32,7 @@ validation_share = 0.5
 """
 
 
+@pytest.mark.usefixtures("shared_anatomies")
 @pytest.mark.slow
 def test_a_tiny_training_ends_in_a_model_that_segments(in_process, tmp_path):
     simulated = in_process("simulate", "-o", "cohort", "--count", 2, "--seed", 5, "--header", "standard", cwd=tmp_path)

@@ -39,6 +39,7 @@ def test_the_bundle_knows_the_thorax_and_what_it_learned_from(trained):
     assert str(trained) not in json.dumps(bundle.raw)
 
 
+@pytest.mark.usefixtures("shared_anatomies")
 @pytest.mark.slow
 def test_it_looks_at_the_thorax_of_a_dicom_file_alone(in_process, trained):
     simulated = in_process("simulate", "-o", "cohort", "--count", 1, "--seed", 3, "--header", "ge", cwd=trained)

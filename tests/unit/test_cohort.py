@@ -17,7 +17,7 @@ from bonescan.commands.simulate import _told
 from bonescan.dicom.read_header import read_header
 from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.errors import OptionError, OutputError, ViewError
-from bonescan.phantom import cohort, make_anatomy, make_patient, series
+from bonescan.phantom import cohort, make_anatomy, series
 from bonescan.phantom.cohort import CohortOptions, CohortSummary, write_cohort, write_patient
 from bonescan.phantom.series import SeriesScan
 from bonescan.reading import ReadOptions, read_study
@@ -27,9 +27,8 @@ COUNT, SEED = 2, 5
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    anatomy = make_anatomy(1)
-    return next(p for p in (make_patient(anatomy, seed) for seed in range(20)) if len(p.table) > 5)
+def phantom(patient_of):
+    return next(p for p in (patient_of(0, seed) for seed in range(20)) if len(p.table) > 5)
 
 
 @pytest.fixture(scope="module", autouse=True)

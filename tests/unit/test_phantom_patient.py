@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bonescan.phantom import make_anatomy, make_patient, patient
+from bonescan.phantom import make_patient, patient
 from bonescan.phantom.axial import VERTEBRAE
 from bonescan.phantom.bones import Tissue
 from bonescan.phantom.camera import VIEWS, Exposure
@@ -22,13 +22,13 @@ QUIET = Exposure(counts=1e6, scatter=0.25, scatter_mm=40, background=0.0, drift=
 
 
 @pytest.fixture(scope="module")
-def anatomy():
-    return make_anatomy(3)
+def anatomy(bodies):
+    return bodies[0]
 
 
 @pytest.fixture(scope="module")
-def patients(anatomy):
-    return [make_patient(each, seed) for each in (anatomy, make_anatomy(11)) for seed in range(6)]
+def patients(patient_of):
+    return [patient_of(body, seed) for body in range(2) for seed in range(6)]
 
 
 def flat(phantom):

@@ -12,7 +12,7 @@ from scipy import ndimage
 from bonescan.annotate import label_image, read_labelme
 from bonescan.errors import OptionError
 from bonescan.evaluate import LesionCounts, count_pixels, match_lesions
-from bonescan.phantom import cohort, make_anatomy, make_patient
+from bonescan.phantom import cohort
 from bonescan.phantom.cohort import CohortOptions, write_cohort, write_reading
 from bonescan.phantom.readers import MOST_READERS, Disagreement, Scene, make_reader, read_patient, read_view
 from bonescan.study import View
@@ -45,9 +45,8 @@ def read(where, seed=0, number=0, **changes):
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    anatomy = make_anatomy(1)
-    return next(p for p in (make_patient(anatomy, seed) for seed in range(20)) if len(p.table) > 8)
+def phantom(patient_of):
+    return next(p for p in (patient_of(0, seed) for seed in range(20)) if len(p.table) > 8)
 
 
 def test_a_reader_without_disagreement_draws_the_truth():
@@ -162,9 +161,8 @@ def test_a_reading_is_written_beside_the_truth(phantom, tmp_path):
         np.testing.assert_array_equal(label_image(labels), drawn[view])
 
 
-def test_a_cohort_holds_as_many_readers_as_were_asked_for(tmp_path, monkeypatch):
-    anatomy = make_anatomy(1)
-    monkeypatch.setattr(cohort, "make_anatomy", lambda seed: anatomy)
+def test_a_cohort_holds_as_many_readers_as_were_asked_for(bodies, tmp_path, monkeypatch):
+    monkeypatch.setattr(cohort, "make_anatomy", lambda seed: bodies[0])
     for readers in (0, 1, 2):
         write_cohort(CohortOptions(tmp_path / str(readers), 1, 5, readers=readers))
     files = [
@@ -179,6 +177,7 @@ def test_a_cohort_holds_as_many_readers_as_were_asked_for(tmp_path, monkeypatch)
         write_cohort(CohortOptions(tmp_path / "many", 1, 5, readers=27))
 
 
+@pytest.mark.usefixtures("shared_anatomies")
 @pytest.mark.slow
 def test_simulated_readers_hold_a_round_on_the_command_line(in_process, tmp_path):
     done = in_process("simulate", "-o", tmp_path / "cohort", "--count", 1, "--seed", 2, "--readers", 3)

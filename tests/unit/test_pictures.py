@@ -123,6 +123,7 @@ def test_what_consensus_writes_opens_in_labelme(tmp_path):
         labelme_opens(path)
 
 
+@pytest.mark.usefixtures("shared_anatomies")
 @pytest.mark.slow
 def test_what_simulated_readers_draw_opens_in_labelme(in_process, tmp_path):
     done = in_process(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonescan.phantom import make_anatomy, make_patient
 from bonescan.prepare import order, prepare, to_pair
 from bonescan.study import Scan, View
 
@@ -17,8 +16,8 @@ RESULTS = Path(__file__).parents[2] / "results" / "view_order.json"
 
 
 @pytest.fixture(scope="module")
-def studies():
-    return [make_patient(make_anatomy(seed), 0).study for seed in (945_000, 945_001, 945_002)]
+def studies(patient_of):
+    return [patient_of(body, seed).study for seed in range(2) for body in range(2)]
 
 
 def exchanged(study):
