@@ -128,6 +128,18 @@ def quality_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def bones_rows() -> list[tuple[str, str]]:
+    """Which bones, or large parts of them, are found where they are hot in scans of people."""
+    parts = list(results("people_bones")["models"][0]["parts"].values())
+    rows = []
+    for excess in parts[0]:
+        scans, found = (sum(part[excess][which] for part in parts) for which in (0, 1))
+        covered = sum(part[excess][0] * part[excess][2] for part in parts) / scans
+        hot = f"{int(excess) + 1} times as hot" if int(excess) else "as they are"
+        rows.append((f"{len(parts)} bones or parts, {hot}: found; covered", f"{found} of {scans}; {covered:.2f}"))
+    return rows
+
+
 def people_table() -> str:
     """What the model does on a folder of normal scans of people."""
     report = results("people")
@@ -144,6 +156,7 @@ def people_table() -> str:
         for name, row in inserted["by_contrast"].items()
         if row["true"]
     ]
+    rows += bones_rows()
     lines = [f"| figure | {report['scans']} scans |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
     return "\n".join(lines) + "\n"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bonescan.pipeline import load_model
-from bonescan.study import View
+from bonescan.study import REGIONS, Region, View
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -60,6 +61,30 @@ def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of, 
     report = people.inserted_found(variants, model)
     assert report["lesions"] == sum(row["true"] for row in report["by_contrast"].values()) > 0
     assert 0 <= report["sensitivity"] <= 1
+
+
+def test_whole_bones_are_made_hot_where_they_lie_and_nowhere_else(threshold_bundle, patient_of, monkeypatch):
+    bones = _load("people_bones")
+    phantom = next(p for p in (patient_of(0, seed) for seed in range(40)) if not p.table)
+    study, name = phantom.study, "wing of the ilium"
+    part = bones.PARTS[name]
+    mask = bones.mask_of(part, phantom.regions[part.view])
+    assert (phantom.regions[part.view][mask] == REGIONS.index(Region.ILIUM)).all()
+    assert np.nonzero(mask)[1].max() < study.shape[1] / 2
+    hot, inside = bones.made_hot(study, part, mask, 4, np.random.default_rng(0))
+    added = {view: hot.counts(view) - study.counts(view) for view in View}
+    assert min(image.min() for image in added.values()) == 0
+    near = ndimage.distance_transform_edt(~mask) < 10
+    assert added[View.POSTERIOR][~near].sum() == added[View.ANTERIOR][:, ::-1][~near].sum() == 0
+    assert added[View.ANTERIOR].sum() == pytest.approx(part.other * added[View.POSTERIOR].sum(), rel=0.1)
+    assert added[part.view][mask].mean() == pytest.approx(4 * np.median(study.counts(part.view)[mask]), rel=0.1)
+    assert (inside & mask).sum() > 0.8 * mask.sum()
+    assert bones.mask_of(part, np.zeros_like(phantom.regions[part.view])) is None
+    monkeypatch.setattr(bones, "PARTS", {name: part})
+    monkeypatch.setattr(bones, "mask_of", lambda part, regions: mask)
+    (report,) = bones.judged([study], [load_model(threshold_bundle)])
+    for scans, found, covered in report["parts"][name].values():
+        assert (scans, found) == (1, int(covered > 0))
 
 
 def test_the_held_out_family_is_another_one():

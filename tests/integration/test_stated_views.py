@@ -121,7 +121,7 @@ def test_a_training_and_what_is_scored_of_it(place, in_process):
     train = ("train", "tiny.toml", "--set")
     refused = in_process(*train, "steps=2", cwd=place)
     assert refused.returncode == 2
-    key = 'in this configuration, --views is cohort.views = ["anterior", "posterior"] or the reverse'
+    key = "(in this configuration: cohort.views, for all scans)"
     assert key in " ".join(refused.stderr.split())
     turned = in_process(*train, "name=turned", 'cohort.views=["posterior", "anterior"]', cwd=place)
     assert turned.returncode == 0, turned.stderr

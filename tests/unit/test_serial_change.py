@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.rescanned import HOT, OTHER, SHAPE, SPOT, body, read, suspecting
@@ -9,6 +11,9 @@ from tests.rescanned import HOT, OTHER, SHAPE, SPOT, body, read, suspecting
 from bonescan.serial.align import Alignment, Seen, Surroundings, align, smoothed
 from bonescan.serial.change import Status, compare
 from bonescan.serial.series import compare_series
+from bonescan.study import Scan, View
+
+AS_THEY_LIE = {View.ANTERIOR: Alignment(np.eye(2), np.zeros(2), np.zeros((0, 2)), np.zeros((0, 2)))}
 
 
 @pytest.mark.parametrize("move", [(0, 0), (9, -6), (-11, 8)])
@@ -51,6 +56,34 @@ def test_an_alignment_that_is_off_is_put_right_by_what_lies_around_a_lesion(off,
     there = Surroundings(own, other, lambda places: places + np.array(off)).places(lesion)
     own_places = np.argwhere(lesion.mask) + lesion.origin
     assert np.abs(there - own_places).max() <= 1.0
+
+
+def with_bladder(scan, radius):
+    """The scan with something very hot beside the place of `SPOT`, of which nothing is outlined."""
+    study, view = scan.result.study, View.ANTERIOR
+    rows, cols = np.indices(SHAPE)
+    hot = np.hypot(rows - 165, cols - 66) < radius
+    counts = study.counts(view) + np.random.default_rng(0).poisson(4000.0 * hot)
+    return replace(scan, result=replace(scan.result, study=replace(study, scans={view: Scan(view, counts)})))
+
+
+@pytest.mark.parametrize("radii", [(11, 6), (6, 11)], ids=["emptied", "filled"])
+@pytest.mark.parametrize("factor", [3.0, 8.0])
+def test_a_bladder_that_is_emptied_or_filled_beside_a_lesion_changes_nothing_of_it(radii, factor):
+    spot = ((165, 84, factor),)
+    old, new = (with_bladder(read(scale=4.0, seed=seed, hot=spot), radius) for seed, radius in enumerate(radii))
+    (change,) = compare(old, new, AS_THEY_LIE).changes
+    assert change.status is Status.PERSISTENT
+    assert change.ratio == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("both", [(True, False), (False, True)], ids=["resolved", "new"])
+def test_a_hot_lesion_that_comes_or_goes_beside_another_changes_nothing_of_it(both):
+    here, beside = (165, 84, 3.0), (165, 94, 20.0)
+    old, new = (read(scale=4.0, seed=seed, hot=(here, beside) if there else (here,)) for seed, there in enumerate(both))
+    kept = next(change for change in compare(old, new, AS_THEY_LIE).changes if change.old and change.new)
+    assert kept.status is Status.PERSISTENT
+    assert kept.ratio == pytest.approx(1.0, abs=0.2)
 
 
 def test_without_counts_around_a_lesion_its_place_is_the_one_of_the_alignment():

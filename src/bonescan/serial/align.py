@@ -34,8 +34,12 @@ MOST_PLACES = 4000
 """Around a large lesion, so many evenly chosen places are compared and no more."""
 OWN_PX = 3
 """The blur of the camera carries a lesion's counts this far beyond its outline: they are not compared."""
-NUDGE_COST = 0.01
-"""Relative rise of the residual at a distance of one pixel, and with its square: where nothing tells, do not move."""
+NUDGE_COST = 0.02
+"""Relative rise of the residual at a distance of one pixel, and with its square: where little tells, do not move."""
+CHANGED = 0.5
+"""A difference counts up to this share of the usual level: more is a change, such as an emptied bladder."""
+BRIGHTEST = 1.3
+"""Roots are capped at this multiple of the body's 80th percentile, so that no hot bladder dominates."""
 SMOOTHING_PX = 1.5
 _STEPS = np.array([20.0, 20.0, 0.05, 0.05, 0.05, 0.05])
 """Typical sizes of the parameters: shifts in pixels, the rest as parts of 1; they scale the search."""
@@ -106,26 +110,31 @@ class Surroundings:
         corner = np.array([rows.start, cols.start], dtype=np.float64)
         around = np.argwhere(~ndimage.binary_dilation(inside, iterations=OWN_PX))
         around = around[:: len(around) // MOST_PLACES + 1]
+        expected = self.mapping(around + corner)
+        within = ((expected >= 0) & (expected < self.other.shape)).all(axis=1)
         wanted = self.own[rows, cols][tuple(around.T)]
-        return self.mapping(np.argwhere(inside) + corner) + self._nudge(self.mapping(around + corner), wanted)
+        return self.mapping(np.argwhere(inside) + corner) + self._nudge(expected[within], wanted[within])
 
     def _nudge(self, expected: Points, wanted: Points) -> Points:
-        """The shift of the expected places at which the other scan agrees best, up to a factor, with what is wanted."""
+        """The shift of the expected places at which the other scan agrees best with what is wanted."""
         steps = np.arange(-MOST_NUDGE_PX, MOST_NUDGE_PX + 1)
         shifts = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
         far = (shifts**2).sum(axis=1)
         # Of shifts that agree equally well, as where nothing was counted, the first is taken: that must be none.
-        shifts, far = shifts[np.argsort(far, kind="stable")], np.sort(far)
+        order = np.argsort(far, kind="stable")[: np.count_nonzero(far <= MOST_NUDGE_PX**2)]
+        shifts, far = shifts[order], far[order]
         places = (expected + shifts[:, None]).reshape(-1, 2)
         there = ndimage.map_coordinates(self.other, places.T, order=1, mode="nearest").reshape(len(shifts), -1)
-        factor = there @ wanted / np.maximum((there**2).sum(axis=1), 1e-9)
-        residual = ((factor[:, None] * there - wanted) ** 2).sum(axis=1)
-        return np.asarray(shifts[int(np.argmin(residual * (1 + NUDGE_COST * far)))])
+        level, other_level = (float(np.median(values)) if values.size else 0.0 for values in (wanted, there[0]))
+        if level <= 0 or other_level <= 0:
+            return np.zeros(2)
+        difference = np.minimum(np.abs(there * (level / other_level) - wanted), CHANGED * level)
+        return np.asarray(shifts[int(np.argmin((difference**2).sum(axis=1) * (1 + NUDGE_COST * far)))])
 
 
 def smoothed(counts: FloatImage) -> Points:
-    """Square roots of counts, whose noise is the same everywhere, smoothed."""
-    return np.asarray(ndimage.gaussian_filter(np.sqrt(counts.astype(np.float64)), SMOOTHING_PX))
+    """Square roots of counts, whose noise is the same everywhere, smoothed and capped."""
+    return _capped(ndimage.gaussian_filter(np.sqrt(counts.astype(np.float64)), SMOOTHING_PX))
 
 
 def align(old: Seen, new: Seen) -> Alignment:
@@ -201,9 +210,13 @@ def _refine(old: Seen, new: Seen, matrix: Points, shift: Points) -> tuple[Points
 
 
 def _coarse(counts: FloatImage) -> Points:
-    """Block means, square root, smoothed, over the body's 80th percentile; capped, so that no hot bladder dominates."""
+    """Block means, square root, smoothed and capped."""
     rows, cols = (size // COARSE * COARSE for size in counts.shape)
     blocks = counts[:rows, :cols].reshape(rows // COARSE, COARSE, cols // COARSE, COARSE).mean(axis=(1, 3))
-    root = ndimage.gaussian_filter(np.sqrt(blocks.astype(np.float64)), 1.0)
+    return _capped(ndimage.gaussian_filter(np.sqrt(blocks.astype(np.float64)), 1.0))
+
+
+def _capped(root: Points) -> Points:
+    """Over the body's 80th percentile, at most `BRIGHTEST`."""
     scale = float(np.percentile(root[root > 0.2 * root.max()], 80)) if root.max() > 0 else 1.0
-    return np.asarray(np.minimum(root / scale, 1.3))
+    return np.asarray(np.minimum(root / scale, BRIGHTEST))

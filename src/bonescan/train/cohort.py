@@ -52,8 +52,7 @@ def cohort_split(config: CohortConfig, normalisation: Normalisation) -> Split:
 
 def _with_key(sentence: str) -> str:
     """A sentence; where it names the option of other commands, also the key of a training's configuration."""
-    key = '; in this configuration, --views is cohort.views = ["anterior", "posterior"] or the reverse, for all scans'
-    return f"{sentence}{key}" if "--views" in sentence else sentence
+    return f"{sentence} (in this configuration: cohort.views, for all scans)" if "--views" in sentence else sentence
 
 
 def cohort_digest(cases: Iterable[Case]) -> str:
