@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, segment, segment_with_maps
+from bonescan.lesions.delineate import delineate
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prediction import RegionMap
 from bonescan.reading import read_studies
 from bonescan.study import IS_BONE, REGIONS, Mask, Region, Scan, Study, View
+from quality import predicted
 
 EXCESS = (0, 1, 2, 4)
 """Added uptake over that of the part."""
@@ -110,13 +112,23 @@ def made_hot(study: Study, part: Part, mask: Mask, excess: float, rng: np.random
     return replace(study, scans=scans), shape > 0.5
 
 
+def outlined(study: Study, model: Model, view: View) -> Mask:
+    """The pixels of one view within outlines, as `segment` makes them, without the names of bones."""
+    prediction, binning = predicted(study, model)
+    marked = np.zeros(study.shape, dtype=np.bool_)
+    for outline in delineate(prediction, model.bundle.at("balanced").at_binning(binning)):
+        if outline.view is view:
+            marked[outline.window] |= outline.mask
+    return marked
+
+
 def judged(studies: Sequence[Study], models: Sequence[Model]) -> list[dict[str, Any]]:
     """Per model: each part at each excess, as [scans, found, covered]."""
     found: list[dict[str, dict[int, list[float]]]] = [
         {name: {excess: [] for excess in EXCESS} for name in PARTS} for _ in models
     ]
     for number, study in enumerate(studies):
-        regions = segment_with_maps(study, models[0])[1].region
+        regions = predicted(study, models[0])[0].region
         for which, (name, part) in enumerate(PARTS.items()):
             mask = mask_of(part, regions[part.view]) if part.view in study.scans else None
             if mask is None:
@@ -125,8 +137,7 @@ def judged(studies: Sequence[Study], models: Sequence[Model]) -> list[dict[str, 
                 rng = np.random.default_rng([number, which, excess])
                 hot, inside = made_hot(study, part, mask, excess, rng)
                 for model, rows in zip(models, found, strict=True):
-                    marked = segment(hot, model).labels(part.view) > 0
-                    rows[name][excess].append(float(marked[inside].mean()))
+                    rows[name][excess].append(float(outlined(hot, model, part.view)[inside].mean()))
     return [
         {"model": {"name": model.name.name, "sha256": model.name.sha256}, "parts": summary(rows)}
         for model, rows in zip(models, found, strict=True)

@@ -64,6 +64,7 @@ def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of, 
 
 
 def test_whole_bones_are_made_hot_where_they_lie_and_nowhere_else(threshold_bundle, patient_of, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     bones = _load("people_bones")
     phantom = next(p for p in (patient_of(0, seed) for seed in range(40)) if not p.table)
     study, name = phantom.study, "wing of the ilium"
