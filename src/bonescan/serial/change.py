@@ -211,8 +211,13 @@ class _Context:
     roots: Mapping[View, tuple[Points, Points]]
 
     def judge(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> Change:
-        """What became of one lesion."""
-        ratio, z = self._uptake(before, after)
+        """What became of one lesion, whose outlines lie in views that both scans have.
+
+        The place of the newer outlines is looked up in the old scan; a resolved lesion's own in the new one.
+        """
+        outlines, is_new = after or before, bool(after)
+        places = [self._places(outline, is_new) for outline in outlines]
+        ratio, z = self._uptake(outlines, places, is_new)
         risen, fallen = z >= LEAST_Z, z <= -LEAST_Z
         if not before:
             status = Status.NEW if ratio is None or (risen and ratio >= NEW_RATIO) else Status.PERSISTENT
@@ -224,30 +229,28 @@ class _Context:
             status = Status.SHRINKING
         else:
             status = Status.PERSISTENT
-        if status is Status.NEW and self._suspected(after, is_new=True):
-            status = Status.GROWING
-        elif status is Status.RESOLVED and self._suspected(before, is_new=False):
-            status = Status.SHRINKING
-        named = (after or before)[0]
+        if status in (Status.NEW, Status.RESOLVED) and self._suspected(outlines, places, is_new):
+            status = Status.GROWING if is_new else Status.SHRINKING
         return Change(
-            status, tuple(one.id for one in before), tuple(one.id for one in after), ratio, z, site_words(named)
+            status, tuple(one.id for one in before), tuple(one.id for one in after), ratio, z, site_words(outlines[0])
         )
 
-    def _uptake(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> tuple[float | None, float]:
-        """New over old counts on the lesion, relative to the skeleton, and the difference over its counting noise.
+    def _places(self, outline: Lesion, is_new: bool) -> Points:
+        """The (n, 2) places of an outline's pixels in the other scan. is_new: the outline is of the new scan."""
+        old, new = self.roots[outline.view]
+        alignment = self.alignments[outline.view]
+        around = Surroundings(new, old, alignment.to_old) if is_new else Surroundings(old, new, alignment.to_new)
+        return around.places(outline)
 
-        The place of the newer outline is looked up in the old scan; a resolved lesion's own in the new one.
-        """
+    def _uptake(self, outlines: Sequence[Lesion], places: Sequence[Points], is_new: bool) -> tuple[float | None, float]:
+        """New over old counts on the lesion, relative to the skeleton, and the difference over its counting noise."""
         was, now, noise = 0.0, 0.0, 0.0
-        for lesion in after or before:
-            view = lesion.view
-            if view not in self.alignments:
-                continue
-            mine, others = (self.new, self.old) if after else (self.old, self.new)
-            own = mine.result.study.counts(view)[lesion.window][lesion.mask]
-            other = self._elsewhere(lesion, bool(after), others.result.study.counts(view))
-            scale = self.scales[view]
-            new_counts, old_counts = (own, other) if after else (other, own)
+        mine, others = (self.new, self.old) if is_new else (self.old, self.new)
+        for outline, there in zip(outlines, places, strict=True):
+            own = mine.result.study.counts(outline.view)[outline.window][outline.mask]
+            other = _at(there, others.result.study.counts(outline.view))
+            scale = self.scales[outline.view]
+            new_counts, old_counts = (own, other) if is_new else (other, own)
             now += float(new_counts.sum()) / scale
             was += float(old_counts.sum())
             noise += float(new_counts.sum()) / scale**2 + float(old_counts.sum())
@@ -255,17 +258,14 @@ class _Context:
             return None, 0.0
         return now / was, (now - was) / float(np.sqrt(noise))
 
-    def _suspected(self, lesions: Sequence[Lesion], is_new: bool) -> bool:
+    def _suspected(self, outlines: Sequence[Lesion], places: Sequence[Points], is_new: bool) -> bool:
         """Whether the model of the other scan found some probability of a lesion at the place of every outline."""
-        scan = self.old if is_new else self.new
-        own = [one for one in lesions if one.view in self.alignments]
-        peaks = [self._elsewhere(one, is_new, scan.prediction.lesion[one.view]).max() for one in own]
-        return bool(peaks) and min(peaks) >= LEAST_PEAK
+        lesion = (self.old if is_new else self.new).prediction.lesion
+        pairs = zip(outlines, places, strict=True)
+        peaks = [float(_at(there, lesion[outline.view]).max()) for outline, there in pairs]
+        return min(peaks) >= LEAST_PEAK
 
-    def _elsewhere(self, lesion: Lesion, is_new: bool, image: FloatImage) -> NDArray[np.float32]:
-        """An image of the other scan at the pixels of a lesion. is_new: the lesion is of the new scan."""
-        old, new = self.roots[lesion.view]
-        alignment = self.alignments[lesion.view]
-        around = Surroundings(new, old, alignment.to_old) if is_new else Surroundings(old, new, alignment.to_new)
-        there = ndimage.map_coordinates(image, around.places(lesion).T, order=1, mode="nearest")
-        return np.asarray(there, dtype=np.float32)
+
+def _at(places: Points, image: FloatImage) -> NDArray[np.float32]:
+    """An image at (n, 2) places."""
+    return np.asarray(ndimage.map_coordinates(image, places.T, order=1, mode="nearest"), dtype=np.float32)
