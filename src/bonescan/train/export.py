@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.nn import functional
 
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, figures_warnings, write_bundle
 from bonescan.lesions.delineate import Thresholds
-from bonescan.models import answer_of
+from bonescan.models import answer_of, of_each_quarter, woven
 from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.checkpoint import load_checkpoint, mix
 from bonescan.train.config import TrainConfig
@@ -60,9 +59,11 @@ class Deployed(nn.Module):
         answer = answer_of(self.network(counts))
         region, level = torch.zeros_like(counts, dtype=torch.uint8), None
         if answer.region is not None and self.regions:
-            numbers = answer.region.argmax(dim=2)
-            region = _enlarge(numbers)
-            level = None if answer.level is None else _enlarge(levels_within(answer.level, numbers))
+            numbers = [quarter.argmax(dim=2) for quarter in of_each_quarter(answer.region)]
+            region = woven(numbers)
+            if answer.level is not None:
+                quarters = zip(of_each_quarter(answer.level), numbers, strict=True)
+                level = woven([levels_within(logits, regions) for logits, regions in quarters])
         final: tuple[Tensor, ...] = (torch.sigmoid(answer.lesion), region)
         final += () if answer.benign is None else (torch.sigmoid(answer.benign),)
         return final if level is None else (*final, level)
@@ -73,10 +74,6 @@ class Deployed(nn.Module):
         config = getattr(self.network, "config", None)
         benign, levels = getattr(config, "benign", False), getattr(config, "levels", False) and self.regions
         return ("lesion", "region", *(("benign",) if benign else ()), *(("level",) if levels else ()))
-
-
-def _enlarge(numbers: Tensor) -> Tensor:
-    return functional.interpolate(numbers.float(), scale_factor=2.0, mode="nearest").to(torch.uint8)
 
 
 def levels_within(logits: Tensor, regions: Tensor) -> Tensor:

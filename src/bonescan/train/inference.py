@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import nn
 
 from bonescan.errors import OptionError
+from bonescan.models import of_each_quarter, woven
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
@@ -70,7 +71,7 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     probability = torch.sigmoid(lesion.float())[0].cpu().numpy()
     regions = np.zeros(padded.shape, dtype=np.uint8)
     if region is not None:
-        regions = region.argmax(dim=2)[0].to(torch.uint8).cpu().numpy().repeat(2, axis=1).repeat(2, axis=2)
+        regions = woven([quarter.argmax(dim=2) for quarter in of_each_quarter(region)])[0].cpu().numpy()
     return probability[:, :rows, :cols], regions[:, :rows, :cols]
 
 
