@@ -155,11 +155,13 @@ def test_a_bundle_gives_all_maps_and_its_network_back(tmp_path):
     np.testing.assert_allclose(maps.lesion, torch.sigmoid(answer.lesion)[0].numpy(), atol=1e-4)
     np.testing.assert_allclose(maps.benign, torch.sigmoid(answer.benign)[0].numpy(), atol=1e-4)
     assert (maps.lesion + maps.benign).max() <= 1.0 + 1e-5
-    regions = answer.region.argmax(dim=2)
-    # The network answers for every second row and column.
-    assert (maps.region[:, ::2, ::2] == regions[0].numpy()).mean() > 0.999
+    regions = [quarter.argmax(dim=2) for quarter in of_each_quarter(answer.region)]
+    levels = [levels_within(*one) for one in zip(of_each_quarter(answer.level), regions, strict=True)]
     assert len(np.unique(maps.level)) > 2
-    assert (maps.level[:, ::2, ::2] == levels_within(answer.level, regions)[0].numpy()).mean() > 0.999
+    for told, quarters in ((maps.region, regions), (maps.level, levels)):
+        assert (told == woven(quarters)[0].numpy()).mean() > 0.999
+        # The network answers for every second row and column.
+        assert (told[:, ::2, ::2] == quarters[0][0].numpy()).mean() > 0.999
     again = from_bundle(bundle)
     assert not again.training
     assert torch.equal(again(torch.from_numpy(image)[None]).benign, answer.benign)
