@@ -346,6 +346,7 @@ def test_a_training_that_makes_a_good_model_worse_says_so(workplace, tmp_path):
     bundle = load_bundle(run_from_toml(tmp_path / "tiny.toml", ruined) / "bundle")
     beginning = bundle.raw["figures"]["beginning"]
     assert beginning["model"] == "began"
+    assert bundle.raw["training"]["config"]["begin_with"] == "bundle"  # without the folders that it lies in
     assert beginning["dice_before"] > 0.3
     assert beginning["dice_after"] < beginning["dice_before"] - 0.02
     (said,) = (warning for warning in bundle.warnings if "began with" in warning)

@@ -156,6 +156,7 @@ def _sources(config: TrainConfig) -> dict[str, str]:
 def _portable(config: TrainConfig) -> dict[str, Any]:
     """The configuration without local folders, which say nothing about the model and may be private."""
     values = config.to_dict()
+    values["begin_with"] = Path(config.begin_with).name
     del values["runs"], values["phantoms"]["cache"], values["cohort"]["folder"], values["images"]["folder"]
     return values
 
