@@ -17,22 +17,26 @@ import numpy as np
 from bonescan.assess.burden import BONES, WHOLE_PERCENT
 from bonescan.phantom import metastases
 from bonescan.phantom.anatomy import Anatomy
-from bonescan.phantom.foci import Blob, in_bone
+from bonescan.phantom.bones import Bone
+from bonescan.phantom.foci import Blob, in_bone, is_part_of
 from bonescan.phantom.shapes import Cloud, Points
 from bonescan.phantom.truth import OUTLINE
 from bonescan.study import Region
 
+Filled = tuple[Blob, Bone | None]
+"""A lesion's blob, and the bone that it keeps to, if it does."""
+
 
 @contextmanager
-def lesion_blobs() -> Iterator[list[Blob]]:
+def lesion_blobs() -> Iterator[list[Filled]]:
     """The blobs of the metastases that are made inside, in the order of the patient's table."""
-    kept: list[Blob] = []
-    tried: list[Blob] = []
+    kept: list[Filled] = []
+    tried: list[Filled] = []
     make = metastases._make
 
-    def noted(anatomy: Anatomy, blob: Blob) -> Cloud:
-        tried.append(blob)
-        return in_bone(anatomy, blob)
+    def noted(anatomy: Anatomy, blob: Blob, only: Bone | None = None) -> Cloud:
+        tried.append((blob, only))
+        return in_bone(anatomy, blob, only)
 
     def made(*arguments: Any) -> Any:
         lesion = make(*arguments)
@@ -44,7 +48,7 @@ def lesion_blobs() -> Iterator[list[Blob]]:
         yield kept
 
 
-def true_index(anatomy: Anatomy, blobs: Sequence[Blob]) -> float:
+def true_index(anatomy: Anatomy, blobs: Sequence[Filled]) -> float:
     """The index of lesions that fill these blobs, per cent.
 
     A piece of bone is involved where a blob has at least the share of its peak at which lesions are outlined.
@@ -55,8 +59,9 @@ def true_index(anatomy: Anatomy, blobs: Sequence[Blob]) -> float:
         cloud = structure.bone.cloud
         whole[structure.bone.region] += float(cloud.weights.sum())
         inside = np.zeros(len(cloud.points), dtype=np.bool_)
-        for blob in blobs:
-            inside |= _within(blob, cloud.points)
+        for blob, only in blobs:
+            if only is None or is_part_of(structure.bone, only):
+                inside |= _within(blob, cloud.points)
         involved[structure.bone.region] += float(cloud.weights[inside].sum())
     total = 0.0
     for bone in BONES:

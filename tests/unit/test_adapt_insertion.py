@@ -6,8 +6,11 @@ import sys
 import numpy as np
 import pytest
 
+from bonescan.adapt import insertion
 from bonescan.adapt.insertion import Inserted, InsertionConfig, insert
 from bonescan.adapt.scene import Scene, estimate_body, make_scene, scene_of
+from bonescan.phantom.foci import make_blob
+from bonescan.phantom.metastases import Kind
 from bonescan.phantom.truth import MIN_AREA, OUTLINE
 from bonescan.prediction import Prediction
 from bonescan.study import BONE_REGIONS, REGIONS, Region, Scan, Spacing, Study, View
@@ -146,6 +149,30 @@ def test_truth_is_what_the_phantoms_rule_outlines(scene):
                 assert own[place] / scene.under[view][place] >= 0.35
             assert not (outlined & draw.faint[channel]).any()
     assert seen > 20
+
+
+def test_bands_across_the_sacrum_are_hot_up_to_their_edge_and_no_lesion_fills_a_bone(monkeypatch):
+    counts, regions = make_counts()
+    for channel in range(2):
+        regions[channel, 95:110, 36:58] = REGIONS.index(Region.SACRUM)
+    scene = make_scene(counts, regions, SPACING)
+    blobs, foci, shapes, own = [], [], [], insertion._shape
+    monkeypatch.setattr(
+        insertion, "make_blob", lambda *told, **named: blobs.append(make_blob(*told, **named)) or blobs[-1]
+    )
+    focus = insertion.Focus
+    monkeypatch.setattr(insertion, "Focus", lambda *told: foci.append(focus(*told)) or foci[-1])
+    monkeypatch.setattr(insertion, "_place", lambda *told: (1, 102, 47))
+    monkeypatch.setattr(insertion, "_shape", lambda *told: shapes.append(own(*told)) or shapes[-1])
+    for seed in range(40):
+        insert(scene, np.random.default_rng(seed), InsertionConfig(none=0.0, most=1))
+    kinds = {shape.kind for shape in shapes}
+    assert Kind.ACROSS in kinds
+    assert Kind.WHOLE not in kinds
+    for blob, focus, shape in zip(blobs, foci, shapes, strict=True):
+        assert blob.flat is focus.flat is (shape.kind is Kind.ACROSS)
+        if blob.flat:  # from left to right first
+            assert np.allclose(np.abs(blob.axes[:, 0]), [1, 0, 0])
 
 
 def test_contrast_spans_faint_to_hot(draws):

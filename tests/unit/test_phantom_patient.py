@@ -9,11 +9,12 @@ import pytest
 from scipy import ndimage
 
 from bonescan.phantom import make_patient, patient
+from bonescan.phantom import metastases as metastases_module
 from bonescan.phantom.axial import VERTEBRAE
 from bonescan.phantom.bones import Tissue
 from bonescan.phantom.camera import VIEWS, Exposure
-from bonescan.phantom.foci import Focus
-from bonescan.phantom.metastases import Metastasis, make_metastases, sample_number, sample_shape
+from bonescan.phantom.foci import Focus, in_bone, is_part_of, make_blob
+from bonescan.phantom.metastases import Kind, Metastasis, Shape, make_metastases, sample_number, sample_shape
 from bonescan.phantom.shapes import ellipsoid
 from bonescan.study import LEVELS, REGIONS, Region, Side, View
 
@@ -272,7 +273,7 @@ def test_metastases_sit_mainly_in_the_trunk_and_everywhere_else_often_enough(ana
 def test_a_metastasis_has_the_contrast_that_it_states(metastases):
     radii = np.array([lesion.radius_mm for lesion in metastases])
     assert radii.min() >= 3
-    assert 30 < radii.max() <= 55  # a whole bone end, or half of the sacrum
+    assert 55 < radii.max() <= 130  # much of a bone
     assert 0.2 < (radii > 20).mean() < 0.45  # those that fill a bone end, or much of a wing, and the largest foci
     assert 6 < np.median(radii) < 12
     cold = 0
@@ -304,6 +305,86 @@ def test_ribs_have_round_foci_as_well_as_long_ones():
     stretch = np.array([shape.radii[0] / shape.radii[1] for shape in shapes if shape.radius_mm <= 16])
     assert 0.3 < (stretch < 1.5).mean() < 0.6
     assert (stretch > 2).mean() > 0.3
+
+
+def test_bands_of_the_sacrum_and_whole_bones_are_as_frequent_as_the_documentation_says():
+    rng = np.random.default_rng(1)
+    for region, long_bone, kind, share in [
+        (Region.SACRUM, False, Kind.ACROSS, 0.35),
+        (Region.ILIUM, False, Kind.WHOLE, 0.13),
+        (Region.HUMERUS, True, Kind.WHOLE, 0.15),
+        (Region.RIBS, False, Kind.WHOLE, 0.05),
+    ]:
+        kinds = [sample_shape(region, long_bone, rng).kind for _ in range(4000)]
+        assert kinds.count(kind) / 4000 == pytest.approx(share, abs=0.025)
+
+
+@pytest.mark.parametrize("kind", [Kind.ACROSS, Kind.WHOLE])
+def test_a_band_of_the_sacrum_is_wider_than_high_and_no_lesion_larger_than_its_bone(kind, anatomy, monkeypatch):
+    radii = np.array([60.0, 8.0, 60.0]) if kind is Kind.ACROSS else np.full(3, 60.0)
+    monkeypatch.setattr("bonescan.phantom.metastases.sample_shape", lambda *told: Shape(kind, 60.0, radii, 0.0))
+    monkeypatch.setattr("bonescan.phantom.metastases.SITES", ((1.0, (Region.SACRUM,)),))
+    base = {view: np.ones((1024, 256), dtype=np.float32) for view in VIEWS}
+    for lesion in make_metastases(anatomy, 4, base, np.random.default_rng(0)):
+        image = lesion.focus.projection[View.POSTERIOR].image
+        rows, cols = np.nonzero(image > 0.3 * image.max())
+        assert kind is Kind.WHOLE or np.ptp(cols) > 1.5 * np.ptp(rows)
+        assert 0 < lesion.volume_cm3 <= lesion.bone_cm3 * 1.001
+
+
+def test_a_lesion_that_fills_a_bone_keeps_to_it_and_is_as_hot_at_its_edge(anatomy):
+    structure = next(s for s in anatomy.structures if s.bone.name == "iliac wing")
+    points = structure.bone.cloud.points
+    blob = make_blob(points.mean(axis=0), np.full(3, 300.0), np.eye(3), np.random.default_rng(0), 0.0, flat=True)
+    own = [s.bone.cloud for s in anatomy.structures if is_part_of(s.bone, structure.bone)]
+    filled = in_bone(anatomy, blob, structure.bone)
+    assert len(filled.points) == sum(len(cloud.points) for cloud in own)
+    assert filled.weights.sum() == pytest.approx(sum(cloud.weights.sum() for cloud in own))
+    assert len(in_bone(anatomy, blob).points) > len(filled.points)
+
+
+def test_a_lesion_that_fills_a_rib_leaves_its_cartilage_out(anatomy):
+    ribs = [s.bone for s in anatomy.structures if (s.bone.bone, s.bone.side) == ("rib 5", Side.LEFT)]
+    assert Tissue.CARTILAGE in {part.tissue for part in ribs}
+    place = ribs[0].cloud.points.mean(axis=0)
+    blob = make_blob(place, np.full(3, 500.0), np.eye(3), np.random.default_rng(0), 0.0, flat=True)
+    bony = sum(part.cloud.weights.sum() for part in ribs if part.tissue is not Tissue.CARTILAGE)
+    assert in_bone(anatomy, blob, ribs[0]).weights.sum() == pytest.approx(bony, rel=0.02)
+
+
+def test_the_parts_of_a_bone_that_lie_in_the_midline_are_of_both_sides(anatomy):
+    skull = [s.bone for s in anatomy.structures if s.bone.bone == "skull"]
+    assert {part.side for part in skull} == set(Side)
+    vault, left = (next(part for part in skull if part.side is side) for side in (Side.MIDLINE, Side.LEFT))
+    assert all(is_part_of(part, vault) for part in skull)
+    assert {part.side for part in skull if is_part_of(part, left)} == {Side.MIDLINE, Side.LEFT}
+
+
+def test_only_lesions_that_fill_a_bone_keep_to_it_and_they_have_patches(anatomy, monkeypatch):
+    kept, patched = [], []
+    monkeypatch.setattr(metastases_module, "in_bone", lambda a, b, only=None: kept.append(only) or in_bone(a, b, only))
+    patches = metastases_module._with_patches
+    monkeypatch.setattr(
+        metastases_module, "_with_patches", lambda c, rng: patched.append(patches(c, rng)) or patched[-1]
+    )
+    base = {view: np.ones((1024, 256), dtype=np.float32) for view in VIEWS}
+    made = make_metastases(anatomy, 120, base, np.random.default_rng(4))
+    whole = [lesion for lesion, only in zip(made, kept, strict=True) if only is not None]
+    assert 4 < len(whole) < 40
+    assert len(patched) == sum(lesion.focus.flat for lesion in made) > len(whole)
+    assert all(lesion.focus.flat for lesion in whole)
+    ball = ellipsoid((0, 0, 0), np.array([60.0, 60.0, 60.0]))
+    spread = [
+        float(np.std(np.log(patches(ball, np.random.default_rng(seed)).weights / ball.weights))) for seed in range(8)
+    ]
+    assert 0.1 < np.median(spread) < 0.6
+
+
+def test_no_lesion_fills_the_whole_skull():
+    rng = np.random.default_rng(0)
+    whole = [s for s in (sample_shape(Region.SKULL, False, rng) for _ in range(400)) if s.kind is Kind.WHOLE]
+    assert len(whole) > 20
+    assert max(shape.radius_mm for shape in whole) <= 60
 
 
 def test_the_counts_are_one_poisson_draw_of_the_expected_ones(patients):

@@ -125,6 +125,59 @@ def test_bone_hides_nothing():
     assert areas([spot()], backdrop(organ=np.s_[:], region=Region.STERNUM)) == [AREA]
 
 
+def plate(flat, thin, beside=0.0):
+    """A plate of 9 x 21 pixels: 7 columns of height 2, the others `thin`; `beside` where it falls off."""
+    image = np.zeros((13, 25), dtype=np.float32)
+    image[1:-1, 1:-1] = beside
+    image[2:-2, 2:-2] = thin
+    image[2:-2, 2:9] = 2.0
+    patches = {view: Patch(20, 12, image) for view in VIEWS}
+    return Metastasis("scapula", Region.SCAPULA, Side.LEFT, 60.0, 3.0, Focus(patches, 1.0, flat), 20.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("flat", "thin", "pixels"),
+    [(True, 0.6, 9 * 21), (False, 0.6, 9 * 7), (True, 0.28, 9 * 7), (False, 1.0, 9 * 21)],
+    ids=["flat", "not flat", "under the least share", "hot enough for both"],
+)
+def test_a_lesion_that_fills_a_bone_is_outlined_in_its_thin_parts_too(flat, thin, pixels):
+    assert areas([plate(flat, thin, beside=0.1)], backdrop(under=0.5)) == [pixels]
+
+
+def test_a_hotter_lesion_on_a_plate_takes_its_own_pixels_only():
+    on_it = spot(row=26, col=24, factor=20.0)
+    ground = backdrop(under=0.5)
+    alone = draw([on_it], ground).lesions[View.ANTERIOR] > 0
+    whole = draw([plate(True, 1.0)], ground).lesions[View.ANTERIOR] > 0
+    both = draw([plate(True, 1.0), on_it], ground).lesions[View.ANTERIOR]
+    assert whole.sum() == 9 * 21
+    assert ((both > 0) == (whole | alone)).all()
+    assert (both[alone] == 2).all()
+
+
+def test_a_plate_whose_peak_lies_under_a_hotter_lesion_is_still_seen():
+    # At the hottest columns, 15 to 20, the spot adds 15 times as much as the plate.
+    over = spot(row=26, col=17, factor=30.0)
+    truth = draw([plate(True, 1.0), over], backdrop(under=0.5))
+    assert truth.table[0].part_of[View.ANTERIOR] == 2  # there is no valley between them
+    assert (truth.lesions[View.ANTERIOR][22:31, 22:34] == 2).all()
+
+
+def test_metal_hides_thin_parts():
+    ground = backdrop(under=0.5)
+    metal = passed()
+    metal[View.ANTERIOR][:, 24:] = 0.2
+    hidden = replace(ground, passed=metal, under={view: ground.under[view] * metal[view] for view in VIEWS})
+    seen = draw_truth([plate(True, 1.9)], replace(hidden, over=hidden.under)).lesions[View.ANTERIOR] > 0
+    assert seen.sum() == 9 * 10
+    assert not seen[:, 24:].any()
+
+
+def test_thin_parts_must_stand_out_themselves():
+    assert areas([plate(True, 0.6)], backdrop(under=1.6)) == [9 * 21]
+    assert areas([plate(True, 0.6)], backdrop(under=1.8)) == [9 * 7]
+
+
 def test_the_brighter_lesion_owns_shared_pixels_whatever_the_order():
     # A cold lesion, as two hot ones that share pixels flow together.
     faint, bright = spot(col=18, factor=-0.8), spot(col=24, factor=2.0)

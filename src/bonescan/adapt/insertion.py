@@ -3,8 +3,9 @@
 Counts follow the Poisson distribution, and a sum of Poisson variables is a Poisson variable. So the counts of a lesion
 are drawn from its mean and added to the counts of the scan, which stay unchanged.
 
-Shapes, contrasts, camera and the rule for outlines are those of the phantom. A lesion lies in a bone that the region
-map shows, at the depth of that bone, and is seen from the front and from behind. Imports no torch.
+Shapes, contrasts, camera and the rule for outlines are those of the phantom, but no lesion fills a whole bone. A lesion
+lies in a bone that the region map shows, at the depth of that bone, and is seen from the front and from behind. Imports
+no torch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from bonescan.adapt.scene import Places, Scene
 from bonescan.phantom.camera import VIEWS, Camera, sample_optics
 from bonescan.phantom.foci import Blob, Focus, Images, add, make_blob, peak_ratio
-from bonescan.phantom.metastases import Metastasis, sample_contrast, sample_shape
+from bonescan.phantom.metastases import Kind, Metastasis, Shape, sample_contrast, sample_shape
 from bonescan.phantom.shapes import Cloud, Points
 from bonescan.phantom.truth import Backdrop, LesionRecord, Truth, draw_truth
 from bonescan.prepare.aggregate import from_pair
@@ -154,13 +155,13 @@ def _lesion(
     """One lesion, or None where it would lie off the frame."""
     channel, row, col = _place(scene, groups, config.heat, rng)
     region = REGIONS[int(scene.regions[channel, row, col])]
-    shape = sample_shape(region, region in _LONG_BONES, rng)
+    shape = _shape(region, rng)
     spacing = scene.grid.spacing
     depth = _depth(scene, (channel, row, col), region, rng)
     centre = np.array([col * spacing.col_mm, depth, row * spacing.row_mm])
     radii = np.minimum(shape.radii, [np.inf, _NARROW_MM.get(region, np.inf), _THIN_MM.get(region, _THICK_MM)])
     axes = _axes(scene, (channel, row, col), region)
-    blob = make_blob(centre, radii, axes, rng, irregular=shape.irregular)
+    blob = make_blob(centre, radii, axes, rng, irregular=shape.irregular, flat=shape.flat)
     silhouette = scene.silhouette(channel, region) if config.by_region else None
     cloud = _in_silhouette(scene, blob, silhouette)
     projection = camera.project(cloud)
@@ -175,10 +176,17 @@ def _lesion(
         side=_side(scene, col, region),
         radius_mm=shape.radius_mm,
         contrast=contrast,
-        focus=Focus(projection, (contrast - 1) / unit),
+        focus=Focus(projection, (contrast - 1) / unit, shape.flat),
         volume_cm3=float(cloud.weights.sum()),
         bone_cm3=0.0,
     )
+
+
+def _shape(region: Region, rng: Generator) -> Shape:
+    """A lesion's form. None fills a whole bone: the region map does not separate the bones of one region."""
+    while (shape := sample_shape(region, region in _LONG_BONES, rng)).kind is Kind.WHOLE:
+        pass
+    return shape
 
 
 def _place(scene: Scene, groups: tuple[Places, ...], heat: float, rng: Generator) -> tuple[int, int, int]:

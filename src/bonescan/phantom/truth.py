@@ -4,8 +4,11 @@ Some lesions are faint. A reader who knows of one from the other view would mark
 lesions are kept apart, as neither lesion nor background.
 
 A lesion's outline is its own noise-free projection above a share of its maximum, in each view in which it stands
-out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer. Hot lesions
-that merge in the image, without a valley between them, share one outline, because a reader cannot separate them.
+out: against what lies under it, against counting noise, and not hidden in bladder, kidney or spilt tracer. One that
+ends at a bone's edge (a filled bone, a band) is also outlined where it is above that share of the maximum nearby,
+because thin parts of the bone are hot, too: the blade of a scapula beside its spine, a skull beside its rim. Hot
+lesions that merge in the image, without a valley between them, share one outline, because a reader cannot separate
+them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -32,6 +36,10 @@ MIN_CONTRAST = 0.35
 """The smallest peak of a lesion, relative to what lies under it, that a reader sees."""
 MIN_SIGMAS = 6.0
 """The smallest ratio of the outline's excess counts to their counting noise that can be distinguished from noise."""
+NEARBY = 7
+"""Size of the neighbourhood, in pixels, that a lesion which fills a bone evenly is compared with."""
+THINNEST = 0.15
+"""The least share of its maximum in the whole view at which such a lesion is outlined."""
 MIN_AREA = 4
 """Pixels."""
 VALLEY = 0.1
@@ -102,7 +110,8 @@ class Backdrop:
 class Footprint:
     """A lesion in one view: its window, its own image with 0 outside the outline, and how well it shows.
 
-    contrast: its peak over what lies under it there, other lesions included. sigmas: its counts over their noise.
+    contrast: its peak over what lies under it there, other lesions included; for one that ends at a bone's edge the
+    median over its outline, if that is more. sigmas: its counts over their noise.
     """
 
     window: tuple[slice, slice]
@@ -129,24 +138,44 @@ def footprint(focus: Focus, view: View, backdrop: Backdrop) -> Footprint | None:
     excess = patch.image[patch_rows, patch_cols] * abs(focus.factor) * backdrop.passed[view][rows, cols]
     if not excess.size or excess.max() <= 0:
         return None
-    inside = excess > OUTLINE * excess.max()
-    if inside.sum() < MIN_AREA:
-        return None
     # Another lesion is part of what a hot one must stand out from.
     under = backdrop.under[view][rows, cols]
     if focus.factor > 0:
         under = np.maximum(under, backdrop.over[view][rows, cols] - excess)
+    inside = excess > OUTLINE * excess.max()
+    if focus.flat:
+        # A hotter lesion on top of it does not divide it; the pixels of both are the hotter one's.
+        inside |= _thin_parts(excess, backdrop.under[view][rows, cols], backdrop.passed[view][rows, cols])
+    if inside.sum() < MIN_AREA:
+        return None
     sensitivity = backdrop.sensitivity[rows, cols]
     place = np.unravel_index(int(excess.argmax()), excess.shape)
+    contrast = float(excess[place] / max(float(under[place]), 1e-6))
+    if focus.flat:
+        # Its peak may lie under a hotter lesion, and most of it may be seen all the same.
+        contrast = max(contrast, float(np.median(excess[inside] / np.maximum(under[inside], 1e-6))))
     counts = float((sensitivity * excess)[inside].sum())
     noise = np.sqrt(float((sensitivity * (under + excess))[inside].sum()))
     return Footprint(
         (rows, cols),
         np.where(inside, excess, np.float32(0)),
-        contrast=float(excess[place] / max(float(under[place]), 1e-6)),
+        contrast=contrast,
         sigmas=counts / noise if noise > 0 else 0.0,
         hidden=bool(IS_TRACER[backdrop.regions[view][rows, cols][inside]].mean() > MOST_HIDDEN),
     )
+
+
+def _thin_parts(excess: Map, under: Map, passed: Map) -> Mask:
+    """Where an evenly hot lesion shows, also beside its thicker parts, and not under metal.
+
+    under: what lies under it, without other lesions.
+    """
+    shows = (excess > THINNEST * excess.max()) & (excess > MIN_CONTRAST * under) & (passed > OUTLINE)
+    near = ndimage.maximum_filter(excess, NEARBY)
+    hot = np.pad((excess > OUTLINE * near) & shows, NEARBY)
+    # What is thin close beside what is thick is below the share there; it is within the lesion all the same.
+    closed = ndimage.binary_closing(hot, np.ones((NEARBY, NEARBY)))[NEARBY:-NEARBY, NEARBY:-NEARBY]
+    return np.asarray(closed & shows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +245,7 @@ def _draw(
 def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Per number from 0 on: that of the hottest of the hot lesions that touch it without a valley, or itself.
 
-    The image falls from each lesion's peak to where it meets the other, so that the highest meeting place is the pass.
+    The highest place where two lesions meet is taken as the pass between them.
     """
     if np.count_nonzero(hot) < 2:
         return np.arange(len(hot))
