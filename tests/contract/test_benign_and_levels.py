@@ -18,8 +18,7 @@ from bonescan.models import (  # noqa: E402
     answer_of,
     build_unet,
     from_bundle,
-    of_each_quarter,
-    woven,
+    likeliest,
 )
 from bonescan.models.registry import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402
@@ -117,16 +116,15 @@ def test_levels_are_those_of_the_region():
     logits[:, :, LEVELS.index("T9")] = 1.0
     logits[:, :, LEVELS.index("C3")] = 0.5
     names = (Region.RIBS, Region.THORACIC_SPINE, Region.CERVICAL_SPINE, Region.FEMUR, Region.BACKGROUND)
-    regions = torch.tensor([[[[REGIONS.index(name) for name in names]]]])
-    numbers = levels_within(logits, regions)[0, 0, 0].tolist()
+    regions = torch.tensor([[[[REGIONS.index(name) for name in names]]]], dtype=torch.uint8)
+    numbers = levels_within(logits, regions.repeat_interleave(2, 2).repeat_interleave(2, 3))[0, 0, 0, ::2].tolist()
     assert [LEVELS[number] for number in numbers] == ["rib 4", "T9", "C3", "", ""]
 
 
 def test_regions_between_the_pixels_that_a_network_answers_for_are_those_of_the_mean_of_their_neighbours():
     # Two regions, by the sign of their logits' difference.
     known = torch.tensor([[5.0, 5.0, -1.0], [3.0, -4.0, -1.0]])
-    quarters = of_each_quarter(torch.stack([known, torch.zeros(2, 3)])[None, None])
-    numbers = woven([quarter.argmax(dim=2) for quarter in quarters])
+    numbers = likeliest(torch.stack([known, torch.zeros(2, 3)])[None, None])
     assert numbers.dtype == torch.uint8
     assert numbers[0, 0].tolist() == [
         [0, 0, 0, 0, 1, 1],
@@ -141,7 +139,7 @@ def test_a_training_teaches_the_pixels_that_a_bundle_tells():
     # As a step on one phase gives it: every second of what the network answers for.
     taught = _classes([(np.repeat(plane, 2, axis=0), (True, True))], (1, 0))
     logits = torch.nn.functional.one_hot(torch.from_numpy(plane[:, ::2, ::2].astype(np.int64)), 5).permute(0, 3, 1, 2)
-    told = woven([quarter.argmax(dim=2) for quarter in of_each_quarter(logits[:, None].repeat(1, 2, 1, 1, 1).float())])
+    told = likeliest(logits[:, None].repeat(1, 2, 1, 1, 1).float())
     assert torch.equal(told[:, :, 2::4, ::4].long(), taught)
 
 
@@ -155,13 +153,13 @@ def test_a_bundle_gives_all_maps_and_its_network_back(tmp_path):
     np.testing.assert_allclose(maps.lesion, torch.sigmoid(answer.lesion)[0].numpy(), atol=1e-4)
     np.testing.assert_allclose(maps.benign, torch.sigmoid(answer.benign)[0].numpy(), atol=1e-4)
     assert (maps.lesion + maps.benign).max() <= 1.0 + 1e-5
-    regions = [quarter.argmax(dim=2) for quarter in of_each_quarter(answer.region)]
-    levels = [levels_within(*one) for one in zip(of_each_quarter(answer.level), regions, strict=True)]
+    regions = likeliest(answer.region)
+    levels = levels_within(answer.level, regions)
     assert len(np.unique(maps.level)) > 2
-    for told, quarters in ((maps.region, regions), (maps.level, levels)):
-        assert (told == woven(quarters)[0].numpy()).mean() > 0.999
-        # The network answers for every second row and column.
-        assert (told[:, ::2, ::2] == quarters[0][0].numpy()).mean() > 0.999
+    for told, expected in ((maps.region, regions), (maps.level, levels)):
+        assert (told == expected[0].numpy()).mean() > 0.999
+    # The network answers for every second row and column.
+    assert torch.equal(regions[:, :, ::2, ::2], answer.region.argmax(dim=2).to(torch.uint8))
     again = from_bundle(bundle)
     assert not again.training
     assert torch.equal(again(torch.from_numpy(image)[None]).benign, answer.benign)

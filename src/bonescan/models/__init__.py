@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bonescan.models.registry import MODELS, from_bundle
 from bonescan.models.unet import UNet, UNetConfig, build_unet
-from bonescan.models.views import Answer, answer_of, of_each_quarter, woven
+from bonescan.models.views import Answer, answer_of, likeliest
 
 __all__ = [
     "MODELS",
@@ -14,6 +14,5 @@ __all__ = [
     "answer_of",
     "build_unet",
     "from_bundle",
-    "of_each_quarter",
-    "woven",
+    "likeliest",
 ]

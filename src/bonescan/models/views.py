@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -35,21 +35,22 @@ def answer_of(outputs: tuple[Tensor | None, ...]) -> Answer:
     return Answer(lesion, *others)
 
 
-def of_each_quarter(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The logits of all pixels from those (N, 2, C, h, w) of every second row and column, from the first on.
+def likeliest(logits: Tensor) -> Tensor:
+    """The likeliest class at each pixel, uint8 (N, 2, 2h, 2w), from logits (N, 2, C, h, w).
 
-    Those of the upper left, upper right, lower left and lower right pixel of each 2 x 2 cell. The first are known, and
-    the others are the means of their neighbours; at the last row and column the known ones are repeated.
+    The logits are those of every second row and column, from the first on. Those of the pixels between are the means of
+    their neighbours.
     """
-    right = (logits + torch.cat([logits[..., 1:], logits[..., -1:]], dim=-1)) / 2
-    below, across = ((row + torch.cat([row[..., 1:, :], row[..., -1:, :]], dim=-2)) / 2 for row in (logits, right))
-    return logits, right, below, across
-
-
-def woven(quarters: Sequence[Tensor]) -> Tensor:
-    """Four maps of numbers (N, 2, h, w) in the order of `of_each_quarter` as one (N, 2, 2h, 2w), uint8."""
-    cells = torch.stack([quarter.float() for quarter in quarters], dim=2)
-    return functional.pixel_shuffle(cells.flatten(1, 2), 2).to(torch.uint8)
+    studies, views, _, rows, cols = logits.shape
+    planes = logits.flatten(0, 1)
+    numbers = [planes.argmax(dim=1)]
+    for down, right in ((0, 1), (1, 0), (1, 1)):
+        # At the edge the mean is over what there is.
+        size = (1 + down, 1 + right)
+        means = functional.avg_pool2d(planes, size, stride=1, padding=(down, right), count_include_pad=False)
+        numbers.append(means.argmax(dim=1)[:, down:, right:])
+    cells = torch.stack(numbers, dim=1).float()
+    return functional.pixel_shuffle(cells, 2).to(torch.uint8).reshape(studies, views, 2 * rows, 2 * cols)
 
 
 def each_view(counts: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:

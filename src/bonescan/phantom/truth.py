@@ -174,7 +174,10 @@ def _thin_parts(excess: Map, under: Map, passed: Map) -> Mask:
     near = ndimage.maximum_filter(excess, NEARBY)
     hot = np.pad((excess > OUTLINE * near) & shows, NEARBY)
     # What is thin close beside what is thick is below the share there; it is within the lesion all the same.
-    closed = ndimage.binary_closing(hot, np.ones((NEARBY, NEARBY)))[NEARBY:-NEARBY, NEARBY:-NEARBY]
+    closed = ndimage.binary_closing(
+        hot,
+        np.ones((NEARBY, NEARBY)),  # type: ignore[arg-type]  # its stub knows no float
+    )[NEARBY:-NEARBY, NEARBY:-NEARBY]
     return np.asarray(closed & shows)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, figures_warnings, write_bundle
 from bonescan.lesions.delineate import Thresholds
-from bonescan.models import answer_of, of_each_quarter, woven
+from bonescan.models import answer_of, likeliest
 from bonescan.study import LEVELS_OF_REGION, REGIONS
 from bonescan.train.checkpoint import load_checkpoint, mix
 from bonescan.train.config import TrainConfig
@@ -59,11 +59,8 @@ class Deployed(nn.Module):
         answer = answer_of(self.network(counts))
         region, level = torch.zeros_like(counts, dtype=torch.uint8), None
         if answer.region is not None and self.regions:
-            numbers = [quarter.argmax(dim=2) for quarter in of_each_quarter(answer.region)]
-            region = woven(numbers)
-            if answer.level is not None:
-                quarters = zip(of_each_quarter(answer.level), numbers, strict=True)
-                level = woven([levels_within(logits, regions) for logits, regions in quarters])
+            region = likeliest(answer.region)
+            level = None if answer.level is None else levels_within(answer.level, region)
         final: tuple[Tensor, ...] = (torch.sigmoid(answer.lesion), region)
         final += () if answer.benign is None else (torch.sigmoid(answer.benign),)
         return final if level is None else (*final, level)
@@ -77,13 +74,13 @@ class Deployed(nn.Module):
 
 
 def levels_within(logits: Tensor, regions: Tensor) -> Tensor:
-    """The likeliest level among those of each pixel's region: (N, 2, L, h, w) and (N, 2, h, w) -> (N, 2, h, w).
+    """The likeliest level among those of each pixel's region: (N, 2, L, h, w) and (N, 2, 2h, 2w) -> (N, 2, 2h, 2w).
 
     0 where the region is neither spine nor ribs: there the level head has learned nothing.
     """
     numbers = torch.zeros_like(regions)
     for region, (first, last) in LEVELS_OF_REGION.items():
-        within = logits[:, :, first : last + 1].argmax(dim=2) + first
+        within = likeliest(logits[:, :, first : last + 1]) + first
         numbers = torch.where(regions == REGIONS.index(region), within, numbers)
     return numbers
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import nn
 
 from bonescan.errors import OptionError
-from bonescan.models import of_each_quarter, woven
+from bonescan.models import likeliest
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
@@ -71,7 +71,7 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     probability = torch.sigmoid(lesion.float())[0].cpu().numpy()
     regions = np.zeros(padded.shape, dtype=np.uint8)
     if region is not None:
-        regions = woven([quarter.argmax(dim=2) for quarter in of_each_quarter(region.float())])[0].cpu().numpy()
+        regions = likeliest(region.float())[0].cpu().numpy()
     return probability[:, :rows, :cols], regions[:, :rows, :cols]
 
 
