@@ -39,11 +39,11 @@ def test_pixel_loss_of_nothing_known_is_zero():
 def test_region_loss_by_hand():
     logits = torch.zeros(1, 1, 2, 1, 3)  # two regions, three pixels: background, bone, unknown
     target = torch.tensor([[[[0, 1, -1]]]])
-    # A flat guess costs log 2 on each known pixel, whatever its weight.
-    assert region_loss(logits, target, 0.3).item() == pytest.approx(math.log(2))
+    # A flat guess costs log 2 on each known pixel.
+    assert region_loss(logits, target).item() == pytest.approx(math.log(2))
     certain = logits.clone()
-    certain[0, 0, 0] = 50.0  # says background everywhere: right on weight 0.3, wrong by 50 on weight 1
-    assert region_loss(certain, target, 0.3).item() == pytest.approx(50.0 / 1.3)
+    certain[0, 0, 0] = 50.0  # says background everywhere: right on one pixel, wrong by 50 on the other
+    assert region_loss(certain, target).item() == pytest.approx(50.0 / 2)
 
 
 def test_pixels_on_lesions_and_benign_uptake_weigh_more_in_the_region_loss():
@@ -68,13 +68,13 @@ def test_pixels_on_lesions_and_benign_uptake_weigh_more_in_the_region_loss():
 
 
 def test_region_loss_of_nothing_known_is_zero():
-    assert region_loss(torch.randn(1, 2, 3, 4, 4), torch.full((1, 2, 4, 4), -1), 0.3).item() == 0.0
+    assert region_loss(torch.randn(1, 2, 3, 4, 4), torch.full((1, 2, 4, 4), -1)).item() == 0.0
 
 
 def test_regions_that_a_network_has_no_logit_for_are_unknown_to_it():
     logits = torch.randn(1, 1, 2, 1, 3)
-    known = region_loss(logits, torch.tensor([[[[0, 1, -1]]]]), 0.3)
-    assert region_loss(logits, torch.tensor([[[[0, 1, 2]]]]), 0.3).item() == pytest.approx(known.item())
+    known = region_loss(logits, torch.tensor([[[[0, 1, -1]]]]))
+    assert region_loss(logits, torch.tensor([[[[0, 1, 2]]]])).item() == pytest.approx(known.item())
 
 
 def empty_batch() -> Batch:

@@ -20,7 +20,7 @@ from bonescan.phantom.camera import VIEWS, Camera, Projection, sample_optics
 from bonescan.phantom.family import STANDARD, Family
 from bonescan.phantom.posture import Build, Posture, sample_build
 from bonescan.phantom.shapes import Cloud, Points
-from bonescan.study import LEVELS, REGIONS, Side, Spacing, View
+from bonescan.study import LEVELS, REGIONS, Region, Side, Spacing, View
 
 SHAPE = (1024, 256)
 RegionMap = NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Anatomy:
     boxes: (structures, 2, 3) lowest and highest coordinates of each structure, mm.
     haze: soft tissue at concentration 1, per part and view.
     landmarks: (name, side) -> point (3,) mm.
-    regions: per view, seen from the front, uint8 values of REGIONS (bones only).
+    regions: per view, seen from the front, uint8 values of REGIONS (bones only), named as `region_from` does.
     levels: likewise, values of LEVELS.
     """
 
@@ -102,7 +102,9 @@ def make_anatomy(seed: int, family: Family = STANDARD) -> Anatomy:
     }
     boxes = np.array([[b.cloud.points.min(axis=0), b.cloud.points.max(axis=0)] for b in bones])
     shown = {view: _shown(structures, view) for view in VIEWS}
-    regions = {view: _look_up(shown[view], [REGIONS.index(bone.region) for bone in bones]) for view in VIEWS}
+    regions = {
+        view: _look_up(shown[view], [REGIONS.index(region_from(view, bone.region)) for bone in bones]) for view in VIEWS
+    }
     levels = {view: _look_up(shown[view], [_level(bone) for bone in bones]) for view in VIEWS}
     return Anatomy(seed, family, build, camera, structures, boxes, haze, places, regions, levels)
 
@@ -158,6 +160,11 @@ def _posed(bone: Bone, posture: Posture, grain: _Grain) -> Bone:
     texture = grain.at(points) ** (0.35 if bone.tissue is Tissue.VAULT else 1.0)
     weights = bone.cloud.weights * texture * posture.build.height * posture.build.bone_mass
     return replace(bone, cloud=Cloud(points.astype(np.float32).astype(np.float64), weights))
+
+
+def region_from(view: View, region: Region) -> Region:
+    """What a map calls a region in a view: from behind, the face is hidden by the skull and is taken for it."""
+    return Region.SKULL if view is View.POSTERIOR and region is Region.FACE else region
 
 
 def _shown(structures: tuple[Structure, ...], view: View) -> NDArray[np.int32]:

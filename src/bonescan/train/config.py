@@ -147,17 +147,15 @@ class LossConfig:
     pixel_scale: float = 100.0
     """Factor of the cross-entropy's mean over pixels: about 1 divided by the share of relevant pixels."""
 
-    region: float = 0.2
-    """Weight of the cross-entropy of the region map."""
+    region: float = 0.4
+    """Weight of the cross-entropy of the region map. All its pixels weigh alike: with less weight on the background the
+    network draws bones larger than they are."""
 
     benign: float = 0.3
     """Weight of benign uptake's Dice and cross-entropy, where the network knows it."""
 
     level: float = 0.1
     """Weight of the cross-entropy of the level map, on pixels of the spine and the ribs."""
-
-    region_background: float = 0.3
-    """Weight of background pixels in the cross-entropy of the region map, against 1 for all others."""
 
     region_at_lesions: float = 1.0
     """Weight of pixels on lesions and benign uptake in the cross-entropy of the region and level maps, against 1: few

@@ -49,10 +49,10 @@ def supervised_loss(
         total = total + config.benign * benign
     weight = _where_hot(batch, config.region_at_lesions)
     if region_logits is not None:
-        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, config.region_background, weight)
+        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, weight)
         total = total + config.region * parts["region"]
     if level_logits is not None and batch.level is not None:
-        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, 1.0, weight)
+        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, weight)
         total = total + config.level * parts["level"]
     return {"total": total, **parts}
 
@@ -89,14 +89,14 @@ def pixel_loss(logits: Tensor, target: Tensor, weight: Tensor, scale: float) -> 
     return scale * entropy / (weight > 0).sum().clamp(min=1)
 
 
-def region_loss(logits: Tensor, target: Tensor, background_weight: float, weight: Tensor | None = None) -> Tensor:
+def region_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy over regions or levels (N, 2, R, h, w) against (N, 2, h, w); -1 = unknown; 0 if all are unknown.
 
     A class that the network has no logit for (a newer region, for a network of the first format) is unknown, too.
     weight: (N, 2, h, w), of each pixel; None = all alike.
     """
     target = torch.where(target < logits.shape[2], target, -1)
-    weights = torch.where(target == 0, background_weight, 1.0) * (target >= 0)
+    weights = (target >= 0).float()
     if weight is not None:
         weights = weights * weight
     entropy = functional.cross_entropy(
