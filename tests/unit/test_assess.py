@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.optimize import isotonic_regression
 
 from bonescan.assess import assess, site
-from bonescan.assess.burden import BONES, WHOLE_PERCENT, depth_share, extent_of, extent_words, soloway
+from bonescan.assess.burden import BONES, WHOLE_PERCENT, depth_shares, extent_of, extent_words, soloway
 from bonescan.assess.pairing import lesions_in_all, pairs_of
 from bonescan.assess.site import rib_under, site_words, spine_levels, vertebra_at
 from bonescan.lesions.contours import contour_of
@@ -251,23 +252,44 @@ def test_a_skeleton_that_is_all_lesion_has_an_index_of_a_hundred():
 
 def test_the_index_is_each_bones_part_times_its_share_of_mass():
     regions = skeleton()
-    rows = np.flatnonzero((regions == REGIONS.index(Region.FEMUR)).any(axis=1))
+    rows = np.flatnonzero((regions == REGIONS.index(Region.FOOT)).any(axis=1))
     study, prediction = body(regions)
     half = np.zeros(SHAPE, dtype=bool)
     half[rows[: rows.size // 2]] = True
     part = (rows.size // 2) / rows.size
     front = replace(lesion(1, View.ANTERIOR, 0, 0), mask=half)
     both = extent_of(study, (front, replace(lesion(2, View.POSTERIOR, 0, 0), mask=half)), prediction)
-    assert both.bones == {"femora": pytest.approx(part)}
-    assert both.bone_scan_index == pytest.approx(100 * 17.8 * part / WHOLE_PERCENT), "it is as deep as the bone"
+    assert both.bones == {"feet": pytest.approx(part)}
+    assert both.bone_scan_index == pytest.approx(100 * 11.6 * part / WHOLE_PERCENT), "it is as deep as the bone"
     one = extent_of(study, (front,), prediction)
-    assert one.bones["femora"] == pytest.approx(part / 2), "the other view sees nothing there"
+    assert one.bones["feet"] == pytest.approx(part / 2), "the other view sees nothing there"
 
 
 def test_a_small_lesion_goes_through_a_part_of_the_depth_and_a_large_one_through_all():
     radius = np.sqrt(9 * SPACING.pixel_area_mm2 / np.pi)
-    assert depth_share(lesion(1, View.ANTERIOR, 0, 0), SPACING) == pytest.approx(radius / 20.0)
-    assert depth_share(replace(lesion(1, View.ANTERIOR, 0, 0), mask=np.ones((40, 40), bool)), SPACING) == 1.0
+    small, large = (
+        depth_shares(replace(lesion(1, View.ANTERIOR, 0, 0), mask=np.ones((size, size), bool)), SPACING)
+        for size in (3, 40)
+    )
+    femur, ribs, skull = (REGIONS.index(region) for region in (Region.FEMUR, Region.RIBS, Region.SKULL))
+    assert small[[femur, ribs]] == pytest.approx([radius / 14.0, radius / 7.0]), "a rib is thinner than a femur"
+    assert large[[femur, ribs]] == pytest.approx([1.0, 1.0])
+    assert large[skull] == pytest.approx(0.5), "it is in one of two walls"
+
+
+def test_the_middle_of_a_long_bone_holds_more_of_it_than_its_edge():
+    regions = skeleton()
+    inside = np.pad(regions == REGIONS.index(Region.FEMUR), 1)
+    edge = (inside & ~ndimage.binary_erosion(inside))[1:-1, 1:-1]
+    core = inside[1:-1, 1:-1] & ~edge
+    study, prediction = body(regions)
+
+    def share_of(mask: np.ndarray) -> float:
+        found = [replace(lesion(number, view, 0, 0), mask=turned(mask, view)) for number, view in enumerate(View, 1)]
+        return extent_of(study, found, prediction).bones["femora"]
+
+    assert share_of(core) > core.sum() / (core.sum() + edge.sum())
+    assert share_of(core) + share_of(edge) == pytest.approx(1.0)
 
 
 def test_a_bone_covered_by_many_small_lesions_is_filled():

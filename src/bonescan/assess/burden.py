@@ -2,8 +2,8 @@
 
 Bone scan index: Imbriaco et al., Clin Cancer Res 1998;4:1765-1772: the involved fraction of each bone times that bone's
 share of the skeleton's mass, summed. The shares are those of the index's published form, from Spiers, Radioisotopes in
-the Human Body, 1968, p. 120. The fraction of a bone is estimated from areas over both views, and the depth of a lesion
-from its size.
+the Human Body, 1968, p. 120. The fraction of a bone is estimated from areas over both views, those of long bones
+weighted by their thickness, and the depth of a lesion from its size.
 Positive area: Noguchi et al., Br J Cancer 2003;88:195-201: lesion area over skeletal area.
 Grade: Soloway et al., Cancer 1988;61:195-202.
 """
@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bonescan.assess.pairing import PIXEL_MM, lesions_in_all
-from bonescan.prediction import Prediction
+from bonescan.prediction import Prediction, RegionMap
 from bonescan.study import IS_BONE, REGIONS, Extent, Lesion, Region, Spacing, Study
 
 
@@ -26,25 +27,29 @@ class Bone:
     """One entry of the table of masses.
 
     percent: of the skeleton's mass, both sides together. area: its usual share of the skeleton's area in a view,
-    measured on phantoms. regions: its regions in the region map.
+    measured on phantoms. regions: its regions in the region map. full_depth_mm: a focus of this radius extends through
+    the whole depth of the bone, a smaller one through a proportional part. So a small focus covers more of a bone's
+    area than of its volume. walls: how many walls of it lie over one another in a view; a lesion is in one of them.
     """
 
     name: str
     percent: float
     area: float
     regions: tuple[Region, ...]
+    full_depth_mm: float = 14.0
+    walls: int = 1
 
 
 BONES: tuple[Bone, ...] = (
-    Bone("skull without mandible", 16.6, 0.076, (Region.SKULL, Region.FACE)),
-    Bone("mandible", 1.8, 0.008, (Region.MANDIBLE,)),
-    Bone("clavicles", 1.0, 0.01, (Region.CLAVICLE,)),
-    Bone("scapulae", 3.0, 0.042, (Region.SCAPULA,)),
-    Bone("sternum", 0.3, 0.0125, (Region.STERNUM,)),
+    Bone("skull without mandible", 16.6, 0.076, (Region.SKULL, Region.FACE), walls=2),
+    Bone("mandible", 1.8, 0.008, (Region.MANDIBLE,), 8.0),
+    Bone("clavicles", 1.0, 0.01, (Region.CLAVICLE,), 7.0),
+    Bone("scapulae", 3.0, 0.042, (Region.SCAPULA,), 7.0),
+    Bone("sternum", 0.3, 0.0125, (Region.STERNUM,), 10.0),
     Bone("humeri", 6.6, 0.069, (Region.HUMERUS,)),
     Bone("ulnae and radii", 5.4, 0.054, (Region.FOREARM,)),
     Bone("hands and wrists", 3.0, 0.064, (Region.HAND,)),
-    Bone("ribs", 4.4, 0.183, (Region.RIBS,)),
+    Bone("ribs", 4.4, 0.183, (Region.RIBS,), 7.0),
     Bone(
         "spine and sacrum",
         8.3,
@@ -72,9 +77,9 @@ SEEN_AREA = 0.15
 """A bone of less than this share of its usual area is not in the field of view."""
 WHOLE_SEEN = 0.97
 """Below this share of the mass an index is called partial."""
-FULL_DEPTH_MM = 20.0
-"""A focus of this radius extends through the whole depth of its bone, a smaller one through a proportional part. So a
-small focus covers more of a bone's area than of its volume. From phantoms (`benchmarks/reading.py`)."""
+_LONG = {Region.HUMERUS, Region.FOREARM, Region.FEMUR, Region.LOWER_LEG}
+_IS_LONG = np.array([region in _LONG for region in REGIONS])
+"""Long bones are thickest at their middle line."""
 VERTEBRA_MM2 = 1300.0
 """About what the body of a lumbar vertebra covers (45 x 29 mm); Soloway counts a lesion of its size as two."""
 SUPERSCAN_SHARE = 0.75
@@ -90,22 +95,26 @@ def extent_of(study: Study, lesions: Sequence[Lesion], prediction: Prediction, r
     thorax the index is partial, over the bones in it.
     """
     size = len(REGIONS)
-    whole, covered, filled = (np.zeros(size) for _ in range(3))
+    whole, bulk, covered, involved, filled = (np.zeros(size) for _ in range(5))
     off_bone = 0
     for view in study.scans:
         regions = prediction.region[view]
+        found = [lesion for lesion in lesions if lesion.view is view]
+        thickness = _thickness(regions, found)
         whole += np.bincount(regions.ravel(), minlength=size)
-        for lesion in lesions:
-            if lesion.view is view:
-                under = np.bincount(regions[lesion.window][lesion.mask], minlength=size)
-                covered += under
-                filled += under * depth_share(lesion, study.spacing)
-                off_bone += int(under[~IS_BONE].sum())
-    for counted in (whole, covered, filled):
+        bulk += np.bincount(regions.ravel(), thickness.ravel(), minlength=size)
+        for lesion in found:
+            own = regions[lesion.window][lesion.mask]
+            under = np.bincount(own, thickness[lesion.window][lesion.mask], minlength=size)
+            covered += np.bincount(own, minlength=size)
+            involved += under
+            filled += under * depth_shares(lesion, study.spacing)
+            off_bone += int((~IS_BONE[own]).sum())
+    for counted in (whole, bulk, covered, involved, filled):
         counted[~IS_BONE] = 0
     skeleton, positive_px = whole.sum() + off_bone, covered.sum() + off_bone
-    areas = _fractions(whole, covered, region == "thorax")
-    volumes = _fractions(whole, filled, region == "thorax")
+    areas = _fractions(whole, bulk, involved, region == "thorax")
+    volumes = _fractions(whole, bulk, filled, region == "thorax")
     percents = {bone.name: bone.percent for bone in (*BONES, _ARM)}
     # A bone that is fully covered counts as full, however small its foci are.
     index = sum(percents[name] * max(volumes[name], area**2) for name, area in areas.items())
@@ -158,17 +167,38 @@ def _between(extent: Extent, name: str, form: str, factor: float = 1.0) -> str:
     return f" ({low} to {high})"
 
 
-def depth_share(lesion: Lesion, spacing: Spacing | None) -> float:
-    """Return the share of its bone's depth that a lesion takes, 0..1, by the radius of a disc of its area."""
+def depth_shares(lesion: Lesion, spacing: Spacing | None) -> NDArray[np.float64]:
+    """Return per region the share of its bone's depth that a lesion takes, 0..1, by the radius of a disc of its area.
+
+    Depths and walls are set on phantoms (`benchmarks/reading.py`).
+    """
     pixel_mm2 = PIXEL_MM**2 if spacing is None else spacing.pixel_area_mm2
     radius = float(np.sqrt(lesion.mask.sum() * pixel_mm2 / np.pi))
-    return min(radius / FULL_DEPTH_MM, 1.0)
+    shares = np.zeros(len(REGIONS))
+    for bone in (*BONES, _ARM):
+        for region in bone.regions:
+            shares[REGIONS.index(region)] = min(radius / bone.full_depth_mm, 1.0) / bone.walls
+    return shares
 
 
-def _fractions(whole: NDArray[np.float64], involved: NDArray[np.float64], thorax: bool) -> dict[str, float]:
-    """The involved part of each bone that was seen, by area over both views. whole, involved: pixels by region.
+def _thickness(regions: RegionMap, lesions: Sequence[Lesion]) -> NDArray[np.float64]:
+    """How thick each pixel's bone is, in no unit: of long bones the distance from the edge, 1 of all others.
 
-    Lesion pixels off all bones count for none: the blur of the camera widens an outline beyond the bone.
+    1 everywhere if no lesion lies on a long bone: nothing depends on it then.
+    """
+    if not any(_IS_LONG[regions[lesion.window][lesion.mask]].any() for lesion in lesions):
+        return np.ones(regions.shape)
+    shaft = _IS_LONG[regions]
+    return np.where(shaft, ndimage.distance_transform_edt(shaft), 1.0)
+
+
+def _fractions(
+    whole: NDArray[np.float64], bulk: NDArray[np.float64], involved: NDArray[np.float64], thorax: bool
+) -> dict[str, float]:
+    """The involved part of each bone that was seen, over both views.
+
+    whole: pixels by region. bulk: the same, weighted by thickness. involved: lesions' pixels, weighted so. Lesion
+    pixels off all bones count for none: the blur of the camera widens an outline beyond the bone.
     """
     found = {}
     for bone in (*BONES, _ARM):
@@ -178,7 +208,8 @@ def _fractions(whole: NDArray[np.float64], involved: NDArray[np.float64], thorax
         usual = 0.0 if thorax else bone.area * float(whole.sum())
         if (thorax and bone.name not in THORAX) or area <= SEEN_AREA * usual:
             continue
-        found[bone.name] = min(float(involved[numbers].sum()) / max(area, LEAST_AREA * usual), 1.0)
+        volume = float(bulk[numbers].sum()) * max(LEAST_AREA * usual / area, 1.0)
+        found[bone.name] = min(float(involved[numbers].sum()) / volume, 1.0)
     return found
 
 
