@@ -27,6 +27,7 @@ from bonescan.assess import assess
 from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
+from bonescan.phantom.anatomy import region_from
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
@@ -150,7 +151,7 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
             continue
         # An outline that holds several lesions is right about the site where it names that of one of them.
         held = [each for each in phantom.table if each.part_of.get(lesion.view) == number] or [records[number]]
-        same = [each for each in held if lesion.region is each.region]
+        same = [each for each in held if lesion.region in (each.region, region_from(lesion.view, each.region))]
         # A vertebra has no side of its own: left of the midline is said of the lesion.
         sided = any(each.side is Side.MIDLINE or lesion.side is each.side for each in same)
         found.regions.append((bool(same), sided))

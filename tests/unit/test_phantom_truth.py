@@ -10,6 +10,7 @@ import pytest
 from bonescan.phantom.camera import VIEWS, Patch
 from bonescan.phantom.foci import Focus
 from bonescan.phantom.metastases import Metastasis
+from bonescan.phantom.series import BENIGN_CHANGES, BENIGN_FACTORS, BENIGN_SPREAD, _varied
 from bonescan.phantom.truth import Backdrop, draw_benign, draw_truth
 from bonescan.study import REGIONS, Region, Side, View
 
@@ -245,3 +246,16 @@ def test_benign_findings_are_outlined_where_they_stand_out_from_all_else(factor,
     for picture in pictures.values():
         assert (picture == 1).sum() == area
         assert picture.dtype == np.uint16
+
+
+def test_benign_findings_of_a_later_scan_vary_a_little_and_one_in_ten_changes_more():
+    findings = [spot(factor=1.0).focus] * 400
+    ground = {view: np.full(SHAPE, 1000.0) for view in VIEWS}
+    later = _varied(findings, ground, np.random.default_rng(5))
+    factors = np.array([finding.factor for finding in later])
+    # The images hold what the findings say.
+    assert ground[View.ANTERIOR][30, 24] == pytest.approx(1000 + (factors - 1).sum(), rel=1e-5)
+    assert np.exp(np.log(factors).std()) > np.exp(BENIGN_SPREAD)
+    much = (np.abs(np.log(factors)) > 3 * BENIGN_SPREAD).mean()
+    assert 0.02 < much < BENIGN_CHANGES
+    assert factors.min() >= BENIGN_FACTORS[0]

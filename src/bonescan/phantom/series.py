@@ -1,4 +1,5 @@
-"""One simulated patient over time: the same bones and findings; lesions that stay, grow, shrink, go and come.
+"""One simulated patient over time: the same bones; lesions that stay, grow, shrink, go and come; benign uptake that
+varies, and sometimes becomes more or heals.
 
 Each scan has its own dose, scatter and noise, a few per cent of variation in uptake, and the patient lies elsewhere and
 a little otherwise: the expected counts are moved, turned, stretched and bent by a smooth field before they are counted.
@@ -21,7 +22,7 @@ from bonescan.dicom.write_nm import Header, HeaderStyle
 from bonescan.phantom.anatomy import SHAPE, Anatomy, make_anatomy
 from bonescan.phantom.camera import VIEWS, count, sample_exposure
 from bonescan.phantom.findings import add_findings
-from bonescan.phantom.foci import Images
+from bonescan.phantom.foci import Focus, Images, add
 from bonescan.phantom.metastases import Metastasis, make_metastases
 from bonescan.phantom.patient import Phantom, as_acquired, expose, skeleton_and_haze
 from bonescan.phantom.tracer import add_tracer
@@ -32,6 +33,10 @@ STAY, GROW, SHRINK, GO = 0.55, 0.2, 0.15, 0.10
 """What becomes of a lesion from one scan to the next."""
 GROWTH = (1.6, 2.6)
 """By which the excess uptake of a growing lesion rises; a shrinking one's falls by as much."""
+BENIGN_SPREAD = 0.15
+"""Standard deviation of the logarithm of a benign finding's uptake from scan to scan."""
+BENIGN_CHANGES, BENIGN_FACTORS = 0.1, (0.2, 2.0)
+"""How often a finding changes beyond that, and the range of the factor: arthritis progresses, fractures heal."""
 MOST_SHIFT_PX, MOST_TURN, MOST_STRETCH, BEND_PX = 12.0, 0.03, 0.02, 3.0
 """How the patient lies: shift in pixels, turn in radians, stretch as a part of 1, and bending in pixels."""
 STATUS_COLUMNS = ("patient", "study", "lesion", "status", "anterior_px", "posterior_px")
@@ -67,7 +72,7 @@ def make_series(anatomy: Anatomy, seed: int, scans: int) -> list[SeriesScan]:
     return made
 
 
-def _scene(anatomy: Anatomy, seed: int) -> tuple[Images, list[Any], Generator]:
+def _scene(anatomy: Anatomy, seed: int) -> tuple[Images, list[Focus], Generator]:
     """The patient without lesions, and the findings; the same for the same seed."""
     rng = np.random.default_rng(seed)
     images = skeleton_and_haze(anatomy, False, rng)
@@ -98,6 +103,8 @@ def _scan(anatomy: Anatomy, lesions: list[Metastasis], key: tuple[int, int, int]
     """One scan of the patient: as `make_patient`, with given lesions, lying as the patient does that day."""
     seed, time, uptake_seed = key
     images, findings, _ = _scene(anatomy, uptake_seed)
+    if time:
+        findings = _varied(findings, images, rng)
     today = float(np.exp(rng.normal(0, 0.05)))
     for image in images.values():
         image *= np.float32(today)
@@ -134,6 +141,17 @@ def _scan(anatomy: Anatomy, lesions: list[Metastasis], key: tuple[int, int, int]
         benign=labels(benign),
         levels=labels(anatomy.levels),
     )
+
+
+def _varied(findings: Sequence[Focus], images: Images, rng: Generator) -> list[Focus]:
+    """The benign findings as they are at a later scan; the images are changed with them."""
+    later = []
+    for finding in findings:
+        beyond = rng.random() < BENIGN_CHANGES
+        factor = float(rng.uniform(*BENIGN_FACTORS) if beyond else np.exp(rng.normal(0, BENIGN_SPREAD)))
+        add(finding.projection, images, finding.factor * (factor - 1))
+        later.append(replace(finding, factor=finding.factor * factor))
+    return later
 
 
 def _sample_lie(rng: Generator) -> NDArray[np.float64]:
