@@ -79,12 +79,14 @@ class Found:
     """What one way of reading gave, added up over patients.
 
     pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
+    heights: the same where a rib counts as the vertebra of its number: a lesion at their joint may be called either.
     regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
     areas: of each region, per view, the pixels that truth and map share, and those of each.
     """
 
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
     levels: list[tuple[int, bool]] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
     regions: list[tuple[bool, bool]] = field(default_factory=list)
     indices: list[tuple[float, float]] = field(default_factory=list)
     repeats: list[tuple[float, float]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class Found:
 
     def add(self, other: Found) -> None:
         """Add what another patient gave."""
-        for name in ("pairs", "levels", "regions", "indices", "repeats", "counts"):
+        for name in ("pairs", "levels", "heights", "regions", "indices", "repeats", "counts"):
             getattr(self, name).extend(getattr(other, name))
         for region, areas in other.areas.items():
             self.areas[region] += areas
@@ -155,9 +157,10 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
         # A vertebra has no side of its own: left of the midline is said of the lesion.
         sided = any(each.side is Side.MIDLINE or lesion.side is each.side for each in same)
         found.regions.append((bool(same), sided))
-        levels = [level_of(lesion, each) for each in held if each.bone in LEVELS and each.region in LEVELS_OF_REGION]
-        if levels:
-            found.levels.append(min(levels))
+        levelled = [each for each in held if each.bone in LEVELS and each.region in LEVELS_OF_REGION]
+        if levelled:
+            found.levels.append(min(level_of(lesion, each) for each in levelled))
+            found.heights.append(min(height_off(lesion, each) for each in levelled))
     return found
 
 
@@ -167,6 +170,14 @@ def level_of(lesion: Lesion, record: LesionRecord) -> tuple[int, bool]:
         return 99, False
     off = abs(LEVELS.index(lesion.level.name) - LEVELS.index(record.bone))
     return off, off <= lesion.level.plus_minus
+
+
+def height_off(lesion: Lesion, record: LesionRecord) -> int:
+    """As `level_of`, with a rib taken for the vertebra of its number."""
+    if lesion.level is None:
+        return 99
+    told, true = (LEVELS.index(name.replace("rib ", "T")) for name in (lesion.level.name, record.bone))
+    return abs(told - true)
 
 
 def joined(phantom: Phantom) -> list[int]:
@@ -283,6 +294,7 @@ def summary(found: Found) -> dict[str, Any]:
         "levels": len(off),
         "level_right": float((off == 0).mean()) if off.size else None,
         "level_within_one": float((off <= 1).mean()) if off.size else None,
+        "height_within_one": float((np.array(found.heights) <= 1).mean()) if found.heights else None,
         "level_covered": float(np.mean([covered for _, covered in found.levels])) if off.size else None,
         "index_correlation": float(np.corrcoef(indices.T)[0, 1]) if len(indices) > 2 and indices.any() else None,
         "index_bias": float(difference.mean()),
