@@ -79,7 +79,7 @@ class Found:
     """What one way of reading gave, added up over patients.
 
     pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
-    heights: the same where a rib counts as the vertebra of its number: a lesion at their joint may be called either.
+    heights: by how many each is off where a rib counts as the vertebra of its number, whose joint may be called either.
     regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
     areas: of each region, per view, the pixels that truth and map share, and those of each.
     """
@@ -153,6 +153,7 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
             continue
         # An outline that holds several lesions is right about the site where it names that of one of them.
         held = [each for each in phantom.table if each.part_of.get(lesion.view) == number] or [records[number]]
+        # The face may be called so from behind, too, or skull as the map has it there.
         same = [each for each in held if lesion.region in (each.region, region_from(lesion.view, each.region))]
         # A vertebra has no side of its own: left of the midline is said of the lesion.
         sided = any(each.side is Side.MIDLINE or lesion.side is each.side for each in same)

@@ -293,8 +293,11 @@ def reading_rows() -> list[tuple[str, str, str]]:
     for way, by in (("model", "by the model"), ("method", "with the truth's outlines")):
         told = f"{serial[way]['sensitivity']:.2f}, {serial[way]['specificity']:.2f}"
         rows.append((f"new lesions of phantoms {by}: sensitivity, specificity", told, "serial"))
-        told = f"{read[way]['level_within_one']:.2f}, {read[way]['index_correlation']:.2f}"
-        rows.append((f"phantoms {by}: levels within one, correlation of the bone scan index", told, "reading"))
+        told = f"{read[way]['level_within_one']:.2f}, {read[way]['height_within_one']:.2f}"
+        what = "levels within one, and with a rib taken for the vertebra of its number"
+        rows.append((f"phantoms {by}: {what}", told, "reading"))
+        told = f"{read[way]['index_correlation']:.2f}, {read[way]['index_slope']:.2f}"
+        rows.append((f"phantoms {by}: correlation and slope of the bone scan index", told, "reading"))
     rows.append(("Dice of the bones in the region map, mean", f"{read['region_dice']['mean']:.2f}", "reading"))
     return rows
 

@@ -207,6 +207,15 @@ def test_both_outlines_of_a_lesion_name_the_site_of_the_hotter_view_and_count_on
     assert (lesions_in_all(placed), extent.lesions) == (2, 2)
 
 
+def test_a_lesion_of_the_face_that_is_hotter_from_behind_is_not_one_of_the_skull():
+    study, prediction = body()
+    front = lesion(1, View.ANTERIOR, 100, 49, region=Region.FACE)
+    back = lesion(2, View.POSTERIOR, 100, mirrored(49), region=Region.SKULL)
+    back = replace(back, measures=replace(back.measures, contrast=5.0))
+    placed, _ = assess(study, (front, back), prediction, "whole-body")
+    assert [one.region for one in placed] == [Region.FACE, Region.FACE]
+
+
 def test_pairs_without_spacing_are_those_of_common_pixels():
     both = [lesion(1, View.ANTERIOR, 100, 20), lesion(2, View.POSTERIOR, 100, mirrored(20))]
     assert pairs_of(both, SHAPE, None) == {1: 2}
@@ -263,6 +272,17 @@ def test_the_index_is_each_bones_part_times_its_share_of_mass():
     assert both.bone_scan_index == pytest.approx(100 * 11.6 * part / WHOLE_PERCENT), "it is as deep as the bone"
     one = extent_of(study, (front,), prediction)
     assert one.bones["feet"] == pytest.approx(part / 2), "the other view sees nothing there"
+
+
+def test_a_lesion_of_a_long_bone_in_one_view_counts_half_of_one_in_both():
+    regions = skeleton()
+    rows = np.flatnonzero((regions == REGIONS.index(Region.FEMUR)).any(axis=1))
+    study, prediction = body(regions)
+    half = np.zeros(SHAPE, dtype=bool)
+    half[rows[: rows.size // 2]] = True
+    both = [replace(lesion(number, view, 0, 0), mask=half) for number, view in enumerate(View, 1)]
+    shares = [extent_of(study, found, prediction).bones["femora"] for found in (both, both[:1])]
+    assert shares[1] == pytest.approx(shares[0] / 2)
 
 
 def test_a_small_lesion_goes_through_a_part_of_the_depth_and_a_large_one_through_all():

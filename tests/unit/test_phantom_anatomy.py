@@ -58,9 +58,10 @@ def test_an_anatomy_follows_from_its_seed_alone(anatomy, bodies):
 
 def test_every_bone_has_its_region_in_both_views(anatomy):
     for view in View:
-        assert {REGIONS[value] for value in np.unique(anatomy.regions[view])} == {Region.BACKGROUND, *BONE_REGIONS} - {
-            *COARSE_REGIONS
-        }
+        bones = {*BONE_REGIONS} - {*COARSE_REGIONS}
+        if view is View.POSTERIOR:
+            bones.remove(Region.FACE)  # the skull hides it
+        assert {REGIONS[value] for value in np.unique(anatomy.regions[view])} == {Region.BACKGROUND, *bones}
 
 
 @pytest.mark.parametrize(

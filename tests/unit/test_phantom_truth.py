@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bonescan.phantom import series
 from bonescan.phantom.camera import VIEWS, Patch
 from bonescan.phantom.foci import Focus
 from bonescan.phantom.metastases import Metastasis
-from bonescan.phantom.series import BENIGN_CHANGES, BENIGN_FACTORS, BENIGN_SPREAD, _varied
+from bonescan.phantom.series import _varied
 from bonescan.phantom.truth import Backdrop, draw_benign, draw_truth
 from bonescan.study import REGIONS, Region, Side, View
 
@@ -28,6 +30,14 @@ def spot(row=30, col=24, factor=1.0, posterior=1.0):
         View.POSTERIOR: Patch(row - 12, col - 12, image * np.float32(posterior)),
     }
     return Metastasis("T7", Region.THORACIC_SPINE, Side.MIDLINE, 8.0, 1 + factor, Focus(patches, factor), 2.0, 10.0)
+
+
+def spot_image(row, col=24):
+    """The same spot in a whole frame."""
+    rows, cols = np.indices(SHAPE)
+    image = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) / 18)
+    image[(np.abs(rows - row) > 12) | (np.abs(cols - col) > 12)] = 0
+    return image
 
 
 def passed():
@@ -248,14 +258,24 @@ def test_benign_findings_are_outlined_where_they_stand_out_from_all_else(factor,
         assert picture.dtype == np.uint16
 
 
-def test_benign_findings_of_a_later_scan_vary_a_little_and_one_in_ten_changes_more():
-    findings = [spot(factor=1.0).focus] * 400
-    ground = {view: np.full(SHAPE, 1000.0) for view in VIEWS}
-    later = _varied(findings, ground, np.random.default_rng(5))
-    factors = np.array([finding.factor for finding in later])
-    # The images hold what the findings say.
-    assert ground[View.ANTERIOR][30, 24] == pytest.approx(1000 + (factors - 1).sum(), rel=1e-5)
-    assert np.exp(np.log(factors).std()) > np.exp(BENIGN_SPREAD)
-    much = (np.abs(np.log(factors)) > 3 * BENIGN_SPREAD).mean()
-    assert 0.02 < much < BENIGN_CHANGES
-    assert factors.min() >= BENIGN_FACTORS[0]
+def test_benign_findings_vary_and_the_images_with_them():
+    findings = [spot(factor=1.0).focus, spot(row=20, factor=2.0).focus]
+    ground = {view: np.full(SHAPE, 10.0, dtype=np.float32) for view in VIEWS}
+    varied = _varied(findings, ground, np.array([1.5, 0.25]))
+    assert [finding.factor for finding in varied] == [1.5, 0.5]
+    change = {view: 0.5 * spot_image(30) - 1.5 * spot_image(20) for view in VIEWS}
+    for view in VIEWS:
+        np.testing.assert_allclose(ground[view] - 10, change[view], atol=1e-5)
+
+
+def test_a_benign_finding_that_changed_stays_so_in_the_scans_after(monkeypatch):
+    seen = []
+    monkeypatch.setattr(series, "_scene", lambda anatomy, seed: ({}, [spot().focus] * 300, None))
+    monkeypatch.setattr(series, "make_metastases", lambda *arguments: [])
+    monkeypatch.setattr(series, "_scan", lambda anatomy, lesions, factors, key, rng: seen.append(np.log(factors)))
+    series.make_series(SimpleNamespace(seed=1, family=SimpleNamespace(key=())), 1, 3)
+    first, second, third = seen
+    assert np.abs(first).max() < 5 * series.BENIGN_SPREAD
+    healed = second < -5 * series.BENIGN_SPREAD
+    assert 2 <= healed.sum() < 300 * series.BENIGN_CHANGES
+    assert (third[healed] < -3 * series.BENIGN_SPREAD).mean() > 0.7

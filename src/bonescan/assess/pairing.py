@@ -112,7 +112,9 @@ def _agreed(both: Sequence[Lesion]) -> tuple[Region, Side, Level | None]:
     parts = [lesion.level.part for lesion in both if lesion.level is not None]
     if level is not None and level.part is not None and RibPart.LATERAL in parts:
         level = replace(level, part=RibPart.LATERAL)
-    return hotter.region, hotter.side, level
+    # From behind, the skull hides the face.
+    region = Region.FACE if {Region.FACE, Region.SKULL} == {lesion.region for lesion in both} else hotter.region
+    return region, hotter.side, level
 
 
 def _place(lesion: Lesion, shape: tuple[int, int], spacing: Spacing | None) -> _Place:

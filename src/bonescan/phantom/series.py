@@ -1,5 +1,5 @@
 """One simulated patient over time: the same bones; lesions that stay, grow, shrink, go and come; benign uptake that
-varies, and sometimes becomes more or heals.
+varies, and sometimes progresses or heals.
 
 Each scan has its own dose, scatter and noise, a few per cent of variation in uptake, and the patient lies elsewhere and
 a little otherwise: the expected counts are moved, turned, stretched and bent by a smooth field before they are counted.
@@ -36,7 +36,8 @@ GROWTH = (1.6, 2.6)
 BENIGN_SPREAD = 0.15
 """Standard deviation of the logarithm of a benign finding's uptake from scan to scan."""
 BENIGN_CHANGES, BENIGN_FACTORS = 0.1, (0.2, 2.0)
-"""How often a finding changes beyond that, and the range of the factor: arthritis progresses, fractures heal."""
+"""How often a finding changes for good from one scan to the next, and the range of the factor: arthritis progresses,
+fractures heal."""
 MOST_SHIFT_PX, MOST_TURN, MOST_STRETCH, BEND_PX = 12.0, 0.03, 0.02, 3.0
 """How the patient lies: shift in pixels, turn in radians, stretch as a part of 1, and bending in pixels."""
 STATUS_COLUMNS = ("patient", "study", "lesion", "status", "anterior_px", "posterior_px")
@@ -61,14 +62,18 @@ def make_series(anatomy: Anatomy, seed: int, scans: int) -> list[SeriesScan]:
     """Draw one patient's scans, oldest first. Deterministic from the anatomy's seed and this one."""
     rng = np.random.default_rng([0x5E1, anatomy.seed, seed, *anatomy.family.key])
     uptake_seed = int(rng.integers(2**31))
-    base = _scene(anatomy, uptake_seed)[0]
+    base, findings, _ = _scene(anatomy, uptake_seed)
+    lasting = np.ones(len(findings))
     lesions = make_metastases(anatomy, int(rng.integers(1, 9)), base, rng)
     statuses = dict.fromkeys(range(1, len(lesions) + 1), "new")
     made = []
     for time in range(scans):
         if time:
             lesions, statuses = _later(lesions, anatomy, base, rng)
-        made.append(SeriesScan(_scan(anatomy, lesions, (seed, time, uptake_seed), rng), statuses))
+            changed = rng.random(lasting.size) < BENIGN_CHANGES
+            lasting[changed] *= rng.uniform(*BENIGN_FACTORS, int(changed.sum()))
+        today = lasting * np.exp(rng.normal(0, BENIGN_SPREAD, lasting.size))
+        made.append(SeriesScan(_scan(anatomy, lesions, today, (seed, time, uptake_seed), rng), statuses))
     return made
 
 
@@ -99,12 +104,20 @@ def _later(
     return [*after, *fresh], statuses
 
 
-def _scan(anatomy: Anatomy, lesions: list[Metastasis], key: tuple[int, int, int], rng: Generator) -> Phantom:
-    """One scan of the patient: as `make_patient`, with given lesions, lying as the patient does that day."""
+def _scan(
+    anatomy: Anatomy,
+    lesions: list[Metastasis],
+    benign_factors: NDArray[np.float64],
+    key: tuple[int, int, int],
+    rng: Generator,
+) -> Phantom:
+    """One scan of the patient: as `make_patient`, with given lesions, lying as the patient does that day.
+
+    benign_factors: by which the uptake of each benign finding differs from that of the patient's scene.
+    """
     seed, time, uptake_seed = key
     images, findings, _ = _scene(anatomy, uptake_seed)
-    if time:
-        findings = _varied(findings, images, rng)
+    findings = _varied(findings, images, benign_factors)
     today = float(np.exp(rng.normal(0, 0.05)))
     for image in images.values():
         image *= np.float32(today)
@@ -143,15 +156,11 @@ def _scan(anatomy: Anatomy, lesions: list[Metastasis], key: tuple[int, int, int]
     )
 
 
-def _varied(findings: Sequence[Focus], images: Images, rng: Generator) -> list[Focus]:
-    """The benign findings as they are at a later scan; the images are changed with them."""
-    later = []
-    for finding in findings:
-        beyond = rng.random() < BENIGN_CHANGES
-        factor = float(rng.uniform(*BENIGN_FACTORS) if beyond else np.exp(rng.normal(0, BENIGN_SPREAD)))
+def _varied(findings: Sequence[Focus], images: Images, factors: NDArray[np.float64]) -> list[Focus]:
+    """The benign findings with their uptake times these factors; the images are changed with them."""
+    for finding, factor in zip(findings, factors.tolist(), strict=True):
         add(finding.projection, images, finding.factor * (factor - 1))
-        later.append(replace(finding, factor=finding.factor * factor))
-    return later
+    return [replace(one, factor=one.factor * factor) for one, factor in zip(findings, factors.tolist(), strict=True)]
 
 
 def _sample_lie(rng: Generator) -> NDArray[np.float64]:

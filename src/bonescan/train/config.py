@@ -148,7 +148,7 @@ class LossConfig:
     """Factor of the cross-entropy's mean over pixels: about 1 divided by the share of relevant pixels."""
 
     region: float = 0.4
-    """Weight of the cross-entropy of the region map. All its pixels weigh alike: with less weight on the background the
+    """Weight of the cross-entropy of the region map. Background weighs as much as bone: with less weight on it, a
     network draws bones larger than they are."""
 
     benign: float = 0.3
