@@ -174,7 +174,7 @@ def depth_shares(lesion: Lesion, spacing: Spacing | None) -> NDArray[np.float64]
     """Return per region how much of its bone's depth a lesion takes, 0..1, by the radius of a disc of its area."""
     pixel_mm2 = PIXEL_MM**2 if spacing is None else spacing.pixel_area_mm2
     radius = float(np.sqrt(lesion.mask.sum() * pixel_mm2 / np.pi))
-    return np.minimum(radius / _DEPTH_MM, 1.0) / _WALLS
+    return np.asarray(np.minimum(radius / _DEPTH_MM, 1.0) / _WALLS)
 
 
 def _thickness(regions: RegionMap) -> NDArray[np.float64]:
