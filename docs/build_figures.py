@@ -296,7 +296,7 @@ def reading_rows() -> list[tuple[str, str, str]]:
         told = f"{read[way]['level_within_one']:.2f}, {read[way]['height_within_one']:.2f}"
         what = "levels within one, and with a rib taken for the vertebra of its number"
         rows.append((f"phantoms {by}: {what}", told, "reading"))
-        told = f"{read[way]['index_correlation']:.2f}, {read[way]['index_slope']:.2f}"
+        told = f"{read[way]['index_correlation']:.3f}, {read[way]['index_slope']:.2f}"
         rows.append((f"phantoms {by}: correlation and slope of the bone scan index", told, "reading"))
     rows.append(("Dice of the bones in the region map, mean", f"{read['region_dice']['mean']:.2f}", "reading"))
     return rows

@@ -259,30 +259,28 @@ def test_a_skeleton_that_is_all_lesion_has_an_index_of_a_hundred():
     assert (extent.positive_share, extent.grade) == (1.0, 4)
 
 
-def test_the_index_is_each_bones_part_times_its_share_of_mass():
+def upper_half(region):
+    """Study and prediction of the skeleton, lesions over a bone's upper rows in both views, and the rows' share."""
     regions = skeleton()
-    rows = np.flatnonzero((regions == REGIONS.index(Region.FOOT)).any(axis=1))
-    study, prediction = body(regions)
+    rows = np.flatnonzero((regions == REGIONS.index(region)).any(axis=1))
     half = np.zeros(SHAPE, dtype=bool)
     half[rows[: rows.size // 2]] = True
-    part = (rows.size // 2) / rows.size
-    front = replace(lesion(1, View.ANTERIOR, 0, 0), mask=half)
-    both = extent_of(study, (front, replace(lesion(2, View.POSTERIOR, 0, 0), mask=half)), prediction)
+    found = [replace(lesion(number, view, 0, 0), mask=half) for number, view in enumerate(View, 1)]
+    return *body(regions), found, (rows.size // 2) / rows.size
+
+
+def test_the_index_is_each_bones_part_times_its_share_of_mass():
+    study, prediction, found, part = upper_half(Region.FOOT)
+    both = extent_of(study, found, prediction)
     assert both.bones == {"feet": pytest.approx(part)}
     assert both.bone_scan_index == pytest.approx(100 * 11.6 * part / WHOLE_PERCENT), "it is as deep as the bone"
-    one = extent_of(study, (front,), prediction)
-    assert one.bones["feet"] == pytest.approx(part / 2), "the other view sees nothing there"
 
 
-def test_a_lesion_of_a_long_bone_in_one_view_counts_half_of_one_in_both():
-    regions = skeleton()
-    rows = np.flatnonzero((regions == REGIONS.index(Region.FEMUR)).any(axis=1))
-    study, prediction = body(regions)
-    half = np.zeros(SHAPE, dtype=bool)
-    half[rows[: rows.size // 2]] = True
-    both = [replace(lesion(number, view, 0, 0), mask=half) for number, view in enumerate(View, 1)]
-    shares = [extent_of(study, found, prediction).bones["femora"] for found in (both, both[:1])]
-    assert shares[1] == pytest.approx(shares[0] / 2)
+@pytest.mark.parametrize(("region", "bone"), [(Region.FOOT, "feet"), (Region.FEMUR, "femora")])
+def test_a_lesion_in_one_of_two_views_counts_half_of_one_in_both(region, bone):
+    study, prediction, found, _ = upper_half(region)
+    both, one = (extent_of(study, seen, prediction).bones[bone] for seen in (found, found[:1]))
+    assert one == pytest.approx(both / 2)
 
 
 def test_a_small_lesion_goes_through_a_part_of_the_depth_and_a_large_one_through_all():

@@ -179,7 +179,8 @@ def depth_shares(lesion: Lesion, spacing: Spacing | None) -> NDArray[np.float64]
 
 def _thickness(regions: RegionMap) -> NDArray[np.float64]:
     """How thick each pixel's bone is, in no unit: of long bones the distance from the edge, 1 of all others."""
-    return np.where(_IS_LONG[regions], ndimage.distance_transform_edt(_IS_LONG[regions]), 1.0)
+    shaft = _IS_LONG[regions]
+    return np.where(shaft, ndimage.distance_transform_edt(shaft), 1.0)
 
 
 def _fractions(

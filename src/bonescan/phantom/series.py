@@ -158,9 +158,10 @@ def _scan(
 
 def _varied(findings: Sequence[Focus], images: Images, factors: NDArray[np.float64]) -> list[Focus]:
     """The benign findings with their uptake times these factors; the images are changed with them."""
-    for finding, factor in zip(findings, factors.tolist(), strict=True):
-        add(finding.projection, images, finding.factor * (factor - 1))
-    return [replace(one, factor=one.factor * factor) for one, factor in zip(findings, factors.tolist(), strict=True)]
+    varied = [replace(one, factor=one.factor * factor) for one, factor in zip(findings, factors.tolist(), strict=True)]
+    for before, after in zip(findings, varied, strict=True):
+        add(before.projection, images, after.factor - before.factor)
+    return varied
 
 
 def _sample_lie(rng: Generator) -> NDArray[np.float64]:
