@@ -23,12 +23,12 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bonescan.phantom.anatomy import RegionMap
+from bonescan.phantom.anatomy import RegionMap, region_from
 from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Focus, Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import IS_TRACER, LabelImage, Mask, Region, Side, View
+from bonescan.study import IS_TRACER, LEVELS, REGIONS, LabelImage, Mask, Region, Side, View
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
@@ -185,10 +185,12 @@ def _thin_parts(excess: Map, under: Map, passed: Map) -> Mask:
 class Truth:
     """What is true of one patient, seen from the front in both views.
 
-    lesions: lesion numbers, 0 = none. faint: pixels of lesions that do not stand out, in none of `lesions`.
+    lesions: lesion numbers, 0 = none. faint: pixels of lesions that do not stand out, in none of `lesions`. single: as
+    `lesions`, before lesions that merge share a number.
     """
 
     lesions: Mapping[View, LabelImage]
+    single: Mapping[View, LabelImage]
     faint: Mapping[View, Mask]
     table: tuple[LesionRecord, ...]
 
@@ -214,13 +216,36 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
                 {view: int(drawn[view][2][number]) for view in VIEWS},
             )
         )
-    return Truth(labels, {view: drawn[view][1] for view in VIEWS}, tuple(records))
+    return Truth(
+        labels,
+        {view: drawn[view][3] for view in VIEWS},
+        {view: drawn[view][1] for view in VIEWS},
+        tuple(records),
+    )
+
+
+def name_bones(
+    regions: Mapping[View, RegionMap], levels: Mapping[View, RegionMap], lesions: Sequence[Metastasis], truth: Truth
+) -> None:
+    """Enter each lesion's own bone into the maps where the lesion shows, and no tracer outside the bones does.
+
+    A lesion of a rib that crosses the scapula is of the rib, although normal uptake there is mostly of the scapula.
+    """
+    own_level = np.array([0, *(LEVELS.index(each.bone) if each.bone in LEVELS else 0 for each in lesions)], np.uint8)
+    for view in VIEWS:
+        own_region = np.array([0, *(REGIONS.index(region_from(view, each.region)) for each in lesions)], np.uint8)
+        single = truth.single[view]
+        shows = (single > 0) & ~IS_TRACER[regions[view]]
+        regions[view][shows] = own_region[single[shows]]
+        levels[view][shows] = own_level[single[shows]]
 
 
 def _draw(
     lesions: list[Metastasis], view: View, backdrop: Backdrop
-) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]]]:
-    """The label picture, the faint pixels, and the number in the picture that each lesion has, from 0 (none) on."""
+) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]], LabelImage]:
+    """The label picture, the faint pixels, the number in the picture that each lesion has, from 0 (none) on, and the
+    picture before lesions that merge are joined.
+    """
     shape = backdrop.sensitivity.shape
     labels = np.zeros(shape, dtype=np.uint16)
     faint = np.zeros(shape, dtype=np.bool_)
@@ -237,12 +262,13 @@ def _draw(
     there = np.zeros(len(hot), dtype=np.bool_)
     there[np.unique(labels)] = True
     part_of = np.where(there, _confluent(labels, backdrop.over[view], hot), 0).astype(labels.dtype)
-    labels = part_of[labels]
+    single, labels = labels, part_of[labels]
     # What a brighter neighbour left of a lesion may be too little to draw.
     areas = np.bincount(labels.ravel(), minlength=len(hot))
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
-    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of)
+    single[little] = 0
+    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of), single
 
 
 def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArray[np.int64]:
