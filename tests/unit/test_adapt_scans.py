@@ -10,7 +10,7 @@ from scipy import ndimage
 from bonescan.adapt.scans import digest_of, noise_ratio, read_scans, why_unfit
 from bonescan.dicom import values
 from bonescan.phantom.camera import count, sample_exposure
-from bonescan.study import Scan, Study, View
+from bonescan.study import Scan, Spacing, Study, View
 
 SHAPE = (256, 96)
 
@@ -45,6 +45,7 @@ def test_a_good_study_has_no_reason():
         (make_study(views=(View.ANTERIOR,)), "the posterior view is missing"),
         (make_study(lambda counts: ndimage.gaussian_filter(counts, 0.7)), "the frames were filtered"),
         (make_study(lambda counts: 4 * counts), "the values are no counts"),
+        (replace(make_study(), spacing=Spacing(4.8, 4.8)), "its pixels are 3.2 mm or larger"),
         (make_study(warnings=(values.OTHER_TRACER,)), "not known as a bone tracer"),
         (make_study(warnings=(values.DERIVED,)), "not as acquired"),
         (make_study(warnings=(values.LOSSY,)), "compressed with loss"),

@@ -310,5 +310,8 @@ def test_thresholds_for_a_finer_matrix_keep_their_millimetres():
     assert (fine.min_area_px, fine.split_smoothing_px, fine.max_hole_px) == (20, 3.0, 192)
     finest = Thresholds(min_area_px=5, split_smoothing_px=1.5, max_hole_px=48).at_binning(4)
     assert (finest.min_area_px, finest.split_smoothing_px, finest.max_hole_px) == (80, 6.0, 768)
+    coarse = Thresholds(min_area_px=5, split_smoothing_px=1.5, max_hole_px=48).at_binning(0.5)
+    assert (coarse.min_area_px, coarse.split_smoothing_px, coarse.max_hole_px) == (1, 0.75, 12)
+    assert Thresholds(min_area_px=1).at_binning(0.5).min_area_px == 1
     assert Thresholds().at_binning(1) == Thresholds()
     assert Thresholds(split_smoothing_px=18.0).at_binning(8).split_smoothing_px == 20.0

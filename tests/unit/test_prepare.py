@@ -298,6 +298,25 @@ def test_fine_pixels_are_summed_and_expanded():
     np.testing.assert_array_equal(frames[View.POSTERIOR][:2, -2:], [[2048, 2048]] * 2)
 
 
+def test_coarse_pixels_are_split_in_four_and_put_together_again():
+    study = _study(shape=(64, 32), spacing=Spacing(4.8, 4.8))
+    prepared = prepare(study)
+    assert prepared.binning == 0.5
+    assert prepared.network_input.shape == (2, 128, 64)
+    parts = study.counts(View.ANTERIOR).repeat(2, axis=0).repeat(2, axis=1) / 4
+    np.testing.assert_allclose(prepared.network_input[0], normalise(parts[None], reference=prepared.reference)[0])
+    output = np.arange(2 * 128 * 64).reshape(2, 128, 64)
+    assert prepared.to_frames(output)[View.ANTERIOR][1, 1] == 2 * 64 + 2
+    assert prepared.to_frames(output.astype(np.float32))[View.ANTERIOR][1, 1] == 2.5 * 64 + 2.5
+    assert prepared.to_frames(output)[View.POSTERIOR].shape == (64, 32)
+    assert prepare(_study(shape=(64, 32), spacing=Spacing(3.1, 3.1))).binning == 1
+
+
+def test_the_thorax_of_a_coarse_matrix_is_half_as_many_pixels():
+    window = prepare(_study(shape=(512, 144), spacing=Spacing(4.8, 4.8)), PrepareOptions("thorax")).window
+    assert window.shape == (128, 128)
+
+
 def test_a_fine_matrix_without_spacing_is_summed_too():
     assert prepare(_study(shape=(1024, 512), spacing=None)).network_input.shape == (2, 512, 256)
     assert prepare(_study(shape=(512, 256), spacing=None)).binning == 1

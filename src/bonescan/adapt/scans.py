@@ -22,7 +22,7 @@ from bonescan.adapt.insertion import Inserted, InsertionConfig, insert
 from bonescan.adapt.scene import Scene, make_scene
 from bonescan.dicom import values
 from bonescan.errors import InputError
-from bonescan.prepare.aggregate import binned_pair, binning_of
+from bonescan.prepare.aggregate import COARSEST_MM, binned_pair, binning_of
 from bonescan.reading import ReadOptions, discover, read_files
 from bonescan.reading.patients import digest_of, patient_of
 from bonescan.reading.view_doubts import stated_against_header
@@ -130,6 +130,8 @@ def why_unfit(study: Study) -> str | None:
     for sentence in (values.OTHER_TRACER, values.DERIVED, values.LOSSY, values.SEVERAL_ENERGIES):
         if sentence in study.warnings:
             return sentence
+    if binning_of(study) < 1:
+        return f"its pixels are {COARSEST_MM:g} mm or larger: give scans of a finer matrix"
     ratios = [ratio for scan in study.scans.values() if (ratio := noise_ratio(scan.counts)) is not None]
     if any(ratio < SMOOTHED_BELOW for ratio in ratios):
         return f"its noise is {min(ratios):.2f} of that of counting, so the frames were filtered: give them as acquired"
@@ -199,7 +201,7 @@ class LearnedScan:
 
 def learned_scan(scan: ReadScan, network: nn.Module, config: TrainConfig) -> LearnedScan:
     """Bin a scan to the network's pixel size and predict it with the base model."""
-    binning = binning_of(scan.study)
+    binning = int(binning_of(scan.study))
     counts = np.clip(np.rint(binned_pair(scan.study)), 0, np.iinfo(np.uint16).max)
     pair = counts.astype(np.uint16)
     nothing = np.zeros(pair.shape, dtype=np.uint8)

@@ -208,7 +208,8 @@ def _field_of_view(study: Study, regions: Mapping[View, RegionMap], both: _Both)
     yield from (vertex, feet)
     if both.body is None or study.spacing is None or both.row_mm is None or vertex.poor or feet.poor:
         return
-    if not _arms_raised(regions, both.body.rows.start * binning_of(study), round(_HAND_MM / study.spacing.row_mm)):
+    first = round(both.body.rows.start * binning_of(study))
+    if not _arms_raised(regions, first, round(_HAND_MM / study.spacing.row_mm)):
         yield _length(both.body.height * both.row_mm / 1000, study.spacing)
 
 

@@ -79,16 +79,16 @@ class Thresholds:
         if not 0.0 <= self.excluded_share <= 1.0:
             raise OptionError(f"excluded_share must be between 0 and 1, not {self.excluded_share}")
 
-    def at_binning(self, binning: int) -> Thresholds:
+    def at_binning(self, binning: float) -> Thresholds:
         """These thresholds for frames of `binning` x `binning` pixels to each pixel that they were fitted on.
 
-        Lengths and areas in pixels grow, so that they stay the same in millimetres (`prepare.aggregate.bin_counts`).
+        Lengths and areas in pixels change, so that they stay the same in millimetres (`prepare.aggregate.bin_counts`).
         """
         return replace(
             self,
-            min_area_px=self.min_area_px * binning**2,
+            min_area_px=max(round(self.min_area_px * binning**2), 1),
             split_smoothing_px=min(self.split_smoothing_px * binning, _MOST_SMOOTHING_PX),
-            max_hole_px=self.max_hole_px * binning**2,
+            max_hole_px=round(self.max_hole_px * binning**2),
         )
 
     def to_dict(self) -> dict[str, float | int]:

@@ -67,7 +67,7 @@ class _Surroundings:
     bone: Mask
     midline: NDArray[np.float64]
     spacing: Spacing | None
-    binning: int
+    binning: float
 
 
 def measure(

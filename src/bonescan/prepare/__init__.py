@@ -26,6 +26,7 @@ from bonescan.prepare.aggregate import (
     binning_of,
     from_pair,
     mirror,
+    spread,
     to_pair,
 )
 from bonescan.prepare.crop import thoracic_window
@@ -82,7 +83,8 @@ class Prepared:
 
     network_input: float32 (2, H, W), normalised, anterior and mirrored posterior; H and W multiples of 32.
     window: where it lies in the frame. padding: zero rows and columns added at the bottom and the right,
-    in pixels of the network input. binning: frame pixels along each edge of one network pixel.
+    in pixels of the network input. binning: frame pixels along each edge of one network pixel, 0.5 where each frame
+    pixel is split in four.
     reference: the skeletal reference, counts a network pixel.
     """
 
@@ -90,7 +92,7 @@ class Prepared:
     window: Window
     padding: tuple[int, int]
     study: Study
-    binning: int = 1
+    binning: float = 1
     reference: float = 1.0
     warnings: tuple[str, ...] = field(default=())
 
@@ -98,14 +100,26 @@ class Prepared:
         """Take a network output (2, H, W) of any type back to the frames as acquired, (rows, cols) each.
 
         Only the views that the study has; zeros outside the window. The exact inverse of the way in, up to
-        the values: each network pixel is given to all frame pixels that it was summed from.
+        the values: each network pixel is given to all frame pixels that it was summed from, and a frame pixel that
+        was split gets the mean of its parts, or the first of them where the output is whole numbers.
         """
         if network_output.shape != self.network_input.shape:
             raise ValueError(f"expected an output of shape {self.network_input.shape}, not {network_output.shape}")
         rows, cols = self.window.shape
         if self.binning > 1:
-            network_output = network_output.repeat(self.binning, axis=1).repeat(self.binning, axis=2)
+            network_output = spread(network_output, int(self.binning))
+        elif self.binning < 1:
+            network_output = _joined(network_output, round(1 / self.binning))
         return from_pair(network_output[:, :rows, :cols], self.study.shape, self.window, self.study.scans)
+
+
+def _joined(image: NDArray[Dtype], parts: int) -> NDArray[Dtype]:
+    """The opposite of `spread`: (views, rows, cols) of which the last rows and columns are padding."""
+    if image.dtype.kind != "f":
+        return image[:, ::parts, ::parts]
+    views, rows, cols = image.shape
+    tiles = image.reshape(views, rows // parts, parts, cols // parts, parts)
+    return np.asarray(tiles.mean(axis=(2, 4)), dtype=image.dtype)
 
 
 def prepare(

@@ -21,6 +21,9 @@ from bonescan.study import FloatImage, Study, View
 FINEST_MM = 1.6
 """Pixels finer than this are summed in squares before the network, which has learned from about 2.3 mm."""
 
+COARSEST_MM = 2 * FINEST_MM
+"""Pixels of this size and above are split in four before the network."""
+
 _WIDEST_COARSE_FRAME = 400
 _MOST_BINNING = 8
 
@@ -79,8 +82,8 @@ class Window:
         return self
 
 
-def binning_of(study: Study) -> int:
-    """Frame pixels along each edge of one network pixel: 1, 2, 4 or 8.
+def binning_of(study: Study) -> float:
+    """Frame pixels along each edge of one network pixel: 1, 2, 4 or 8, or 0.5 where each is split in four.
 
     Told from the spacing; without one, a frame of 400 columns or more is taken for a fine matrix of a bed
     of the usual width, which changes the network's input only and states no millimetres.
@@ -93,18 +96,29 @@ def binning_of(study: Study) -> int:
     pixel_mm = float(np.sqrt(study.spacing.pixel_area_mm2))
     while pixel_mm * binning < FINEST_MM and binning < _MOST_BINNING:
         binning *= 2
-    return binning
+    return 0.5 if pixel_mm >= COARSEST_MM else binning
 
 
-def bin_counts(counts: FloatImage, binning: int) -> FloatImage:
-    """Sum counts (views, rows, cols) over squares of `binning` pixels; zeros fill the last ones."""
+def bin_counts(counts: FloatImage, binning: float) -> FloatImage:
+    """Sum counts (views, rows, cols) over squares of `binning` pixels; zeros fill the last ones.
+
+    binning below 1: give each of the pixels that one is split into the same share of its counts.
+    """
     if binning == 1:
         return counts
+    if binning < 1:
+        return spread(counts * np.float32(binning**2), round(1 / binning))
+    step = int(binning)
     views, rows, cols = counts.shape
-    counts = np.pad(counts, ((0, 0), (0, -rows % binning), (0, -cols % binning)))
-    tiles = counts.reshape(views, counts.shape[1] // binning, binning, counts.shape[2] // binning, binning)
+    counts = np.pad(counts, ((0, 0), (0, -rows % step), (0, -cols % step)))
+    tiles = counts.reshape(views, counts.shape[1] // step, step, counts.shape[2] // step, step)
     sums: FloatImage = tiles.sum(axis=(2, 4))
     return sums
+
+
+def spread(image: NDArray[Dtype], times: int) -> NDArray[Dtype]:
+    """Repeat each pixel of an image (..., rows, cols) along both edges."""
+    return image.repeat(times, axis=-2).repeat(times, axis=-1)
 
 
 def binned_pair(study: Study) -> FloatImage:

@@ -83,29 +83,31 @@ class _Profiles:
 def thoracic_window(study: Study) -> Window:
     """Find the rows of clavicles, scapulae, ribs and sternum, for both views at once.
 
-    Returns 256 x 256 pixels (all there are, in a smaller frame; twice as many in one of twice as fine a matrix), with a
-    confidence, and a note where that is low. An empty scan gives the uppermost rows and confidence 0.
+    Returns 256 x 256 pixels (all there are, in a smaller frame; twice as many along each edge of a matrix twice as
+    fine), with a confidence, and a note where that is low. An empty scan gives the uppermost rows and confidence 0.
     """
     binning = binning_of(study)
+    edge = round(EDGE_PX * binning)
     pair = binned_pair(study)
     row_mm = (study.spacing.row_mm if study.spacing is not None else USUAL_MM / binning) * binning
     if pair.shape[1] <= EDGE_PX:
         return _framed(study, slice(0, study.shape[0]), None, 1.0)
     body = _body(pair)
     if not body.any():
-        return _framed(study, slice(0, min(EDGE_PX * binning, study.shape[0])), None, 0.0)
+        return _framed(study, slice(0, min(edge, study.shape[0])), None, 0.0)
     profiles = _profiles(body, row_mm)
     shoulders, confidence = _shoulders(profiles)
     above = np.clip(EDGE_PX * row_mm - _THORAX_MM, 20.0, _ABOVE_SHOULDERS_MM) / row_mm
-    first = int(np.clip(round(shoulders - above), 0, pair.shape[1] - EDGE_PX)) * binning
-    rows = slice(first, min(first + EDGE_PX * binning, study.shape[0]))
-    middle = float(profiles.midline[first // binning : first // binning + EDGE_PX].mean()) * binning
+    first = int(np.clip(round(shoulders - above), 0, pair.shape[1] - EDGE_PX))
+    middle = float(profiles.midline[first : first + EDGE_PX].mean()) * binning
+    first = round(first * binning)
+    rows = slice(first, min(first + edge, study.shape[0]))
     return _framed(study, rows, middle, confidence)
 
 
 def _framed(study: Study, rows: slice, middle: float | None, confidence: float) -> Window:
     """Add the columns about the midline, and the note."""
-    width = min(EDGE_PX * binning_of(study), study.shape[1])
+    width = min(round(EDGE_PX * binning_of(study)), study.shape[1])
     middle = study.shape[1] / 2 if middle is None else middle
     left = int(np.clip(round(middle - width / 2), 0, study.shape[1] - width))
     note = None
