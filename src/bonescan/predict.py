@@ -13,7 +13,8 @@ from bonescan.bundle import GRAPH, Bundle
 from bonescan.errors import BundleError
 from bonescan.prediction import Prediction
 from bonescan.prepare import Prepared
-from bonescan.study import LEVELS, REGIONS, FloatImage
+from bonescan.prepare.aggregate import Dtype
+from bonescan.study import LEVELS, REGIONS, FloatImage, View
 
 MOST_THREADS = 8
 """More threads than this gain nothing on one scan."""
@@ -59,13 +60,19 @@ class Predictor:
         self._outputs = [name for name in OUTPUTS if name in outputs]
 
     def predict(self, prepared: Prepared) -> Prediction:
-        """The maps of one study in its own frames."""
-        maps = self.predict_maps(prepared.network_input)
+        """The maps of one study in its own frames; 0 in the air above and below the body, where no network runs."""
+        maps = self.predict_maps(prepared.network_input[:, prepared.rows])
+
+        def in_frames(image: NDArray[Dtype]) -> dict[View, NDArray[Dtype]]:
+            whole = np.zeros(prepared.network_input.shape, dtype=image.dtype)
+            whole[:, prepared.rows] = image
+            return prepared.to_frames(whole)
+
         return Prediction(
-            lesion=prepared.to_frames(maps.lesion),
-            region=prepared.to_frames(maps.region),
-            benign=None if maps.benign is None else prepared.to_frames(maps.benign),
-            level=None if maps.level is None else prepared.to_frames(maps.level),
+            lesion=in_frames(maps.lesion),
+            region=in_frames(maps.region),
+            benign=None if maps.benign is None else in_frames(maps.benign),
+            level=None if maps.level is None else in_frames(maps.level),
         )
 
     def predict_pair(self, counts: FloatImage) -> tuple[FloatImage, NDArray[np.uint8]]:

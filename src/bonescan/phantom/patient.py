@@ -64,7 +64,7 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
         expected[view] = as_acquired(backdrop.sensitivity * (seen + np.float32(air)), view)
         scans[view] = Scan(view, count(expected[view], exposure, rng))
     levels = {view: np.where(backdrop.sensitivity > 0, anatomy.levels[view], 0).astype(np.uint8) for view in VIEWS}
-    name_bones(backdrop.regions, levels, lesions, truth)
+    name_bones(anatomy, lesions, truth, backdrop.regions, levels)
     key = f"phantom-{anatomy.seed:06d}-{seed:04d}" + (f"-{family.name}" if family.key else "")
     study = Study(key, scans, spacing=anatomy.spacing, view_source="simulated", acquired=None, sources=())
     return Phantom(

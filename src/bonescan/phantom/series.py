@@ -127,7 +127,7 @@ def _scan(
     truth = draw_truth(lesions, backdrop)
     benign = draw_benign(findings, backdrop)
     levels = {view: anatomy.levels[view].copy() for view in VIEWS}
-    name_bones(backdrop.regions, levels, lesions, truth)
+    name_bones(anatomy, lesions, truth, backdrop.regions, levels)
     lie = _sample_lie(rng) if time else None
     expected, scans = {}, {}
     for view in VIEWS:

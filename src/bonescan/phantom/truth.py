@@ -23,7 +23,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bonescan.phantom.anatomy import RegionMap, region_from
+from bonescan.phantom.anatomy import Anatomy, RegionMap, region_from
 from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Focus, Images
@@ -40,6 +40,8 @@ NEARBY = 7
 """Size of the neighbourhood, in pixels, that a lesion which fills a bone evenly is compared with."""
 THINNEST = 0.15
 """The least share of its maximum in the whole view at which such a lesion is outlined."""
+THIN_BONE = 0.1
+"""Share of a bone's highest projection down to which its thin parts, and its blurred edge, are called by its name."""
 MIN_AREA = 4
 """Pixels."""
 VALLEY = 0.1
@@ -225,19 +227,34 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
 
 
 def name_bones(
-    regions: Mapping[View, RegionMap], levels: Mapping[View, RegionMap], lesions: Sequence[Metastasis], truth: Truth
+    anatomy: Anatomy,
+    lesions: Sequence[Metastasis],
+    truth: Truth,
+    regions: Mapping[View, RegionMap],
+    levels: Mapping[View, RegionMap],
 ) -> None:
-    """Enter each lesion's own bone into the maps where the lesion shows, and no tracer outside the bones does.
+    """Enter each lesion's own bone into the maps where both show, and no tracer outside the bones does.
 
     A lesion of a rib that crosses the scapula is of the rib, although normal uptake there is mostly of the scapula.
+    Where a lesion reaches into the next bone, the maps stay as they are.
     """
-    own_level = np.array([0, *(LEVELS.index(each.bone) if each.bone in LEVELS else 0 for each in lesions)], np.uint8)
     for view in VIEWS:
-        own_region = np.array([0, *(REGIONS.index(region_from(view, each.region)) for each in lesions)], np.uint8)
-        single = truth.single[view]
-        shows = (single > 0) & ~IS_TRACER[regions[view]]
-        regions[view][shows] = own_region[single[shows]]
-        levels[view][shows] = own_level[single[shows]]
+        single, region_map = truth.single[view], regions[view]
+        for number in np.unique(single[single > 0]).tolist():
+            lesion = lesions[number - 1]
+            shows = (single == number) & _silhouette(anatomy, lesion, view) & ~IS_TRACER[region_map]
+            region_map[shows] = REGIONS.index(region_from(view, lesion.region))
+            levels[view][shows] = LEVELS.index(lesion.bone) if lesion.bone in LEVELS else 0
+
+
+def _silhouette(anatomy: Anatomy, lesion: Metastasis, view: View) -> Mask:
+    """Where the bone of a lesion projects, on its side."""
+    image = np.zeros(anatomy.regions[view].shape, dtype=np.float32)
+    for structure in anatomy.structures:
+        bone = structure.bone
+        if bone.bone == lesion.bone and (bone.side is lesion.side or Side.MIDLINE in (bone.side, lesion.side)):
+            structure.projection[view].add_to(image)
+    return np.asarray(image > THIN_BONE * image.max())
 
 
 def _draw(

@@ -10,7 +10,7 @@ of 2048 x 512) are summed over 2 x 2 pixels first, as counts are additive, and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from bonescan.prepare.aggregate import (
     spread,
     to_pair,
 )
+from bonescan.prepare.body import find_body
 from bonescan.prepare.crop import thoracic_window
 from bonescan.prepare.normalise import Normalisation, body_mask, denormalise, normalise, skeletal_reference
 from bonescan.prepare.order import EXCHANGED, looks_exchanged
@@ -84,7 +85,8 @@ class Prepared:
     network_input: float32 (2, H, W), normalised, anterior and mirrored posterior; H and W multiples of 32.
     window: where it lies in the frame. padding: zero rows and columns added at the bottom and the right,
     in pixels of the network input. binning: frame pixels along each edge of one network pixel, 0.5 where each frame
-    pixel is split in four.
+    pixel is split in four. rows: those of the network input that hold the body, with a margin, from and to multiples
+    of 32; the others are air.
     reference: the skeletal reference, counts a network pixel.
     """
 
@@ -92,9 +94,10 @@ class Prepared:
     window: Window
     padding: tuple[int, int]
     study: Study
-    binning: float = 1
-    reference: float = 1.0
-    warnings: tuple[str, ...] = field(default=())
+    binning: float
+    rows: slice
+    reference: float
+    warnings: tuple[str, ...]
 
     def to_frames(self, network_output: NDArray[Dtype]) -> dict[View, NDArray[Dtype]]:
         """Take a network output (2, H, W) of any type back to the frames as acquired, (rows, cols) each.
@@ -142,7 +145,19 @@ def prepare(
         image = np.pad(image, ((0, 0), (0, padding[0]), (0, padding[1])))
     notes = (window.note, EXCHANGED if looks_exchanged(frame) else None)
     warnings = tuple(note for note in notes if note is not None)
-    return Prepared(read_only(image), window, padding, study, binning, reference, warnings)
+    rows = _rows_of_body(counts, image.shape[1])
+    return Prepared(read_only(image), window, padding, study, binning, rows, reference, warnings)
+
+
+def _rows_of_body(counts: FloatImage, rows: int) -> slice:
+    """The rows of an input of that many rows on which the network has to run: counts (2, rows, cols) show where."""
+    body = find_body(counts.sum(axis=0))
+    warm = np.flatnonzero(body.warm.any(axis=1)) if body is not None else np.empty(0, dtype=np.intp)
+    if not warm.size:
+        return slice(0, rows)
+    first = max(int(warm[0]) - MULTIPLE, 0) // MULTIPLE * MULTIPLE
+    last = int(warm[-1]) + 1 + MULTIPLE
+    return slice(first, min(last + -last % MULTIPLE, rows))
 
 
 def _window(study: Study, options: PrepareOptions) -> Window:
