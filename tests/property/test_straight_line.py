@@ -22,17 +22,24 @@ from bonescan.study import Scan, Side, Spacing, Study, View
 
 BOTH = (View.ANTERIOR, View.POSTERIOR)
 USUAL, FLAT, FINE = Spacing(2.3, 2.3), Spacing(2.0, 2.6), Spacing(1.15, 1.15)
+COARSE = Spacing(4.6, 4.6)
 
 Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as scanners make them. binning: pixels along each edge of one that the network sees."""
+    """A frame as scanners make them. binning: pixels along each edge of one that the network sees, 0.5 where one is
+    split in four."""
 
     shape: tuple[int, int]
     spacing: Spacing | None
-    binning: int = 1
+    binning: float = 1
+
+    @property
+    def step(self) -> int:
+        """The pixels along each edge of what the network tells from its neighbours, and the frame can show."""
+        return max(int(self.binning), 1)
 
 
 FRAMES = [
@@ -44,6 +51,7 @@ FRAMES = [
     Frame((2048, 512), FINE, 2),
     Frame((1001, 511), FINE, 2),
     Frame((1024, 402), None, 2),
+    Frame((501, 131), COARSE, 0.5),
 ]
 
 
@@ -72,7 +80,7 @@ def mirrored(box: Box, cols: int) -> Box:
 @st.composite
 def boxes(draw, frame: Frame, view: View) -> Box:
     """A rectangle on the grid of the network's pixels, which begins at the left of the mirrored posterior view."""
-    rows, cols, step = *frame.shape, frame.binning
+    rows, cols, step = *frame.shape, frame.step
     height, width = draw(st.integers(2, 9)) * step, draw(st.integers(2, 9)) * step
     top = draw(st.integers(rows // 10 // step, (9 * rows // 10 - height) // step)) * step
     left = draw(st.integers(cols // 10 // step, (9 * cols // 10 - width) // step)) * step
@@ -124,7 +132,7 @@ def test_a_hot_rectangle_comes_out_where_it_lies(model, case):
 @given(cases(), st.data())
 def test_a_stated_window_shows_what_is_in_it_and_nothing_else(model, case, data):
     frame, views, view, box = case
-    first = data.draw(st.integers(0, frame.shape[0] - 65)) // frame.binning * frame.binning
+    first = data.draw(st.integers(0, frame.shape[0] - 65)) // frame.step * frame.step
     last = data.draw(st.integers(first + 64, frame.shape[0]))
     result = segment(a_study(frame, views, {view: [box]}), model, Options("thorax", (first, last)))
     assert result.window == (slice(first, last), slice(0, frame.shape[1]))
@@ -133,7 +141,7 @@ def test_a_stated_window_shows_what_is_in_it_and_nothing_else(model, case, data)
     found = result.labels(view) > 0
     if not inside.any():
         assert not result.lesions
-    elif frame.binning == 1 and inside.sum() >= model.bundle.thresholds.min_area_px:
+    elif frame.step == 1 and inside.sum() >= model.bundle.thresholds.min_area_px:
         np.testing.assert_array_equal(found, inside)
     assert not found[:first].any()
     assert not found[last:].any()
@@ -156,10 +164,15 @@ def test_a_window_off_the_middle_is_the_mirrored_one_in_the_posterior_view(model
     assert (outline.view, outline.window) == (view, box)
 
 
-@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: f"{frame.shape[0]}x{frame.shape[1]}")
+@pytest.mark.parametrize(
+    "frame", [frame for frame in FRAMES if frame.binning >= 1], ids=lambda frame: f"{frame.shape[0]}x{frame.shape[1]}"
+)
 def test_what_is_too_small_for_a_lesion_does_not_depend_on_the_matrix(model, frame):
-    """The thresholds are fitted at about 2.3 mm: 3 of their pixels are no lesion, whatever the frame's pixels are."""
-    step, (row, col) = frame.binning, (frame.shape[0] // 4 // 2 * 2, frame.shape[1] // 4 // 2 * 2)
+    """The thresholds are fitted at about 2.3 mm: 3 of their pixels are no lesion, whatever the frame's pixels are.
+
+    A pixel of a coarse matrix is four of them.
+    """
+    step, (row, col) = frame.step, (frame.shape[0] // 4 // 2 * 2, frame.shape[1] // 4 // 2 * 2)
     for pixels, lesions in ((3, 0), (4, 1)):
         box = slice(row, row + step), slice(col, col + pixels * step)
         assert len(segment(a_study(frame, BOTH, {View.ANTERIOR: [box]}), model).lesions) == lesions

@@ -21,7 +21,7 @@ from bonescan.evaluate.cohort import find_truth, read_truth
 from bonescan.evaluate.rounds import LOOK_HERE, RoundOptions, hold_round
 from bonescan.prepare import Normalisation, mirror
 from bonescan.reading import read_study
-from bonescan.study import Scan, Study, View
+from bonescan.study import Scan, Spacing, Study, View
 from bonescan.train.cases import FAINT
 from bonescan.train.cohort import labelled_case
 
@@ -338,6 +338,9 @@ def test_the_files_of_a_round_say_which_scan_they_belong_to(inside, tmp_path):
     other = replace(inside, scans={View.ANTERIOR: Scan(View.ANTERIOR, np.ones(SHAPE))})
     with pytest.raises(LabelError, match="was drawn on another image"):
         labelled_case(other, tmp_path / "1" / "p1" / "study", "p1", Normalisation())
+    for size in (1.2, 4.8):  # `segment` would bring these pixels to another size
+        with pytest.raises(InputError, match="export scan and labels with pixels of about"):
+            labelled_case(replace(inside, spacing=Spacing(size, size)), tmp_path, "p1", Normalisation())
 
 
 def test_the_stamps_of_the_readers_are_kept_where_there_is_no_scan(inside, tmp_path):

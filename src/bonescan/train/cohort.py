@@ -13,6 +13,7 @@ from bonescan.annotate.label_json import counts_digest
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
 from bonescan.errors import BonescanError, InputError, OptionError
 from bonescan.prepare import Normalisation, mirror
+from bonescan.prepare.aggregate import COARSEST_MM, FINEST_MM, binning_of
 from bonescan.reading import discover, read_study
 from bonescan.reading.patients import KnownPatients, digest_of, same_pixels, stated_patient
 from bonescan.reading.view_doubts import view_doubts
@@ -99,8 +100,14 @@ def labelled_studies(cohort: Path) -> list[Path]:
 def labelled_case(study: Study, folder: Path, patient: str, normalisation: Normalisation) -> Case:
     """A study with the LabelMe files of its folder, and the region maps of `truth.npz` if there are any.
 
-    Raises LabelError for a label file that cannot be used, or whose stamp is of another image.
+    Raises InputError for pixels that `segment` would bring to another size, and LabelError for a label file that cannot
+    be used, or whose stamp is of another image.
     """
+    if binning_of(study) != 1:
+        raise InputError(
+            f"its pixels are below {FINEST_MM:g} mm or at least {COARSEST_MM:g} mm, which a training does not take: "
+            "export scan and labels with pixels of about 2.3 mm"
+        )
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
     labels = {view: read_labelme(path) for view, path in files.items() if path.exists() and view in study.scans}

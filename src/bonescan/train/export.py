@@ -207,7 +207,7 @@ def make_card(
 - Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
 - Loss: {_METHODS[config.method]}.
 - Learned from {_teachers(config)}; {steps} steps.
-- It expects pixels of 2.2-2.4 mm; finer frames are binned first.
+- It expects pixels of 2.2-2.4 mm; those below 1.6 mm are added up first, those of 3.2 mm or more split.
 
 ## Measured on validation patients, whose anatomies it had not seen
 

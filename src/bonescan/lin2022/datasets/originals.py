@@ -184,11 +184,11 @@ def anatomy_seed(seed: int, number: int) -> int:
 def cut_original(study: Study, name: tuple[str, str], truth: FrameTruth, margin: int) -> Original:
     """Cut the common window, with `margin` pixels on all sides, from both views.
 
-    name: patient and study. Raises InputError for a frame with so many pixels that it would have to be binned.
+    name: patient and study. Raises InputError for a frame whose pixels would have to be added up or split.
     """
     if binning_of(study) != 1:
         raise InputError(
-            f"{'/'.join(name)} has a matrix of {study.shape[0]} x {study.shape[1]} pixels, finer than the window of "
+            f"{'/'.join(name)} has a matrix of {study.shape[0]} x {study.shape[1]} pixels, finer or coarser than the window of "
             f"{EDGE_PX} x {EDGE_PX} is made for: export it with pixels of about 2.3 mm"
         )
     window = thoracic_window(study)
