@@ -75,11 +75,6 @@ class Predictor:
             level=None if maps.level is None else in_frames(maps.level),
         )
 
-    def predict_pair(self, counts: FloatImage) -> tuple[FloatImage, NDArray[np.uint8]]:
-        """Lesion probability and region map alone, of what `predict_maps` gives."""
-        maps = self.predict_maps(counts)
-        return maps.lesion, maps.region
-
     def predict_maps(self, counts: FloatImage) -> NetworkMaps:
         """All maps that the graph has, each (2, H, W), of normalised counts of that shape.
 

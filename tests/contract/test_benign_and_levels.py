@@ -1,6 +1,7 @@
 """Benign uptake as a class that competes, levels of spine and ribs, and bundles of both formats."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,6 +178,22 @@ def test_a_prediction_has_the_maps_in_the_frames(tmp_path):
     np.testing.assert_array_equal(prediction.level[View.POSTERIOR], maps.level[1, :100, :60][:, ::-1])
 
 
+def test_the_network_does_not_run_on_the_air_above_and_below_the_body(tmp_path):
+    bundle = bundle_of(unet(benign=True, levels=True), tmp_path)
+    counts = np.zeros((500, 60))
+    counts[210:290, 5:55] = np.random.default_rng(1).poisson(5.0, (80, 50))
+    study = Study("s", {view: Scan(view, counts) for view in View})
+    prepared = prepare(study)
+    # The body with 32 rows on either side, from and to multiples of 32.
+    assert prepared.rows == slice(160, 352)
+    predictor = Predictor(bundle, threads=1)
+    level, maps = predictor.predict(prepared).level, predictor.predict_maps(prepared.network_input[:, 160:352])
+    np.testing.assert_array_equal(level[View.ANTERIOR][160:352], maps.level[0, :, :60])
+    assert not level[View.ANTERIOR][:160].any()
+    assert not level[View.ANTERIOR][352:].any()
+    assert prepare(replace(study, scans={View.ANTERIOR: Scan(View.ANTERIOR, 0 * counts)})).rows == slice(0, 512)
+
+
 def test_gradients_reach_every_parameter():
     network = unet(benign=True, levels=True).train()
     answer = network(torch.rand(2, 2, 64, 64), phase=(0, 1))
@@ -205,7 +222,7 @@ def test_a_bundle_of_the_first_format_is_read_as_what_it_was(tmp_path):
 def test_shipped_bundles_give_their_network_and_their_weights(name):
     bundle = load_bundle(name)
     image = np.random.default_rng(2).random((2, 64, 64), dtype=np.float32) * 2
-    lesion, _ = Predictor(bundle, threads=1).predict_pair(image)
+    lesion = Predictor(bundle, threads=1).predict_maps(image).lesion
     answer = answer_of(from_bundle(bundle)(torch.from_numpy(image)[None]))
     np.testing.assert_allclose(lesion, torch.sigmoid(answer.lesion)[0].numpy(), atol=1e-4)
 

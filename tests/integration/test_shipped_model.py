@@ -38,7 +38,8 @@ def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
     counts = prepare(phantoms[0].study, normalisation=model.bundle.normalisation).network_input
     with torch.no_grad():
         lesion, region = network(torch.from_numpy(counts.copy())[None])[:2]
-    said, regions = model.predictor.predict_pair(counts)
+    maps = model.predictor.predict_maps(counts)
+    said, regions = maps.lesion, maps.region
     assert np.abs(torch.sigmoid(lesion)[0].numpy() - said).max() <= 1e-4
     assert (likeliest(region)[0].numpy() == regions).mean() > 0.9999
 
@@ -90,7 +91,8 @@ def test_the_published_models_weights_in_torch_say_what_its_graph_says(paper, ph
     image = prepare(phantoms[0].study, PrepareOptions("thorax"), paper.bundle.normalisation).network_input
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(image.copy())[None])
-    probability, regions = paper.predictor.predict_pair(image)
+    maps = paper.predictor.predict_maps(image)
+    probability, regions = maps.lesion, maps.region
     np.testing.assert_allclose(probability, torch.sigmoid(logits)[0].numpy(), atol=1e-4)
     assert not regions.any()
 

@@ -192,7 +192,7 @@ def test_a_model_that_learned_no_bones_says_none(workplace, tmp_path, monkeypatc
     assert "does not say which bone" in " ".join(bundle.card.split())
     assert "simulated patients of" not in bundle.card
     image = np.random.default_rng(1).random((2, 64, 32)).astype(np.float32)
-    _, region = Predictor(bundle, threads=1).predict_pair(image)
+    region = Predictor(bundle, threads=1).predict_maps(image).region
     assert not region.any()
 
 
@@ -392,6 +392,7 @@ def test_the_network_is_what_was_learned(workplace, tmp_path):
     case = make_split(config).validation[1]
     probability, regions = predict_case(network, case, config)
     image = normalise(case.counts, config.normalisation, case.facts.references[0])
-    lesion, region = Predictor(load_bundle(folder / "bundle"), threads=1).predict_pair(image)
+    maps = Predictor(load_bundle(folder / "bundle"), threads=1).predict_maps(image)
+    lesion, region = maps.lesion, maps.region
     np.testing.assert_allclose(lesion, probability, atol=1e-4)
     assert (region == regions).mean() > 0.999

@@ -184,7 +184,7 @@ NO_REGION = ("Cast", ["nothing"], ["region"], {"to": 2})
 def test_nonsense_from_a_network_is_refused(folder, tmp_path, nodes):
     predictor = Predictor(graph_bundle(folder, tmp_path, nodes), threads=1)
     with pytest.raises(BundleError, match="the model threshold returns"):
-        predictor.predict_pair(np.ones((2, 64, 32), dtype=np.float32))
+        predictor.predict_maps(np.ones((2, 64, 32), dtype=np.float32))
 
 
 def test_a_graph_of_other_outputs_is_refused(folder, tmp_path):

@@ -188,8 +188,8 @@ def cut_original(study: Study, name: tuple[str, str], truth: FrameTruth, margin:
     """
     if binning_of(study) != 1:
         raise InputError(
-            f"{'/'.join(name)} has a matrix of {study.shape[0]} x {study.shape[1]} pixels, finer or coarser than the window of "
-            f"{EDGE_PX} x {EDGE_PX} is made for: export it with pixels of about 2.3 mm"
+            f"{'/'.join(name)} has a matrix of {study.shape[0]} x {study.shape[1]} pixels, finer or coarser than the "
+            f"window of {EDGE_PX} x {EDGE_PX} is made for: export it with pixels of about 2.3 mm"
         )
     window = thoracic_window(study)
     corner = tuple((extent.start + extent.stop - EDGE_PX) // 2 - margin for extent in window.slices)
