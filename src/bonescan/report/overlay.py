@@ -120,14 +120,15 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     layout = _layout(result)
     lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
     warnings = warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
-    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings)
+    windows = {view: bone_window(scan.counts) for view, scan in result.study.scans.items()}
+    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings, windows=windows)
     sheet = Sheet(layout.size, INK)
     for number, line in enumerate(lines):
         sheet.patient_text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, _PATIENT_SIZE)
     for view in View:
         _draw_titles(sheet, layout, view)
     _draw_views(sheet, layout, result)
-    _draw_captions(sheet, layout, result)
+    _draw_captions(sheet, layout)
     _draw_footer(sheet, layout, result)
     _draw_warnings(sheet, layout)
     return sheet.picture()
@@ -235,11 +236,11 @@ def _draw_views(sheet: Sheet, layout: _Layout, result: Result) -> None:
             _draw_missing(sheet, layout, view)
 
 
-def _draw_captions(sheet: Sheet, layout: _Layout, result: Result) -> None:
-    for view, scan in result.study.scans.items():
+def _draw_captions(sheet: Sheet, layout: _Layout) -> None:
+    for view, upper in layout.windows.items():
         left, top = layout.corner(view)
         place = left + layout.panel[0] / 2, top + layout.panel[1] + 26
-        sheet.text(place, grey_scale(bone_window(scan.counts)), 19, anchor="ms", grey=_SOFT)
+        sheet.text(place, grey_scale(upper), 19, anchor="ms", grey=_SOFT)
 
 
 def grey_scale(upper: float) -> str:
