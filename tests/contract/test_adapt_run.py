@@ -32,7 +32,7 @@ def write_department(folder: Path, patients=6, shape=(96, 64)) -> Path:
         own = folder / f"Muster-Anna-{number}" / "bone-scan"
         own.mkdir(parents=True)
         rng = np.random.default_rng(number)
-        np.savez(own / "scan.npz", anterior=rng.poisson(mean), posterior=rng.poisson(mean), spacing_mm=[4.8, 4.8])
+        np.savez(own / "scan.npz", anterior=rng.poisson(mean), posterior=rng.poisson(mean), spacing_mm=[3.1, 3.1])
     return folder
 
 
