@@ -41,6 +41,25 @@ def test_one_child_reads_many_files_and_errors_keep_their_class(scan):
     assert parent._child.process.pid == child
 
 
+def test_a_child_that_was_started_before_reads_the_first_file(scan):
+    parent.end()
+    parent.start()
+    child = parent._child
+    parent.start()
+    assert parent._child is child
+    assert not child.is_ready, "start does not wait"
+    assert read_study(scan).shape == (512, 128)
+    assert parent._child is child
+
+
+def test_a_child_that_dies_as_it_starts_costs_no_file(scan):
+    parent.end()
+    parent.start()
+    parent._child.process.kill()
+    parent._child.process.wait()
+    assert read_study(scan).shape == (512, 128)
+
+
 def test_a_child_that_dies_while_idle_costs_no_file(scan):
     read_study(scan)
     first = parent._child.process

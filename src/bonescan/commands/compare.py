@@ -68,6 +68,9 @@ class Compare(Command):
 
     def run(self, console: Console) -> int:
         """Check everything, then segment every scan, compare each with the one before it, and write."""
+        from bonescan import sandbox
+
+        sandbox.start()
         from bonescan.pipeline import Options, load_model
         from bonescan.reading import read_files, stated_views
         from bonescan.serial.report import comparison_document, comparison_text, write_comparison

@@ -119,6 +119,9 @@ class Segment(Command):
 
     def run(self, console: Console) -> int:
         """Segment every study that can be read; the others are named at the end."""
+        from bonescan import sandbox
+
+        sandbox.start()
         from bonescan.pipeline import Options, load_model
         from bonescan.reading import ReadOptions
         from bonescan.study import View

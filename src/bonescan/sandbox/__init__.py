@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bonescan.sandbox import wire
-from bonescan.sandbox.parent import ask
+from bonescan.sandbox.parent import ask, start
 
 if TYPE_CHECKING:
     from bonescan.annotate.drawings import DrawnMask, LabelAbout
@@ -32,6 +32,7 @@ __all__ = [
     "read_header",
     "read_npz",
     "read_png",
+    "start",
 ]
 
 

@@ -1,4 +1,5 @@
-"""The parent's side: one child, started on first use, used for many files, replaced when a file exceeds a limit."""
+"""The parent's side: one child, started on first use or before, used for many files, replaced when a file exceeds a
+limit."""
 
 from __future__ import annotations
 
@@ -119,6 +120,15 @@ _lock = threading.Lock()
 _child: _Child | None = None
 _not_ours: list[_Child] = []
 """Children of the process from which this one was forked; kept so that they are neither closed nor waited for."""
+
+
+def start() -> None:
+    """Start the child while the caller does something else, where files are sure to be read.
+
+    Its libraries take half a second to import. Does nothing where one runs already.
+    """
+    with _lock:
+        _running()
 
 
 def ask(task: str, paths: Sequence[Path], **arguments: Any) -> Message:
