@@ -102,7 +102,9 @@ def main() -> int:
     parser.add_argument("people", type=Path)
     parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="models that ship, or bundles' folders")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--coarse", action="store_true", help="read the scans with pixels twice as large")
+    parser.add_argument(
+        "--coarse", action="store_true", help="read the scans with pixels twice as large, and print alone"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     studies = [study for _, study in read_studies([arguments.people])]

@@ -121,7 +121,7 @@ def contrasts_of(table: Sequence[LesionRecord]) -> dict[int, float]:
     return {lesion.number: abs(lesion.contrast - 1) for lesion in table}
 
 
-def predicted(study: Study, model: Model) -> tuple[Prediction, int]:
+def predicted(study: Study, model: Model) -> tuple[Prediction, float]:
     """The prediction of a study, and how many of its pixels are one of the prediction's along each side."""
     options = Options()
     wanted = options.prepare_options(study, options.region_for(model.bundle))

@@ -80,7 +80,7 @@ def readme_figures() -> str:
     lines = ["| figure | measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
     note = (
         f"The first three on {quality['patients']} simulated patients each, of anatomies that no training has seen. "
-        "They do not say how well the model finds the metastases of people."
+        "They do not say how well the model finds the metastases of people. Times are of the machine of the last run."
     )
     return "\n".join(lines) + f"\n\n{note}\n"
 

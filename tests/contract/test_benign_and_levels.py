@@ -192,6 +192,9 @@ def test_the_network_does_not_run_on_the_air_above_and_below_the_body(tmp_path):
     assert not level[View.ANTERIOR][:160].any()
     assert not level[View.ANTERIOR][352:].any()
     assert prepare(replace(study, scans={View.ANTERIOR: Scan(View.ANTERIOR, 0 * counts)})).rows == slice(0, 512)
+    # The legs of a superscan are no air.
+    counts[100:230, 5:55], counts[230:470, 20:40] = 200, 8
+    assert prepare(replace(study, scans={View.ANTERIOR: Scan(View.ANTERIOR, counts)})).rows == slice(64, 512)
 
 
 def test_gradients_reach_every_parameter():

@@ -3,7 +3,8 @@
 The window (whole body, the thorax, or one that a person states) is cut from the anterior and the mirrored
 posterior view, normalised by a reference of the whole frame, and padded with zeros at the bottom and the
 right to a multiple of 32. Frames of much finer pixels than a whole-body camera's usual 2.2-2.4 mm (a matrix
-of 2048 x 512) are summed over 2 x 2 pixels first, as counts are additive, and what comes back is expanded.
+of 2048 x 512) are summed over 2 x 2 pixels first, as counts are additive, and what comes back is expanded; much
+coarser pixels (512 x 128) are split in four, and what comes back is averaged.
 
 `plausibility.py` has the limits on pixel values and spacings; `order.py` finds views that look exchanged.
 """
@@ -145,13 +146,17 @@ def prepare(
         image = np.pad(image, ((0, 0), (0, padding[0]), (0, padding[1])))
     notes = (window.note, EXCHANGED if looks_exchanged(frame) else None)
     warnings = tuple(note for note in notes if note is not None)
-    rows = _rows_of_body(counts, image.shape[1])
+    rows = _rows_of_body(image)
     return Prepared(read_only(image), window, padding, study, binning, rows, reference, warnings)
 
 
-def _rows_of_body(counts: FloatImage, rows: int) -> slice:
-    """The rows of an input of that many rows on which the network has to run: counts (2, rows, cols) show where."""
-    body = find_body(counts.sum(axis=0))
+def _rows_of_body(image: FloatImage) -> slice:
+    """The rows of a network input (2, rows, cols) on which the network has to run.
+
+    Normalised, as a very hot trunk (a superscan) would let the counts of the legs look like air.
+    """
+    rows = image.shape[1]
+    body = find_body(image.sum(axis=0))
     warm = np.flatnonzero(body.warm.any(axis=1)) if body is not None else np.empty(0, dtype=np.intp)
     if not warm.size:
         return slice(0, rows)

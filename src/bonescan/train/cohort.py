@@ -104,9 +104,12 @@ def labelled_case(study: Study, folder: Path, patient: str, normalisation: Norma
     be used, or whose stamp is of another image.
     """
     if binning_of(study) != 1:
+        sizes = f"below {FINEST_MM:g} mm or at least {COARSEST_MM:g} mm"
+        found = (
+            f"its pixels are {sizes}" if study.spacing else "it states no pixel spacing, and its matrix is a fine one"
+        )
         raise InputError(
-            f"its pixels are below {FINEST_MM:g} mm or at least {COARSEST_MM:g} mm, which a training does not take: "
-            "export scan and labels with pixels of about 2.3 mm"
+            f"{found}; a training does not take pixels {sizes}: export scan and labels with pixels of about 2.3 mm"
         )
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}
