@@ -25,6 +25,7 @@ from bonescan.adapt.insertion import InsertionConfig, insert
 from bonescan.adapt.scene import scene_of
 from bonescan.evaluate import ViewTruth
 from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model, segment
+from bonescan.prepare.aggregate import bin_counts
 from bonescan.reading import read_studies
 from bonescan.study import Scan, Spacing, Study
 from quality import Truth, compare, contrasts_of, predicted, summary
@@ -53,11 +54,7 @@ def marks(studies: Sequence[Study], model: Model) -> dict[str, Any]:
 
 def coarser(study: Study) -> Study:
     """The same counts in pixels twice as large along each edge. Exact: a sum of Poisson variables is one, too."""
-    rows, cols = (length - length % 2 for length in study.shape)
-    scans = {
-        view: Scan(view, scan.counts[:rows, :cols].reshape(rows // 2, 2, cols // 2, 2).sum(axis=(1, 3)))
-        for view, scan in study.scans.items()
-    }
+    scans = {view: Scan(view, bin_counts(scan.counts[None], 2)[0]) for view, scan in study.scans.items()}
     spacing = study.spacing and Spacing(2 * study.spacing.row_mm, 2 * study.spacing.col_mm)
     return replace(study, scans=scans, spacing=spacing)
 

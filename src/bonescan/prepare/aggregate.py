@@ -1,10 +1,9 @@
 """The two views of one patient brought together, and taken apart again: the window, binning, mirroring.
 
-Frames of much finer pixels than the usual 2.2-2.4 mm are brought to that size by adding counts, much coarser
-ones by splitting them. Seen from behind, the
-patient's left is on the image's left; mirrored, the posterior view lies over the anterior one. This module is the only
-place that mirrors, and every step has its exact inverse. The sum is Eq. 4 of Lin et al. 2022
-(doi 10.3389/fmolb.2022.956720): I_agg = I_ant + Mirr(I_post).
+Frames of much finer pixels than the usual 2.2-2.4 mm are brought to that size by adding counts, much coarser ones by
+splitting them. Seen from behind, the patient's left is on the image's left; mirrored, the posterior view lies over the
+anterior one. This module is the only place that mirrors, and every step has its exact inverse. The sum is Eq. 4 of Lin
+et al. 2022 (doi 10.3389/fmolb.2022.956720): I_agg = I_ant + Mirr(I_post).
 """
 
 from __future__ import annotations

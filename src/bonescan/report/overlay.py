@@ -55,7 +55,7 @@ class _Layout:
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
     header: from the sheet's upper edge to the panels. number: the height of the lesions' numbers.
     warnings: the lines of the box at the lower edge. logarithmic: whether grey follows the logarithm of the counts.
-    windows, names: as in `panels`.
+    windows: the counts per pixel of each view that are drawn black. names: as in `panels`.
     """
 
     rows: slice
@@ -63,11 +63,11 @@ class _Layout:
     zoom: tuple[float, float]
     panel: tuple[int, int]
     indent: int
+    windows: Mapping[View, float]
     header: int = _HEADER
     number: int = _NUMBER_SIZE
     warnings: tuple[str, ...] = ()
     logarithmic: bool = False
-    windows: Mapping[View, float] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
 
     def corner(self, view: View) -> tuple[int, int]:
@@ -81,10 +81,6 @@ class _Layout:
         x = left + self.indent + (points[:, 1] + 0.5) * across
         y = top + (points[:, 0] - self.rows.start + 0.5) * down
         return np.stack([x, y], axis=1)
-
-    def black(self, view: View, counts: FloatImage) -> float:
-        """The counts per pixel that are drawn black."""
-        return self.windows[view] if view in self.windows else bone_window(counts)
 
     def name(self, lesion: Lesion) -> str:
         """What is written beside the curve."""
@@ -120,8 +116,7 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     layout = _layout(result)
     lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
     warnings = warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
-    windows = {view: bone_window(scan.counts) for view, scan in result.study.scans.items()}
-    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings, windows=windows)
+    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings)
     sheet = Sheet(layout.size, INK)
     for number, line in enumerate(lines):
         sheet.patient_text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, _PATIENT_SIZE)
@@ -148,7 +143,7 @@ def panels(
     names: what is written beside the curve of a lesion instead of its id, by id. number: its height in pixels.
     """
     layout = replace(_layout(result), number=number, logarithmic=logarithmic)
-    layout = replace(layout, windows=windows or {}, names=names or {})
+    layout = replace(layout, windows={**layout.windows, **(windows or {})}, names=names or {})
     sheet = Sheet(layout.size, INK)
     _draw_views(sheet, layout, result)
     picture, (width, height) = sheet.picture(), layout.panel
@@ -156,7 +151,7 @@ def panels(
     study = result.study
     return Panels(
         pictures={view: picture.crop((x, y, x + width, y + height)) for view, (x, y) in corners.items()},
-        windows={view: layout.black(view, scan.counts) for view, scan in study.scans.items()},
+        windows=layout.windows,
         pixels_per_mm=None if study.spacing is None else layout.zoom[1] / study.spacing.col_mm,
         zoom=layout.zoom[1],
     )
@@ -214,7 +209,8 @@ def _layout(result: Result) -> _Layout:
     across = min(_PANEL_HEIGHT / ((rows.stop - rows.start) * proportion), _MOST_ZOOM)
     panel = (max(round(width * across), _LEAST_PANEL_WIDTH), round((rows.stop - rows.start) * across * proportion))
     indent = (panel[0] - round(width * across)) // 2
-    return _Layout(rows, width, (across * proportion, across), panel, indent)
+    windows = {view: bone_window(scan.counts) for view, scan in study.scans.items()}
+    return _Layout(rows, width, (across * proportion, across), panel, indent, windows)
 
 
 def _draw_titles(sheet: Sheet, layout: _Layout, view: View) -> None:
@@ -257,7 +253,7 @@ def _draw_missing(sheet: Sheet, layout: _Layout, view: View) -> None:
 
 def _draw_view(sheet: Sheet, layout: _Layout, view: View, result: Result) -> None:
     counts = result.study.counts(view)
-    upper = layout.black(view, counts)
+    upper = layout.windows[view]
     darkness = _logarithmic(counts, upper) if layout.logarithmic else np.clip(counts / np.float32(upper), 0, 1)
     grey = Image.fromarray(np.rint(255 - 255 * darkness[layout.rows]).astype(np.uint8))
     left, top = layout.corner(view)

@@ -125,7 +125,7 @@ _not_ours: list[_Child] = []
 def start() -> None:
     """Start the child while the caller does something else, where files are sure to be read.
 
-    Its libraries take half a second to import. Does nothing where one runs already.
+    Its libraries are slow to import. Does nothing where one runs already.
     """
     with _lock:
         _running()

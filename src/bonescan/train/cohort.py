@@ -104,12 +104,12 @@ def labelled_case(study: Study, folder: Path, patient: str, normalisation: Norma
     be used, or whose stamp is of another image.
     """
     if binning_of(study) != 1:
-        sizes = f"below {FINEST_MM:g} mm or at least {COARSEST_MM:g} mm"
-        found = (
-            f"its pixels are {sizes}" if study.spacing else "it states no pixel spacing, and its matrix is a fine one"
-        )
+        found = "are not stated, and its matrix is a fine one"
+        if study.spacing:
+            found = f"are {study.spacing.row_mm:.3g} x {study.spacing.col_mm:.3g} mm"
         raise InputError(
-            f"{found}; a training does not take pixels {sizes}: export scan and labels with pixels of about 2.3 mm"
+            f"its pixels {found}; a training takes those from {FINEST_MM:g} to {COARSEST_MM:g} mm: export scan and "
+            "labels with pixels of about 2.3 mm"
         )
     counts = pair_counts(study)
     files = {view: folder / f"{view}.json" for view in View}

@@ -77,8 +77,8 @@ def levels_within(logits: Tensor, regions: Tensor) -> Tensor:
     """The likeliest level among those of each pixel's region: (N, 2, L, h, w) and (N, 2, 2h, 2w) -> (N, 2, 2h, 2w).
 
     0 where the region is neither spine nor ribs: there the level head has learned nothing. Four pixels have the level
-    that the head answers for the first of them: a level is many pixels high, and likelier means cost as much time as
-    half of the network.
+    that the head answers for the first of them: a level is many pixels high, and the means of neighbours, which regions
+    have, would be slow and change little.
     """
     numbers = torch.zeros_like(regions)
     for region, (first, last) in LEVELS_OF_REGION.items():
