@@ -25,7 +25,7 @@ from bonescan.assess import assess
 from bonescan.assess.site import site_words
 from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.lesions.measure import measure
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, with_bones_beneath
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prepare import prepare
 from bonescan.reading import read_studies
 from bonescan.study import BONE_REGIONS, Lesion, Study
@@ -42,8 +42,7 @@ def places(study: Study, model: Model, rng: np.random.Generator) -> list[Lesion]
     benign = prediction.benign or {}
     uptake = {view: np.minimum(image + benign.get(view, 0), 1) for view, image in prediction.lesion.items()}
     seen = replace(prediction, lesion=uptake, benign=None)
-    seen, outlines = with_bones_beneath(seen, delineate(seen, _FOCI), scan, model)
-    lesions, _ = assess(study, measure(study, outlines, seen)[0], seen, "whole-body")
+    lesions, _ = assess(study, measure(study, delineate(seen, _FOCI), seen)[0], seen, "whole-body")
     on_bone = [lesions[place] for place in rng.permutation(len(lesions)) if lesions[place].region in BONE_REGIONS]
     bones: set[tuple[str, str]] = set()
     first, others = [], []

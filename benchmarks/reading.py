@@ -3,11 +3,11 @@
     python benchmarks/reading.py --anatomies 20 --patients 5 --json results/reading.json
 
 Each patient is read three ways. `method`: the truth's outlines and the phantom's own maps of bones and levels, which
-leaves the method's own error. `maps`: the truth's outlines and the model's maps of the scan without their heat.
-`model`: all by the model, as `segment` does it. True are which bone, vertebra or rib a lesion was put into, the lesions
-that both views show, and the index in three dimensions: each lesion's volume over the volume of the phantom's bone,
-times that bone's share of mass. Repeatability: the same patient counted twice. These are phantoms: how well people are
-read, they cannot say.
+name the bone that a lesion lies in; what is left is the error of levels, pairs and index. `maps`: the truth's outlines
+and the model's maps. `model`: all by the model, as `segment` does it. True are which bone, vertebra or rib a lesion was
+put into, the lesions that both views show, and the index in three dimensions: each lesion's volume over the volume of
+the phantom's bone, times that bone's share of mass. Repeatability: the same patient counted twice. These are phantoms:
+how well people are read, they cannot say.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bonescan.phantom.anatomy import region_from
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, with_bones_beneath
+from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prediction import Prediction
 from bonescan.prepare import Prepared, PrepareOptions, prepare
 from bonescan.study import (
@@ -204,19 +204,16 @@ def judge_patient(phantom: Phantom, truth: float, scans: Sequence[Prepared], mod
     own = Prediction(predictions[0].lesion, phantom.regions, level=phantom.levels)
     judged_ways = {}
     for way in ("method", "maps"):
-        outlines, numbers = true_outlines(phantom, phantom.regions)
-        prediction = own
-        if way == "maps":
-            prediction, outlines = with_bones_beneath(predictions[0], outlines, scans[0], model)
+        prediction = own if way == "method" else predictions[0]
+        outlines, numbers = true_outlines(phantom, prediction.region)
         lesions, extent = read(phantom.study, outlines, prediction)
         judged_ways[way] = judged(lesions, numbers, phantom)
         judged_ways[way].indices.append((truth, extent.bone_scan_index or 0.0))
         judged_ways[way].counts.append((len(set(numbers)), extent.lesions))
     thresholds = model.bundle.at("balanced")
     told = []
-    for scan, first in zip(scans, predictions, strict=True):
-        prediction, outlines = with_bones_beneath(first, delineate(first, thresholds), scan, model)
-        lesions, extent = read(scan.study, outlines, prediction)
+    for scan, prediction in zip(scans, predictions, strict=True):
+        lesions, extent = read(scan.study, delineate(prediction, thresholds), prediction)
         told.append(extent.bone_scan_index or 0.0)
         if scan is scans[0]:
             found = judged(lesions, numbers_of(lesions, phantom), phantom)

@@ -4,8 +4,6 @@
 
     read_study -> prepare -> predict -> delineate -> measure -> assess -> Result -> write_result
 
-Between delineate and measure, the bones beneath the lesions are named on the scan without the lesions' heat.
-
 Every stage takes a value and hands over a value; each name leads to the one module that does it.
 """
 
@@ -22,13 +20,12 @@ from bonescan.assess import assess, check_quality
 from bonescan.assess.burden import with_intervals
 from bonescan.bundle import LEARNED_FROM, Bundle, load_bundle
 from bonescan.errors import InputError, OptionError
-from bonescan.lesions.delineate import Outline, candidates_below, delineate, region_of
+from bonescan.lesions.delineate import candidates_below, delineate
 from bonescan.lesions.drawn import DrawnLesion, outlines_of
-from bonescan.lesions.levelled import levelled
 from bonescan.lesions.measure import measure
 from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
-from bonescan.prepare import Prepared, PrepareOptions, Region, Window, prepare
+from bonescan.prepare import PrepareOptions, Region, Window, prepare
 from bonescan.study import Extent, FloatImage, ModelName, Result, Scan, Study, View
 from bonescan.system.kept import DEFAULT_MODEL as DEFAULT_MODEL
 from bonescan.system.kept import model_in_use
@@ -121,7 +118,7 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     prepared = prepare(study, options.prepare_options(study, region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
     thresholds = model.bundle.at(options.operating_point).at_binning(prepared.binning)
-    prediction, outlines = with_bones_beneath(prediction, delineate(prediction, thresholds), prepared, model)
+    outlines = delineate(prediction, thresholds)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
     if options.draws and extent is not None:
@@ -149,24 +146,6 @@ def segment_with_maps(study: Study, model: Model, options: Options | None = None
     return result, prediction
 
 
-def with_bones_beneath(
-    prediction: Prediction, outlines: Sequence[Outline], prepared: Prepared, model: Model
-) -> tuple[Prediction, tuple[Outline, ...]]:
-    """A prediction with the regions and levels that the model sees once the lesions are no hotter than their
-    surroundings, as heat misleads it about the bone; and the outlines with these regions. Probabilities and curves
-    stay. Without outlines nothing changes.
-    """
-    if not outlines:
-        return prediction, ()
-    options = PrepareOptions(window=prepared.window)
-    again = model.predictor.predict(prepare(levelled(prepared.study, outlines), options, model.bundle.normalisation))
-    named = tuple(
-        replace(outline, region=region_of(again.region[outline.view], outline.window, outline.mask))
-        for outline in outlines
-    )
-    return replace(prediction, region=again.region, level=again.level), named
-
-
 def _if_learned_from(study: Study, bundle: Bundle) -> tuple[str, ...]:
     """The warning that the model learned from a view of this study, where that is known."""
     if not bundle.learned_from or bundle.learned_from.isdisjoint(counts_digests(study).values()):
@@ -190,9 +169,7 @@ def adopt(
     region = Options().region_for(model.bundle)
     prepared = prepare(study, PrepareOptions(region), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
-    outlines, _ = outlines_of(drawn, prediction.region)
-    prediction, _ = with_bones_beneath(prediction, outlines, prepared, model)
-    outlines, changes = outlines_of(drawn, prediction.region)  # a region that is stated with a curve stays
+    outlines, changes = outlines_of(drawn, prediction.region)
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, region)
     quality = check_quality(study, prediction, region)

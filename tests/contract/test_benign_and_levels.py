@@ -23,10 +23,11 @@ from bonescan.models import (  # noqa: E402
 )
 from bonescan.models.registry import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402
+from bonescan.models.views import HOT, levels_within  # noqa: E402
 from bonescan.predict import Predictor  # noqa: E402
 from bonescan.prepare import Normalisation, prepare  # noqa: E402
 from bonescan.study import LEVELS, REGIONS, Region, Scan, Study, View  # noqa: E402
-from bonescan.train.export import levels_within, network_values, to_onnx  # noqa: E402
+from bonescan.train.export import network_values, to_onnx  # noqa: E402
 from bonescan.train.stream import _classes  # noqa: E402
 
 TINY = {"widths": (8, 8, 8, 8, 8), "decoder_widths": (8, 8, 8, 8), "full_width": 4}
@@ -38,9 +39,11 @@ def unet(seed: int = 0, **fields: object) -> UNet:
     with torch.no_grad():
         for _ in range(3):  # running statistics of their own
             network(torch.rand(2, 2, 64, 64) * 3)
-        for head in (network.lesion_head, network.benign_head, network.region_head, network.level_head):
-            if head is not None:
-                torch.nn.init.normal_(head.weight, std=2.0)
+        heads = [network.lesion_head, network.benign_head, network.region_head, network.level_head]
+        if network.lesion_bones is not None:
+            heads += [network.lesion_bones.region, network.lesion_bones.level]
+        for head in filter(None, heads):
+            torch.nn.init.normal_(head.weight, std=2.0)
     return network.eval()
 
 
@@ -89,8 +92,9 @@ def test_what_is_configured_is_returned(benign, levels):
 
 @torch.no_grad()
 def test_logits_at_a_phase_are_those_of_all_places():
-    network, image = unet(benign=True, levels=True), torch.rand(1, 2, 64, 96)
+    network, image = unet(benign=True, levels=True, lesion_bones=True), torch.rand(1, 2, 64, 96)
     everywhere, there = network(image), network(image, phase=(1, 0))
+    torch.testing.assert_close(there.lesion_region, everywhere.lesion_region)
     torch.testing.assert_close(there.region, everywhere.region[..., 1::2, ::2])
     torch.testing.assert_close(there.level, everywhere.level[..., 1::2, ::2])
     torch.testing.assert_close(there.lesion, everywhere.lesion)
@@ -197,8 +201,37 @@ def test_the_network_does_not_run_on_the_air_above_and_below_the_body(tmp_path):
     assert prepare(replace(study, scans={View.ANTERIOR: Scan(View.ANTERIOR, counts)})).rows == slice(64, 512)
 
 
+@torch.no_grad()
+def test_where_it_is_hot_a_bundle_tells_the_bones_of_lesions(tmp_path):
+    network = unet(benign=True, levels=True, lesion_bones=True)
+    image = np.random.default_rng(0).random((2, 64, 96), dtype=np.float32) * 3
+    maps = Predictor(bundle_of(network, tmp_path), threads=1).predict_maps(image)
+    answer = network(torch.from_numpy(image)[None])
+    own, beside = answer.lesion_region.argmax(dim=2).to(torch.uint8), likeliest(answer.region)
+    assert answer.lesion_region.shape == (1, 2, len(REGIONS), 16, 24)
+    own = own.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    levels = levels_within(answer.lesion_level, own, 4), levels_within(answer.level, beside)
+    hot = maps.lesion + maps.benign > HOT
+    assert 0.05 < hot.mean() < 0.95
+    for told, (there, elsewhere) in ((maps.region, (own, beside)), (maps.level, levels)):
+        assert (told == np.where(hot, there[0].numpy(), elsewhere[0].numpy())).mean() > 0.999
+
+
+def test_the_bones_of_lesions_teach_the_other_layers_nothing():
+    network = unet(benign=True, levels=True, lesion_bones=True).train()
+    answer = network(torch.rand(2, 2, 64, 64))
+    (answer.lesion_region.square().sum() + answer.lesion_level.square().sum()).backward()
+    taught = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert taught == {name for name, _ in network.named_parameters() if name.startswith("lesion_bones")}
+
+
+def test_bones_of_lesions_need_three_levels_of_the_decoder():
+    with pytest.raises(ValueError, match="lesion_bones needs a decoder of three levels or more"):
+        UNetConfig(widths=(8, 8, 8), decoder_widths=(8, 8), lesion_bones=True)
+
+
 def test_gradients_reach_every_parameter():
-    network = unet(benign=True, levels=True).train()
+    network = unet(benign=True, levels=True, lesion_bones=True).train()
     answer = network(torch.rand(2, 2, 64, 64), phase=(0, 1))
     sum(part.square().sum() for part in answer).backward()
     for key, parameter in network.named_parameters():

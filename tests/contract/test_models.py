@@ -14,7 +14,7 @@ from bonescan.train.cases import Split  # noqa: E402
 from bonescan.train.config import TrainConfig  # noqa: E402
 from bonescan.train.export import to_onnx  # noqa: E402
 from bonescan.train.loop import start, train_step  # noqa: E402
-from bonescan.train.methods import supervised_loss  # noqa: E402
+from bonescan.train.methods import supervised  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
 
 TINY = {
@@ -158,7 +158,7 @@ def test_the_loss_falls_in_twenty_steps(name, make_case, bf16):
     batch = training_batch(split.training, config, 100)  # always the same one: batches differ in how hard they are
 
     def loss() -> float:
-        return supervised_loss(*state.network(batch.image), batch, config.loss)["total"].item()
+        return supervised(state.network(batch.image), batch, config)["total"].item()
 
     before = loss()
     for step in range(20):

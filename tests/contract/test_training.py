@@ -266,6 +266,21 @@ def test_frozen_norms_keep_their_statistics(config, split):
     assert all(torch.equal(one, two) for one, two in zip(moved, statistics(state), strict=True))
 
 
+def test_the_layers_that_are_named_learn_alone(config, split):
+    tiny = {"widths": (8, 8, 8, 8), "decoder_widths": (8, 8, 8), "benign": True, "levels": True, "lesion_bones": True}
+    config = replace(config, only="lesion_bones", network_config=tiny, learning_rate=0.01, warmup_steps=0)
+    state = start(config)
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    for step in range(3):
+        train_step(config, state, split, step)
+    for network in (state.network, state.ema.network):
+        changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+        # The levels of these cases are unknown, so their head learns nothing.
+        heads = {"lesion_bones.level.weight", "lesion_bones.level.bias"}
+        assert changed >= {name for name in before if name.startswith("lesion_bones")} - heads
+        assert all(name.startswith("lesion_bones") for name in changed)
+
+
 def test_the_average_starts_fast_and_is_slow_later(config, split):
     state = start(config)
     before = {key: value.clone() for key, value in state.ema.network.state_dict().items()}

@@ -7,9 +7,11 @@ import pytest
 
 from bonescan.bundle import SHIPPED, WEIGHTS, list_bundles
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, summarise
+from bonescan.phantom.anatomy import region_from
 from bonescan.pipeline import load_model, segment
 from bonescan.prepare import PrepareOptions, prepare
 from bonescan.prepare.aggregate import window_in_view
+from bonescan.study import LEVELS
 
 MEGABYTE = 2**20
 
@@ -31,17 +33,18 @@ def test_it_is_small_enough_to_ship(model):
 
 def test_its_weights_in_torch_say_what_its_graph_says(model, phantoms):
     torch = pytest.importorskip("torch")
-    from bonescan.models import from_bundle, likeliest
+    from bonescan.models import answer_of, from_bundle, maps_of
 
     network = from_bundle(model.bundle)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
     counts = prepare(phantoms[0].study, normalisation=model.bundle.normalisation).network_input
     with torch.no_grad():
-        lesion, region = network(torch.from_numpy(counts.copy())[None])[:2]
+        expected = maps_of(answer_of(network(torch.from_numpy(counts.copy())[None])))
     maps = model.predictor.predict_maps(counts)
-    said, regions = maps.lesion, maps.region
-    assert np.abs(torch.sigmoid(lesion)[0].numpy() - said).max() <= 1e-4
-    assert (likeliest(region)[0].numpy() == regions).mean() > 0.9999
+    for name in ("lesion", "benign"):
+        assert np.abs(getattr(expected, name)[0].numpy() - getattr(maps, name)).max() <= 1e-4
+    for name in ("region", "level"):
+        assert (getattr(expected, name)[0].numpy() == getattr(maps, name)).mean() > 0.9999
 
 
 def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
@@ -57,6 +60,24 @@ def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
     assert report["lesion"]["sensitivity"]["value"] > 0.55
     assert report["lesion"]["false_positives_per_scan"]["value"] < 2
     assert report["pixel"]["dsc_pooled"]["value"] > 0.5
+
+
+def test_it_names_the_bones_and_levels_that_lesions_lie_in(model, phantoms):
+    bones, levels = [], []
+    for phantom in phantoms:
+        records = {record.number: record for record in phantom.table}
+        for lesion in segment(phantom.study, model).lesions:
+            under = phantom.lesions[lesion.view][lesion.window][lesion.mask]
+            if (under > 0).any():
+                record = records[int(np.bincount(under[under > 0]).argmax())]
+                bones.append(lesion.region is region_from(lesion.view, record.region))
+                if record.bone in LEVELS and lesion.level is not None:
+                    levels.append(lesion.level.name == record.bone)
+    assert len(bones) > 40
+    assert len(levels) > 15
+    # Below what benchmarks/reading.py measures, as above.
+    assert np.mean(bones) > 0.8
+    assert np.mean(levels) > 0.7
 
 
 def test_all_models_that_ship_are_small_together():

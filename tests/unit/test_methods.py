@@ -7,10 +7,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bonescan.models import Answer  # noqa: E402
 from bonescan.models.unet import compete  # noqa: E402
-from bonescan.train.config import LossConfig  # noqa: E402
-from bonescan.train.methods import dice_loss, pixel_loss, region_loss, supervised_loss  # noqa: E402
+from bonescan.train.config import LossConfig, TrainConfig  # noqa: E402
+from bonescan.train.methods import (  # noqa: E402
+    BESIDE_LESIONS,
+    ON_BENIGN,
+    dice_loss,
+    pixel_loss,
+    region_loss,
+    supervised,
+)
 from bonescan.train.stream import Batch, lesion_weights  # noqa: E402
+
+
+def supervised_loss(lesion, region, batch, config, benign=None, level=None):
+    return supervised(Answer(lesion, region, benign, level), batch, TrainConfig(loss=config))
 
 
 def test_dice_by_hand():
@@ -46,25 +58,36 @@ def test_region_loss_by_hand():
     assert region_loss(certain, target).item() == pytest.approx(50.0 / 2)
 
 
-def test_pixels_on_lesions_and_benign_uptake_weigh_more_in_the_region_loss():
-    quiet, regions = torch.full((1, 2, 8, 8), -8.0), torch.zeros(1, 2, 17, 2, 2)
-    regions[0, 0, 3, 1, 0] = 9.0  # wrong by 9 at one of eight pixels, which is row 6, column 0 of the image
-    lesion, benign = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
+def test_the_bones_of_lesions_are_learned_on_lesions_and_a_little_on_benign_uptake():
+    quiet, bones = torch.full((1, 2, 8, 8), -8.0), torch.zeros(1, 2, 17, 2, 2)
+    bones[0, 0, 3, 1, 0] = 9.0  # wrong by 9 at one of eight places, which is row 6, column 0 of the image
+    lesion, benign, weight = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8), torch.ones(1, 2, 8, 8)
     target, present = torch.ones(1, 2, 2, 2, dtype=torch.int64), torch.ones(1, 2, dtype=torch.bool)
-    config = LossConfig(region_at_lesions=8.0)
 
-    def loss() -> float:
-        own = Batch(quiet, lesion, torch.ones_like(lesion), target, (1, 0), present, benign, torch.ones_like(benign))
-        return supervised_loss(quiet, regions, own, config)["region"].item()
+    def loss(**answered: torch.Tensor) -> float:
+        batch = Batch(quiet, lesion, weight, target, (1, 0), present, benign, torch.ones_like(benign), target)
+        (name,) = answered
+        answer = Answer(quiet, None)._replace(**answered)
+        return supervised(answer, batch, TrainConfig())[name].item()
 
     flat, wrong = math.log(17), math.log(16 + math.exp(9.0))
-    assert loss() == pytest.approx((7 * flat + wrong) / 8, rel=1e-4)
-    benign[0, 0, 6, 0] = 1.0
-    assert loss() == pytest.approx((7 * flat + 8 * wrong) / 15, rel=1e-4)
-    benign[0, 0, 6, 0], lesion[0, 0, 6, 0] = 0.0, 1.0
-    assert loss() == pytest.approx((7 * flat + 8 * wrong) / 15, rel=1e-4)
+
+    def expected(here: float) -> object:
+        """The loss where the pixel that is wrong weighs this much more; weights below 1 in all are no mean."""
+        total = 7 * BESIDE_LESIONS * flat + (BESIDE_LESIONS + here) * wrong
+        return pytest.approx(total / max(8 * BESIDE_LESIONS + here, 1), rel=1e-4)
+
+    assert loss(lesion_region=bones) == expected(0)
+    for hot, here in ((benign, ON_BENIGN), (lesion, 1.0)):
+        hot[0, 0, 6, 0] = 1.0
+        assert loss(lesion_region=bones) == expected(here)
+        assert loss(lesion_level=bones) == expected(here)
+        assert loss(region=bones) == pytest.approx((7 * flat + wrong) / 8, rel=1e-4)
+        hot[0, 0, 6, 0] = 0.0
+    lesion[0, 0, 6, 0], weight[0, 0, 6, 0] = 1.0, 3.0  # a small lesion weighs as in the lesion loss
+    assert loss(lesion_region=bones) == expected(3.0)
     lesion[0, 0, 6, 0], lesion[0, 0, 4, 0] = 0.0, 1.0  # a pixel at which there is no region
-    assert loss() == pytest.approx((7 * flat + wrong) / 8, rel=1e-4)
+    assert loss(lesion_region=bones) == expected(0)
 
 
 def test_region_loss_of_nothing_known_is_zero():

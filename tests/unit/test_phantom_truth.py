@@ -13,8 +13,8 @@ from bonescan.phantom.camera import VIEWS, Patch
 from bonescan.phantom.foci import Focus
 from bonescan.phantom.metastases import Metastasis
 from bonescan.phantom.series import _varied
-from bonescan.phantom.truth import Backdrop, draw_benign, draw_truth
-from bonescan.study import REGIONS, Region, Side, View
+from bonescan.phantom.truth import Backdrop, draw_benign, draw_truth, name_bones
+from bonescan.study import LEVELS, REGIONS, Region, Side, View
 
 SHAPE = (64, 48)
 AREA = 45
@@ -123,6 +123,35 @@ def test_a_lesion_that_does_not_stand_out_and_can_be_seen_is_faint(factor, pixel
 def test_a_lesion_beside_a_hotter_one_must_stand_out_from_it():
     # Where it peaks, its neighbour adds 3 exp(-2 / 9) = 2.4 to the ground of 1: a contrast of 0.29, not of 1.
     assert areas([spot(col=22), spot(col=24, factor=3.0)], backdrop()) == [0, AREA]
+
+
+def bone_of(lesion, rows=np.s_[:], side=Side.MIDLINE, height=1.0):
+    """A structure of the lesion's bone that projects evenly on some rows of both views."""
+    image = np.zeros(SHAPE, dtype=np.float32)
+    image[rows] = height
+    bone = SimpleNamespace(bone=lesion.bone, side=side)
+    return SimpleNamespace(bone=bone, projection=dict.fromkeys(VIEWS, Patch(0, 0, image)))
+
+
+def test_the_maps_name_the_own_bone_of_a_lesion_where_both_show_and_no_tracer_does():
+    ground = backdrop(organ=np.s_[:, 20:22])
+    regions = {
+        view: np.where(image > 0, image, REGIONS.index(Region.SCAPULA)) for view, image in ground.regions.items()
+    }
+    levels = {view: np.zeros(SHAPE, dtype=np.uint8) for view in VIEWS}
+    # Between two peaks of 2.07 the image falls to 2.01: they share one outline, and each names its half of it.
+    rib = replace(spot(row=26), bone="rib 4", region=Region.RIBS, side=Side.LEFT)
+    face = replace(spot(row=33), bone="face", region=Region.FACE)
+    truth = draw([rib, face], ground)
+    assert np.unique(truth.lesions[View.ANTERIOR]).size == 2
+    # The rib ends at row 25, below which it is too thin; the other side's rib is another bone.
+    bones = [bone_of(rib, np.s_[:26], Side.LEFT), bone_of(rib, np.s_[26:], Side.LEFT, 0.09), bone_of(face)]
+    bones.append(bone_of(rib, np.s_[:], Side.RIGHT))
+    name_bones(SimpleNamespace(structures=bones, regions=regions), [rib, face], truth, regions, levels)
+    for view, below in ((View.ANTERIOR, Region.FACE), (View.POSTERIOR, Region.SKULL)):
+        named = [REGIONS[regions[view][row, col]] for row, col in ((24, 24), (27, 24), (35, 24), (24, 21), (24, 40))]
+        assert named == [Region.RIBS, Region.SCAPULA, below, Region.BLADDER, Region.SCAPULA]
+        assert [LEVELS[levels[view][row, 24]] for row in (24, 27, 35)] == ["rib 4", "", ""]
 
 
 @pytest.mark.parametrize("region", [Region.BLADDER, Region.KIDNEY, Region.OTHER_TRACER])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bonescan.models.registry import MODELS, from_bundle
 from bonescan.models.unet import UNet, UNetConfig, build_unet
-from bonescan.models.views import Answer, answer_of, likeliest
+from bonescan.models.views import Answer, answer_of, likeliest, maps_of
 
 __all__ = [
     "MODELS",
@@ -15,4 +15,5 @@ __all__ = [
     "build_unet",
     "from_bundle",
     "likeliest",
+    "maps_of",
 ]

@@ -77,8 +77,8 @@ def from_bundle(bundle: Bundle) -> nn.Module:
     return network.eval()
 
 
-def take_weights(network: nn.Module, other: nn.Module) -> None:
-    """Copy the weights of another network for the layers that both have.
+def take_weights(network: nn.Module, other: nn.Module) -> list[str]:
+    """Copy the weights of another network for the layers that both have; return the names of those that it lacks.
 
     Between region heads of different numbers of regions, the weights of the common regions are copied.
     Raises OptionError when a layer of the same name has another shape.
@@ -98,6 +98,7 @@ def take_weights(network: nn.Module, other: nn.Module) -> None:
                 f"begin_with names a network of other sizes ({name} is {_size(value)} there and {_size(own[name])} "
                 "here): copy its network_config, or remove begin_with"
             )
+    return [name for name in own if name not in given]
 
 
 def _size(weights: Tensor) -> str:

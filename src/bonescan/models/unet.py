@@ -8,6 +8,7 @@ across keeps its own outline, at a quarter of the cost of a U-Net that is wide a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,31 +51,74 @@ class UNetConfig:
     levels: bool = False
     """Whether there is a head for `LEVELS`: which vertebra or rib a pixel mainly shows."""
 
+    lesion_bones: bool = False
+    """Whether further layers tell which bone a lesion lies in, and its level where there are levels."""
+
     def __post_init__(self) -> None:
         if not FIRST_FORMAT_REGIONS <= self.regions <= len(REGIONS):
             raise ValueError(f"a network knows {FIRST_FORMAT_REGIONS} to {len(REGIONS)} regions, not {self.regions}")
         if len(self.decoder_widths) != len(self.widths) - 1:
             raise ValueError("the decoder has one level fewer than the encoder")
+        if self.lesion_bones and len(self.decoder_widths) < 3:
+            raise ValueError("lesion_bones needs a decoder of three levels or more")
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; it may change the resolution."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 class _Block(nn.Sequential):
     """Two times convolution, batch norm, ReLU; the first may change the resolution."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        )
+        super().__init__(*_convolution(inputs, outputs, stride), *_convolution(outputs, outputs))
+
+
+class _LesionBones(nn.Module):
+    """Which bone and which level a lesion lies in, at a quarter of the resolution.
+
+    The other heads name what a pixel mainly shows, and a hot focus misleads them: a lesion of the sternum looks like
+    the crossing of two ribs. These layers learn from lesions above all. They are given the features of the decoder, and
+    where lesions and benign uptake are. No gradient leaves them, so they change nothing that the others learn.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.regions = config.regions
+        half, quarter, eighth = config.decoder_widths[:3]
+        hot = VIEWS * (2 if config.benign else 1)
+        self.down = _convolution(half + hot, 48, stride=2)
+        self.context = _Block(48 + quarter, 96, stride=2)
+        self.deep = _Block(96 + eighth, 96)
+        self.narrow = nn.Conv2d(96, 32, 1, bias=False)
+        self.join = _convolution(32 + 48 + quarter, 48)
+        self.region = nn.Conv2d(48, VIEWS * config.regions, 1)
+        self.level = nn.Conv2d(48, VIEWS * len(LEVELS), 1) if config.levels else None
+
+    def forward(self, decoded: Sequence[Tensor], hot: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits of regions (N, 2, R, H/4, W/4) and of levels, of 4 x 4 pixels each.
+
+        decoded: features at a half, a quarter and an eighth of the resolution. hot: probabilities (N, C, H, W).
+        """
+        half, quarter, eighth = (features.detach() for features in decoded)
+        fine = self.down(torch.cat([half, functional.avg_pool2d(hot.detach(), 2)], dim=1))
+        fine = torch.cat([fine, quarter], dim=1)
+        deep = self.deep(torch.cat([self.context(fine), eighth], dim=1))
+        deep = functional.interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest")
+        joined = self.join(torch.cat([deep, fine], dim=1))
+        level = None if self.level is None else _by_view(self.level(joined), len(LEVELS))
+        return _by_view(self.region(joined), self.regions), level
 
 
 class UNet(nn.Module):
     """Normalised counts (N, 2, H, W) -> lesion logits (N, 2, H, W) and region logits (N, 2, R, H/2, W/2).
 
-    If the configuration has benign uptake or levels, an `Answer` with all four, None for what it does not have.
+    If the configuration has benign uptake, levels or bones of lesions, an `Answer`, None for what it does not have.
     H and W must be multiples of `multiple`. Channel 0 is the anterior view, 1 the mirrored posterior one.
     """
 
@@ -92,14 +136,11 @@ class UNet(nn.Module):
         )
         self.region_head = nn.Conv2d(decoder[0], VIEWS * config.regions, 1)
         self.unfold = nn.Conv2d(decoder[0], 4 * config.full_width, 1)
-        self.refine = nn.Sequential(
-            nn.Conv2d(config.full_width + VIEWS, config.full_width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(config.full_width),
-            nn.ReLU(inplace=True),
-        )
+        self.refine = _convolution(config.full_width + VIEWS, config.full_width)
         self.lesion_head = nn.Conv2d(config.full_width, VIEWS, 3, padding=1)
         self.benign_head = nn.Conv2d(config.full_width, VIEWS, 3, padding=1) if config.benign else None
         self.level_head = nn.Conv2d(decoder[0], VIEWS * len(LEVELS), 1) if config.levels else None
+        self.lesion_bones = _LesionBones(config) if config.lesion_bones else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -113,7 +154,10 @@ class UNet(nn.Module):
         _start_at(self.lesion_head, self.config.lesion_prior / neither)
         if self.benign_head is not None:
             _start_at(self.benign_head, self.config.benign_prior / neither)
-        for head in filter(None, (self.region_head, self.level_head)):
+        heads = [self.region_head, self.level_head]
+        if self.lesion_bones is not None:
+            heads += [self.lesion_bones.region, self.lesion_bones.level]
+        for head in filter(None, heads):
             nn.init.normal_(head.weight, std=0.05)
 
     def forward(self, counts: Tensor, phase: tuple[int, int] | None = None) -> tuple[Tensor, Tensor] | Answer:
@@ -131,16 +175,19 @@ class UNet(nn.Module):
             features = stage(features)
             skips.append(features)
         features = self.dropout(skips.pop())
+        decoded: list[Tensor] = []
         for stage, skip in zip(reversed(list(self.decoder)), reversed(skips), strict=True):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = stage(torch.cat([features, skip], dim=1))
+            decoded.append(features)
         sparse = features if phase is None else features[..., phase[0] :: 2, phase[1] :: 2]
-        region = self.region_head(sparse).reshape(-1, VIEWS, self.config.regions, *sparse.shape[2:])
+        region = _by_view(self.region_head(sparse), self.config.regions)
         full = self.refine(torch.cat([functional.pixel_shuffle(self.unfold(features), 2), counts], dim=1))
         lesion, benign = self._classes(full)
-        level: Tensor | None = None
-        if self.level_head is not None:
-            level = self.level_head(sparse).reshape(-1, VIEWS, len(LEVELS), *sparse.shape[2:])
+        level = None if self.level_head is None else _by_view(self.level_head(sparse), len(LEVELS))
+        if self.lesion_bones is not None:
+            hot = torch.cat([torch.sigmoid(logits) for logits in (lesion, benign) if logits is not None], dim=1)
+            return Answer(lesion, region, benign, level, *self.lesion_bones(decoded[-1:-4:-1], hot))
         return (lesion, region) if benign is None and level is None else Answer(lesion, region, benign, level)
 
     def _classes(self, full: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -162,6 +209,11 @@ def compete(lesion: Tensor, benign: Tensor) -> tuple[Tensor, Tensor]:
     """
     lesion, benign = lesion.float(), benign.float()
     return lesion - functional.softplus(benign), benign - functional.softplus(lesion)
+
+
+def _by_view(logits: Tensor, classes: int) -> Tensor:
+    """(N, 2 C, h, w) -> (N, 2, C, h, w)."""
+    return logits.reshape(-1, VIEWS, classes, *logits.shape[2:])
 
 
 def _start_at(head: nn.Conv2d, odds: float) -> None:

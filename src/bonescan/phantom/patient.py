@@ -15,7 +15,7 @@ from bonescan.phantom.findings import add_findings
 from bonescan.phantom.foci import Images, add
 from bonescan.phantom.metastases import Metastasis, make_metastases, sample_number
 from bonescan.phantom.tracer import Organ, add_tracer, metal
-from bonescan.phantom.truth import Backdrop, LesionRecord, draw_benign, draw_truth
+from bonescan.phantom.truth import Backdrop, LesionRecord, draw_benign, draw_truth, name_bones
 from bonescan.phantom.uptake import sample_uptake
 from bonescan.study import REGIONS, FloatImage, LabelImage, Mask, Scan, Side, Study, View
 
@@ -64,6 +64,7 @@ def make_patient(anatomy: Anatomy, seed: int) -> Phantom:
         expected[view] = as_acquired(backdrop.sensitivity * (seen + np.float32(air)), view)
         scans[view] = Scan(view, count(expected[view], exposure, rng))
     levels = {view: np.where(backdrop.sensitivity > 0, anatomy.levels[view], 0).astype(np.uint8) for view in VIEWS}
+    name_bones(anatomy, lesions, truth, backdrop.regions, levels)
     key = f"phantom-{anatomy.seed:06d}-{seed:04d}" + (f"-{family.name}" if family.key else "")
     study = Study(key, scans, spacing=anatomy.spacing, view_source="simulated", acquired=None, sources=())
     return Phantom(

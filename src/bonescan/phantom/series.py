@@ -26,7 +26,7 @@ from bonescan.phantom.foci import Focus, Images, add
 from bonescan.phantom.metastases import Metastasis, make_metastases
 from bonescan.phantom.patient import Phantom, as_acquired, expose, skeleton_and_haze
 from bonescan.phantom.tracer import add_tracer
-from bonescan.phantom.truth import draw_benign, draw_truth
+from bonescan.phantom.truth import draw_benign, draw_truth, name_bones
 from bonescan.study import LabelImage, Scan, Study
 
 STAY, GROW, SHRINK, GO = 0.55, 0.2, 0.15, 0.10
@@ -126,6 +126,8 @@ def _scan(
     backdrop = expose(anatomy, images, lesions, organs, exposure, rng)
     truth = draw_truth(lesions, backdrop)
     benign = draw_benign(findings, backdrop)
+    levels = {view: anatomy.levels[view].copy() for view in VIEWS}
+    name_bones(anatomy, lesions, truth, backdrop.regions, levels)
     lie = _sample_lie(rng) if time else None
     expected, scans = {}, {}
     for view in VIEWS:
@@ -152,7 +154,7 @@ def _scan(
         table=table,
         expected=expected,
         benign=labels(benign),
-        levels=labels(anatomy.levels),
+        levels=labels(levels),
     )
 
 

@@ -23,12 +23,12 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bonescan.phantom.anatomy import RegionMap
+from bonescan.phantom.anatomy import Anatomy, RegionMap, region_from
 from bonescan.phantom.body import Map
 from bonescan.phantom.camera import VIEWS
 from bonescan.phantom.foci import Focus, Images
 from bonescan.phantom.metastases import Metastasis
-from bonescan.study import IS_TRACER, LabelImage, Mask, Region, Side, View
+from bonescan.study import IS_TRACER, LEVELS, REGIONS, LabelImage, Mask, Region, Side, View
 
 OUTLINE = 0.45
 """Physicians outline about what lies above 40-50 % of the maximum."""
@@ -40,6 +40,8 @@ NEARBY = 7
 """Size of the neighbourhood, in pixels, that a lesion which fills a bone evenly is compared with."""
 THINNEST = 0.15
 """The least share of its maximum in the whole view at which such a lesion is outlined."""
+THIN_BONE = 0.1
+"""Share of a bone's highest projection down to which its thin parts, and its blurred edge, are called by its name."""
 MIN_AREA = 4
 """Pixels."""
 VALLEY = 0.1
@@ -185,10 +187,12 @@ def _thin_parts(excess: Map, under: Map, passed: Map) -> Mask:
 class Truth:
     """What is true of one patient, seen from the front in both views.
 
-    lesions: lesion numbers, 0 = none. faint: pixels of lesions that do not stand out, in none of `lesions`.
+    lesions: lesion numbers, 0 = none. faint: pixels of lesions that do not stand out, in none of `lesions`. single: as
+    `lesions`, before lesions that merge share a number.
     """
 
     lesions: Mapping[View, LabelImage]
+    single: Mapping[View, LabelImage]
     faint: Mapping[View, Mask]
     table: tuple[LesionRecord, ...]
 
@@ -214,13 +218,51 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
                 {view: int(drawn[view][2][number]) for view in VIEWS},
             )
         )
-    return Truth(labels, {view: drawn[view][1] for view in VIEWS}, tuple(records))
+    return Truth(
+        labels,
+        {view: drawn[view][3] for view in VIEWS},
+        {view: drawn[view][1] for view in VIEWS},
+        tuple(records),
+    )
+
+
+def name_bones(
+    anatomy: Anatomy,
+    lesions: Sequence[Metastasis],
+    truth: Truth,
+    regions: Mapping[View, RegionMap],
+    levels: Mapping[View, RegionMap],
+) -> None:
+    """Enter each lesion's own bone into the maps where both show, and no tracer outside the bones does.
+
+    A lesion of a rib that crosses the scapula is of the rib, although normal uptake there is mostly of the scapula.
+    Where a lesion reaches into the next bone, the maps stay as they are.
+    """
+    for view in VIEWS:
+        single, region_map = truth.single[view], regions[view]
+        for number in np.unique(single[single > 0]).tolist():
+            lesion = lesions[number - 1]
+            shows = (single == number) & _silhouette(anatomy, lesion, view) & ~IS_TRACER[region_map]
+            region_map[shows] = REGIONS.index(region_from(view, lesion.region))
+            levels[view][shows] = LEVELS.index(lesion.bone) if lesion.bone in LEVELS else 0
+
+
+def _silhouette(anatomy: Anatomy, lesion: Metastasis, view: View) -> Mask:
+    """Where the bone of a lesion projects, on its side."""
+    image = np.zeros(anatomy.regions[view].shape, dtype=np.float32)
+    for structure in anatomy.structures:
+        bone = structure.bone
+        if bone.bone == lesion.bone and (bone.side is lesion.side or Side.MIDLINE in (bone.side, lesion.side)):
+            structure.projection[view].add_to(image)
+    return np.asarray(image > THIN_BONE * image.max())
 
 
 def _draw(
     lesions: list[Metastasis], view: View, backdrop: Backdrop
-) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]]]:
-    """The label picture, the faint pixels, and the number in the picture that each lesion has, from 0 (none) on."""
+) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]], LabelImage]:
+    """The label picture, the faint pixels, the number in the picture that each lesion has, from 0 (none) on, and the
+    picture before lesions that merge are joined.
+    """
     shape = backdrop.sensitivity.shape
     labels = np.zeros(shape, dtype=np.uint16)
     faint = np.zeros(shape, dtype=np.bool_)
@@ -237,12 +279,13 @@ def _draw(
     there = np.zeros(len(hot), dtype=np.bool_)
     there[np.unique(labels)] = True
     part_of = np.where(there, _confluent(labels, backdrop.over[view], hot), 0).astype(labels.dtype)
-    labels = part_of[labels]
+    single, labels = labels, part_of[labels]
     # What a brighter neighbour left of a lesion may be too little to draw.
     areas = np.bincount(labels.ravel(), minlength=len(hot))
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
-    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of)
+    single[little] = 0
+    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of), single
 
 
 def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -157,9 +157,11 @@ class LossConfig:
     level: float = 0.1
     """Weight of the cross-entropy of the level map, on pixels of the spine and the ribs."""
 
-    region_at_lesions: float = 1.0
-    """Weight of pixels on lesions and benign uptake in the cross-entropy of the region and level maps, against 1: few
-    pixels, but those whose bone a report names."""
+    lesion_region: float = 1.0
+    """Weight of the cross-entropy of the bones of lesions, where the network tells them."""
+
+    lesion_level: float = 0.5
+    """The same of their levels."""
 
     reference_area_px: float = 60.0
     """Area of lesions whose pixels have weight 1; for others the weight is the square root of the ratio of areas."""
@@ -210,6 +212,10 @@ class TrainConfig:
     begin_with: str = ""
     """Bundle (name or folder) whose weights the training begins with, for the layers that both networks have;
     empty = fresh weights."""
+
+    only: str = ""
+    """Prefix: only layers whose names begin with it learn, and the others keep the weights of `begin_with`; empty = all
+    learn."""
 
     start_share: float = 0.0
     """Share of the weights of `begin_with` in those that are exported; the rest are the run's averaged ones. The mean

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 import bonescan
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, figures_warnings, write_bundle
 from bonescan.lesions.delineate import Thresholds
-from bonescan.models import answer_of, likeliest
-from bonescan.study import LEVELS_OF_REGION, REGIONS
+from bonescan.models import answer_of, maps_of
 from bonescan.train.checkpoint import load_checkpoint, mix
 from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, START, build_network, start
@@ -57,13 +56,8 @@ class Deployed(nn.Module):
     def forward(self, counts: Tensor) -> tuple[Tensor, ...]:
         """Return (lesion, region) and, where the network knows them, benign and level; all of the input's shape."""
         answer = answer_of(self.network(counts))
-        region, level = torch.zeros_like(counts, dtype=torch.uint8), None
-        if answer.region is not None and self.regions:
-            region = likeliest(answer.region)
-            level = None if answer.level is None else levels_within(answer.level, region)
-        final: tuple[Tensor, ...] = (torch.sigmoid(answer.lesion), region)
-        final += () if answer.benign is None else (torch.sigmoid(answer.benign),)
-        return final if level is None else (*final, level)
+        maps = maps_of(answer if self.regions else answer._replace(region=None))
+        return tuple(image for image in maps if image is not None)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -71,21 +65,6 @@ class Deployed(nn.Module):
         config = getattr(self.network, "config", None)
         benign, levels = getattr(config, "benign", False), getattr(config, "levels", False) and self.regions
         return ("lesion", "region", *(("benign",) if benign else ()), *(("level",) if levels else ()))
-
-
-def levels_within(logits: Tensor, regions: Tensor) -> Tensor:
-    """The likeliest level among those of each pixel's region: (N, 2, L, h, w) and (N, 2, 2h, 2w) -> (N, 2, 2h, 2w).
-
-    0 where the region is neither spine nor ribs: there the level head has learned nothing. Four pixels have the level
-    that the head answers for the first of them: a level is many pixels high, and the means of neighbours, which regions
-    have, would be slow and change little.
-    """
-    numbers = torch.zeros_like(regions)
-    for region, (first, last) in LEVELS_OF_REGION.items():
-        within = (logits[:, :, first : last + 1].argmax(dim=2) + first).to(torch.uint8)
-        within = within.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        numbers = torch.where(regions == REGIONS.index(region), within, numbers)
-    return numbers
 
 
 def averaged_network(config: TrainConfig) -> tuple[nn.Module, int]:
@@ -206,7 +185,7 @@ def make_card(
 
 - Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
 - Loss: {_METHODS[config.method]}.
-- Learned from {_teachers(config)}; {steps} steps.
+- Learned from {_teachers(config)}; {steps} steps{_learners(config)}.
 - It expects pixels of 2.2-2.4 mm; those below 1.6 mm are added up first, those of 3.2 mm or more split.
 
 ## Measured on validation patients, whose anatomies it had not seen
@@ -238,6 +217,15 @@ def _teachers(config: TrainConfig) -> str:
     patients = phantoms.anatomies * phantoms.patients_per_anatomy
     cohort = " and labelled patients of a cohort" if config.cohort.folder else ""
     return f"{patients} simulated patients of {phantoms.anatomies} anatomies{cohort}"
+
+
+def _learners(config: TrainConfig) -> str:
+    """Which layers learned, where not all did."""
+    if not config.only:
+        return ""
+    return (
+        f", the layers {config.only} only; all others are as in the {Path(config.begin_with).name} that it began with"
+    )
 
 
 def _shown(value: Any) -> str:

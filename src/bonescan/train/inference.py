@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import nn
 
 from bonescan.errors import OptionError
-from bonescan.models import likeliest
+from bonescan.models import answer_of, maps_of
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
@@ -67,21 +67,19 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     network.eval()
     batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last).to(place_of(network))
     with autocast(network, config):
-        lesion, region = network(batch)[:2]
-    probability = torch.sigmoid(lesion.float())[0].cpu().numpy()
-    regions = np.zeros(padded.shape, dtype=np.uint8)
-    if region is not None:
-        regions = likeliest(region.float())[0].cpu().numpy()
-    return probability[:, :rows, :cols], regions[:, :rows, :cols]
+        answer = answer_of(network(batch))
+    maps = maps_of(answer)
+    lesion, region = (image[0, :, :rows, :cols].cpu().numpy() for image in (maps.lesion, maps.region))
+    return lesion, region
 
 
 def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
     """Pooled Dice at 0.5, share of lesions with a predicted pixel and false components per scan.
 
-    Also the region accuracy, where the cases have a true region map.
+    Also the region accuracy, and that on lesions, where the cases have a true region map.
     """
     common = either = found = lesions = false = 0
-    right = bone = 0
+    right = bone = named = hot = 0
     for case in cases:
         probability, regions = predict_case(network, case, config)
         lesion = truth_of(case, config)
@@ -94,12 +92,14 @@ def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig
             found += len(np.unique(truth[view][predicted[view] & (truth[view] > 0)]))
             pieces, count = ndimage.label(predicted[view], structure=_EIGHT)
             false += count - len(np.unique(pieces[((truth[view] > 0) | faint[view]) & predicted[view]]))
-        right += int(((regions == case.regions) & (case.regions > 0)).sum())
-        bone += int((case.regions > 0).sum())
+        same, known = regions == case.regions, case.regions > 0
+        right, bone = right + int((same & known).sum()), bone + int(known.sum())
+        named, hot = named + int((same & known & (truth > 0)).sum()), hot + int((known & (truth > 0)).sum())
     figures = {
         "dice": common / either if either else 1.0,
         "sensitivity": found / lesions if lesions else 1.0,
         "false_per_scan": false / max(1, len(cases)),
     }
     # Scans of people have no true region map, so nothing was measured there.
-    return figures | ({"region_accuracy": right / bone} if bone else {})
+    figures |= {"region_accuracy": right / bone} if bone else {}
+    return figures | ({"lesion_region_accuracy": named / hot} if hot else {})

@@ -111,7 +111,7 @@ def train_step(config: TrainConfig, state: TrainState, split: Split, step: int, 
     batch = (batch_of(config, split, step) if batch is None else batch).to(device)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
-    set_mode(state.network, frozen=step >= config.freeze_norms_after * config.steps)
+    set_mode(state.network, frozen=step >= config.freeze_norms_after * config.steps, only=config.only)
     with torch.random.fork_rng(devices=_own_generators(device)):  # dropout follows from the step, too
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
         with autocast(state.network, config):
@@ -132,13 +132,15 @@ def _own_generators(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
 
 
-def set_mode(network: nn.Module, frozen: bool) -> None:
-    """Training mode; with `frozen`, batch norms use and keep the statistics they have."""
+def set_mode(network: nn.Module, frozen: bool, only: str = "") -> None:
+    """Training mode; with `frozen`, batch norms use and keep the statistics they have.
+
+    only: prefix of the names of the layers that learn; all others are as in prediction.
+    """
     network.train()
-    if frozen:
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+    for name, module in network.named_modules():
+        if not name.startswith(only) or (frozen and isinstance(module, nn.BatchNorm2d)):
+            module.training = False
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -153,15 +155,39 @@ def start(config: TrainConfig) -> TrainState:
     """A fresh network, its average and its optimiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # on the processor, so that every device starts with the same weights
-        network = build_network(config)
-        if config.begin_with:
-            take_weights(network, from_bundle(load_bundle(config.begin_with)))
-        network = network.to(device_of(config))
+        network = beginning_network(config).to(device_of(config))
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in learning if parameter.ndim > 1]
+    others = [parameter for parameter in learning if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return TrainState(network, Ema(network, config.ema_decay), torch.optim.AdamW(groups, lr=config.learning_rate))
+
+
+def beginning_network(config: TrainConfig) -> nn.Module:
+    """The network that a training begins with: with the weights of `begin_with`, and frozen but for what learns.
+
+    Raises OptionError for a network that cannot be built, or that lacks what `only` and `start_share` speak of.
+    """
+    network = build_network(config)
+    if config.begin_with:
+        fresh = take_weights(network, from_bundle(load_bundle(config.begin_with)))
+        kept = [name for name in fresh if not name.startswith(config.only)]
+        if config.only and kept:
+            raise OptionError(
+                f"with only = {config.only!r}, all else stays as it is in {config.begin_with}, which has no {kept[0]}: "
+                "choose another only, or copy the network_config of that model"
+            )
+        if config.start_share and fresh:
+            raise OptionError(
+                f"start_share mixes in the weights of {config.begin_with}, which has no {fresh[0]}: set it to 0"
+            )
+    for name, parameter in network.named_parameters():
+        if not name.startswith(config.only):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()) and config.only:
+        raise OptionError(f"only is {config.only!r}, and no layer of {config.network} is named so: correct it")
+    return network
 
 
 def build_network(config: TrainConfig) -> nn.Module:

@@ -10,10 +10,12 @@ from torch.nn import functional
 
 from bonescan.models.views import answer_of
 from bonescan.system.plugins import Registry
-from bonescan.train.config import LossConfig, TrainConfig
+from bonescan.train.config import TrainConfig
 from bonescan.train.stream import Batch
 
 _SMOOTH = 1.0
+ON_BENIGN, BESIDE_LESIONS = 0.3, 0.02
+"""Weights of a pixel of benign uptake, and of neither, for the bones of lesions; one of a lesion weighs 0.6 to 4."""
 
 Parts = Mapping[str, Tensor]
 """The parts of a loss by name; "total" is what is minimised."""
@@ -22,38 +24,35 @@ Outputs = tuple[Tensor | None, ...]
 """What a network returns: see `answer_of`."""
 
 
-def supervised_loss(
-    lesion_logits: Tensor,
-    region_logits: Tensor | None,
-    batch: Batch,
-    config: LossConfig,
-    benign_logits: Tensor | None = None,
-    level_logits: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Weigh the parts together; "total" is what is minimised.
+def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
+    """Dice, cross-entropy and, where the network knows them, benign uptake, regions, levels and the bones of lesions.
 
-    lesion_logits, benign_logits: (N, 2, h, w), each class against the rest. If the network lets both compete in one
-    softmax, raising one class's probability lowers the other's. region_logits: (N, 2, R, h/2, w/2), level_logits:
-    (N, 2, L, h/2, w/2), or both at the batch's phase only, (h/4, w/4). None from a network without them.
+    Lesion and benign uptake are each a class against the rest. If the network lets both compete in one softmax, raising
+    one class's probability lowers the other's. Regions and levels may be answered at the batch's phase only,
+    (h/4, w/4).
     """
-    logits = lesion_logits.float()
+    answer, weights = answer_of(outputs), config.loss
+    logits = answer.lesion.float()
     dice = dice_loss(torch.sigmoid(logits), batch.lesion, batch.weight)
-    pixel = pixel_loss(logits, batch.lesion, batch.weight, config.pixel_scale)
-    total = config.dice * dice + config.pixel * pixel
+    pixel = pixel_loss(logits, batch.lesion, batch.weight, weights.pixel_scale)
+    total = weights.dice * dice + weights.pixel * pixel
     parts = {"dice": dice, "pixel": pixel}
-    if benign_logits is not None and batch.benign is not None and batch.benign_weight is not None:
-        logits = benign_logits.float()
-        benign = config.dice * dice_loss(torch.sigmoid(logits), batch.benign, batch.benign_weight)
-        benign = benign + config.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, config.pixel_scale)
+    if answer.benign is not None and batch.benign is not None and batch.benign_weight is not None:
+        logits = answer.benign.float()
+        benign = weights.dice * dice_loss(torch.sigmoid(logits), batch.benign, batch.benign_weight)
+        benign = benign + weights.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, weights.pixel_scale)
         parts["benign"] = benign
-        total = total + config.benign * benign
-    weight = _where_hot(batch, config.region_at_lesions)
-    if region_logits is not None:
-        parts["region"] = region_loss(_at_phase(region_logits, batch), batch.region, weight)
-        total = total + config.region * parts["region"]
-    if level_logits is not None and batch.level is not None:
-        parts["level"] = region_loss(_at_phase(level_logits, batch), batch.level, weight)
-        total = total + config.level * parts["level"]
+        total = total + weights.benign * benign
+    for name, classes, target in (
+        ("region", answer.region, batch.region),
+        ("level", answer.level, batch.level),
+        ("lesion_region", answer.lesion_region, batch.region),
+        ("lesion_level", answer.lesion_level, batch.level),
+    ):
+        if classes is not None and target is not None:
+            where = _where_hot(batch) if name.startswith("lesion") else None
+            parts[name] = region_loss(_at_phase(classes, batch), target, where)
+            total = total + getattr(weights, name) * parts[name]
     return {"total": total, **parts}
 
 
@@ -63,13 +62,16 @@ def _at_phase(logits: Tensor, batch: Batch) -> Tensor:
     return logits if logits.shape[-2:] == batch.region.shape[-2:] else logits[..., row::2, col::2]
 
 
-def _where_hot(batch: Batch, weight: float) -> Tensor | None:
-    """Weights of the pixels at which the batch has regions: `weight` on lesions and benign uptake, 1 elsewhere."""
-    if weight == 1.0:
-        return None
-    hot = batch.lesion if batch.benign is None else torch.maximum(batch.lesion, batch.benign)
+def _where_hot(batch: Batch) -> Tensor:
+    """Weights of the pixels at which the batch has regions, for the bones of lesions.
+
+    A pixel of a lesion weighs as in the lesion loss, so that small lesions count, too; one elsewhere much less.
+    """
+    weight = BESIDE_LESIONS + batch.lesion * batch.weight
+    if batch.benign is not None:
+        weight = weight + ON_BENIGN * batch.benign
     row, col = batch.phase
-    return 1.0 + (weight - 1.0) * hot[..., 2 * row :: 4, 2 * col :: 4]
+    return weight[..., 2 * row :: 4, 2 * col :: 4]
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -103,12 +105,6 @@ def region_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) ->
         logits.flatten(0, 1).float(), target.flatten(0, 1), ignore_index=-1, reduction="none"
     )
     return (weights.flatten(0, 1) * entropy).sum() / weights.sum().clamp(min=1)
-
-
-def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
-    """Dice, cross-entropy and, where the network knows them, benign uptake, regions and levels."""
-    answer = answer_of(outputs)
-    return supervised_loss(answer.lesion, answer.region, batch, config.loss, answer.benign, answer.level)
 
 
 METHODS = Registry[Callable[[Outputs, Batch, TrainConfig], Parts]]("bonescan.methods", {"supervised": supervised})

@@ -342,6 +342,10 @@ def _check_numbers(config: TrainConfig) -> None:
         raise OptionError(f"start_share is {config.start_share}: give a share from 0 to below 1")
     if config.start_share and not config.begin_with:
         raise OptionError("start_share mixes in the weights of begin_with, which is empty: name a bundle there")
+    if config.only and not config.begin_with:
+        raise OptionError(
+            f"only is {config.only!r}, and begin_with is empty: name the bundle whose other layers to keep"
+        )
     if not 0 <= config.cohort.validation_share < 1:
         raise OptionError(
             f"cohort.validation_share is {config.cohort.validation_share}: give a share from 0 to below 1"

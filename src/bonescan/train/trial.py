@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -11,20 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from bonescan.errors import OptionError
-from bonescan.models import MODELS, answer_of
+from bonescan.models import MODELS, Answer, answer_of
 from bonescan.study import LEVELS, REGIONS
 from bonescan.system.plugins import described
 from bonescan.train.augment.apply import Sample
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import Deployed
-from bonescan.train.loop import build_network
+from bonescan.train.loop import beginning_network
 from bonescan.train.methods import METHODS
 from bonescan.train.stream import Batch, collate
 
 _SMALL = 64
 """Rows and columns of the image; every network takes multiples of 32."""
-_MOST_OUTPUTS = 4
-"""Lesion, region, benign, level."""
 
 
 def try_out(config: TrainConfig) -> None:
@@ -35,7 +33,7 @@ def try_out(config: TrainConfig) -> None:
     """
     if config.method not in METHODS:
         raise OptionError(f"there is no method {config.method!r} here: choose one of {', '.join(METHODS)}")
-    network = build_network(config).eval()
+    network = beginning_network(config).eval()
     origin = f"the network {MODELS.origin(config.network)}"
     _refuse_untrainable(network, origin)
     batch = _small_batch(config)
@@ -71,31 +69,41 @@ def _refuse_untrainable(network: nn.Module, origin: str) -> None:
 
 def _refuse_outputs(outputs: Any, origin: str) -> None:
     """Refuse what is no answer (`models.views.Answer`) to an image of 1 x 2 x _SMALL x _SMALL."""
-    image, half = (1, 2, _SMALL, _SMALL), (_SMALL // 2, _SMALL // 2)
-    right = isinstance(outputs, tuple) and 2 <= len(outputs) <= _MOST_OUTPUTS
+    image = (1, 2, _SMALL, _SMALL)
+    right = isinstance(outputs, tuple) and 2 <= len(outputs) <= len(Answer._fields)
     if right:
-        lesion, region, benign, level = (*outputs, None, None)[:_MOST_OUTPUTS]
+        answer = Answer(*outputs)
+        regions, levels = range(1, len(REGIONS) + 1), (len(LEVELS),)
         right = (
-            _is_map(lesion, image)
-            and (benign is None or _is_map(benign, image))
-            and (region is None or any(_is_map(region, (1, 2, n, *half)) for n in range(1, len(REGIONS) + 1)))
-            and (level is None or _is_map(level, (1, 2, len(LEVELS), *half)))
+            _is_map(answer.lesion, image)
+            and (answer.benign is None or _is_map(answer.benign, image))
+            and _are_classes(answer.region, regions, 2)
+            and _are_classes(answer.level, levels, 2)
+            and _are_classes(answer.lesion_region, regions, 4)
+            and _are_classes(answer.lesion_level, levels, 4)
         )
     if not right:
         raise OptionError(
-            f"{origin} returned {described(outputs)} for an image of {_said(image)}; (lesion, region) or (lesion, "
-            f"region, benign, level) is expected, with lesion and benign of {_said(image)}, region of 1 x 2 x up to "
-            f"{len(REGIONS)} x {_said(half)}, level of 1 x 2 x {len(LEVELS)} x {_said(half)}, and None for what it "
-            "does not know but the lesion: correct it"
+            f"{origin} returned {described(outputs)} for an image of {_said(image)}; (lesion, region), and after them "
+            f"benign, level, lesion_region and lesion_level where it has them, are expected, with lesion and benign of "
+            f"{_said(image)}, region of 1 x 2 x up to {len(REGIONS)} x {_said(image[2:], 2)}, level of 1 x 2 x "
+            f"{len(LEVELS)} x {_said(image[2:], 2)}, lesion_region and lesion_level likewise x {_said(image[2:], 4)}, "
+            "and None for what it does not know but the lesion: correct it"
         )
+
+
+def _are_classes(logits: Any, numbers: Iterable[int], pixels: int) -> bool:
+    """Whether these are logits of one of these numbers of classes, each of `pixels` x `pixels` pixels; or None."""
+    size = (_SMALL // pixels, _SMALL // pixels)
+    return logits is None or any(_is_map(logits, (1, 2, classes, *size)) for classes in numbers)
 
 
 def _is_map(value: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
 
 
-def _said(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _said(shape: tuple[int, ...], pixels: int = 1) -> str:
+    return " x ".join(str(size // pixels) for size in shape)
 
 
 def _refuse_undeployable(network: nn.Module, batch: Batch, origin: str) -> None:
