@@ -11,11 +11,13 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from bonescan.errors import OptionError  # noqa: E402
+from bonescan.models import Answer  # noqa: E402
 from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
 from bonescan.train.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
-from bonescan.train.inference import device_of  # noqa: E402
+from bonescan.train.export import make_card  # noqa: E402
+from bonescan.train.inference import device_of, quick_figures  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
 
@@ -279,6 +281,39 @@ def test_the_layers_that_are_named_learn_alone(config, split):
         heads = {"lesion_bones.level.weight", "lesion_bones.level.bias"}
         assert changed >= {name for name in before if name.startswith("lesion_bones")} - heads
         assert all(name.startswith("lesion_bones") for name in changed)
+
+
+class TellsBones(torch.nn.Module):
+    """Finds each lesion, sees region 0 everywhere, and tells region 3 for the bones of lesions in the upper half."""
+
+    def __init__(self, lesions):
+        super().__init__()
+        self.found = torch.from_numpy(np.where(lesions > 0, 9.0, -9.0)).float()[None]
+
+    def forward(self, counts):
+        rows, cols = counts.shape[2:]
+        shown, told = torch.zeros(1, 2, 4, rows // 2, cols // 2), torch.zeros(1, 2, 4, rows // 4, cols // 4)
+        shown[:, :, 0] = told[:, :, 0] = 1.0
+        told[:, :, 3, : rows // 8] = 2.0
+        return Answer(self.found, shown)._replace(lesion_region=told)
+
+
+def test_a_validation_looks_at_the_bones_of_lesions(config, make_case):
+    case = make_case(3)
+    lesion, bone = np.asarray(case.lesions) > 0, np.asarray(case.regions) == 3
+    upper = np.arange(64)[:, None] < 32
+    figures = quick_figures(TellsBones(np.asarray(case.lesions)), [case], config)
+    right, known = (lesion & bone & upper).sum(), (lesion & bone).sum()
+    assert 0 < right < known
+    assert figures["lesion_region_accuracy"] == right / known
+    assert figures["region_accuracy"] == right / bone.sum()
+
+
+def test_a_card_says_which_layers_learned(config):
+    config = replace(config, only="lesion_bones", begin_with="some/where/other")
+    card = make_card(config, 7, 1000, {})
+    assert "7 steps, the layers lesion_bones only; all others are as in the other that it began with." in card
+    assert "only;" not in make_card(replace(config, only=""), 7, 1000, {})
 
 
 def test_the_average_starts_fast_and_is_slow_later(config, split):
