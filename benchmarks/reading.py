@@ -80,6 +80,7 @@ class Found:
 
     pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
     heights: by how many each is off where a rib counts as the vertebra of its number, whose joint may be called either.
+    vertebrae: the part of `levels` that is truly of the spine.
     regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
     areas: of each region, per view, the pixels that truth and map share, and those of each.
     """
@@ -87,6 +88,7 @@ class Found:
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
     levels: list[tuple[int, bool]] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
+    vertebrae: list[int] = field(default_factory=list)
     regions: list[tuple[bool, bool]] = field(default_factory=list)
     indices: list[tuple[float, float]] = field(default_factory=list)
     repeats: list[tuple[float, float]] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Found:
 
     def add(self, other: Found) -> None:
         """Add what another patient gave."""
-        for name in ("pairs", "levels", "heights", "regions", "indices", "repeats", "counts"):
+        for name in ("pairs", "levels", "heights", "vertebrae", "regions", "indices", "repeats", "counts"):
             getattr(self, name).extend(getattr(other, name))
         for region, areas in other.areas.items():
             self.areas[region] += areas
@@ -162,6 +164,8 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
         if levelled:
             found.levels.append(min(level_of(lesion, each) for each in levelled))
             found.heights.append(min(height_off(lesion, each) for each in levelled))
+            if all(each.region is not Region.RIBS for each in levelled):
+                found.vertebrae.append(found.levels[-1][0])
     return found
 
 
@@ -292,6 +296,8 @@ def summary(found: Found) -> dict[str, Any]:
         "levels": len(off),
         "level_right": float((off == 0).mean()) if off.size else None,
         "level_within_one": float((off <= 1).mean()) if off.size else None,
+        "vertebrae": len(found.vertebrae),
+        "vertebra_within_one": float((np.array(found.vertebrae) <= 1).mean()) if found.vertebrae else None,
         "height_within_one": float((np.array(found.heights) <= 1).mean()) if found.heights else None,
         "level_covered": float(np.mean([covered for _, covered in found.levels])) if off.size else None,
         "index_correlation": float(np.corrcoef(indices.T)[0, 1]) if len(indices) > 2 and indices.any() else None,

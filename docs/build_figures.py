@@ -293,8 +293,9 @@ def reading_rows() -> list[tuple[str, str, str]]:
     for way, by in (("model", "by the model"), ("method", "with the truth's outlines")):
         told = f"{serial[way]['sensitivity']:.2f}, {serial[way]['specificity']:.2f}"
         rows.append((f"new lesions of phantoms {by}: sensitivity, specificity", told, "serial"))
-        told = f"{read[way]['level_within_one']:.2f}, {read[way]['height_within_one']:.2f}"
-        what = "levels within one, and with a rib taken for the vertebra of its number"
+        names = ("level_within_one", "vertebra_within_one", "height_within_one")
+        told = ", ".join(f"{read[way][name]:.2f}" for name in names)
+        what = "levels within one; those of the spine; all, with a rib taken for the vertebra of its number"
         rows.append((f"phantoms {by}: {what}", told, "reading"))
         told = f"{read[way]['index_correlation']:.3f}, {read[way]['index_slope']:.2f}"
         rows.append((f"phantoms {by}: correlation and slope of the bone scan index", told, "reading"))

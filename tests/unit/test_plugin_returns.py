@@ -92,7 +92,7 @@ def plugged(monkeypatch, tmp_path):
             "(lesion, None, lesion, None)",
             "returned lesion, benign, and its config says lesion",
         ),
-        ("(Config, Net)", "(lesion, None, None, None, None)", "returned a tuple of"),
+        ("(Config, Net)", "(lesion, None, None, None, None, None, None)", "returned a tuple of"),
     ],
 )
 def test_a_network_that_returns_the_wrong_thing_is_named(plugged, tmp_path, value, answer, said):
