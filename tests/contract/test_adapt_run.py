@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from tests.contract.conftest import CONFIG
 
-from bonescan.adapt.judgement import RATES
+from bonescan.adapt.judgement import shared_rates
 from bonescan.adapt.loop import Stopped
 from bonescan.adapt.result import Lesson, make_card
 from bonescan.adapt.run import adapt
@@ -88,8 +88,8 @@ def test_the_card_says_whose_figures_are_whose(finished, base):
     assert "## Measured before it was taught (tiny)\n\n- dice: 0.675" in card
     assert "## Measured on validation patients" not in card
     before, after = outcome.before, outcome.after
-    for rate in RATES:
-        row = f"| sensitivity for simulated patients' lesions at {rate:g} false positives per scan | "
+    for rate in shared_rates(before.phantoms, after.phantoms):
+        row = f"| sensitivity for simulated patients' lesions at {rate:.2g} false positives per scan | "
         assert f"{row}{before.phantoms.at(rate):.2f} | {after.phantoms.at(rate):.2f} |" in card
     lesson = load_bundle(request.out).raw["training"]["lesson"]
     assert lesson["suspects"] + lesson["suspects_aside"] == len(outcome.suspects)

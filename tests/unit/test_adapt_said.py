@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bonescan.adapt.judgement import CRITERION, Curve, Point, Verdict, too_few, why_worse
+from bonescan.adapt.judgement import CRITERION, Curve, Point, Verdict, shared_rates, too_few, why_worse
 from bonescan.adapt.page import PagedScan, draw_scan, write_page
 from bonescan.adapt.plan import Estimate
 from bonescan.commands.adapt import _suspects
@@ -52,6 +52,20 @@ def test_what_is_worse_is_said():
     assert "60%" in why_worse(before, verdict_of(0.5, 0.7, (0, 0)))
     assert "simulated" in why_worse(before, verdict_of(0.7, 0.6, (0, 0)))
     assert "2.50" in why_worse(before, verdict_of(0.7, 0.7, (4, 4)))
+
+
+def test_models_are_compared_as_far_as_both_curves_go():
+    """A model that makes few false marks, however low its threshold, ends its curve before the other one does."""
+    base = Curve((Point(0.0, 0.3), Point(0.4, 0.6), Point(0.8, 0.7), Point(2.0, 0.9)), 10)
+    quiet = Curve((Point(0.0, 0.3), Point(0.4, 0.6), Point(0.8, 0.7)), 10)
+    assert shared_rates(base, quiet) == shared_rates(quiet, base) == (0.25, 0.5, 0.8)
+    assert shared_rates(base, base) == (0.25, 0.5, 1.0, 2.0)
+    before = replace(verdict_of(0.6, 0.7, (0, 0)), phantoms=base)
+    assert why_worse(before, replace(before, phantoms=quiet)) is None
+    # One that marks next to nothing is worse, whatever it is compared at.
+    silent = Curve((Point(0.0, 0.05),), 10)
+    assert shared_rates(base, silent) == (0.25,)
+    assert why_worse(before, replace(before, phantoms=silent)) is not None
 
 
 def test_few_scans_are_said_to_be_too_few():

@@ -26,8 +26,8 @@ _FEWER_FOUND, _FORGOTTEN, _MORE_MARKS = 0.03, 0.05, 0.25
 CRITERION = (
     "An adapted model is judged worse than its base if it finds over "
     f"{100 * _FEWER_FOUND:g} percentage points fewer of the inserted lesions or over {100 * _FORGOTTEN:g} fewer of the "
-    "simulated patients' lesions (each the mean of the sensitivities at 0.25, 0.5, 1 and 2 false positives per scan), "
-    f"or makes over {_MORE_MARKS:g} more marks per scan without lesions."
+    "simulated patients' lesions (each the mean of the sensitivities at 0.25, 0.5, 1 and 2 false positives per scan, "
+    f"as far as both models make so many), or makes over {_MORE_MARKS:g} more marks per scan without lesions."
 )
 """The rule of `why_worse`, in one sentence."""
 _LEAST_SCANS = 5
@@ -52,10 +52,19 @@ class Curve:
         """The sensitivity at `rate` false positives per scan."""
         return max((point.sensitivity for point in self.points if point.false_per_scan <= rate), default=0.0)
 
-    @property
-    def mean(self) -> float:
-        """The mean of the sensitivities at `RATES`."""
-        return float(np.mean([self.at(rate) for rate in RATES]))
+    def mean(self, rates: Sequence[float]) -> float:
+        """The mean of the sensitivities at these false positives per scan."""
+        return float(np.mean([self.at(rate) for rate in rates]))
+
+
+def shared_rates(one: Curve, other: Curve) -> tuple[float, ...]:
+    """`RATES`, as far as both curves go; at least the first of them.
+
+    A curve ends where every candidate is counted. Beyond the end of one, the models are not compared at the same number
+    of false positives, and the one that makes fewer of them would look worse.
+    """
+    end = max(RATES[0], min(max(point.false_per_scan for point in curve.points) for curve in (one, other)))
+    return tuple(sorted({min(rate, end) for rate in RATES}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,16 +174,20 @@ def too_few(scans: int) -> str | None:
 
 def why_worse(before: Verdict, after: Verdict) -> str | None:
     """Why the adapted model is worse than its base by `CRITERION`, or None."""
-    if after.found.mean < before.found.mean - _FEWER_FOUND:
+    found, base_found = _means(after.found, before.found)
+    if found < base_found - _FEWER_FOUND:
         return (
-            f"it finds {after.found.mean:.0%} of the inserted lesions where its base finds {before.found.mean:.0%}, "
+            f"it finds {found:.0%} of the inserted lesions where its base finds {base_found:.0%}, "
             "at the same number of false positives"
         )
-    if after.phantoms.mean < before.phantoms.mean - _FORGOTTEN:
-        return (
-            f"it finds {after.phantoms.mean:.0%} of the simulated patients' lesions where its base finds "
-            f"{before.phantoms.mean:.0%}"
-        )
+    found, base_found = _means(after.phantoms, before.phantoms)
+    if found < base_found - _FORGOTTEN:
+        return f"it finds {found:.0%} of the simulated patients' lesions where its base finds {base_found:.0%}"
     if after.marks_per_scan > before.marks_per_scan + _MORE_MARKS:
         return f"it makes {after.marks_per_scan:.2f} marks per normal scan, and its base {before.marks_per_scan:.2f}"
     return None
+
+
+def _means(one: Curve, other: Curve) -> tuple[float, float]:
+    rates = shared_rates(one, other)
+    return one.mean(rates), other.mean(rates)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bonescan.adapt.judgement import CRITERION, RATES, Curve, Verdict, too_few
+from bonescan.adapt.judgement import CRITERION, Curve, Verdict, shared_rates, too_few
 from bonescan.lesions.delineate import Outline
 from bonescan.prepare.aggregate import mirror
 from bonescan.report.ink import Sheet, font
@@ -83,9 +83,10 @@ def rows_of(verdicts: tuple[Verdict, Verdict]) -> list[tuple[str, str, str]]:
     before, after = verdicts
     rows = [("marks per scan without lesions", f"{before.marks_per_scan:.2f}", f"{after.marks_per_scan:.2f}")]
     for title, pick in (("inserted lesions", "found"), ("simulated patients' lesions", "phantoms")):
-        for rate in RATES:
-            first, second = (f"{getattr(verdict, pick).at(rate):.0%}" for verdict in verdicts)
-            rows.append((f"{title} found at {rate:g} false positives per scan", first, second))
+        curves: list[Curve] = [getattr(verdict, pick) for verdict in verdicts]
+        for rate in shared_rates(*curves):
+            first, second = (f"{curve.at(rate):.0%}" for curve in curves)
+            rows.append((f"{title} found at {rate:.2g} false positives per scan", first, second))
     return rows
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 import bonescan
-from bonescan.adapt.judgement import RATES, Verdict
+from bonescan.adapt.judgement import Verdict, shared_rates
 from bonescan.adapt.settings import AdaptConfig
 from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
 from bonescan.train.config import TrainConfig
@@ -76,13 +76,13 @@ def make_card(base: Bundle, name: str, lesson: Lesson, before: Verdict, after: V
     # A base that was itself adapted names the model that was measured.
     body = _MEASURED.sub(f"## Measured before it was taught ({base.name})", body)
     rows = "\n".join(
-        f"| sensitivity for {lesions} at {rate:g} false positives per scan | {first.at(rate):.2f} | "
+        f"| sensitivity for {lesions} at {rate:.2g} false positives per scan | {first.at(rate):.2f} | "
         f"{second.at(rate):.2f} |"
         for lesions, first, second in (
             ("inserted lesions", before.found, after.found),
             ("simulated patients' lesions", before.phantoms, after.phantoms),
         )
-        for rate in RATES
+        for rate in shared_rates(first, second)
     )
     unlabelled = f" and {lesson.unlabelled} scans of unknown status" if lesson.unlabelled else ""
     return f"""# {name}

@@ -88,7 +88,7 @@ class AdaptConfig:
     patients_per_anatomy: int = 5
     """Patients of each anatomy."""
 
-    validation_anatomies: int = 6
+    validation_anatomies: int = 16
     """Further anatomies, for thresholds and to check what the model has forgotten."""
 
     most_scans: int = 200
