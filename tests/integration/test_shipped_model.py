@@ -7,11 +7,9 @@ import pytest
 
 from bonescan.bundle import SHIPPED, WEIGHTS, list_bundles
 from bonescan.evaluate import ImageName, ViewTruth, compare_image, summarise
-from bonescan.phantom.anatomy import region_from
 from bonescan.pipeline import load_model, segment
 from bonescan.prepare import PrepareOptions, prepare
 from bonescan.prepare.aggregate import window_in_view
-from bonescan.study import LEVELS
 
 MEGABYTE = 2**20
 
@@ -62,22 +60,15 @@ def test_it_finds_lesions_and_leaves_most_else_alone(model, phantoms):
     assert report["pixel"]["dsc_pooled"]["value"] > 0.5
 
 
-def test_it_names_the_bones_and_levels_that_lesions_lie_in(model, phantoms):
-    bones, levels = [], []
+def test_its_map_names_the_bones_that_lesions_lie_in(model, phantoms):
+    right = []
     for phantom in phantoms:
-        records = {record.number: record for record in phantom.table}
-        for lesion in segment(phantom.study, model).lesions:
-            under = phantom.lesions[lesion.view][lesion.window][lesion.mask]
-            if (under > 0).any():
-                record = records[int(np.bincount(under[under > 0]).argmax())]
-                bones.append(lesion.region is region_from(lesion.view, record.region))
-                if record.bone in LEVELS and lesion.level is not None:
-                    levels.append(lesion.level.name == record.bone)
-    assert len(bones) > 40
-    assert len(levels) > 15
-    # Below what benchmarks/reading.py measures, as above.
-    assert np.mean(bones) > 0.8
-    assert np.mean(levels) > 0.7
+        prediction = model.predictor.predict(prepare(phantom.study, None, model.bundle.normalisation))
+        for view, lesions in phantom.lesions.items():
+            found = (lesions > 0) & (prediction.lesion[view] > 0.5)
+            right.append((prediction.region[view] == phantom.regions[view])[found])
+    # The layers for the bones of lesions name 0.93 of these pixels, the map of what mainly shows 0.62.
+    assert np.concatenate(right).mean() > 0.8
 
 
 def test_all_models_that_ship_are_small_together():

@@ -92,13 +92,14 @@ class _LesionBones(nn.Module):
         self.regions = config.regions
         half, quarter, eighth = config.decoder_widths[:3]
         hot = VIEWS * (2 if config.benign else 1)
-        self.down = _convolution(half + hot, 48, stride=2)
-        self.context = _Block(48 + quarter, 96, stride=2)
-        self.deep = _Block(96 + eighth, 96)
-        self.narrow = nn.Conv2d(96, 32, 1, bias=False)
-        self.join = _convolution(32 + 48 + quarter, 48)
-        self.region = nn.Conv2d(48, VIEWS * config.regions, 1)
-        self.level = nn.Conv2d(48, VIEWS * len(LEVELS), 1) if config.levels else None
+        fine, deep, narrow = 48, 96, 32
+        self.down = _convolution(half + hot, fine, stride=2)
+        self.context = _Block(fine + quarter, deep, stride=2)
+        self.deep = _Block(deep + eighth, deep)
+        self.narrow = nn.Conv2d(deep, narrow, 1, bias=False)
+        self.join = _convolution(narrow + fine + quarter, fine)
+        self.region = nn.Conv2d(fine, VIEWS * config.regions, 1)
+        self.level = nn.Conv2d(fine, VIEWS * len(LEVELS), 1) if config.levels else None
 
     def forward(self, decoded: Sequence[Tensor], hot: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits of regions (N, 2, R, H/4, W/4) and of levels, of 4 x 4 pixels each.

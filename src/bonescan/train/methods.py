@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -43,6 +44,7 @@ def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
         benign = benign + weights.pixel * pixel_loss(logits, batch.benign, batch.benign_weight, weights.pixel_scale)
         parts["benign"] = benign
         total = total + weights.benign * benign
+    hot = _where_hot(batch)
     for name, classes, target in (
         ("region", answer.region, batch.region),
         ("level", answer.level, batch.level),
@@ -50,7 +52,7 @@ def supervised(outputs: Outputs, batch: Batch, config: TrainConfig) -> Parts:
         ("lesion_level", answer.lesion_level, batch.level),
     ):
         if classes is not None and target is not None:
-            where = _where_hot(batch) if name.startswith("lesion") else None
+            where = hot if name.startswith("lesion") else None
             parts[name] = region_loss(_at_phase(classes, batch), target, where)
             total = total + getattr(weights, name) * parts[name]
     return {"total": total, **parts}
@@ -67,11 +69,10 @@ def _where_hot(batch: Batch) -> Tensor:
 
     A pixel of a lesion weighs as in the lesion loss, so that small lesions count, too; one elsewhere much less.
     """
-    weight = BESIDE_LESIONS + batch.lesion * batch.weight
-    if batch.benign is not None:
-        weight = weight + ON_BENIGN * batch.benign
     row, col = batch.phase
-    return weight[..., 2 * row :: 4, 2 * col :: 4]
+    at = np.s_[..., 2 * row :: 4, 2 * col :: 4]
+    weight = BESIDE_LESIONS + batch.lesion[at] * batch.weight[at]
+    return weight if batch.benign is None else weight + ON_BENIGN * batch.benign[at]
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
