@@ -10,12 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bonescan import pipeline
+from bonescan.results.folder import write_result
 from bonescan.study import View
 
 EVERY_OUTPUT = {"lesions.json", "labels_anterior.png", "labels_posterior.png", "overlay.png"}
@@ -82,6 +85,29 @@ def test_the_same_input_gives_the_same_result(in_process, cohort, segmented, tmp
     assert in_process("segment", cohort, "-o", tmp_path / "again").returncode == 0
     for study in segmented[1].iterdir():
         assert lesions_of(study)["lesions"] == lesions_of(tmp_path / "again" / study.name)["lesions"]
+
+
+def test_a_study_is_written_while_the_next_is_segmented(in_process, cohort, tmp_path, monkeypatch):
+    begun, order = threading.Event(), []
+
+    def segment(study, *others):
+        order.append(f"begins {study.key}")
+        if len(order) == 2:
+            begun.set()
+        return pipeline.segment_with_maps(study, *others)[0]
+
+    def write(result, *others):
+        assert begun.wait(60), "the second study was not begun before the first was written"
+        order.append(f"writes {result.study.key}")
+        return write_result(result, *others)
+
+    monkeypatch.setattr(pipeline, "segment", segment)
+    monkeypatch.setattr("bonescan.results.folder.write_result", write)
+    done = in_process("segment", cohort, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    first, second = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert order == [f"begins {first}", f"begins {second}", f"writes {first}", f"writes {second}"]
+    assert done.stdout.index(first) < done.stdout.index(second)
 
 
 def test_evaluate_compares_with_the_truth(in_process, cohort, segmented, tmp_path):

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from bonescan.commands.base import (
     SOME_FAILED,
     Command,
     Console,
+    Progress,
     add_identify,
     add_json,
     add_out,
@@ -30,6 +32,8 @@ from bonescan.commands.model import model_named
 from bonescan.errors import BonescanError, OptionError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from bonescan.dicom.header import Origin
     from bonescan.pipeline import Model, Options
     from bonescan.reading import ReadOptions, StudyFiles
@@ -172,7 +176,10 @@ def formats(text: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Work:
-    """The studies of one call, one after another. One that fails does not stop the others."""
+    """The studies of one call, one after another. One that fails does not stop the others.
+
+    A thread writes the results of a study while the next one is read and segmented; it is reported after that.
+    """
 
     command: Segment
     console: Console
@@ -184,34 +191,51 @@ class _Work:
 
     def do(self) -> None:
         """Read, segment, write and show every study."""
+        from concurrent.futures import ThreadPoolExecutor
+
         from bonescan.reading import discover
 
         studies = discover(self.command.inputs)
-        if len(studies) == 1:
-            self._try(studies[0])
-            return
-        with self.console.progress("studies") as progress:
+        with ThreadPoolExecutor(1) as thread, self._progress(len(studies)) as progress:
             progress(0, len(studies))
-            for number, files in enumerate(studies, start=1):
-                self._try(files)
-                progress(number, len(studies), files.key)
+            before: tuple[StudyFiles, Future[tuple[Result, Path]] | Exception] | None = None
+            for number, files in enumerate((*studies, None)):
+                begun = None if files is None else (files, self._begin(files, thread))
+                if before is not None:
+                    self._finish(*before)
+                    progress(number, len(studies), before[0].key)
+                before = begun
 
-    def _try(self, files: StudyFiles) -> None:
-        """Do one study. Whatever its failure, it does not stop the others."""
-        try:
-            self._finish(files)
-        except Exception as error:
-            self._fail(files, error)
+    def _progress(self, number: int) -> AbstractContextManager[Progress]:
+        """Where the progress of so many studies is shown; of one, none is."""
+        return self.console.progress("studies") if number > 1 else nullcontext(lambda *_: None)
 
-    def _finish(self, files: StudyFiles) -> None:
+    def _begin(self, files: StudyFiles, thread: ThreadPoolExecutor) -> Future[tuple[Result, Path]] | Exception:
+        """Read and segment a study, and let the thread write it; returns the error of one that fails."""
         from bonescan.pipeline import segment
         from bonescan.reading import read_files
-        from bonescan.report.table import table_text
         from bonescan.results.folder import write_result
 
-        origin = self._origin(files)
-        result = segment(read_files(files, self.reading), self.model, self.options)
-        folder = write_result(result, self.command.out, self.command.format, origin)
+        def write(result: Result, origin: Origin | None) -> tuple[Result, Path]:
+            return result, write_result(result, self.command.out, self.command.format, origin)
+
+        try:
+            origin = self._origin(files)
+            return thread.submit(write, segment(read_files(files, self.reading), self.model, self.options), origin)
+        except Exception as error:
+            return error
+
+    def _finish(self, files: StudyFiles, written: Future[tuple[Result, Path]] | Exception) -> None:
+        """Wait until a study is written, and show it or its failure."""
+        from bonescan.report.table import table_text
+
+        if isinstance(written, Exception):
+            self._fail(files, written)
+            return
+        if isinstance(failed := written.exception(), Exception):
+            self._fail(files, failed)
+            return
+        result, folder = written.result()
         self.done.append(_summary(result, folder))
         if self.command.json:
             return
