@@ -23,7 +23,7 @@ from typing import Any
 from bonescan.errors import BundleError, OptionError, OutputError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.prepare import Normalisation, Region
-from bonescan.system.files import folder_written_whole
+from bonescan.system.files import folder_written_whole, reason_of
 from bonescan.system.kept import kept_models, models_folder
 
 FORMAT, VERSION = "bonescan-bundle", 1
@@ -167,7 +167,7 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
 
     description: `name`, `network`, `normalisation`, `thresholds` (dicts), and whatever else should be kept.
     files: the bytes of each of `FILES`. Raises BundleError when the name is not safe or a file is missing, and
-    OutputError where the folder holds anything but a bundle.
+    OutputError where the folder holds anything but a bundle, or cannot be written.
     """
     name = str(description.get("name", ""))
     if not _NAME.fullmatch(name):
@@ -180,10 +180,13 @@ def write_bundle(folder: Path, description: Mapping[str, Any], files: Mapping[st
     raw = {"format": FORMAT, "version": VERSION, **description, "files": hashes}
     folder = Path(folder)
     refuse_other_files(folder)
-    with folder_written_whole(folder, replace=True) as temporary:
-        for file, content in files.items():
-            (temporary / file).write_bytes(content)
-        (temporary / DESCRIPTION).write_text(json.dumps(raw, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    try:
+        with folder_written_whole(folder, replace=True) as temporary:
+            for file, content in files.items():
+                (temporary / file).write_bytes(content)
+            (temporary / DESCRIPTION).write_text(json.dumps(raw, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({reason_of(error)}): choose another folder") from error
     return load_bundle(folder)
 
 

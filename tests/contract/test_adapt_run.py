@@ -129,6 +129,24 @@ def test_the_same_call_with_other_scans_is_refused(finished, base, tmp_path):
         adapt(replace(request, normals=(tmp_path / "more",)), CONFIG)
 
 
+def test_the_same_scans_in_other_roles_or_another_order_are_another_run(finished, base, tmp_path):
+    """What was learned from a normal scan is not taken for what an unlabelled one taught."""
+    request, _, _ = finished
+    (department,) = request.normals
+    patients = sorted(path for path in department.iterdir() if path.is_dir())
+    fewer = replace(request, normals=tuple(patients[:-1]), unlabelled=(patients[-1],))
+    for changed in (fewer, replace(request, normals=tuple(patients[::-1]))):
+        with pytest.raises(OptionError, match="or with these in another order or role: choose another OUT"):
+            adapt(changed, CONFIG)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(base, tmp_path):
+    (tmp_path / "file").write_text("")
+    request = AdaptRequest((write_department(tmp_path / "normals"),), tmp_path / "file" / "out", base.folder)
+    with pytest.raises(OutputError, match=r"cannot be written .*: choose another OUT"):
+        adapt(request, CONFIG)
+
+
 def test_four_patients_are_too_few(base, tmp_path):
     request = AdaptRequest((write_department(tmp_path / "few", patients=4),), tmp_path / "out", base.folder)
     with pytest.raises(OptionError, match="scans of 4 patients to learn from: give scans of at least 5"):

@@ -214,6 +214,38 @@ def test_an_image_of_another_study_is_not_kept(bad, tmp_path):
         assert len(list(fetch_study(archive, "1.2.3.99", tmp_path / "out"))) == 1
 
 
+def test_an_image_that_is_refused_does_not_stop_the_others(bad, in_process, tmp_path):
+    content = scan(tmp_path, StudyInstanceUID="1.2.3").read_bytes()
+
+    class Archive(Bad):
+        def do_GET(self):
+            path = urllib.parse.urlsplit(self.path).path
+            uids = ["1.2.3"] if path.endswith("studies") else ["1.2.4", "1.2.5", "1.2.6"][: 1 + 2 * ("1.2.4" in path)]
+            entries = [{tag: {"Value": [uid]} for tag in ("0020000D", "0020000E", "00080018")} for uid in uids]
+            self.server.answer = (200, {}, [json.dumps(entries if "offset=0" in self.path else []).encode()])
+            if "?" not in self.path:
+                whole = (200, MULTIPART, [b"--B\r\n\r\n" + content + b"\r\n--B--"])
+                self.server.answer = (404, {}, []) if path.endswith("1.2.5") else whole
+            super().do_GET()
+
+    bad.RequestHandlerClass = Archive
+    url = f"http://127.0.0.1:{bad.server_port}/x"
+    run = in_process("fetch", url, "-o", tmp_path / "out", "--study", "1.2.3", "--json")
+    assert run.returncode == 1, run.stderr
+    told = json.loads(run.stdout)
+    assert len(told["files"]) == 2
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 2
+    (failure,) = told["failures"]
+    assert failure["error"] == "1 image could not be fetched: the archive refuses (HTTP 404)"
+
+
+def test_a_certificate_file_that_cannot_be_read_is_named(in_process, tmp_path):
+    missing = tmp_path / "ca.pem"
+    run = in_process("fetch", "https://127.0.0.1/x", "-o", tmp_path / "o", "--study", "1.2.3", "--ca-file", missing)
+    assert run.returncode == 2
+    assert f"the ca_file of the archive, {missing}, cannot be read (No such file or directory)" in run.stderr
+
+
 def test_node_check_asks_archives_as_well(bad, forked, tmp_path):
     (tmp_path / "node.toml").write_text(
         f'storage = "{tmp_path / "s"}"\n[[web]]\nname = "web"\nurl = "http://127.0.0.1:{bad.server_port}/x"\n'

@@ -111,6 +111,15 @@ def test_a_bundle_is_replaced_whole_or_kept(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["threshold"]
 
 
+def test_a_bundle_that_cannot_be_written_is_one_sentence(folder, tmp_path):
+    bundle = load_bundle(folder)
+    files = {file: bundle.read(file) for file in ("model.onnx", "model.safetensors", "card.md")}
+    description = {key: value for key, value in bundle.raw.items() if key not in ("format", "version", "files")}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot be written .*: choose another folder"):
+        write_bundle(tmp_path / "file" / "bundle", description, files)
+
+
 def test_a_bundle_never_takes_the_place_of_other_files(folder):
     bundle = load_bundle(folder)
     files = {file: bundle.read(file) for file in ("model.onnx", "model.safetensors", "card.md")}

@@ -13,6 +13,7 @@ from tests.left import POSIX, dead, left_by
 from bonescan.system import files
 from bonescan.system.files import (
     OLD,
+    bring_to_disk,
     folder_written_whole,
     reason_of,
     remove_left,
@@ -189,3 +190,10 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
     remove_left(tmp_path / "set")
     assert (tmp_path / "elsewhere" / "a").exists()
     assert not (tmp_path / name).is_symlink()
+
+
+def test_where_folders_cannot_be_flushed_nothing_is(tmp_path, monkeypatch):
+    """As on Windows, which opens no folder, and flushes no file that was opened for reading."""
+    monkeypatch.setattr("bonescan.system.files._FLUSHES", False)
+    monkeypatch.setattr("bonescan.system.files.os.open", lambda *_: pytest.fail("opened"))
+    bring_to_disk(tmp_path)

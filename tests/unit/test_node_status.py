@@ -21,7 +21,7 @@ from bonescan.errors import InputError, OptionError, ViewError
 from bonescan.node import check, cstore, jobs, status
 from bonescan.node.config import NodeConfig, StationConfig
 from bonescan.node.cstore import echo, send
-from bonescan.node.destinations import DeliveryError, DicomPeer
+from bonescan.node.destinations import DeliveryError, DicomPeer, WebPeer
 from bonescan.node.jobs import in_node_words, is_no_bone_scan, refuse_other_tracers
 from bonescan.node.status import Job, health_of, node_status
 from bonescan.node.storage import Storage
@@ -232,6 +232,27 @@ def test_the_storage_of_another_user_is_one_sentence(monkeypatch, config):
     for ask in (node_status, status.retry_now, lambda config: status.dismiss(config, ())):
         with pytest.raises(OptionError, match=r"belongs to the node's user \w+: run this as that user \(sudo -u \w+ "):
             ask(config)
+
+
+def test_where_no_node_ever_ran_every_question_says_so(tmp_path):
+    nowhere = NodeConfig(str(tmp_path / "nowhere"))
+    for ask in (node_status, status.retry_now, lambda config: status.dismiss(config, ())):
+        with pytest.raises(OptionError, match=r"no node has run in .*nowhere: start it with bonescan node run"):
+            ask(nowhere)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_secret_that_is_not_set_is_the_reason_of_a_failed_delivery(config, monkeypatch):
+    peer = WebPeer("archive", "https://archive/", "bearer", "NO_SUCH_SECRET")
+    monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
+    running = NodeConfig(config.storage, web=(peer,))
+    monkeypatch.setattr(jobs, "_running", jobs._Running(running, Storage(Path(config.storage))))
+    folder = Path(config.storage) / "results" / "study-0123-aa-1"
+    folder.mkdir(parents=True)
+    (folder / "sr.dcm").touch()
+    tried = jobs.deliver_step.__wrapped__([folder.name], "archive")
+    assert tried["state"] == "again"
+    assert "NO_SUCH_SECRET" in tried["error"]
 
 
 @pytest.fixture

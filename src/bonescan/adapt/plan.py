@@ -13,8 +13,9 @@ from typing import Any
 from bonescan.adapt.scans import ReadScan, Scans
 from bonescan.adapt.settings import LEAST_PATIENTS, AdaptConfig, AdaptRequest
 from bonescan.bundle import Bundle
-from bonescan.errors import OptionError
+from bonescan.errors import OptionError, OutputError
 from bonescan.report.words import counted
+from bonescan.system.files import reason_of
 from bonescan.train.config import PhantomConfig, TrainConfig
 from bonescan.train.phantoms import simulation_digest, training_shards, validation_shards
 
@@ -142,17 +143,22 @@ def estimate(
     return Estimate(steps, simulate, steps * seconds[0], judge, _BASE_GB + _SCAN_GB * sum(scans), disk)
 
 
-def pinned(request: AdaptRequest, config: AdaptConfig, base: Bundle, digests: Sequence[str]) -> int | None:
+def pinned(request: AdaptRequest, config: AdaptConfig, base: Bundle, scans: Sequence[tuple[str, str]]) -> int | None:
     """Record the inputs of a run. If it began earlier, return its planned steps, else None.
 
-    Raises OptionError if the run in the folder began with other scans, another base or other settings.
+    scans: role and digest of each, in the order in which they are learned from. Raises OptionError if the run in the
+    folder began with other scans, roles or order, another base or other settings, and OutputError where it cannot be
+    written.
     """
     folder = request.work
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({reason_of(error)}): choose another OUT") from error
     free = {"minutes": 0.0, "threads": 0, "checkpoint_every": 0}
     values = {
         "base": base.sha256,
-        "scans": hashlib.sha256("".join(sorted(digests)).encode()).hexdigest(),
+        "scans": hashlib.sha256(json.dumps(scans).encode()).hexdigest(),
         "settings": json.loads(json.dumps({**asdict(config), **free})),
         "simulation": simulation_digest(),
     }
@@ -171,7 +177,12 @@ def pinned(request: AdaptRequest, config: AdaptConfig, base: Bundle, digests: Se
     return int(json.loads(plan.read_text(encoding="utf-8"))["steps"]) if plan.exists() else None
 
 
-_SAID = {"base": "weights", "scans": "scans", "settings": "settings", "simulation": "simulated patients"}
+_SAID = {
+    "base": "weights",
+    "scans": "scans, or with these in another order or role",
+    "settings": "settings",
+    "simulation": "simulated patients",
+}
 
 
 def planned(

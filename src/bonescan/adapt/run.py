@@ -143,10 +143,11 @@ def _prepare(request: AdaptRequest, config: AdaptConfig, report: Report, note: N
         note(f"{len(used)} of {len(normals.scans)} scans are used, of {config.most_scans} patients chosen by chance")
     known = {scan.digest for scan in normals.scans}
     unknown = [scan for scan in chosen(others, config.most_scans) if scan.digest not in known]
-    steps = pinned(request, config, base, [scan.digest for scan in (*used, *unknown)])
     aside = kept_aside(used)
     # Held-out patients are in no other part, even if the unlabelled scans include them.
     unknown = [scan for scan in unknown if scan.patient not in aside]
+    roles = [("held out" if scan.patient in aside else "normal", scan.digest) for scan in used]
+    steps = pinned(request, config, base, [*roles, *(("unlabelled", scan.digest) for scan in unknown)])
     began = time.monotonic()
     looked = _look(used, network, train_config, report, note)
     seconds = (time.monotonic() - began) / max(1, len(used))

@@ -15,7 +15,7 @@ from typing import Any
 
 from bonescan.commands.base import DONE, NOTHING_DONE, SOME_FAILED, Command, Console, add_json, add_out, path
 from bonescan.errors import InputError, OptionError, OutputError
-from bonescan.system.files import remove_left, temporary_for
+from bonescan.system.files import bring_to_disk, remove_left, temporary_for
 
 _KEY_BYTES = 32
 
@@ -188,8 +188,4 @@ def _put(content: bytes, target: Path, mode: int = 0o666) -> None:
             partial.rename(target)  # a file system without hard links
     finally:
         partial.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    bring_to_disk(target.parent)

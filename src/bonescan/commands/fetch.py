@@ -89,10 +89,8 @@ class Fetch(Command):
             studies = find_studies(archive, wanted)
             for number, study in enumerate(studies, start=1):
                 try:
-                    done += [
-                        {"study": one.study, "file": str(one.path), "new": one.new}
-                        for one in fetch_study(archive, study, self.out)
-                    ]
+                    for one in fetch_study(archive, study, self.out):
+                        done.append({"study": one.study, "file": str(one.path), "new": one.new})
                 except BonescanError as error:
                     failures.append({"study": number, "error": str(error)})
                     if not self.json:

@@ -63,6 +63,7 @@ _ANTERIOR_WORDS = frozenset({"ANT", "ANTERIOR", "ANTERIEUR", "ANTERIEURE", "ANTE
 _POSTERIOR_WORDS = frozenset({"POST", "POSTERIOR", "POSTERIEUR", "POSTERIEURE", "POSTERIORE", "DORSAL"})
 _OTHER_VIEW_WORDS = frozenset({"OBL", "OBLIQUE", "LAO", "RAO", "LPO", "RPO", "LAT", "LATERAL", "ANTERO", "POSTERO"})
 # In free text "post" may mean "after": it is a side only at the end or before one of these words, and not after a time.
+# A number after it is that of a scan ("POST 2"), unless another word follows ("POST 3 H").
 _AFTER_POST = frozenset({"VIEW", "WB", "WHOLE", "WHOLEBODY", "BODY", "EM", "E", "PLANAR", "IMAGE", "BONE"})
 _TIME_WORDS = frozenset({"H", "HR", "HRS", "HOUR", "HOURS", "MIN", "MINS", "MINUTES", "DAY", "DAYS"})
 
@@ -115,10 +116,10 @@ def view_in_text(description: str) -> View | None:
     posterior = False
     for place, word in enumerate(words):
         before = words[place - 1] if place else ""
-        after = words[place + 1] if place + 1 < len(words) else ""
+        after = next((each for each in words[place + 1 :] if not each.isdigit()), "")
         if word != "POST":
             posterior |= word in _POSTERIOR_WORDS
-        elif before not in _TIME_WORDS and (not after or after.isdigit() or after in _AFTER_POST | _ANTERIOR_WORDS):
+        elif before not in _TIME_WORDS and (not after or after in _AFTER_POST | _ANTERIOR_WORDS):
             posterior = True
     return _one_side(any(word in _ANTERIOR_WORDS for word in words), posterior, set(words))
 

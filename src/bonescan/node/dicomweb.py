@@ -22,6 +22,7 @@ from bonescan.dicom.objects.common import sop_instance_of
 from bonescan.errors import InputError, OptionError
 from bonescan.node.destinations import DeliveryError, WebPeer
 from bonescan.report.words import counted
+from bonescan.system.files import reason_of
 
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_OBJECT_BYTES = 64 * 2**20
@@ -41,6 +42,8 @@ class WebArchive:
     def __init__(self, peer: WebPeer) -> None:
         self._peer = peer
         self._called = _called(peer)
+        for key in ("ca_file", "client_certificate", "client_key"):
+            _require_readable(getattr(peer, key), key, self._called)
         self._session = requests.Session()
         self._session.trust_env = False
         # No compressed answers: a small one could unpack to a huge size.
@@ -173,6 +176,17 @@ def checked_uid(uid: str) -> str:
 def is_uid(said: str) -> bool:
     """Whether a text has the form of a UID (PS3.5 9.1)."""
     return len(said) <= 64 and bool(_UID.fullmatch(said))
+
+
+def _require_readable(file: str, key: str, called: str) -> None:
+    """Raise OptionError for a stated PEM file that cannot be read."""
+    try:
+        if file:
+            Path(file).read_bytes()
+    except OSError as error:
+        raise OptionError(
+            f"the {key} of {called}, {file}, cannot be read ({reason_of(error)}): give a PEM file"
+        ) from None
 
 
 def _called(peer: WebPeer) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bonescan.dicom.elements import MAX_FILE_BYTES
-from bonescan.errors import InputError, OutputError
+from bonescan.errors import BonescanError, InputError, OutputError
+from bonescan.node.destinations import DeliveryError
 from bonescan.node.dicomweb import WebArchive, checked_uid, is_uid, value_of
+from bonescan.report.words import counted
 from bonescan.sandbox import file_summary
 from bonescan.system.files import written_whole
 
@@ -62,8 +64,10 @@ def _stated_uid(uid: str) -> str:
 def fetch_study(archive: WebArchive, study: str, out: Path) -> Iterator[Fetched]:
     """Yield each nuclear medicine image of a study, written completely or not at all; existing files are not fetched.
 
-    Raises DeliveryError, InputError, OutputError.
+    An image that the archive refuses, or that is none, does not stop the others: InputError says it at the end. Raises
+    DeliveryError where the archive cannot be reached, and OutputError.
     """
+    problems: list[BonescanError] = []
     for series in archive.find(f"/studies/{study}/series", {"Modality": "NM"}, _MOST_INSTANCES):
         uid = checked_uid(value_of(series, _SERIES))
         place = f"/studies/{study}/series/{uid}/instances"
@@ -75,11 +79,19 @@ def fetch_study(archive: WebArchive, study: str, out: Path) -> Iterator[Fetched]
             if path.exists():
                 yield Fetched(path.parent.name, path, new=False)
                 continue
-            content = archive.fetch(study, uid, instance)
-            if content[128:132] != b"DICM" or len(content) > MAX_FILE_BYTES:
-                raise InputError("the archive sent something that is no DICOM file of a bearable size")
-            _write(content, path, study)
+            try:
+                content = archive.fetch(study, uid, instance)
+                if content[128:132] != b"DICM" or len(content) > MAX_FILE_BYTES:
+                    raise InputError("the archive sent something that is no DICOM file of a bearable size")
+                _write(content, path, study)
+            except (InputError, DeliveryError) as error:
+                if isinstance(error, DeliveryError) and error.retryable:
+                    raise
+                problems.append(error)
+                continue
             yield Fetched(path.parent.name, path, new=True)
+    if problems:
+        raise InputError(f"{counted(len(problems), 'image')} could not be fetched: {problems[0]}")
 
 
 def _name(uid: str) -> str:

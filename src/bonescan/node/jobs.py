@@ -262,6 +262,9 @@ def deliver_step(folders: list[str], destination: str) -> Delivered:
     except DeliveryError as error:
         log.warning("delivery %s: %s", what, error)
         return {"state": "again" if error.retryable else "failed", "error": str(error)}
+    except BonescanError as error:  # of the configuration, such as a secret that is not set: a restart may bring it
+        log.warning("delivery %s: %s", what, error)
+        return {"state": "again", "error": str(error)}
     except Exception as error:
         log.warning("delivery %s: an unexpected %s", what, type(error).__name__)
         return {"state": "again", "error": f"an unexpected {type(error).__name__}"}

@@ -77,9 +77,7 @@ def node_status(config: NodeConfig) -> dict[str, Any]:
     Raises OptionError where the node never ran, or where its storage is another user's.
     """
     folder = Path(config.storage)
-    _require_access(folder)
-    if not (folder / "studies").is_dir():
-        raise OptionError(f"no node has run in {folder}: start it with bonescan node run")
+    _require_storage(folder)
     storage = Storage(folder)
     dismissed = storage.dismissed()
     all_tries = read_jobs(config)
@@ -139,12 +137,12 @@ def _failing_since(jobs: Sequence[Job]) -> dict[str, float]:
     return since
 
 
-def _require_access(folder: Path) -> None:
-    """Raise OptionError where the storage is another user's, whom it names."""
+def _require_storage(folder: Path) -> None:
+    """Raise OptionError where no node ever ran, and where the storage is another user's, whom it names."""
     try:
-        os.scandir(folder).close()
-    except FileNotFoundError:
-        return
+        os.scandir(folder / "studies").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise OptionError(f"no node has run in {folder}: start it with bonescan node run") from None
     except PermissionError:
         owner = _owner(folder)
         raise OptionError(
@@ -161,8 +159,8 @@ def _owner(folder: Path) -> str:
 
 
 def read_jobs(config: NodeConfig) -> list[Job]:
-    """Return all jobs, the oldest first. Raises OptionError where the storage is another user's."""
-    _require_access(Path(config.storage))
+    """Return all jobs, the oldest first. Raises OptionError where no node ran, or the storage is another user's."""
+    _require_storage(Path(config.storage))
     client = DBOSClient(system_database_url=config.database_url, serializer=DBOSPortableJSON)
     try:
         return [_job(one) for one in client.list_workflows(name=[STUDY, DELIVERY])]

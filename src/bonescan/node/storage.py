@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Literal
 
 from bonescan.errors import OptionError, OutputError
+from bonescan.system.files import bring_to_disk
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOST_UID_LETTERS = 64
@@ -162,7 +163,7 @@ class Storage:
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        _bring_to_disk(self.spool)
+        bring_to_disk(self.spool)
 
     def spooled(self) -> Iterator[Path]:
         """Yield the objects that wait to be sorted, the oldest first."""
@@ -182,14 +183,14 @@ class Storage:
         folder = self.studies / study
         if not folder.exists():
             folder.mkdir(mode=0o700)
-            _bring_to_disk(self.studies)
+            bring_to_disk(self.studies)
         target = folder / path.name
         if target.exists():
             same = filecmp.cmp(path, target, shallow=False)
             path.unlink()
             return "same" if same else "other"
         path.rename(target)
-        _bring_to_disk(folder)
+        bring_to_disk(folder)
         return "new"
 
     def objects(self, study: str) -> list[Path]:
@@ -211,7 +212,7 @@ class Storage:
     def retire(self, study: str) -> None:
         """Hide a study by renaming it, for `remove_retired` to delete. Raises OSError; the study is then unchanged."""
         (self.studies / study).rename(self.studies / f"{_RETIRED}{study}")
-        _bring_to_disk(self.studies)
+        bring_to_disk(self.studies)
 
     def retired(self) -> list[str]:
         """Return the names of the studies that are retired and not yet deleted."""
@@ -242,13 +243,5 @@ def _key(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
-        _bring_to_disk(path.parent)
+        bring_to_disk(path.parent)
     return bytes.fromhex(path.read_text(encoding="ascii"))
-
-
-def _bring_to_disk(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -79,5 +79,5 @@ def _folder_of(files: StudyFiles, given: Sequence[Path]) -> str | None:
     for root in given:
         if files.paths and files.paths[0].is_relative_to(root):
             below = files.paths[0].relative_to(root).parts
-            return str(root / below[0]) if len(below) > 2 else None
+            return str((root / below[0]).resolve()) if len(below) > 2 else None
     return None

@@ -23,11 +23,23 @@ PARTIAL, OLD = "partial", "old"
 _LEFT = re.compile(rf"(?P<process>\d+)-(?P<machine>[0-9a-f]{{8}})-[0-9a-f]{{8}}\.(?P<kind>{PARTIAL}|{OLD})")
 _FILES = "files"
 """Stands for the name of a target where files of several names are written."""
+_FLUSHES = os.name == "posix"
 
 
 def temporary_for(target: Path, kind: str = PARTIAL) -> Path:
     """A new hidden name beside `target`, for this process alone. kind: `PARTIAL` or `OLD`."""
     return target.with_name(f".{target.name}.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}.{kind}")
+
+
+def bring_to_disk(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk. Windows flushes only files that are open for writing."""
+    if not _FLUSHES:
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove_left(target: Path) -> None:
