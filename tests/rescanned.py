@@ -86,3 +86,19 @@ def suspecting(scan, row, col, probability):
     candidate = Candidate(View.ANTERIOR, contour_of(mask), int(mask.sum()), probability, probability, Region.ILIUM)
     prediction = replace(scan.prediction, lesion={View.ANTERIOR: image})
     return replace(scan, result=replace(scan.result, candidates=(candidate,)), prediction=prediction)
+
+
+LEGS = ((235, 48, 3.0), (235, 80, 3.0))
+"""A lesion in each femur, below where a scan may end."""
+KNEES = 215
+
+
+def ending_above(scan, row=KNEES):
+    """The scan with a frame that ends above a row, and without the outlines that reach it."""
+    study, maps = scan.result.study, scan.prediction
+    scans = {view: Scan(view, one.counts[:row]) for view, one in study.scans.items()}
+    lesions = tuple(lesion for lesion in scan.result.lesions if lesion.window[0].stop <= row)
+    window = (slice(0, row), slice(0, SHAPE[1]))
+    result = replace(scan.result, study=replace(study, scans=scans), lesions=lesions, window=window)
+    cut = [{view: image[:row] for view, image in images.items()} for images in (maps.lesion, maps.region)]
+    return replace(scan, result=result, prediction=Prediction(*cut))

@@ -48,10 +48,30 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One view of one scan: counts and region map, (rows, cols) as acquired."""
+    """One view of one scan: counts and region map, (rows, cols) as acquired. window: the rows and columns of it that
+    were looked at; None: all."""
 
     counts: FloatImage
     regions: RegionMap
+    window: tuple[slice, slice] | None = None
+
+    def bounds(self) -> tuple[Points, Points]:
+        """The first and the last (row, col) that the scan shows: in its window, from the first to the last counts.
+
+        Without any counts the last lies before the first.
+        """
+        counted = np.zeros(self.counts.shape, dtype=np.bool_)
+        window = self.window or (slice(None), slice(None))
+        counted[window] = self.counts[window] > 0
+        places = np.argwhere(counted).astype(np.float64)
+        if not len(places):
+            return np.zeros(2), np.full(2, -1.0)
+        return places.min(axis=0), places.max(axis=0)
+
+    def shows(self, places: Points) -> NDArray[np.bool_]:
+        """Which of (n, 2) places the scan shows."""
+        first, last = self.bounds()
+        return np.asarray(((places > first - 0.5) & (places < last + 0.5)).all(axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,12 +173,13 @@ def align(old: Seen, new: Seen) -> Alignment:
 
 
 def _landmarks(seen: Seen) -> dict[tuple[Region, int], tuple[Points, int]]:
-    """The middle (row, col) of each region and side, and its pixels; not of a region that the frame cuts off."""
+    """The middle (row, col) of each region and side, and its pixels; not of a region that the scan's end cuts off."""
     middle = midline_columns(seen.regions, seen.counts)
+    (first, _), (last, _) = seen.bounds()
     found = {}
     for region in BONE_REGIONS:
         rows, cols = np.nonzero(seen.regions == REGIONS.index(region))
-        if rows.size and (rows.min() < 2 or rows.max() > seen.regions.shape[0] - 3):
+        if rows.size and (rows.min() < first + 2 or rows.max() > last - 2):
             continue
         sides = (
             np.zeros(rows.size, dtype=np.int64)
@@ -188,7 +209,8 @@ def _fit(source: Points, target: Points, weight: Points) -> tuple[Points, Points
 
 def _refine(old: Seen, new: Seen, matrix: Points, shift: Points) -> tuple[Points, Points]:
     """Move the affine map until the counts agree; they are compared as smoothed square roots over their own scale."""
-    target, moving = _coarse(old.counts), _coarse(new.counts)
+    (first, _), (last, _) = old.bounds()
+    moving = _coarse(new.counts)
     grid = np.indices(moving.shape).reshape(2, -1).T * COARSE + (COARSE - 1) / 2
     body = moving.ravel() > 0.15
     grid, wanted = grid[body], moving.ravel()[body]
@@ -198,11 +220,13 @@ def _refine(old: Seen, new: Seen, matrix: Points, shift: Points) -> tuple[Points
     def residual(parameters: Points) -> Points:
         turned = matrix + (parameters[2:] * _STEPS[2:]).reshape(2, 2)
         places = (grid - centre) @ turned.T + anchor + parameters[:2] * _STEPS[:2]
-        there = ndimage.map_coordinates(target, ((places - (COARSE - 1) / 2) / COARSE).T, order=1, mode="nearest")
-        return np.asarray(there - wanted)
+        places = (places - (first, 0) - (COARSE - 1) / 2) / COARSE
+        return np.asarray(ndimage.map_coordinates(target, places.T, order=1, mode="nearest") - wanted)
 
-    if len(grid) < 100:
+    if len(grid) < 100 or last - first < COARSE:
         return matrix, shift
+    # Without the empty rows where a scan ends early: the body is not to be drawn away from them.
+    target = _coarse(old.counts[int(first) : int(last) + 1])
     step = np.full(6, 0.01)
     solved = least_squares(residual, np.zeros(6), diff_step=step, loss="soft_l1", f_scale=0.1, max_nfev=40).x
     turned = matrix + (solved[2:] * _STEPS[2:]).reshape(2, 2)

@@ -3,7 +3,8 @@
 Lesions are matched in each view after alignment; outlines that one pair or one match ties together are one lesion. A
 lesion that only one scan outlines is checked in the other's counts: a difference that noise or normal variation can
 explain is not a change. It is also checked in the other's probability map: if the model gives some probability there,
-the lesion is taken to exist in that scan, too faint for an outline.
+the lesion is taken to exist in that scan, too faint for an outline. If the other scan does not show the place of such
+a lesion, nothing is known of it there, and it is not compared.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bonescan.assess.site import site_words
 from bonescan.lesions.delineate import LEAST_PEAK, outline_of
 from bonescan.lesions.measure import measure
 from bonescan.prediction import Prediction
+from bonescan.prepare.aggregate import window_in_view
 from bonescan.serial.align import Alignment, Points, Seen, Surroundings, align, smoothed
 from bonescan.study import IS_BONE, FloatImage, Lesion, Result, View
 
@@ -33,6 +35,8 @@ LEAST_RATIO = 1.3
 and an alignment error of half a pixel changes the counts of a small lesion."""
 NEW_RATIO = 1.25
 """A lesion that was not outlined before is new where its counts rose at least so much."""
+LEAST_SHOWN = 0.5
+"""A lesion that only one scan outlines is compared if the other scan shows at least this share of its pixels."""
 
 
 class Status(StrEnum):
@@ -59,8 +63,9 @@ class ReadScan:
     patient: str | None = None
 
     def seen(self, view: View) -> Seen:
-        """Counts and regions of one view."""
-        return Seen(self.result.study.counts(view), self.prediction.region[view])
+        """Counts and regions of one view, and what was looked at."""
+        counts = self.result.study.counts(view)
+        return Seen(counts, self.prediction.region[view], window_in_view(self.result.window, counts.shape[1], view))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Change:
 
     old, new: ids of its outlines in each, () where it has none. ratio: uptake over the skeleton's, new over old, on the
     outlines. z: that difference in standard deviations of counting noise. site: in words, of the newer outline.
+    there: of a lesion that only one scan outlines, view and centre (row, col) of each outline in the other scan.
     """
 
     status: Status
@@ -77,12 +83,16 @@ class Change:
     ratio: float | None
     z: float
     site: str
+    there: tuple[tuple[View, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two scans of one patient compared, lesion by lesion, new ones first. scales: counts of the new scan over those of
-    the old on bone without lesions, per view. alignments: from the new view to the old one."""
+    """Two scans of one patient compared, lesion by lesion, new ones first.
+
+    A lesion whose place the other scan does not show is not among the changes. scales: counts of the new scan over
+    those of the old on bone without lesions, per view. alignments: from the new view to the old one.
+    """
 
     changes: tuple[Change, ...]
     scales: Mapping[View, float]
@@ -100,7 +110,7 @@ def align_views(old: ReadScan, new: ReadScan) -> dict[View, Alignment]:
 
 
 def compare(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment] | None = None) -> Comparison:
-    """Compare two scans of one patient over the views that both have.
+    """Compare two scans of one patient over what both show of the views that both have.
 
     alignments: what `align_views` returns, where it is known already, as it takes most of the time.
     """
@@ -111,7 +121,7 @@ def compare(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment] |
     # Of a view that one scan lacks, nothing is known in that scan.
     before, after = ([one for one in scan.result.lesions if one.view in alignments] for scan in (old, new))
     groups = _tied(before, after, matches)
-    changes = [context.judge(was, now) for was, now in groups]
+    changes = [change for was, now in groups if (change := context.judge(was, now)) is not None]
     order = list(Status)
     ordered = tuple(sorted(changes, key=lambda change: order.index(change.status)))
     return Comparison(ordered, context.scales, alignments)
@@ -129,27 +139,28 @@ def risen_lesions(
     candidates = [one for one in result.candidates if one.peak >= least_peak and one.view in alignments]
     outlines = [outline_of(one, result.study.shape) for one in candidates]
     measured, _ = measure(result.study, outlines, new.prediction)
-    found = [lesion for lesion in measured if context.judge((), (lesion,)).status is Status.NEW]
+    changes = [(lesion, context.judge((), (lesion,))) for lesion in measured]
+    found = [lesion for lesion, change in changes if change is not None and change.status is Status.NEW]
     last = max((lesion.id for lesion in result.lesions), default=0)
     return tuple(replace(lesion, id=last + number) for number, lesion in enumerate(found, 1))
 
 
 def _context(old: ReadScan, new: ReadScan, alignments: Mapping[View, Alignment]) -> _Context:
-    scales = {view: _scale(old, new, view) for view in alignments}
+    scales = {view: _scale(old, new, view, alignment) for view, alignment in alignments.items()}
     roots = {
         view: (smoothed(old.result.study.counts(view)), smoothed(new.result.study.counts(view))) for view in alignments
     }
     return _Context(old, new, alignments, scales, roots)
 
 
-def _scale(old: ReadScan, new: ReadScan, view: View) -> float:
+def _scale(old: ReadScan, new: ReadScan, view: View, alignment: Alignment) -> float:
+    """New over old counts on bone without lesions, of what both scans show of it: legs have less than a spine."""
     levels = []
-    for scan in (old, new):
+    for scan, other, mapped in ((old, new, alignment.to_new), (new, old, alignment.to_old)):
         bone = IS_BONE[scan.prediction.region[view]] & (scan.result.labels(view) == 0)
-        counts = scan.result.study.counts(view)[bone]
-        levels.append(
-            float(np.median(ndimage.uniform_filter(scan.result.study.counts(view), 5)[bone])) if counts.size else 0
-        )
+        shown = other.seen(view).shows(mapped(np.argwhere(bone).astype(np.float64)))
+        counts = ndimage.uniform_filter(scan.result.study.counts(view), 5)[bone][shown]
+        levels.append(float(np.median(counts)) if counts.size else 0)
     return levels[1] / levels[0] if min(levels) > 0 else 1.0
 
 
@@ -201,6 +212,26 @@ def _tied(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _There:
+    """An outline of one scan in the other. places: (n, 2), of the outline's pixels. shown: (n,) which of them the other
+    scan shows."""
+
+    outline: Lesion
+    places: Points
+    shown: NDArray[np.bool_]
+
+    def centre(self) -> tuple[float, float]:
+        """The middle of all its places."""
+        row, col = self.places.mean(axis=0)
+        return float(row), float(col)
+
+    def of(self, image: FloatImage) -> NDArray[np.float32]:
+        """An image of the other scan at the places that it shows."""
+        places = self.places[self.shown]
+        return np.asarray(ndimage.map_coordinates(image, places.T, order=1, mode="nearest"), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Context:
     """Both scans and how they lie over one another."""
 
@@ -210,14 +241,20 @@ class _Context:
     scales: Mapping[View, float]
     roots: Mapping[View, tuple[Points, Points]]
 
-    def judge(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> Change:
+    def judge(self, before: Sequence[Lesion], after: Sequence[Lesion]) -> Change | None:
         """What became of one lesion, whose outlines lie in views that both scans have.
 
-        The place of the newer outlines is looked up in the old scan; a resolved lesion's own in the new one.
+        The place of the newer outlines is looked up in the old scan; a resolved lesion's own in the new one. None: only
+        one scan outlines the lesion, and the other does not show its place.
         """
         outlines, is_new = after or before, bool(after)
-        places = [self._places(outline, is_new) for outline in outlines]
-        ratio, z = self._uptake(outlines, places, is_new)
+        found = [self._there(outline, is_new) for outline in outlines]
+        centres: tuple[tuple[View, float, float], ...] = ()
+        if not (before and after):
+            if np.concatenate([each.shown for each in found]).mean() < LEAST_SHOWN:
+                return None
+            centres = tuple((each.outline.view, *each.centre()) for each in found)
+        ratio, z = self._uptake(found, is_new)
         risen, fallen = z >= LEAST_Z, z <= -LEAST_Z
         if not before:
             status = Status.NEW if ratio is None or (risen and ratio >= NEW_RATIO) else Status.PERSISTENT
@@ -229,26 +266,29 @@ class _Context:
             status = Status.SHRINKING
         else:
             status = Status.PERSISTENT
-        if status in (Status.NEW, Status.RESOLVED) and self._suspected(outlines, places, is_new):
+        if status in (Status.NEW, Status.RESOLVED) and self._suspected(found, is_new):
             status = Status.GROWING if is_new else Status.SHRINKING
-        return Change(
-            status, tuple(one.id for one in before), tuple(one.id for one in after), ratio, z, site_words(outlines[0])
-        )
+        was, now = (tuple(one.id for one in group) for group in (before, after))
+        return Change(status, was, now, ratio, z, site_words(outlines[0]), centres)
 
-    def _places(self, outline: Lesion, is_new: bool) -> Points:
-        """The (n, 2) places of an outline's pixels in the other scan. is_new: the outline is of the new scan."""
+    def _there(self, outline: Lesion, is_new: bool) -> _There:
+        """Where an outline lies in the other scan. is_new: the outline is of the new scan."""
         old, new = self.roots[outline.view]
         alignment = self.alignments[outline.view]
         around = Surroundings(new, old, alignment.to_old) if is_new else Surroundings(old, new, alignment.to_new)
-        return around.places(outline)
+        places = around.places(outline)
+        other = self.old if is_new else self.new
+        return _There(outline, places, other.seen(outline.view).shows(places))
 
-    def _uptake(self, outlines: Sequence[Lesion], places: Sequence[Points], is_new: bool) -> tuple[float | None, float]:
-        """New over old counts on the lesion, relative to the skeleton, and the difference over its counting noise."""
+    def _uptake(self, found: Sequence[_There], is_new: bool) -> tuple[float | None, float]:
+        """New over old counts on the lesion, relative to the skeleton, and the difference over its counting noise; on
+        the part of it that both scans show."""
         was, now, noise = 0.0, 0.0, 0.0
         mine, others = (self.new, self.old) if is_new else (self.old, self.new)
-        for outline, there in zip(outlines, places, strict=True):
-            own = mine.result.study.counts(outline.view)[outline.window][outline.mask]
-            other = _at(there, others.result.study.counts(outline.view))
+        for each in found:
+            outline = each.outline
+            own = mine.result.study.counts(outline.view)[outline.window][outline.mask][each.shown]
+            other = each.of(others.result.study.counts(outline.view))
             scale = self.scales[outline.view]
             new_counts, old_counts = (own, other) if is_new else (other, own)
             now += float(new_counts.sum()) / scale
@@ -258,14 +298,9 @@ class _Context:
             return None, 0.0
         return now / was, (now - was) / float(np.sqrt(noise))
 
-    def _suspected(self, outlines: Sequence[Lesion], places: Sequence[Points], is_new: bool) -> bool:
-        """Whether the model of the other scan found some probability of a lesion at the place of every outline."""
+    def _suspected(self, found: Sequence[_There], is_new: bool) -> bool:
+        """Whether the model of the other scan found some probability of a lesion at the place of every outline that the
+        other scan shows."""
         lesion = (self.old if is_new else self.new).prediction.lesion
-        pairs = zip(outlines, places, strict=True)
-        peaks = [float(_at(there, lesion[outline.view]).max()) for outline, there in pairs]
+        peaks = [float(each.of(lesion[each.outline.view]).max()) for each in found if each.shown.any()]
         return min(peaks) >= LEAST_PEAK
-
-
-def _at(places: Points, image: FloatImage) -> NDArray[np.float32]:
-    """An image at (n, 2) places."""
-    return np.asarray(ndimage.map_coordinates(image, places.T, order=1, mode="nearest"), dtype=np.float32)

@@ -8,10 +8,11 @@ from math import hypot
 
 from bonescan._version import __version__
 from bonescan.assess.burden import GRADES, WHOLE_SEEN
+from bonescan.assess.site import site_words
 from bonescan.report.words import model_words, quality_words
 from bonescan.serial.change import Change, Comparison, ReadScan, Status
 from bonescan.serial.series import Step
-from bonescan.study import Extent, View
+from bonescan.study import Extent, Lesion, View
 
 PCWG3_LABEL = "PCWG3 2+2 rule, for prostate cancer in clinical trials only"
 MARKS = {
@@ -19,7 +20,12 @@ MARKS = {
 }  # fmt: skip
 """Letter after a lesion's number in the pictures. A sign such as "-" could be taken for the line that joins number and
 curve."""
-LEGEND = "N new, G growing, P persistent, S shrinking, R resolved. One grey is one uptake relative to the bones."
+NOT_COMPARED = "X"
+"""Stands at an outline whose place the other scan does not show: it has no number in the comparison."""
+LEGEND = (
+    f"N new, G growing, P persistent, S shrinking, R resolved, {NOT_COMPARED} not compared. "
+    "One grey is one uptake relative to the bones."
+)
 HEADINGS = ("#", "change", "site", "old #", "new #", "uptake", "z")
 """Number in the comparison; change; site; numbers of its outlines in the old and the new scan; uptake, new over old,
 relative to the skeleton's; that difference in standard deviations of counting noise."""
@@ -27,6 +33,7 @@ FIRST_NUMBER = 3
 """The index of the first of these columns that is aligned to the right."""
 BURDEN_HEADINGS = ("", "old", "new", "new - old")
 NO_LESION = "No lesion was outlined in either scan."
+NONE_IN_BOTH = "No lesion was outlined where both scans show the body."
 NONE = "-"
 OTHER_PATIENT = (
     "the headers of the two scans state different Patient IDs: unless they are of one patient all the same, nothing "
@@ -64,13 +71,24 @@ class Compared:
         """What became of each lesion, numbered from 1: the numbers of table and pictures."""
         return tuple(enumerate(self.comparison.changes, 1))
 
+    @property
+    def no_lesion(self) -> str:
+        """What is said where there is no lesion to compare."""
+        return NONE_IN_BOTH if any(scan.result.lesions for _, scan in self.scans) else NO_LESION
+
     def names(self, is_new: bool) -> dict[int, str]:
         """What stands at the outlines of one scan, by their ids: number and mark of the change."""
-        return {
+        return {lesion.id: NOT_COMPARED for lesion in self._not_compared(is_new)} | {
             outline: f"{number}{MARKS[change.status]}"
             for number, change in self.changed
             for outline in (change.new if is_new else change.old)
         }
+
+    def _not_compared(self, is_new: bool) -> list[Lesion]:
+        """The outlines of one scan, in views that both have, whose place the other scan does not show."""
+        lesions = (self.new if is_new else self.old).result.lesions
+        known = {number for _, change in self.changed for number in (change.new if is_new else change.old)}
+        return [one for one in lesions if one.view in self.comparison.scales and one.id not in known]
 
     @property
     def counted(self) -> str:
@@ -128,6 +146,10 @@ class Compared:
             having = [name for name, scan in self.scans if view in scan.result.study.scans]
             if len(having) == 1:
                 said.append(f"only the {having[0]} scan has the {view.value} view: what it alone shows is not compared")
+        for name, other in (("old", "new"), ("new", "old")):
+            outlines = self._not_compared(name == "new")
+            if outlines:
+                said.append(_not_shown(outlines, name, other))
         for name, scan in self.scans:
             extent = scan.result.extent
             if extent is not None and extent.bone_scan_index is not None and extent.mass_seen <= WHOLE_SEEN:
@@ -202,6 +224,22 @@ def change_cells(number: int, change: Change) -> tuple[str, ...]:
         ", ".join(map(str, change.new)) or NONE,
         NONE if change.ratio is None else f"x{change.ratio:.2f}",
         f"{change.z:+.1f}",
+    )
+
+
+def _not_shown(outlines: Sequence[Lesion], name: str, other: str) -> str:
+    """The warning of outlines of one scan whose place the other scan does not show."""
+    sites = "; ".join(dict.fromkeys(map(site_words, outlines)))
+    alone = f"in the burden of the {name} scan alone"
+    outside = f"outside the part of the body that the {other} scan shows"
+    if len(outlines) == 1:
+        return (
+            f"1 outline of the {name} scan ({sites}) lies {outside}: it is not compared, is marked {NOT_COMPARED} in "
+            f"the picture, and counts {alone}"
+        )
+    return (
+        f"{len(outlines)} outlines of the {name} scan ({sites}) lie {outside}: they are not compared, are marked "
+        f"{NOT_COMPARED} in the picture, and count {alone}"
     )
 
 

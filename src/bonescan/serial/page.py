@@ -47,7 +47,7 @@ from bonescan.serial.compared import (
     FIRST_NUMBER,
     HEADINGS,
     LEGEND,
-    NO_LESION,
+    NOT_COMPARED,
     PCWG3_LABEL,
     Compared,
     acquired,
@@ -78,8 +78,8 @@ FOOT = (
     "noise. New, resolved: one scan outlines it, the model suspects nothing there in the other, and its uptake differs "
     f"by a factor of {NEW_RATIO:g} or more; growing, shrinking: the other scan shows it, too, and by "
     f"{LEAST_RATIO:g} or more; at least {LEAST_Z:g} standard deviations in any case. All others are persistent, even "
-    "where only one scan outlines them. A lesion that both views show is one lesion. The bone scan index is Imbriaco's "
-    "(1998), the grade Soloway's (1988)."
+    f"where only one scan outlines them. {NOT_COMPARED}: the other scan does not show that place. A lesion that both "
+    "views show is one lesion. The bone scan index is Imbriaco's (1998), the grade Soloway's (1988)."
 )
 _SHRINK = 0.6
 """Panels are drawn for half a page's width each, and shown four in a row, their numbers larger."""
@@ -158,7 +158,7 @@ def _draw_changes(paper: Paper, compared: Compared, box: Box) -> None:
     """The table of the lesions, in rows as high as the box allows; where not all fit, those that changed come first."""
     y = heading(paper, box.left, box.right, box.top + 3, "Lesions")
     if not compared.changed:
-        paper.text((box.left, y + 1), NO_LESION, Style(9.4, INK, bold=True))
+        paper.text((box.left, y + 1), compared.no_lesion, Style(9.4, INK, bold=True))
         paper.text((box.left, y + 5.4), "That does not exclude one.", TEXT.coloured(SOFT))
         return
     columns = Columns(paper, box, _SHARES, FIRST_NUMBER)

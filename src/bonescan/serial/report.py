@@ -20,7 +20,6 @@ from bonescan.serial.compared import (
     FIRST_NUMBER,
     HEADINGS,
     LEGEND,
-    NO_LESION,
     PCWG3_LABEL,
     Compared,
     acquired,
@@ -148,7 +147,7 @@ def _views(compared: Compared, shown: Sequence[Shown]) -> Iterable[str]:
 def _changes(compared: Compared) -> Iterable[str]:
     yield "<h2>Lesions</h2>"
     if not compared.changed:
-        yield f"<p><b>{NO_LESION}</b> That does not exclude one.</p>"
+        yield f"<p><b>{escape(compared.no_lesion)}</b> That does not exclude one.</p>"
         return
     yield from table(HEADINGS, [change_cells(number, change) for number, change in compared.changed], FIRST_NUMBER)
 

@@ -12,9 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import hypot
 
 from bonescan.assess import assess
-from bonescan.serial.change import Comparison, ReadScan, Status, align_views, compare, risen_lesions
+from bonescan.serial.change import (
+    SAME_PLACE_PX,
+    Change,
+    Comparison,
+    ReadScan,
+    Status,
+    align_views,
+    compare,
+    risen_lesions,
+)
 from bonescan.study import Lesion
 
 NEW_LESIONS = 2
@@ -108,16 +118,21 @@ def _with_risen(scan: ReadScan, found: Sequence[Lesion]) -> ReadScan:
 def verdicts(pairs: Sequence[Comparison]) -> tuple[Step, ...]:
     """Apply the rule of two and two: the first scan is the baseline, each comparison is one scan after it.
 
-    A lesion keeps its name from its first scan on; it stays in the count until it resolves.
+    A lesion keeps its name from its first scan on; it stays in the count until it resolves, also on a scan that does
+    not outline it but whose counts still show it. It has the same name if the scan after that outlines it again.
     """
     names: dict[int, int] = {}
     fresh: set[int] = set()
     following: list[FollowUp] = []
+    unoutlined: list[tuple[int, Change]] = []
     last = 0
     for pair in pairs:
         after: dict[int, int] = {}
+        present: dict[int, Change] = {}
         for change in pair.changes:
             known = next((names[number] for number in change.old if number in names), None)
+            if known is None:
+                known = next((name for name, earlier in unoutlined if _same_place(earlier, change)), None)
             if known is None:
                 last += 1
                 known = last
@@ -126,7 +141,19 @@ def verdicts(pairs: Sequence[Comparison]) -> tuple[Step, ...]:
                     fresh.add(known)
             if change.status is Status.RESOLVED:
                 fresh.discard(known)
+            else:
+                present[known] = change
             after |= dict.fromkeys(change.new, known)
         names = after
-        following.append(FollowUp(frozenset(fresh & set(names.values()))))
+        unoutlined = [(name, change) for name, change in present.items() if not change.new]
+        following.append(FollowUp(frozenset(fresh & present.keys())))
     return two_plus_two(following)
+
+
+def _same_place(earlier: Change, later: Change) -> bool:
+    """Whether a lesion that the scan between two comparisons does not outline lies at one place of it in both."""
+    return any(
+        view is other and hypot(row - there_row, col - there_col) <= SAME_PLACE_PX
+        for view, row, col in earlier.there
+        for other, there_row, there_col in later.there
+    )
