@@ -51,7 +51,7 @@ class Options:
     region: "whole-body", or "thorax" for the thoracic window that is found in the scan; None: what the model knows,
         which is the whole body where its bundle does not say otherwise.
     rows: the first row and the one after the last of the thoracic window, stated by a person: it
-        takes the place of the window that would be found, over all columns.
+        takes the place of the window that would be found, over all columns, and the region is the thorax.
     operating_point: of the model's bundle: how sure it must be of a lesion.
     draws: how often the counts are drawn again for the intervals of the burden; 0: no intervals.
     """
@@ -63,7 +63,7 @@ class Options:
 
     def region_for(self, bundle: Bundle) -> Region:
         """The region that is looked at; OptionError for one that the model has not learned."""
-        region = self.region or bundle.region
+        region = "thorax" if self.rows is not None else self.region or bundle.region
         if region == "whole-body" and bundle.region == "thorax":
             raise OptionError(f"the model {bundle.name} has learned the thorax alone: leave --region whole-body out")
         return region
@@ -159,15 +159,17 @@ def adopt(
     model: Model,
     reader: str | None,
     views: Collection[View] | None = None,
+    window: Window | None = None,
 ) -> Result:
     """Measure lesions that a person drew, as `segment` measures its own. Research use only.
 
     The model tells the bones apart, where a lesion does not state its region; it adds and removes no lesion.
     reader: who drew; None only where the curves are the model's own, come back unchanged.
     views: those that were read, with or without lesions (default: all); of any other, a warning says so.
+    window: the thoracic window in which they were drawn; None: all that the model knows.
     """
-    region = Options().region_for(model.bundle)
-    prepared = prepare(study, PrepareOptions(region), model.bundle.normalisation)
+    region = Options().region_for(model.bundle) if window is None else "thorax"
+    prepared = prepare(study, PrepareOptions(region, window), model.bundle.normalisation)
     prediction = model.predictor.predict(prepared)
     outlines, changes = outlines_of(drawn, prediction.region)
     lesions, burden = measure(study, outlines, prediction)
@@ -184,7 +186,7 @@ def adopt(
             *study.warnings,
             *prepared.warnings,
             # Of a reader's curves the model only names the bones; its own curves have all warnings that they had.
-            *(model.bundle.warnings if reader is None else ()),
+            *((*model.bundle.warnings, *_if_learned_from(study, model.bundle)) if reader is None else ()),
             *(check.said for check in quality if check.poor),
             *changes,
             *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from bonescan.dicom.write_nm import Header
 from bonescan.errors import InputError, LabelError
 from bonescan.lesions import contours
 from bonescan.lesions.drawn import DrawnLesion, outlines_of
-from bonescan.reading.returned import LabelFile, LabelSource, label_files, read_source, returned
+from bonescan.prepare import Window
+from bonescan.reading.returned import LabelFile, LabelSource, label_files, read_source, returned, stamped_window
 from bonescan.results.folder import write_result
 from bonescan.study import Region, View
 
@@ -116,10 +118,43 @@ def test_a_stamp_names_the_pixels_and_tells_touched_curves_from_untouched(writte
     "said",
     [None, [], {}, {"counts": {}}, {"counts": {"anterior": "0" * 64}},
      {"counts": {"above": "0" * 64}, "drawn": "0" * 64}, {"counts": {"anterior": 3}, "drawn": "0" * 64},
-     {"counts": {"anterior": "0" * 63}, "drawn": "0" * 64}],
+     {"counts": {"anterior": "0" * 63}, "drawn": "0" * 64},
+     *({"counts": {"anterior": "0" * 64}, "drawn": "0" * 64, "window": window}
+       for window in (3, [], [[1, 2]], [[1, 2], [3]], [[5, 2], [0, 9]], [[0, 1.5], [0, 9]], [[0, 9]] * 3, "rows"))],
 )  # fmt: skip
 def test_a_damaged_stamp_is_none(said):
     assert read_stamp(said) is None
+
+
+@pytest.mark.parametrize("name", ["anterior.json", "coco.json"])
+def test_a_stamp_gives_the_thoracic_window_and_none_of_the_whole_body(written, name, tmp_path):
+    result, folder = written
+    assert sandbox.label_about(folder / name).stamp.window is None
+    window = (slice(100, 200), slice(3, 60))
+    thorax = write_result(replace(result, region="thorax", window=window), tmp_path / "thorax", ("labelme", "coco"))
+    assert sandbox.label_about(thorax / name).stamp.window == Window(*window)
+
+
+def test_files_drawn_on_different_parts_of_a_scan_are_no_reading(written, tmp_path):
+    result, folder = written
+    window = (slice(100, 200), slice(3, 60))
+    thorax = write_result(replace(result, region="thorax", window=window), tmp_path / "thorax", "labelme")
+    sources = [read_source(LabelFile(one / f"{view}.json")) for one in (folder, thorax) for view in View]
+    assert stamped_window(sources[:2]) is None
+    assert stamped_window(sources[2:]) == Window(*window)
+    with pytest.raises(LabelError, match=r"anterior\.json and posterior\.json were drawn on different parts"):
+        stamped_window([sources[0], sources[3]])
+
+
+@pytest.mark.parametrize("empty", [1, 2])
+def test_two_files_of_one_view_are_refused_also_where_one_or_both_have_no_lesion(written, empty, tmp_path):
+    result, folder = written
+    document = json.loads((folder / "anterior.json").read_text())
+    for name, shapes in (("anterior.json", document["shapes"] if empty == 1 else []), ("anterior-2.json", [])):
+        (tmp_path / name).write_text(json.dumps(document | {"shapes": shapes}))
+    sources = [read_source(LabelFile(tmp_path / name)) for name in ("anterior.json", "anterior-2.json")]
+    with pytest.raises(LabelError, match=r"anterior-2\.json are both of the anterior view"):
+        returned(sources, result.study, None)
 
 
 def test_counts_that_differ_by_one_or_by_shape_have_another_digest():

@@ -13,7 +13,7 @@ from pydicom.pixels import apply_color_lut
 from tests.drawn import MADE, dicom_errors, needs, random_masks, result_of, scan_of
 
 from bonescan.dicom.header import Made, Origin
-from bonescan.dicom.objects import write_object
+from bonescan.dicom.objects import common, write_object
 from bonescan.dicom.objects.common import KINDS, to_contour
 from bonescan.dicom.objects.read_objects import read_curves
 from bonescan.dicom.write_nm import Header, HeaderStyle
@@ -21,7 +21,7 @@ from bonescan.errors import InputError
 from bonescan.lesions.contours import mask_of
 from bonescan.report.overlay import overlay
 from bonescan.report.page import page
-from bonescan.study import Region, Side, Spacing, View
+from bonescan.study import Extent, Region, Side, Spacing, View
 
 SPACING = Spacing(2.4, 1.8)
 NAME = "Ångström^Jöns"
@@ -170,6 +170,19 @@ def test_the_same_result_is_the_same_object_and_another_is_another(kind, drawn, 
     named = Origin(origin.header, Made(MADE.at, identify=True))
     assert pydicom.dcmread(written(kind, result, named, tmp_path)).SOPInstanceUID != uid
     assert len({pydicom.dcmread(written(one, result, origin, tmp_path)).SOPInstanceUID for one in KINDS}) == len(KINDS)
+
+
+def test_intervals_make_another_page_and_no_other_object(drawn):
+    """Only the page shows them; the others are known again by whoever has none."""
+    result, origin = drawn
+    extent = Extent(3, 0.1, 2.0, 0.9, 1, {}, {"lesions": (2.0, 4.0)}, 5)
+    wider = replace(extent, intervals={"lesions": (1.0, 5.0)})
+    once, again, without = (
+        {kind: common.object_uid(replace(result, extent=one), origin, kind) for kind in KINDS}
+        for one in (extent, wider, replace(extent, intervals={}, draws=0))
+    )
+    assert {kind for kind in KINDS if once[kind] != without[kind]} == {"pdf"}
+    assert {kind for kind in KINDS if once[kind] != again[kind]} == {"pdf"}
 
 
 def test_highdicom_and_dcmtk_read_the_report(drawn, tmp_path):

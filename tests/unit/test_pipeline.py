@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bonescan
+from bonescan.annotate.label_json import counts_digests
 from bonescan.bundle import write_bundle
 from bonescan.errors import BundleError, OptionError, ViewError
+from bonescan.lesions.drawn import DrawnLesion
+from bonescan.pipeline import adopt
+from bonescan.prepare import Window
 from bonescan.study import Region, Scan, Side, Spacing, Study, View
 
 SHAPE = (512, 256)
@@ -86,9 +91,32 @@ def test_stated_rows_are_the_window(model):
     assert outside.lesions == ()
 
 
+@pytest.mark.parametrize("region", [None, "whole-body"])
+def test_stated_rows_are_no_whole_body(model, region):
+    """Whatever region is given: rows are of a thorax."""
+    rows = bonescan.segment(study(View.ANTERIOR), model, bonescan.Options(region, rows=(96, 352)))
+    thorax = bonescan.segment(study(View.ANTERIOR), model, bonescan.Options("thorax", (96, 352)))
+    assert (rows.region, rows.window, rows.extent) == ("thorax", thorax.window, thorax.extent)
+
+
 def test_rows_that_leave_the_frame_are_an_option_error(model):
     with pytest.raises(OptionError, match="600"):
         bonescan.segment(study(None), model, bonescan.Options("thorax", (400, 600)))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_curves_drawn_in_a_thorax_are_no_reading_of_the_whole_body(model, learned):
+    """Measured and warned of as the model's own were, also where the model learned from the scan."""
+    scan = study(View.ANTERIOR)
+    if learned:
+        known = frozenset(counts_digests(scan).values())
+        model = replace(model, bundle=replace(model.bundle, learned_from=known))
+    result = bonescan.segment(scan, model, bonescan.Options(rows=(96, 352)))
+    drawn = [DrawnLesion(one.view, result.labels(one.view) == one.id, one.probability) for one in result.lesions]
+    again = adopt(scan, drawn, model, None, window=Window(*result.window))
+    for name in ("region", "window", "extent", "burden", "quality", "warnings"):
+        assert getattr(again, name) == getattr(result, name), name
+    assert adopt(scan, drawn, model, "Ada").region == "whole-body"
 
 
 def test_a_model_that_is_not_there_is_a_bundle_error(tmp_path):

@@ -11,6 +11,8 @@ from PIL import Image
 from tests.left import POSIX, dead, left_by
 
 from bonescan.errors import OptionError, OutputError
+from bonescan.pipeline import load_model, segment
+from bonescan.reading import read_study
 from bonescan.report.pictures import write_label_image, write_labels
 from bonescan.results import folder
 from bonescan.results.folder import FORMATS, Format, extend_result, write_result
@@ -170,3 +172,27 @@ def test_more_lesions_than_16_bits_number_are_refused(result, tmp_path):
     lesion = replace(result.lesions[0], id=65536)
     with pytest.raises(OutputError, match="65535"):
         write_labels(replace(result, lesions=(lesion,)), tmp_path)
+
+
+@pytest.mark.parametrize("stated_later", [True, False])
+def test_an_export_says_millimetres_as_the_result_does(threshold_bundle, stated_later, tmp_path, in_process):
+    """Also where a cohort.toml has come or gone since."""
+    scan = tmp_path / "cohort" / "patient" / "study" / "scan.npz"
+    scan.parent.mkdir(parents=True)
+    counts = np.full((512, 256), 10, dtype=np.uint16)
+    counts[100:106, 40:48] = 100
+    np.savez(scan, anterior=counts, posterior=counts)
+    cohort = tmp_path / "cohort" / "cohort.toml"
+    if not stated_later:
+        cohort.write_text("spacing_mm = 2.0")
+    made = write_result(segment(read_study(scan), load_model(threshold_bundle)), tmp_path / "out", ("json", "html"))
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    if stated_later:
+        cohort.write_text("spacing_mm = 2.0")
+    else:
+        cohort.unlink()
+    run = in_process("export", made, "--source", scan, "--format", "json,html", "-o", tmp_path / "later")
+    assert run.returncode == 0, run.stderr
+    later = tmp_path / "later" / made.name
+    assert ("mm\u00b2" in (later / "report.html").read_text()) is not stated_later
+    assert {path.name: path.read_bytes() for path in later.iterdir()} == before

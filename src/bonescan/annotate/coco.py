@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonescan.annotate.label_json import STAMP_KEY, Stamp, counts_digests, drawn_digest, read_stamp
+from bonescan.annotate.label_json import STAMP_KEY, Stamp, counts_digests, drawn_digest, read_stamp, window_of
 from bonescan.errors import LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.study import Lesion, Mask, Result, View
@@ -52,7 +52,7 @@ def write_coco(result: Result, path: Path) -> None:
     views = [view for view in View if view in result.study.scans]
     rows, cols = result.study.shape
     annotations = [_annotation(lesion, views.index(lesion.view) + 1) for lesion in result.lesions]
-    stamp = Stamp(counts_digests(result.study), _annotations_digest(annotations))
+    stamp = Stamp(counts_digests(result.study), _annotations_digest(annotations), window_of(result))
     document = {
         "info": {
             "description": "Lesions of a whole-body bone scan. Research use only - not for diagnosis",

@@ -1,8 +1,8 @@
 """The JSON of label files: reading it from an untrusted source, and the stamp in files that bonescan writes.
 
-The stamp is digests of the scan's counts and of the curves. It links a file to its scan, whatever the scan's name is
-now, and shows whether somebody has changed the curves. LabelMe keeps entries that it does not know; COCO tools may drop
-them.
+The stamp is digests of the scan's counts and of the curves, and the window that was looked at. It links a file to its
+scan, whatever the scan's name is now, and shows whether somebody has changed the curves. LabelMe keeps entries that it
+does not know; COCO tools may drop them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bonescan.errors import LabelError
-from bonescan.study import FloatImage, Study, View
+from bonescan.errors import LabelError, OptionError
+from bonescan.prepare import Window
+from bonescan.study import FloatImage, Result, Study, View
 
 _MAX_BYTES = 8 * 2**20
 """A hundred lesions of a thousand vertices each, indented, take 5 MB. A parsed file of this size takes up to 200 MB."""
@@ -65,14 +66,24 @@ class Stamp:
     """What a label file that bonescan wrote says about itself.
 
     counts: the digest of the counts of each view that it was drawn on. drawn: the digest of the curves as written.
+    window: the thoracic window that was looked at; None: the whole body, or the file of an older version.
     """
 
     counts: Mapping[View, str]
     drawn: str
+    window: Window | None = None
 
     def document(self) -> dict[str, Any]:
         """The stamp as it is written."""
-        return {"counts": {view.value: digest for view, digest in self.counts.items()}, "drawn": self.drawn}
+        said = {"counts": {view.value: digest for view, digest in self.counts.items()}, "drawn": self.drawn}
+        if self.window is None:
+            return said
+        return {**said, "window": [[side.start, side.stop] for side in self.window.slices]}
+
+
+def window_of(result: Result) -> Window | None:
+    """The thoracic window of a result; None where the whole body was looked at."""
+    return Window(*result.window) if result.region == "thorax" else None
 
 
 def counts_digest(counts: FloatImage) -> str:
@@ -102,4 +113,15 @@ def read_stamp(said: Any) -> Stamp | None:
         return None
     if not counts or not set(counts) <= {view.value for view in View}:
         return None
-    return Stamp({View(view): digest for view, digest in counts.items()}, drawn)
+    try:
+        window = _window(said.get("window"))
+    except (TypeError, ValueError, OptionError):
+        return None
+    return Stamp({View(view): digest for view, digest in counts.items()}, drawn, window)
+
+
+def _window(said: Any) -> Window | None:
+    if said is None:
+        return None
+    rows, cols = said
+    return Window(slice(*rows), slice(*cols))

@@ -20,6 +20,7 @@ from scipy import ndimage
 from bonescan.annotate.label_json import STAMP_KEY, Stamp, counts_digest, drawn_digest, load_json, read_stamp
 from bonescan.errors import LabelError, OutputError
 from bonescan.lesions.contours import contour_of, mask_of
+from bonescan.prepare import Window
 from bonescan.study import LabelImage, Mask, Study, View, read_only
 from bonescan.system.files import written_whole
 
@@ -92,9 +93,12 @@ class LabelFile:
         return self.stamp is None or self.stamp.drawn != _shapes_digest(self.shapes)
 
 
-def stamped(labels: LabelFile, counts: Mapping[View, str]) -> LabelFile:
-    """Return the file with a stamp of its shapes. counts: the digest of the counts on which they were drawn."""
-    return replace(labels, stamp=Stamp(counts, _shapes_digest(labels.shapes)))
+def stamped(labels: LabelFile, counts: Mapping[View, str], window: Window | None = None) -> LabelFile:
+    """Return the file with a stamp of its shapes. counts: the digest of the counts on which they were drawn.
+
+    window: the thoracic window in which they were drawn; None: the whole body.
+    """
+    return replace(labels, stamp=Stamp(counts, _shapes_digest(labels.shapes), window))
 
 
 def another_image(name: str, labels: LabelFile, view: View, study: Study) -> str | None:

@@ -6,7 +6,7 @@ import argparse
 import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bonescan.commands.base import (
     DONE,
@@ -19,6 +19,7 @@ from bonescan.commands.base import (
     add_out,
     add_views,
     path,
+    row_range,
 )
 from bonescan.commands.model import model_named
 from bonescan.commands.segment import DEFAULT_FORMATS, FORMATS, formats
@@ -27,6 +28,7 @@ from bonescan.errors import BonescanError, NoCurvesError, OptionError
 if TYPE_CHECKING:
     from bonescan.dicom.header import Origin, SourceHeader
     from bonescan.pipeline import Model
+    from bonescan.prepare import Window
     from bonescan.reading import ReadOptions, StudyFiles
     from bonescan.reading.returned import LabelFile, LabelSource, Returned
     from bonescan.study import Result, Study
@@ -41,6 +43,8 @@ class Import(Command):
     out: Path
     reader: str | None
     model: str | None
+    region: Literal["whole-body", "thorax"] | None
+    window: tuple[int, int] | None
     views: tuple[str, ...] | None
     format: tuple[str, ...]
     identify: bool
@@ -65,6 +69,15 @@ class Import(Command):
         )
         parser.add_argument(
             "--model", metavar="NAME|FOLDER", help="the model that locates the bones (default: the one in use)"
+        )
+        parser.add_argument(
+            "--region",
+            choices=("whole-body", "thorax"),
+            help="what was looked at (default: what the label files or the result beside them say, else all that the "
+            "model covers)",
+        )
+        parser.add_argument(
+            "--window", type=row_range, metavar="R0:R1", help="the rows that segment was given as the thorax"
         )
         add_views(parser)
         parser.add_argument(
@@ -180,7 +193,8 @@ class _Work:
         study = read_files(files, self._stated())
         self._refuse_own_folder(sources, study)
         origin = None if header is None else Origin(header, Made(datetime.datetime.now(), self.command.identify))
-        result = self._result(study, returned(sources, study, header), origin)
+        found = returned(sources, study, header)
+        result = self._result(study, found, self._window(study, sources), origin)
         folder = write_result(result, self.command.out, self.command.format, origin)
         self.done.append(
             {
@@ -205,16 +219,35 @@ class _Work:
                 "folder with -o"
             )
 
-    def _result(self, study: Study, found: Returned, origin: Origin | None) -> Result:
+    def _window(self, study: Study, sources: list[LabelSource]) -> Window | None:
+        """The thoracic window in which the curves were drawn; None: the whole body, or nothing says."""
+        from bonescan.pipeline import Options
+        from bonescan.prepare.crop import thoracic_window
+        from bonescan.reading.returned import stamped_window
+        from bonescan.results.folder import window_beside
+
+        options = Options(self.command.region, self.command.window)
+        if options != Options():
+            region = options.region_for(self.model.bundle)
+            window = options.prepare_options(study, region).window
+            return thoracic_window(study) if window is None and region == "thorax" else window
+        window = stamped_window(sources) or window_beside(sources[0].path, study)
+        if window is None:
+            return None
+        found = thoracic_window(study)  # one that was found has a note where it is doubtful
+        return found if found.slices == window.slices else window
+
+    def _result(self, study: Study, found: Returned, window: Window | None, origin: Origin | None) -> Result:
         """The result with the reader's name; without one only if the model's own curves came back unchanged."""
         from bonescan.pipeline import adopt
 
         reader = self.command.reader or found.reader
-        result = adopt(study, found.drawn, self.model, reader, found.views)
+        result = adopt(study, found.drawn, self.model, reader, found.views, window)
         if reader is None and not (origin is not None and _is_our_own(result, found, origin)):
+            own = ", or for bonescan's own curves the --region or --window of segment" if found.objects else ""
             raise OptionError(
                 f"nobody is named who drew the curves of {study.key}: give who did with --reader, or put LabelMe "
-                "files into a folder reader-NAME"
+                f"files into a folder reader-NAME{own}"
             )
         return result
 

@@ -133,10 +133,9 @@ class Segment(Command):
         if self.tables and "json" not in self.format:
             raise OptionError("the tables are made of lesions.json: add json to --format, or leave --tables out")
         refuse_among_inputs(self.inputs, self.out, self.format)
-        region = self.region if self.window is None else "thorax"
         model = load_model(model_named(self.model))
         views = None if self.views is None else tuple(View(view) for view in self.views)
-        options = Options(region, self.window, self.operating_point, self.intervals)
+        options = Options(self.region, self.window, self.operating_point, self.intervals)
         options.region_for(model.bundle)  # before the first study is read
         model.bundle.at(self.operating_point)
         work = _Work(self, console, model, options, ReadOptions(views, self.frames))

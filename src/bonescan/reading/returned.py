@@ -14,6 +14,7 @@ from bonescan.annotate.label_json import counts_digests
 from bonescan.errors import InputError, LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.lesions.drawn import DrawnLesion
+from bonescan.prepare import Window
 from bonescan.study import Mask, Study, View
 
 if TYPE_CHECKING:
@@ -155,6 +156,20 @@ def _views_of(source: LabelSource, study: Study, header: SourceHeader | None) ->
     return {view for view, frame in study.frames.items() if header.instances[frame.file].sop_instance_uid in referred}
 
 
+def stamped_window(sources: Sequence[LabelSource]) -> Window | None:
+    """The thoracic window that the stamps of one scan's files give; None without any.
+
+    Raises LabelError where they differ.
+    """
+    windows = [source.stamp.window for source in sources if source.stamp is not None]
+    if any(window != windows[0] for window in windows):
+        raise LabelError(
+            f"{' and '.join(source.path.name for source in sources)} were drawn on different parts of the scan: say "
+            "with --region or --window what was looked at"
+        )
+    return windows[0] if windows else None
+
+
 def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader | None) -> Returned:
     """Return what was drawn on one scan.
 
@@ -188,7 +203,7 @@ def returned(sources: Sequence[LabelSource], study: Study, header: SourceHeader 
             drawn += _from_dicom(source.curves, study, header)
             continue
         own = _from_label_file(source.path, study)
-        for view in {lesion.view for lesion in own}:
+        for view in {*source.views, *(lesion.view for lesion in own)}:
             if view in views:
                 raise LabelError(
                     f"{views[view]} and {source.path.name} are both of the {view} view of {study.key}; give one"

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from bonescan.annotate.coco import write_coco
-from bonescan.annotate.label_json import counts_digest
+from bonescan.annotate.label_json import counts_digest, window_of
 from bonescan.annotate.labelme import from_label_image, stamped, write_labelme
 from bonescan.dicom.header import Origin, patient_fields
 from bonescan.dicom.objects import write_object
 from bonescan.dicom.values import ReadOptions
 from bonescan.errors import InputError, OptionError, OutputError
+from bonescan.prepare import Window
 from bonescan.reading import StudyFiles, digest, discover, read_files
 from bonescan.reading.inputs import is_file
 from bonescan.report.lesions_json import LesionsFile, read_lesions, write_lesions
@@ -26,7 +27,7 @@ from bonescan.report.pictures import labels_name, picture_name, write_labels, wr
 from bonescan.report.words import counted
 from bonescan.sandbox import label_about
 from bonescan.study import Result, SourceFrame, Study, View
-from bonescan.system.files import put_in_place, reason_of, remove_left, temporary_for
+from bonescan.system.files import bring_to_disk, put_in_place, reason_of, remove_left, temporary_for
 
 LESIONS_JSON = "lesions.json"
 
@@ -76,7 +77,7 @@ def _write_labelme(result: Result, folder: Path) -> None:
         labels = from_label_image(result.labels(view), picture_name(view))
         # LabelMe shows the flags of a picture beside it, and no other text of the file.
         labels = replace(labels, flags={f"warning: {warning}": True for warning in result.warnings})
-        write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}))
+        write_labelme(folder / f"{view}.json", stamped(labels, {view: counts_digest(scan.counts)}, window_of(result)))
 
 
 FORMATS: dict[str, Format] = {
@@ -128,7 +129,7 @@ def write_result(
         partial.mkdir(parents=True)
         for writer in writers:
             writer.write(result, partial, origin)
-        _bring_to_disk(partial)
+        _flush(partial)
         put_in_place(partial, target)
     except OSError as error:
         raise OutputError(f"the result cannot be written to {target}: {reason_of(error)}; {_remedy(error)}") from error
@@ -161,7 +162,7 @@ def extend_result(result: Result, folder: Path, formats: Sequence[str], origin: 
             for name in writer.files:
                 (partial / name).unlink(missing_ok=True)
             writer.write(result, partial, origin)
-        _bring_to_disk(partial)
+        _flush(partial)
         put_in_place(partial, folder)
     except OSError as error:
         raise OutputError(f"the files cannot be added to {folder}: {reason_of(error)}; {_remedy(error)}") from error
@@ -232,13 +233,9 @@ def _refuse_edited(target: Path, replaced: Collection[str]) -> None:
             )
 
 
-def _bring_to_disk(folder: Path) -> None:
+def _flush(folder: Path) -> None:
     for path in (*sorted(folder.iterdir()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        bring_to_disk(path)
 
 
 def result_folders(paths: Sequence[Path]) -> list[Path]:
@@ -267,8 +264,8 @@ def sources_by_digest(paths: Sequence[Path]) -> dict[str, Path]:
 def rebuilt(folder: Path, sources: Mapping[str, Path]) -> tuple[Result, StudyFiles]:
     """Return a stored result with the counts of its scan, and the scan's files in the order in which they were read.
 
-    The views are those of the result, also where they were given by hand. Raises InputError where the files from which
-    the result was made are not among `sources`, or do not match it.
+    The views are those of the result, also where they were given by hand, and so is the spacing.
+    Raises InputError where the files from which the result was made are not among `sources`, or do not match it.
     """
     file = read_lesions(folder / LESIONS_JSON)
     if not file.digests:
@@ -287,9 +284,13 @@ def rebuilt(folder: Path, sources: Mapping[str, Path]) -> tuple[Result, StudyFil
     files = StudyFiles(file.key, paths, "png" if kind == "png" else "npz" if kind == "npz" else "dicom")
     study = replace(read_files(files, _as_it_was_read(file)), view_source=file.view_source, sources=file.sources)
     _refuse_other_counts(study, file)
+    # Not that of now, which may come from a cohort.toml of later: the lesions were measured with the stored one.
+    measured = next(iter(file.views.values()))
     return (
         Result(
-            study=replace(study, key=file.key, warnings=()),
+            study=replace(
+                study, key=file.key, warnings=(), spacing=measured.spacing, spacing_note=measured.spacing_note
+            ),
             model=file.model,
             lesions=file.lesions,
             burden={view: record.burden for view, record in file.views.items()},
@@ -304,6 +305,19 @@ def rebuilt(folder: Path, sources: Mapping[str, Path]) -> tuple[Result, StudyFil
         ),
         files,
     )
+
+
+def window_beside(path: Path, study: Study) -> Window | None:
+    """The thoracic window of the result in whose folder a file lies; None: of the whole body, or not of this scan.
+
+    Raises InputError where that result cannot be read.
+    """
+    stored = path.absolute().parent / LESIONS_JSON
+    if not stored.is_file():
+        return None
+    file = read_lesions(stored)
+    same = sorted(file.digests) == sorted(study.digests)
+    return Window(*file.window) if same and file.region == "thorax" else None
 
 
 def _as_it_was_read(file: LesionsFile) -> ReadOptions | None:

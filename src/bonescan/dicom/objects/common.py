@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,10 @@ def derived_uid(*parts: str) -> UID:
 
 
 def content_digest(result: Result, origin: Origin) -> str:
-    """Return a hash of the content of all objects of a result: the source's instances, the lesions, who found them."""
+    """Return a hash of the content of all objects of a result: the source's instances, the lesions, who found them.
+
+    Without the intervals of the burden, which only the page shows.
+    """
     lesions = [
         (
             lesion.id,
@@ -91,7 +94,7 @@ def content_digest(result: Result, origin: Origin) -> str:
         "lesions": lesions,
         "model": result.model.sha256,
         "reader": result.reader,
-        "extent": None if result.extent is None else asdict(result.extent),
+        "extent": None if result.extent is None else asdict(replace(result.extent, intervals={}, draws=0)),
         "warnings": list(result.warnings),
         "region": (result.region, *((side.start, side.stop) for side in result.window)),
         "identify": origin.made.identify,
@@ -109,14 +112,22 @@ def use_and_warnings(result: Result, most_letters: int) -> str:
     return said[: most_letters - len(end)] + end
 
 
+def _digests(result: Result, origin: Origin, kind: str) -> tuple[str, ...]:
+    """What the object of a kind is known by: the content of all objects, and of the page its intervals."""
+    digest = content_digest(result, origin)
+    if kind != "pdf" or result.extent is None or not result.extent.intervals:
+        return (digest,)
+    return digest, json.dumps(dict(result.extent.intervals), sort_keys=True)
+
+
 def object_uid(result: Result, origin: Origin, kind: str) -> UID:
     """Return the SOP Instance UID of the object of a kind."""
-    return derived_uid("instance", kind, content_digest(result, origin))
+    return derived_uid("instance", kind, *_digests(result, origin, kind))
 
 
 def series_uid(result: Result, origin: Origin, kind: str) -> UID:
     """Return the Series Instance UID of the object of a kind: a series holds one object."""
-    return derived_uid("series", kind, content_digest(result, origin))
+    return derived_uid("series", kind, *_digests(result, origin, kind))
 
 
 def tracking_uid(result: Result, origin: Origin, lesion: int) -> UID:
