@@ -1,18 +1,17 @@
-"""The picture: everything that it must say is on it, and no number covers a lesion."""
+"""The picture: everything that it must say is on it, and nothing covers anything else."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
-from tests.drawn import lesion_of
+from PIL import ImageDraw
 
 from bonescan.report import overlay as module
-from bonescan.report import placement
-from bonescan.report.ink import Sheet
+from bonescan.report.ink import Sheet, font, wide_font
 from bonescan.report.overlay import INK, bone_window, overlay, write_overlay
-from bonescan.report.placement import Field, place_numbers
 from bonescan.study import Spacing, View
 
 
@@ -30,7 +29,7 @@ def said(monkeypatch):
 
         monkeypatch.setattr(Sheet, name, drawn)
 
-    for name in ("text", "text_with_squares", "ink_text"):
+    for name in ("text", "text_with_squares", "ink_text", "patient_text"):
         remember(name)
     return texts
 
@@ -41,9 +40,101 @@ def inked(picture):
     return red - green > 60
 
 
+@pytest.fixture
+def framed(monkeypatch):
+    """The boxes of what is drawn in grey, texts and the scale: left, top, right, bottom."""
+    boxes = []
+    text, patient_text, rectangle = Sheet.text, Sheet.patient_text, Sheet.rectangle
+
+    def add(place, said, face, anchor):
+        left, top, right, bottom = face.getbbox(said, anchor=anchor)
+        boxes.append((place[0] + left, place[1] + top, place[0] + right, place[1] + bottom))
+
+    def framed_text(sheet, place, said, size, *, anchor="ls", **how):
+        if said != "2":  # the raised 2 of cm² stands close to its own line
+            add(place, said, font(size), anchor)
+        text(sheet, place, said, size, anchor=anchor, **how)
+
+    def framed_patient_text(sheet, place, said, size):
+        add(place, said, wide_font(size), "ls")
+        patient_text(sheet, place, said, size)
+
+    def framed_rectangle(sheet, box, **how):
+        if how.get("fill") == 30 and box[2] - box[0] > 2:  # the scale without its ends
+            boxes.append(box)
+        rectangle(sheet, box, **how)
+
+    monkeypatch.setattr(Sheet, "text", framed_text)
+    monkeypatch.setattr(Sheet, "patient_text", framed_patient_text)
+    monkeypatch.setattr(Sheet, "rectangle", framed_rectangle)
+    return boxes
+
+
+LONG = "Wolfeschlegelsteinhausenbergerdorff" * 5
+
+
+def assert_all_apart(boxes, size):
+    for left, top, right, bottom in boxes:
+        assert 0 <= left <= right <= size[0] and 0 <= top <= bottom <= size[1]
+    for one, other in combinations(boxes, 2):
+        assert one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+
+
+@pytest.mark.parametrize(
+    ("reader", "model"),
+    [
+        (None, "of our department " * 4),
+        (None, LONG),
+        ("Dr. Müller", "phantom-unet"),
+        (f"Dr. Łucja {LONG}", "of our department " * 4),
+    ],
+)
+def test_names_of_reader_and_model_cover_nothing_and_stay_in_the_picture(result, framed, reader, model):
+    picture = overlay(replace(result, reader=reader, model=replace(result.model, name=model)))
+    assert_all_apart(framed, picture.size)
+
+
+@pytest.mark.parametrize("spacing", [Spacing(2.4, 2.4), None])
+def test_many_findings_do_not_cover_the_scale(make_result, framed, spacing):
+    drawn = make_result(spacing=spacing)
+    burden = {view: replace(each, lesions=123, area_mm2=123456.0) for view, each in drawn.burden.items()}
+    picture = overlay(replace(drawn, burden=burden))
+    assert_all_apart(framed, picture.size)
+
+
+def test_a_warning_of_one_long_word_stays_in_its_box(result, framed):
+    picture = overlay(replace(result, warnings=(f"the file is {LONG}.dcm",)))
+    assert_all_apart(framed, picture.size)
+
+
 def test_a_readers_curves_are_said_to_be_the_readers(result, said):
-    overlay(replace(result, reader="Ada Lovelace"))
-    assert any(text.startswith("curves drawn or corrected by Ada Lovelace; bones told apart by ") for text, _ in said)
+    overlay(replace(result, reader="Dr. Müller-Łukáč 漢"))
+    texts = " ".join(text for text, _ in said)
+    assert "curves drawn or corrected by Dr. Müller-Łukáč ?; bones told apart by phantom-unet" in texts
+
+
+def test_the_letters_of_a_readers_name_can_be_drawn(result, monkeypatch):
+    """Pillow's own font would draw the box of a missing letter in their place."""
+    faces = []
+    pen = ImageDraw.ImageDraw.text
+
+    def remember(self, place, text, *arguments, **how):
+        faces.extend([how["font"]] if "Ł" in text else [])
+        pen(self, place, text, *arguments, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", remember)
+    overlay(replace(result, reader="Łucja"))
+    (face,) = faces
+    missing = face.getmask("\uffff")
+    assert bytes(face.getmask("Ł")) != bytes(missing)
+
+
+def test_a_result_without_a_reader_has_one_line_for_use_and_model(result, said):
+    unwarned = replace(result, warnings=())
+    assert overlay(unwarned).size == module._layout(unwarned).size
+    (use,) = [place for text, place in said if text == "Research use only - not for diagnosis"]
+    (model,) = [place for text, place in said if text.startswith("phantom-unet")]
+    assert use[1] == model[1]
 
 
 def test_both_views_are_named_and_their_sides_marked(result, said):
@@ -176,132 +267,6 @@ def test_ink_has_its_own_colour_and_soft_edges():
     assert INK in colours
     assert (255, 255, 255) in colours
     assert len(colours) > 3
-
-
-def test_numbers_cover_no_lesion_and_no_other_number(result):
-    lesions = [lesion for lesion in result.lesions if lesion.view is View.POSTERIOR]
-    covered = result.labels(View.POSTERIOR) > 0
-    field = Field(np.zeros(covered.shape, dtype=np.float32), covered, slice(0, covered.shape[0]), 63.5)
-    size = (9.0, 8.0)
-    boxes = []
-    for place in place_numbers(field, lesions, [size] * len(lesions)):
-        row, col = place.centre
-        box = (row - size[0] / 2, col - size[1] / 2, row + size[0] / 2, col + size[1] / 2)
-        top, left, bottom, right = (round(edge) for edge in box)
-        assert not covered[max(top, 0) : bottom, max(left, 0) : right].any()
-        assert all(box[0] >= b[2] or b[0] >= box[2] or box[1] >= b[3] or b[1] >= box[3] for b in boxes)
-        boxes.append(box)
-
-
-def test_a_number_stays_in_the_picture_and_avoids_the_dark(result):
-    (lesion,) = [lesion for lesion in result.lesions if lesion.view is View.ANTERIOR][:1]
-    shape = result.study.shape
-    row, col = lesion.origin
-    darkness = np.zeros(shape, dtype=np.float32)
-    darkness[:, :col] = 1.0
-    field = Field(darkness, result.labels(View.ANTERIOR) > 0, slice(row - 2, row + 60), (shape[1] - 1) / 2)
-    (place,) = place_numbers(field, [lesion], [(8.0, 8.0)])
-    y, x = place.centre
-    assert x > col
-    assert y - 4 >= row - 2
-
-
-DRAWN_ON = (200, 128)
-NUMBER = (9.0, 11.0)
-
-
-def ellipse(row, col, height, width):
-    """A mask from the middle and half the height and width."""
-    rows, cols = np.ogrid[: DRAWN_ON[0], : DRAWN_ON[1]]
-    return ((rows - row) / height) ** 2 + ((cols - col) / width) ** 2 <= 1
-
-
-def placed(masks):
-    """The places of the numbers of lesions that are drawn on a dark spine; and the field."""
-    dark = np.zeros(DRAWN_ON, dtype=np.float32)
-    dark[:, 52:76] = 0.9
-    field = Field(dark, np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5)
-    lesions = [lesion_of(number, View.POSTERIOR, mask) for number, mask in enumerate(masks, start=1)]
-    return place_numbers(field, lesions, [NUMBER] * len(lesions)), lesions
-
-
-def distances(place, masks):
-    """From the edge of a number to the nearest pixel of each mask."""
-    half = np.array(NUMBER) / 2
-    points = [np.argwhere(mask) for mask in masks]
-    return [np.hypot(*(np.clip(one, place.centre - half, place.centre + half) - one).T).min() for one in points]
-
-
-def assert_each_stands_at_its_own(places, masks):
-    for number, place in enumerate(places):
-        assert not place.is_doubtful
-        apart = distances(place, masks)
-        assert apart[number] < min(apart[:number] + apart[number + 1 :], default=np.inf)
-        along = place.leader[0] + np.linspace(0, 1, 200)[:, None] * (place.leader[1] - place.leader[0])
-        rows, cols = np.rint(along).astype(int).T
-        for other, mask in enumerate(masks):
-            assert other == number or not mask[rows, cols].any()
-
-
-@pytest.mark.parametrize("gap", [3, 5])
-def test_no_number_stands_at_another_curve_than_its_own(gap):
-    """A small curve close below a large one, as L1 below T12: beside it, its number is nearer to the large one."""
-    masks = [ellipse(100, 63, 10, 9), ellipse(113 + gap, 63, 3, 3)]
-    places, _ = placed(masks)
-    assert_each_stands_at_its_own(places, masks)
-
-
-def test_among_many_curves_each_number_stands_at_its_own():
-    rng = np.random.default_rng(4)
-    rows, cols = np.meshgrid(np.arange(25, 190, 24), (32, 64, 96))
-    masks = [
-        ellipse(row + rng.uniform(-4, 4), col + rng.uniform(-6, 6), *rng.uniform(2, 6, 2))
-        for row, col in zip(rows.ravel(), cols.ravel(), strict=True)
-    ]
-    places, _ = placed(masks)
-    assert_each_stands_at_its_own(places, masks)
-
-
-def test_two_numbers_change_places_where_that_shortens_their_leaders():
-    masks = [ellipse(60, 100, 3, 3), ellipse(120, 100, 3, 3)]
-    places, lesions = placed(masks)
-    field = Field(np.zeros(DRAWN_ON, dtype=np.float32), np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5)
-    judge = placement._Judge(field, lesions, [NUMBER] * 2)
-    centres = [np.array([place.centre]) for place in places]
-    chosen = {0: judge.judged(0, centres[1]), 1: judge.judged(1, centres[0])}
-    assert chosen[0].doubtful[0]
-    placement._exchange(judge, chosen)
-    for number in range(2):
-        np.testing.assert_array_equal(chosen[number].centres, centres[number])
-
-
-def test_where_no_place_is_left_a_number_has_the_best_one_with_a_line(make_result, monkeypatch):
-    """A lesion in the opening of a much larger one has no place of its own."""
-    rows, cols = np.ogrid[: DRAWN_ON[0], : DRAWN_ON[1]]
-    away = np.hypot(rows - 100, cols - 63)
-    masks = [(away < 60) & (away > 8) & ~((abs(rows - 100) < 2) & (cols > 63)), away < 3]
-    (_, inner), lesions = placed(masks)
-    assert inner.is_doubtful
-    size = np.array(NUMBER)
-    assert (np.abs(inner.leader[1] - inner.centre) <= size / 2 + 1e-9).all()
-    drawn = []
-    monkeypatch.setattr(Sheet, "ink_line", lambda sheet, points, width: drawn.append(width))
-    bare = make_result(lesions={}, views=(View.POSTERIOR,))
-    # All lines count here, however short they are.
-    monkeypatch.setattr(module, "_SHORTEST_LEADER", 1e9)
-    overlay(replace(bare, lesions=tuple(lesions), burden=bare.burden, extent=None))
-    assert drawn.count(module._LEADER_WIDTH) == sum(place.is_doubtful for place in placed(masks)[0]) > 0
-
-
-def test_pixels_that_are_not_square_count_as_they_are_drawn():
-    """Where a pixel is twice as high as wide, a distance in rows counts twice."""
-    masks = [ellipse(100, 63, 3, 3), ellipse(117, 63, 3, 3)]
-    lesions = [lesion_of(number, View.POSTERIOR, mask) for number, mask in enumerate(masks, start=1)]
-    field = Field(np.zeros(DRAWN_ON, dtype=np.float32), np.any(masks, axis=0), slice(0, DRAWN_ON[0]), 63.5, 2.0)
-    judge = placement._Judge(field, lesions, [(1.0, 1.0)] * 2)
-    between = np.array([[108.5, 63.0], [100.0, 75.0]])
-    own = judge.lengths(0, between)
-    assert own == pytest.approx([2 * (108 - 103.5), 74.5 - 66.5])
 
 
 def test_the_footer_says_the_operating_point(result, said):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from bonescan.report import letters
 from bonescan.report.ink import Sheet, patient_text_width, text_width
 from bonescan.report.placement import Field, place_numbers
 from bonescan.report.words import RESEARCH_USE, Fields, area_words, lesions_counted, model_words
-from bonescan.study import FloatImage, Lesion, Result, View
+from bonescan.study import FloatImage, Lesion, Result, Spacing, View
 
 INK = (226, 44, 20)
 """Vermilion, which is visible on black, grey and white."""
@@ -33,6 +34,8 @@ _MARGIN, _GAP, _HEADER, _FOOTER = 48, 36, 92, 150
 _PATIENT_SIZE, _PATIENT_LINE, _PATIENT_GAP = 25, 36, 36
 """The strip that names the patient: size of type, distance of lines, and gap between two fields; sheet pixels."""
 WARNING_SIZE, WARNING_LINE, _WARNING_PADDING = 23, 32, 16
+_FINDINGS_SIZE, _USE_SIZE, _NOTE_SIZE, _NOTE_LINE = 27, 25, 21, 30
+"""Sizes of type in the footer, and the distance of lines that say who made the result."""
 _BODY_MARGIN_ROWS = 14
 _WINDOW_PERCENTILE, _WINDOW_HEADROOM = 95.0, 1.8
 """Black is this percentile over the body times the headroom; a full bladder, 2 % of the body, changes it little."""
@@ -54,7 +57,8 @@ class _Layout:
     rows: those of the frame that are shown. zoom: sheet pixels per frame pixel, (down, across).
     panel: (width, height) of a panel in sheet pixels; indent: from the panel's left edge to the frame.
     header: from the sheet's upper edge to the panels. number: the height of the lesions' numbers.
-    warnings: the lines of the box at the lower edge. logarithmic: whether grey follows the logarithm of the counts.
+    notes: the lines below the intended use. warnings: those of the box at the lower edge.
+    logarithmic: whether grey follows the logarithm of the counts.
     windows: the counts per pixel of each view that are drawn black. names: as in `panels`.
     """
 
@@ -66,6 +70,7 @@ class _Layout:
     windows: Mapping[View, float]
     header: int = _HEADER
     number: int = _NUMBER_SIZE
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     logarithmic: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
@@ -87,11 +92,15 @@ class _Layout:
         return self.names.get(lesion.id, str(lesion.id))
 
     @property
+    def bottom(self) -> int:
+        """The y at which the footer ends."""
+        return self.header + self.panel[1] + _FOOTER + _NOTE_LINE * len(self.notes)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the sheet."""
-        width, height = self.panel
         box = WARNING_LINE * len(self.warnings) + 2 * _WARNING_PADDING if self.warnings else 0
-        return 2 * _MARGIN + 2 * width + _GAP, self.header + height + _FOOTER + box
+        return 2 * _MARGIN + 2 * self.panel[0] + _GAP, self.bottom + box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,9 +123,10 @@ def overlay(result: Result, patient: Fields = ()) -> Image.Image:
     patient: fields that name the patient, for a strip at the top; () leaves the strip out.
     """
     layout = _layout(result)
-    lines = _patient_strip(patient, layout.size[0] - 2 * _MARGIN)
-    warnings = warning_lines(result.warnings, layout.size[0] - 2 * _MARGIN - 2 * _WARNING_PADDING)
-    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), warnings=warnings)
+    width = layout.size[0] - 2 * _MARGIN
+    lines, notes = _patient_strip(patient, width), _notes(result, width)
+    warnings = warning_lines(result.warnings, width - 2 * _WARNING_PADDING)
+    layout = replace(layout, header=_HEADER + _PATIENT_LINE * len(lines), notes=notes, warnings=warnings)
     sheet = Sheet(layout.size, INK)
     for number, line in enumerate(lines):
         sheet.patient_text((_MARGIN, _MARGIN + number * _PATIENT_LINE), line, _PATIENT_SIZE)
@@ -184,13 +194,20 @@ def _patient_strip(patient: Fields, width: float) -> list[str]:
     for part in parts:
         if lines and patient_text_width(lines[-1] + gap + part, _PATIENT_SIZE) <= width:
             lines[-1] += gap + part
-            continue
-        while patient_text_width(part, _PATIENT_SIZE) > width:
-            fits = next(n for n in range(len(part), 0, -1) if patient_text_width(part[:n], _PATIENT_SIZE) <= width)
-            lines.append(part[:fits])
-            part = part[fits:]
-        lines.append(part)
+        else:
+            lines += letters.pieces(part, width, partial(patient_text_width, size=_PATIENT_SIZE))
     return lines
+
+
+def _notes(result: Result, width: float) -> tuple[str, ...]:
+    """Who made the result, in lines of at most `width` pixels; () where it fits beside the intended use."""
+    said = model_words(result)
+    beside = text_width(RESEARCH_USE, _USE_SIZE) + _GAP + text_width(said, _NOTE_SIZE)
+    if result.reader is None and result.model.name.isascii() and beside <= width:
+        return ()
+    if result.reader is not None:
+        said = f"curves drawn or corrected by {result.reader}; bones told apart by {said}"
+    return tuple(letters.broken(letters.drawable(said), width, partial(patient_text_width, size=_NOTE_SIZE)))
 
 
 def _layout(result: Result) -> _Layout:
@@ -319,42 +336,46 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
 def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
     top = layout.corner(View.ANTERIOR)[1] + layout.panel[1]
     right = layout.size[0] - _MARGIN
-    sheet.text_with_squares((_MARGIN, top + 72), _findings(result), 27)
-    sheet.text((_MARGIN, top + 112), RESEARCH_USE, 25)
-    reader = "" if result.reader is None else f"curves drawn or corrected by {result.reader}; bones told apart by "
-    sheet.text((right, top + 112), reader + model_words(result), 21, anchor="rs", grey=_SOFT)
-    spacing = result.study.spacing
+    room = _draw_scale(sheet, layout, result.study.spacing, (right, top + 72)) - _GAP / 2 - _MARGIN
+    findings = _findings(result)
+    size = min(_FINDINGS_SIZE, int(_FINDINGS_SIZE * room / text_width(findings, _FINDINGS_SIZE)))
+    sheet.text_with_squares((_MARGIN, top + 72), findings, size)
+    sheet.text((_MARGIN, top + 112), RESEARCH_USE, _USE_SIZE)
+    if not layout.notes:
+        sheet.text((right, top + 112), model_words(result), _NOTE_SIZE, anchor="rs", grey=_SOFT)
+    for number, line in enumerate(layout.notes, start=1):
+        # Names need a font with more than English letters.
+        sheet.patient_text((_MARGIN, top + 116 + number * _NOTE_LINE), line, _NOTE_SIZE)
+
+
+def _draw_scale(sheet: Sheet, layout: _Layout, spacing: Spacing | None, place: tuple[int, int]) -> float:
+    """Draw the scale, or that there is none, up to the right end of a base line; return where it begins."""
+    right, base = place
     if spacing is None:
-        sheet.text((right, top + 72), "no scale: pixel spacing unknown", 21, anchor="rs", grey=_SOFT)
-        return
+        said = "no scale: pixel spacing unknown"
+        sheet.text(place, said, _NOTE_SIZE, anchor="rs", grey=_SOFT)
+        return right - text_width(said, _NOTE_SIZE)
     across = layout.zoom[1] / spacing.col_mm
     length = next((bar for bar in _SCALE_BARS_MM if bar * across <= layout.panel[0] / 3), _SCALE_BARS_MM[-1])
-    left, middle = right - round(length * across), top + 64
-    sheet.text((left - 14, middle), f"{length} mm", 21, anchor="rm")
+    left, middle = right - round(length * across), base - 8
+    sheet.text((left - 14, middle), f"{length} mm", _NOTE_SIZE, anchor="rm")
     sheet.rectangle((left, middle - 2, right, middle + 1), grey=30, fill=30)
     for end in (left, right - 2):
         sheet.rectangle((end, middle - 9, end + 2, middle + 8), grey=30, fill=30)
+    return left - 14 - text_width(f"{length} mm", _NOTE_SIZE)
 
 
 def warning_lines(warnings: Sequence[str], width: float) -> tuple[str, ...]:
     """Return all warnings, each in lines of at most `width` pixels; none is cut, as the sheet gets higher instead."""
-    lines: list[str] = []
-    for warning in warnings:
-        line = ""
-        for word in f"Warning: {warning}".split():
-            longer = f"{line} {word}".strip()
-            if line and patient_text_width(longer, WARNING_SIZE) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return tuple(lines)
+    said = [f"Warning: {warning}" for warning in warnings]
+    measure = partial(patient_text_width, size=WARNING_SIZE)
+    return tuple(line for warning in said for line in letters.broken(warning, width, measure))
 
 
 def _draw_warnings(sheet: Sheet, layout: _Layout) -> None:
     if not layout.warnings:
         return
-    top = layout.header + layout.panel[1] + _FOOTER - _WARNING_PADDING
+    top = layout.bottom - _WARNING_PADDING
     bottom = top + WARNING_LINE * len(layout.warnings) + 2 * _WARNING_PADDING - 4
     sheet.rectangle((_MARGIN, top, layout.size[0] - _MARGIN, bottom), grey=30, fill=236, width=3)
     for number, line in enumerate(layout.warnings, start=1):

@@ -157,27 +157,7 @@ def text_width(text: str, style: Style) -> float:
 
 def broken(text: str, width: float, style: Style) -> list[str]:
     """Break text into lines of at most `width` millimetres, at blanks; only a longer word is broken inside."""
-    lines, line = [], ""
-    for word in text.split():
-        longer = f"{line} {word}".strip()
-        if text_width(longer, style) <= width:
-            line = longer
-            continue
-        if line:
-            lines.append(line)
-        *whole, line = _pieces(word, width, style)
-        lines += whole
-    return [*lines, line] if line or not lines else lines
-
-
-def _pieces(word: str, width: float, style: Style) -> list[str]:
-    """Cut a word into pieces that fit a line; a word that fits is one piece."""
-    pieces = []
-    while text_width(word, style) > width and len(word) > 1:
-        fits = next((n for n in range(len(word) - 1, 1, -1) if text_width(word[:n], style) <= width), 1)
-        pieces.append(word[:fits])
-        word = word[fits:]
-    return [*pieces, word]
+    return letters.broken(text, width, lambda line: text_width(line, style))
 
 
 def _font(style: Style) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,8 @@ _CLEARANCE_PX = 2.0
 """A number is this much nearer to its own curve than to any other, or its place is doubtful."""
 _LEADER_STEPS = 64
 _TO_MIDDLE = 0.2
+_FIRST_POINTS = 8
+"""Every how many points of other curves are looked at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +118,41 @@ def _exchange(judge: _Judge, chosen: dict[int, _Judged]) -> None:
 
     Of two numbers that are both nearer to their own curves, none gains by it.
     """
+    ones = [chosen[index] for index in range(len(chosen))]
+    doubtful = np.array([one.doubtful[0] for one in ones], dtype=np.bool_)
+    if not doubtful.any():
+        return
+    boxes = np.concatenate([one.boxes for one in ones])
+    centres = np.concatenate([one.centres for one in ones])
+    # [n, m]: from the place of number m to curve n. Where two change places, their columns do.
+    lengths = np.stack([judge.lengths(index, centres) for index in range(len(ones))])
     is_changed = True
     while is_changed:
         is_changed = False
-        for first, second in combinations(sorted(chosen), 2):
-            before = chosen[first], chosen[second]
-            if not any(one.doubtful[0] for one in before):
-                continue
-            swapped = judge.lengths(first, before[1].centres) + judge.lengths(second, before[0].centres)
-            if swapped[0] >= before[0].lengths[0] + before[1].lengths[0]:
-                continue
-            after = judge.judged(first, before[1].centres), judge.judged(second, before[0].centres)
-            others = np.concatenate(
-                [np.empty((0, 4)), *(one.boxes for index, one in chosen.items() if index not in (first, second))]
-            )
-            if _total(after, others) <= _total(before, others):
-                chosen[first], chosen[second] = after
-                is_changed = True
+        for first in range(len(chosen)):
+            second = first
+            while (second := _next_shorter(lengths, doubtful, first, second + 1)) < len(chosen):
+                before = chosen[first], chosen[second]
+                after = judge.judged(first, before[1].centres), judge.judged(second, before[0].centres)
+                others = np.delete(boxes, (first, second), axis=0)
+                if _total(after, others) <= _total(before, others):
+                    chosen[first], chosen[second] = after
+                    both = [first, second]
+                    lengths[:, both] = lengths[:, both[::-1]]
+                    boxes[both] = np.concatenate([one.boxes for one in after])
+                    doubtful[both] = [one.doubtful[0] for one in after]
+                    is_changed = True
+
+
+def _next_shorter(lengths: NDArray[np.float64], doubtful: NDArray[np.bool_], first: int, start: int) -> int:
+    """Return the next number, from `start` on, that has shorter leaders with `first` after changing places; else n.
+
+    One of the two is doubtful. lengths: (n, n), as in `_exchange`. doubtful: (n,).
+    """
+    swapped = lengths[first, start:] + lengths[start:, first]
+    shorter = swapped < lengths[first, first] + lengths.diagonal()[start:]
+    found = np.flatnonzero(shorter & (doubtful[first] | doubtful[start:]))
+    return start + int(found[0]) if found.size else len(lengths)
 
 
 def _total(pair: tuple[_Judged, _Judged], others: NDArray[np.float64]) -> float:
@@ -150,6 +169,11 @@ class _Judge:
         self._field, self._sizes = field, np.array(sizes, dtype=np.float64).reshape(-1, 2)
         self._darkness, self._covered = _summed(field.darkness), _summed(field.lesions)
         self._curves = [_dense(lesion.contour) for lesion in lesions]
+        points = np.concatenate([np.empty((0, 2)), *self._curves])
+        owners = np.repeat(np.arange(len(lesions)), np.array([len(curve) for curve in self._curves], dtype=np.intp))
+        by_row = points[:, 0].argsort(kind="stable")
+        self._points, self._point_owners = points[by_row], owners[by_row]
+        """The points of all curves from the top down, (n, 2), and the index of the lesion of each."""
         self._owners = np.zeros(field.darkness.shape, dtype=np.intp)
         """The index of the lesion of each pixel, from 1; 0 = none."""
         for number, lesion in enumerate(lesions, start=1):
@@ -182,23 +206,35 @@ class _Judge:
 
     def _distances(self, boxes: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
         """From each box to each point, (n, m), in widths of a pixel."""
-        towards = np.clip(points, boxes[:, None, :2], boxes[:, None, 2:]) - points
-        return np.asarray(np.hypot(towards[..., 0] * self._field.aspect, towards[..., 1]), dtype=np.float64)
+        top, left, bottom, right = boxes.T[:, :, None]
+        rows, cols = points.T
+        down = np.maximum(np.maximum(top - rows, rows - bottom), 0)
+        across = np.maximum(np.maximum(left - cols, cols - right), 0)
+        return np.asarray(np.hypot(down * self._field.aspect, across), dtype=np.float64)
 
     def _is_near_another(
         self, index: int, boxes: NDArray[np.float64], lengths: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Whether each box is about as near to another curve as to its own; lengths: the distances to its own."""
-        others = [curve for number, curve in enumerate(self._curves) if number != index]
-        if not others:
-            return np.zeros(len(boxes), dtype=np.bool_)
-        points = np.concatenate(others)
-        # Only points that are this near can be nearer than the own curve.
-        reach = (float(lengths.max()) + _CLEARANCE_PX) * np.array([1 / self._field.aspect, 1.0])
-        first, last = boxes[:, :2].min(axis=0) - reach, boxes[:, 2:].max(axis=0) + reach
-        points = points[((points >= first) & (points <= last)).all(axis=1)]
-        nearest = self._distances(boxes, points).min(axis=1, initial=np.inf)
-        return np.asarray(nearest < lengths + _CLEARANCE_PX, dtype=np.bool_)
+        near = np.zeros(len(boxes), dtype=np.bool_)
+        # Among many curves, a few points of each tell of most boxes that they are near one.
+        for step in (_FIRST_POINTS, 1):
+            left = np.flatnonzero(~near)
+            if left.size:
+                points = self._points_around(index, boxes[left], float(lengths[left].max()) + _CLEARANCE_PX, step)
+                nearest = self._distances(boxes[left], points).min(axis=1, initial=np.inf)
+                near[left] = nearest < lengths[left] + _CLEARANCE_PX
+        return near
+
+    def _points_around(self, index: int, boxes: NDArray[np.float64], reach: float, step: int) -> NDArray[np.float64]:
+        """Every `step`-th point of the other curves, (n, 2), as far as one of the boxes may be within `reach` of it."""
+        margin = reach * np.array([1 / self._field.aspect, 1.0])
+        first, last = boxes[:, :2].min(axis=0) - margin, boxes[:, 2:].max(axis=0) + margin
+        start = np.searchsorted(self._points[:, 0], first[0], side="left")
+        stop = np.searchsorted(self._points[:, 0], last[0], side="right")
+        points, owners = self._points[start:stop:step], self._point_owners[start:stop:step]
+        inside = (points[:, 1] >= first[1]) & (points[:, 1] <= last[1]) & (owners != index)
+        return np.asarray(points[inside], dtype=np.float64)
 
     def _crosses_another(self, index: int, leaders: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each leader runs over a pixel of another lesion."""
@@ -250,8 +286,9 @@ def _mean_in(summed: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray
 
 def _overlaps(boxes: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64]:
     """How many of the boxes in `taken` each box overlaps."""
-    apart = (boxes[:, None, :2] >= taken[None, :, 2:]) | (taken[None, :, :2] >= boxes[:, None, 2:])
-    return np.asarray((~apart.any(axis=2)).sum(axis=1), dtype=np.float64)
+    top, left, bottom, right = boxes.T[:, :, None]
+    is_level = (top < taken[:, 2]) & (taken[:, 0] < bottom)
+    return np.asarray((is_level & (left < taken[:, 3]) & (taken[:, 1] < right)).sum(axis=1), dtype=np.float64)
 
 
 def _outside(boxes: NDArray[np.float64], field: Field) -> NDArray[np.bool_]:
