@@ -13,6 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
 from bonescan.models import Answer  # noqa: E402
 from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
+from bonescan.train.calibrate import calibrate  # noqa: E402
 from bonescan.train.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
@@ -307,6 +308,19 @@ def test_a_validation_looks_at_the_bones_of_lesions(config, make_case):
     assert 0 < right < known
     assert figures["lesion_region_accuracy"] == right / known
     assert figures["region_accuracy"] == right / bone.sum()
+
+
+def test_a_view_without_a_label_is_neither_right_nor_wrong(config, make_case):
+    """Of a patient of whom one view was drawn on, the other is not taken for a view without lesions."""
+    both = make_case(3)
+    lesions, known = np.asarray(both.lesions), np.array([True, False])
+    assert all(view.any() for view in lesions)
+    half = Case(both.counts, lesions * known[:, None, None], both.regions, replace(both.facts, labelled=(True, False)))
+    network = TellsBones(lesions)
+    figures = quick_figures(network, [half], config)
+    assert (figures["dice"], figures["sensitivity"], figures["false_per_scan"]) == (1.0, 1.0, 0.0)
+    _, measured = calibrate(network, [half], config)
+    assert (measured.dice, measured.false_per_scan) == (1.0, 0.0)
 
 
 def test_a_card_says_which_layers_learned(config):

@@ -22,7 +22,7 @@ from bonescan.train.cases import FAINT, Case, drawn
 from bonescan.train.config import TrainConfig
 from bonescan.train.inference import predict_case
 from bonescan.train.progress import Progress, Report, silent
-from bonescan.train.stream import truth_of
+from bonescan.train.stream import judged_truth
 
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
 LEAST_HIGH = 0.2
@@ -186,7 +186,7 @@ def _candidates(entry: Judged, thresholds: Thresholds) -> list[_Candidates]:
 def judge(network: nn.Module, case: Case, config: TrainConfig) -> Judged:
     """Predict one case; both views are returned as acquired."""
     probability, regions = predict_case(network, case, config)
-    truth = truth_of(case, config)
+    truth = judged_truth(case, config)
     return Judged(
         Prediction(
             {View.ANTERIOR: probability[0], View.POSTERIOR: mirror(probability[1])},

@@ -17,7 +17,7 @@ from bonescan.prepare import normalise
 from bonescan.study import FloatImage
 from bonescan.train.cases import FAINT, Case
 from bonescan.train.config import TrainConfig
-from bonescan.train.stream import truth_of
+from bonescan.train.stream import judged_truth
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
@@ -82,7 +82,7 @@ def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig
     right = bone = named = hot = 0
     for case in cases:
         probability, regions = predict_case(network, case, config)
-        lesion = truth_of(case, config)
+        lesion = judged_truth(case, config)
         predicted, faint = probability >= 0.5, lesion == FAINT
         truth = np.where(faint, 0, lesion)
         common += 2 * int((predicted & (truth > 0)).sum())

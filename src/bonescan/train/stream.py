@@ -78,7 +78,7 @@ def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
     The images are not augmented: the data set contains augmented copies. Equivocal lesions are ignored.
     """
     rng = np.random.default_rng([config.seed, _BATCH, step])
-    labelled = [number for number, case in enumerate(cases) if any(_known(case, config))]
+    labelled = [number for number, case in enumerate(cases) if any(known_views(case, config))]
     first = config.images.labelled_pairs if labelled else 0
     second = config.images.labelled_pairs + config.images.unlabelled_pairs - first
     chosen = [labelled[index] for index in rng.integers(max(1, len(labelled)), size=first)]
@@ -87,7 +87,7 @@ def image_batch(cases: Sequence[Case], config: TrainConfig, step: int) -> Batch:
     for place, number in enumerate(chosen):
         case = cases[number]
         image = normalise(case.counts, config.normalisation, case.facts.references[0])
-        views = _known(case, config) if place < first else (False, False)
+        views = known_views(case, config) if place < first else (False, False)
         samples.append(Sample(image, truth_of(case, config), np.asarray(case.regions), views, (False, False)))
     return collate(samples, config.loss)
 
@@ -98,7 +98,13 @@ def truth_of(case: Case, config: TrainConfig) -> NDArray[np.uint8]:
     return union_truth(lesions) if config.aggregated else lesions
 
 
-def _known(case: Case, config: TrainConfig) -> tuple[bool, bool]:
+def judged_truth(case: Case, config: TrainConfig) -> NDArray[np.uint8]:
+    """As `truth_of`, with FAINT all over a view without a label: what is predicted there is neither right nor wrong."""
+    known = np.array(known_views(case, config))[:, None, None]
+    return np.where(known, truth_of(case, config), FAINT).astype(np.uint8)
+
+
+def known_views(case: Case, config: TrainConfig) -> tuple[bool, bool]:
     """Which channels of the network's answer have truth."""
     labelled = case.facts.labelled
     if not config.aggregated or all(labelled) or not any(labelled):
