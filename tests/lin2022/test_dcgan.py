@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +14,19 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from bonescan.errors import OptionError  # noqa: E402
+from bonescan.errors import OptionError, OutputError  # noqa: E402
 from bonescan.lin2022.gan.config import GanConfig, read_gan_config  # noqa: E402
 from bonescan.lin2022.gan.dcgan import DcganConfig, build_dcgan  # noqa: E402
 from bonescan.lin2022.gan.images import GanImages  # noqa: E402
-from bonescan.lin2022.gan.loop import CHECKPOINT, GENERATOR, gan_step, real_batch, start_gan, train_gan  # noqa: E402
+from bonescan.lin2022.gan.loop import (  # noqa: E402
+    CHECKPOINT,
+    CONFIG,
+    GENERATOR,
+    gan_step,
+    real_batch,
+    start_gan,
+    train_gan,
+)
 from bonescan.lin2022.gan.sample import draw_sample, load_gan  # noqa: E402
 
 TINY = DcganConfig(size=32, latent=6, generator_width=4, discriminator_width=4, most_channels=8)
@@ -163,6 +172,30 @@ def test_a_run_of_another_configuration_or_other_images_is_refused(config, image
         train_gan(replace(config, network=replace(TINY, size=64)), images, tmp_path / "other")
 
 
+def test_a_refused_run_keeps_its_configuration(config, images, tmp_path):
+    train_gan(replace(config, max_minutes=1e-9), images, tmp_path)
+    before = (tmp_path / CONFIG).read_text()
+    with pytest.raises(OptionError, match="started with another images_sha256"):
+        train_gan(replace(config, log_every=3), replace(images, images=images.images + 1), tmp_path)
+    assert (tmp_path / CONFIG).read_text() == before
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_place_where_nothing_can_be_written_is_one_sentence(config, images, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=f"the run cannot be written to .*{place} .*: free space there or choose"):
+        train_gan(config, images, tmp_path / place)
+
+
+def test_a_disk_that_fills_up_is_one_sentence(config, images, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bonescan.lin2022.gan.loop.save_checkpoint", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        train_gan(config, images, tmp_path)
+
+
 def test_real_images_are_only_flipped_and_shifted(config, images):
     plain, views = real_batch(replace(config, flip=0.0, shift_px=0), images, np.random.default_rng(1))
     flipped, _ = real_batch(replace(config, flip=1.0, shift_px=0), images, np.random.default_rng(1))
@@ -212,6 +245,12 @@ def test_what_is_no_run_is_refused(config, images, tmp_path):
         (["betas=[0.5]"], "two numbers"),
         (["flip=2"], "give shares"),
         (["shift_px=-1"], "give 0 or more"),
+        (["seed=-1"], "seed is -1: give a number from 0"),
+        (["threads=0"], "threads is 0: give a number from 1"),
+        (["checkpoint_every=0"], "checkpoint_every is 0"),
+        (["log_every=0"], "log_every is 0"),
+        (["learning_rate=-1"], "learning_rate is -1.0: give a number above 0"),
+        (["learning_rate=nan"], "learning_rate is nan"),
     ],
 )
 def test_wrong_configurations_say_what_is_wrong(overrides, message):

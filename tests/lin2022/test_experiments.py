@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 
 from bonescan.lin2022.datasets import build_dataset, originals
-from bonescan.lin2022.experiments import plan, sets
+from bonescan.lin2022.experiments import plan, runner, sets
 from bonescan.lin2022.experiments.declared import EXPERIMENTS
 
 LONGEST_S = 600
@@ -113,3 +113,18 @@ def test_an_unknown_experiment_says_which_there_are(in_process, tmp_path):
     assert done.returncode == 2
     assert "first-look" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "suggested"),
+    [
+        ((), "table6"),
+        (("--profile", "smoke"), "table6 --profile smoke"),
+        (("--profile", "smoke", "--results", "my results"), "table6 --profile smoke --results 'my results'"),
+    ],
+)
+def test_the_next_command_looks_where_the_runs_are(in_process, monkeypatch, tmp_path, options, suggested):
+    monkeypatch.setattr(runner, "run_all", lambda *arguments, **options: runner.Outcome())
+    monkeypatch.setattr(runner, "forecast", lambda *arguments: runner.Forecast(1.0, 0, 0))
+    done = in_process("experiment", "run", "table6", *options, cwd=tmp_path)
+    assert f"bonescan experiment table {suggested}\n" in done.stdout, done.stderr

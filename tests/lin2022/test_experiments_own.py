@@ -1,7 +1,9 @@
 """One's own cohort: one command, the same images for all methods, a table, and nnU-Net only where it is installed."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,35 @@ def test_one_command_compares_and_goes_on_when_nnunet_is_there(cohort, tiny, tmp
 
     assert main([*command, "--seed", "2"]) != 0
     assert "another cohort, seed or number of images" in capsys.readouterr().err
+
+
+def test_studies_without_labels_are_neither_planned_nor_counted(cohort, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "run_all", lambda *arguments, **options: runner.Outcome())
+    mixed = tmp_path / "mixed"
+    shutil.copytree(cohort, mixed)
+    for number in range(10, 18):  # more scans than there are pairs in 24 images
+        write_patient(mixed / f"p{number}" / "scan-a", number)
+        (mixed / f"p{number}" / "scan-a" / "truth.npz").unlink()
+    options = own.OwnOptions(mixed, "smoke")
+    _, table = own.compare_own(options, tmp_path / "compared", lambda *said: None, lambda line: None)
+    assert table["patients"] == "3 patients of the cohort to learn from and 2 others to test on"
+    dataset = read_dataset(tmp_path / "compared" / "dataset", "D2")
+    assert {record.patient for record in dataset.pairs} == {f"p{number}" for number in range(PATIENTS)}
+    assert len(dataset.pairs) == 12
+
+
+def test_a_stopped_comparison_goes_on_where_its_folder_is_spelled_differently(cohort, tiny, tmp_path, monkeypatch):
+    asked = []
+
+    def stop(run, key, places, report):
+        asked.append(run.config(str(places.own), str(places.work)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "make", stop)
+    for out in (Path("compared"), tmp_path / "compared"):
+        with pytest.raises(KeyboardInterrupt):
+            own.compare_own(own.OwnOptions(cohort, "smoke"), out, lambda *said: None, lambda line: None)
+    assert asked[0] == asked[1]
 
 
 def test_a_cohort_without_a_scan_is_one_sentence_and_leaves_nothing(tiny, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,22 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(places, tmp_path, arm):
         for time in TIMES:
             values.pop(time)
     assert one == other
+
+
+def test_a_run_that_was_cut_goes_on_where_its_places_are_spelled_differently(places, tmp_path, monkeypatch):
+    run = run_of(UNET)
+    monkeypatch.chdir(tmp_path)
+
+    def cut(done, total, stage):
+        if "train" in stage and done == 5:
+            raise Cut
+
+    with pytest.raises(Cut):
+        go([run], Places(Path("results"), Path("work"), Path("sets")), report=cut)
+    steps = []
+    outcome = go([run], places, report=lambda done, total, stage: steps.append(done))
+    assert (outcome.made, outcome.refused) == ([run.name], {})
+    assert min(steps) == 5, "it went on from the checkpoint of step 4"
 
 
 def test_the_same_run_in_two_places_is_the_same_to_the_last_figure(places, tmp_path):

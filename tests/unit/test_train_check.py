@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import torch
 from bonescan.errors import BundleError, OptionError
 from bonescan.train import export_run, run_from_toml
 from bonescan.train import run as module
-from bonescan.train.config import CohortConfig, PhantomConfig, TrainConfig
+from bonescan.train.cohort import labelled_studies
+from bonescan.train.config import CohortConfig, ImagesConfig, PhantomConfig, TrainConfig, read_config
 from bonescan.train.run import check_config
 
 TOML = """
@@ -57,6 +59,17 @@ def nothing_simulated(monkeypatch, tmp_path):
         (["phantoms.anatomies=-1"], "phantoms.anatomies is -1"),
         (["phantoms.processes=0"], "phantoms.processes is 0"),
         (["learning_rate=0.0"], "learning_rate is 0.0"),
+        (["seed=-1"], "seed is -1: give a number from 0"),
+        (
+            ["calibration.most_false_positives=5.0"],
+            "most_false_positives 5 and sensitive_false_positives 2: give numbers",
+        ),
+        (["calibration.specific_false_positives=0.6"], "specific_false_positives is 0.6, most_false_positives 0.5"),
+        (["calibration.specific_false_positives=-0.1"], "specific_false_positives is -0.1"),
+        (
+            ["images.folder=set", "images.set=D4", "images.validation_share=0.2"],
+            "the GAN of D4 learned from the patients",
+        ),
         (["start_share=1.0"], "start_share is 1.0: give a share"),
         (["only='region_head'"], "only is 'region_head', and begin_with is empty: name the bundle"),
         (["only='nothing'", "begin_with='phantom-unet'"], "only is 'nothing', and no layer of unet is named so"),
@@ -72,6 +85,31 @@ def nothing_simulated(monkeypatch, tmp_path):
 def test_wrong_configurations_are_refused_first(nothing_simulated, settings, message):
     with pytest.raises(OptionError, match=message):
         run_from_toml(nothing_simulated / "c.toml", settings)
+    assert not (nothing_simulated / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda one: one.name
+)
+def test_shipped_configurations_have_operating_points_in_order(path):
+    if "calibration" in tomllib.loads(path.read_text()):
+        module._check_numbers(read_config(path))
+
+
+@pytest.mark.parametrize("other", [{"set": "D2"}, {"validation_share": 0.0}])
+def test_a_gan_is_no_matter_where_its_samples_or_validation_patients_are_not_used(other):
+    images = ImagesConfig(**{"folder": "set", "set": "D4", "validation_share": 0.2, **other})
+    module._check_numbers(TrainConfig(images=images))
+
+
+def test_a_data_set_is_no_cohort(nothing_simulated):
+    study = nothing_simulated / "set" / "patient" / "study"
+    study.mkdir(parents=True)
+    (study / "anterior.json").write_text("{}")
+    assert labelled_studies(nothing_simulated / "set") == [study]
+    (nothing_simulated / "set" / "dataset.toml").write_text("")
+    with pytest.raises(OptionError, match=r"set is a data set, .*: name it in images.folder instead"):
+        run_from_toml(nothing_simulated / "c.toml", ["cohort.folder=set"])
     assert not (nothing_simulated / "runs").exists()
 
 

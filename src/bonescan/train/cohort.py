@@ -88,9 +88,17 @@ def _patient(folder: Path) -> str | None:
 
 
 def labelled_studies(cohort: Path) -> list[Path]:
-    """The study folders that hold a label file for at least one view, sorted."""
+    """The study folders that hold a label file for at least one view, sorted.
+
+    Raises OptionError where there is none, and for a data set's folder: its test pairs would be learned from.
+    """
     if not cohort.is_dir():
         raise OptionError(f"there is no cohort folder {cohort}: correct cohort.folder")
+    if (cohort / "dataset.toml").exists():
+        raise OptionError(
+            f"{cohort} is a data set, with pairs for test among its pairs: name it in images.folder instead of "
+            "cohort.folder"
+        )
     folders = sorted({path.parent for view in View for path in cohort.glob(f"*/*/{view}.json")})
     if not folders:
         raise OptionError(f"the cohort {cohort} holds no label file <patient>/<study>/anterior.json or posterior.json")

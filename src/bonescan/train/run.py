@@ -27,6 +27,7 @@ from bonescan.train.inference import device_of, quick_figures
 from bonescan.train.loop import CHECKPOINT, refuse_other_run, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Note, Progress, Report, silent, unsaid
+from bonescan.train.stream import known_views
 from bonescan.train.trial import try_out
 
 IMAGE_SOURCES = Registry["ImageSource"]("bonescan.image_sources")
@@ -223,7 +224,7 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
     """
     torch.set_num_threads(config.threads)
     network, steps = averaged_network(config)
-    cases = [case for case in split.validation if all(case.facts.labelled)]
+    cases = [case for case in split.validation if any(known_views(case, config))]
     points, figures = dict.fromkeys(OPERATING_POINTS, Thresholds()), dict[str, Any]()
     if cases:
         points, fitted = calibrate(network, cases, config, report)
@@ -320,6 +321,7 @@ def check_config(config: TrainConfig) -> None:
 def _check_numbers(config: TrainConfig) -> None:
     phantoms = config.phantoms
     least = {
+        "seed": (config.seed, 0),
         "warmup_steps": (config.warmup_steps, 0),
         "threads": (config.threads, 1),
         "checkpoint_every": (config.checkpoint_every, 1),
@@ -353,6 +355,18 @@ def _check_numbers(config: TrainConfig) -> None:
     if min(config.crop_weights) < 0 or not sum(config.crop_weights):
         raise OptionError(f"crop_weights is {list(config.crop_weights)}: give weights of at least 0, one above it")
     _ = config.cohort.reading  # refuses views that are none
+    rates = config.calibration
+    points = (rates.specific_false_positives, rates.most_false_positives, rates.sensitive_false_positives)
+    if not 0 <= points[0] <= points[1] <= points[2]:
+        raise OptionError(
+            f"calibration.specific_false_positives is {points[0]:g}, most_false_positives {points[1]:g} and "
+            f"sensitive_false_positives {points[2]:g}: give numbers from 0, none below the one before it"
+        )
+    if config.images.folder and config.images.set in ("D3", "D4") and config.images.validation_share:
+        raise OptionError(
+            f"images.validation_share is {config.images.validation_share:g}, and the GAN of {config.images.set} "
+            "learned from the patients that it would keep: set it to 0, or images.set to D1 or D2"
+        )
     if not (config.images.folder or config.cohort.folder or phantoms.anatomies):
         raise OptionError(
             "the configuration names nothing to learn from: set cohort.folder to labelled scans, phantoms.anatomies to "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from bonescan.commands.base import (
 )
 
 PROFILES = ("smoke", "cpu", "full")
+PROFILE = "cpu"
 RESULTS = Path("results/experiments")
 ALL = "all"
 
@@ -36,7 +38,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", choices=PROFILES, default="cpu", help="how large to run (default: cpu)")
+    parser.add_argument("--profile", choices=PROFILES, default=PROFILE, help=f"how large to run (default: {PROFILE})")
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
@@ -160,11 +162,19 @@ class ExperimentRun(Command):
         if self.json:
             console.out_json({"research_use_only": True, **asdict(outcome)})
         else:
-            console.out(f"{len(outcome.made)} runs made; the tables: bonescan experiment table {','.join(self.names)}")
+            console.out(f"{len(outcome.made)} runs made; the tables: {self._next}")
             console.out(RESEARCH_USE_ONLY)
         if outcome.refused:
             return SOME_FAILED if outcome.made or len(missing) < len(runs) else NOTHING_DONE
         return DONE
+
+    @property
+    def _next(self) -> str:
+        """The command that makes the tables of these runs."""
+        words = ["bonescan", "experiment", "table", ",".join(self.names)]
+        words += [] if self.profile == PROFILE else ["--profile", self.profile]
+        words += [] if self.results == RESULTS else ["--results", str(self.results)]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True, slots=True)

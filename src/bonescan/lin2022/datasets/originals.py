@@ -231,14 +231,15 @@ def _cut_frame(frame: NDArray[Number], corner: tuple[int, ...], margin: int) -> 
 def read_originals(options: DatasetOptions, spread: Spread, found: Callable[[int, int], None]) -> Chosen:
     """Read the studies of a cohort. Labelled patients without a thoracic lesion are left out, or kept where wanted.
 
-    All patients without labels are kept; their scans that cannot be used are left out. Folders whose scans state one
-    Patient ID are of one patient, who has the name of the first.
+    All patients without labels are kept unless only labelled studies are wanted; their scans that cannot be used are
+    left out. Folders whose scans state one Patient ID are of one patient, who has the name of the first.
     found: called with the number of studies read, and of all. Raises InputError for a folder without truth, a labelled
     scan that cannot be read or that is there twice, LabelError for a file of truth that cannot be used.
     """
     assert options.patients.cohort is not None
     labelled = find_truth(options.patients.cohort)
-    studies = sorted([*labelled, *_unlabelled(options.patients.cohort, labelled)], key=lambda study: study.folder)
+    others = [] if options.patients.only_labelled else _unlabelled(options.patients.cohort, labelled)
+    studies = sorted([*labelled, *others], key=lambda study: study.folder)
     if not labelled:
         raise InputError(f"{options.patients.cohort} holds no labelled study: give a cohort folder with truth")
     if any(study.patient == GAN for study in studies):

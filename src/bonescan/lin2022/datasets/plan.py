@@ -44,6 +44,7 @@ class PatientOptions:
     count: patients with a thoracic lesion; None: 56 simulated, or all of the cohort.
     cohort: a folder <patient>/<study>/ with scans and truth; None: simulate.
     keep_lesion_free: also take patients of the cohort without a lesion in the thoracic window.
+    only_labelled: leave out the cohort's studies without any label.
     reading: what is stated of the views of the cohort's scans.
     """
 
@@ -51,6 +52,7 @@ class PatientOptions:
     cohort: Path | None = None
     keep_lesion_free: bool = False
     reading: ReadOptions | None = None
+    only_labelled: bool = False
 
     def __post_init__(self) -> None:
         if self.count is not None and not 2 <= self.count <= MOST_PATIENTS:

@@ -68,6 +68,7 @@ def state(options: DatasetOptions, chosen: Chosen) -> Statement:
         "cohort": "" if cohort is None else str(cohort),
         **({} if options.patients.reading is None else {"views": options.patients.reading.views}),
         "keep_lesion_free": options.patients.keep_lesion_free,
+        **({"only_labelled": True} if options.patients.only_labelled else {}),
         "protocol": str(options.split.protocol),
         "test_share": options.split.test_share,
         "labels": "truth" if options.readers is None else "readers",

@@ -17,9 +17,10 @@ Target = Literal["views", "union"]
 
 @dataclass(frozen=True, slots=True)
 class SetOptions:
-    """Which data set folder an arm learns from; every arm is tested on original pairs and on their exact truth.
+    """Which data set folder an arm learns from; every arm is tested on the exact truth.
 
-    protocol: how patients come to training and test (`datasets.Protocol`).
+    protocol: how patients come to training and test (`datasets.Protocol`). Divided by patient, only original pairs are
+    tested on; where it is leaky, the test pairs include geometric copies.
     tolerance: None: labels are the exact truth; else three simulated readers draw them, and a lesion is accepted where
     the readers' areas differ by at most this share (Eq. 2). gan: whether it holds GAN samples, as D3 and D4 need.
     """

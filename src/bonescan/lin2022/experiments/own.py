@@ -86,7 +86,8 @@ def _ensure_dataset(
     images = profile_of(options.profile).images if options.images is None else options.images
     cohort = options.cohort.absolute()
     if not (folder / TOML).exists():
-        patients = PatientOptions(None, cohort, keep_lesion_free=True, reading=options.reading)
+        # No method learns from studies without labels.
+        patients = PatientOptions(None, cohort, keep_lesion_free=True, reading=options.reading, only_labelled=True)
         summary = build_dataset(
             DatasetOptions(options.seed, images, patients),
             folder,

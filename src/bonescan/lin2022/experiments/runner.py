@@ -61,13 +61,19 @@ _SECONDS_OF_A_METHOD = 20.0
 class Places:
     """Where things lie. results: committed; work: checkpoints; sets: data sets, built when they are needed.
 
-    own: a data set of a cohort, which all runs learn from; None: simulated ones.
+    own: a data set of a cohort, which all runs learn from; None: simulated ones. All become absolute, as a run goes on
+    only where its folders are named as when it began.
     """
 
     results: Path = Path("results/experiments")
     work: Path = Path("runs/experiments")
     sets: Path = Path("runs/datasets")
     own: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("results", "work", "sets"):
+            object.__setattr__(self, name, getattr(self, name).absolute())
+        object.__setattr__(self, "own", self.own and self.own.absolute())
 
     @property
     def store(self) -> Store:

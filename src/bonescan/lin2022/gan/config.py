@@ -73,6 +73,17 @@ class GanConfig:
             raise OptionError(
                 f"steps is {self.steps} and discriminator_steps {self.discriminator_steps}: take at least one of each"
             )
+        least = {
+            "seed": (self.seed, 0),
+            "threads": (self.threads, 1),
+            "checkpoint_every": (self.checkpoint_every, 1),
+            "log_every": (self.log_every, 1),
+        }
+        for name, (value, lowest) in least.items():
+            if value < lowest:
+                raise OptionError(f"{name} is {value}: give a number from {lowest}")
+        if not self.learning_rate > 0:
+            raise OptionError(f"learning_rate is {self.learning_rate}: give a number above 0")
         if self.batch < 2:
             raise OptionError(f"batch is {self.batch}: batch norm needs at least 2 images")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

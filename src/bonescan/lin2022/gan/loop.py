@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from bonescan.errors import OptionError
+from bonescan.errors import OptionError, OutputError
 from bonescan.lin2022.gan.config import MAY_CHANGE, GanConfig
 from bonescan.lin2022.gan.dcgan import Dcgan, build_dcgan
 from bonescan.lin2022.gan.images import GanImages, noise_of
@@ -54,11 +54,22 @@ def train_gan(config: GanConfig, images: GanImages, folder: Path, report: Report
 
     It then holds the averaged generator (generator.safetensors), what made it (config.json), what sampling needs of the
     training images (source.json), the checkpoint and log.jsonl. Raises OptionError when a run was started there with
-    another configuration or other images, or the images are not of the configured size.
+    another configuration or other images, or the images are not of the configured size, and OutputError where nothing
+    can be written.
     """
     torch.set_num_threads(config.threads)
     _check_size(config, images)
-    _open_run(config, images, folder)
+    try:
+        _open_run(config, images, folder)
+        return _train(config, images, folder, report)
+    except OSError as error:
+        raise OutputError(
+            f"the run cannot be written to {folder} ({error.strerror}): free space there or choose another folder"
+        ) from error
+
+
+def _train(config: GanConfig, images: GanImages, folder: Path, report: Report) -> Path:
+    """The steps that the run in `folder` lacks."""
     state = start_gan(config)
     checkpoint = folder / CHECKPOINT
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
@@ -184,8 +195,8 @@ def _open_run(config: GanConfig, images: GanImages, folder: Path) -> None:
         "spacings_mm": [None if spacing is None else list(spacing) for spacing in images.spacings_mm],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, values in ((CONFIG, config.to_dict()), (SOURCE, source)):
-        path = folder / name
+    stated = {folder / CONFIG: config.to_dict(), folder / SOURCE: source}
+    for path, values in stated.items():
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
@@ -194,6 +205,7 @@ def _open_run(config: GanConfig, images: GanImages, folder: Path) -> None:
                 raise OptionError(
                     f"the run in {folder} was started with another {changed[0]}: choose another folder, or remove it"
                 )
+    for path, values in stated.items():
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
