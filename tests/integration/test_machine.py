@@ -88,6 +88,16 @@ def test_no_message_names_a_package_that_no_index_has():
     assert naming == []
 
 
+def test_doctor_looks_at_the_model_in_use(in_process, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "bonescan" / "models").mkdir(parents=True)
+    (tmp_path / "bonescan" / "models" / "in-use").write_text("gone")
+    assert in_process("segment", "nothing", "-o", "out", cwd=tmp_path).returncode == 2
+    done = in_process("doctor", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the model in use, gone, is not kept any more" in done.stdout
+
+
 def test_doctor_says_what_is_broken(cli, tmp_path):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('broken on purpose')")
     done = cli("doctor", cwd=tmp_path, shadow=tmp_path)

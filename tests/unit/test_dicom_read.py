@@ -263,6 +263,8 @@ def test_spacing_that_cannot_be_is_dropped(changed, spacing, note):
     [
         ("Tc-99m MDP", None),
         ("99mTc-HDP", None),
+        ("Tc99m Difosfonatos", None),
+        ("99mTc-difosfonaat", None),
         ("Technetium (99mTc) oxidronate", None),
         ("Osteocis", None),
         ("Tc-99m Sestamibi", "not known as a bone tracer"),

@@ -1,5 +1,7 @@
 """Kept models, and the one in use."""
 
+import shutil
+
 import pytest
 
 from bonescan.bundle import load_bundle
@@ -42,6 +44,13 @@ def test_another_model_of_the_same_name_is_refused(threshold_bundle, tmp_path):
     (folder / "bundle.json").write_text((folder / "bundle.json").read_text() + "\n")
     with pytest.raises(OutputError, match="another model threshold is kept"):
         keep(bundle, use=False)
+
+
+def test_a_copy_that_is_being_made_is_no_kept_model(threshold_bundle):
+    partial = models_folder() / ".threshold.999999-0123abcd-0123abcd.partial"
+    partial.mkdir(parents=True)
+    shutil.copy(threshold_bundle / "bundle.json", partial)
+    assert kept_models() == ()
 
 
 def test_a_model_that_is_not_there_cannot_be_used(threshold_bundle):

@@ -54,6 +54,36 @@ def test_what_is_no_uid_is_refused(tmp_path, value):
         read_header(paths)
 
 
+def test_a_uid_with_a_leading_zero_is_repeated_as_it_is(tmp_path):
+    """PS3.5 9.1 forbids it; older scanners write it, and archives take it."""
+    paths = written(tmp_path)
+    dataset = pydicom.dcmread(paths[0])
+    said = "1.2.840.0123.7"
+    dataset["SOPInstanceUID"] = pydicom.DataElement("SOPInstanceUID", "UI", said, validation_mode=0)
+    dataset.save_as(paths[0])
+    assert read_header(paths).instances[0].sop_instance_uid == said
+
+
+def test_a_decimal_comma_is_left_out(tmp_path):
+    paths = written(tmp_path, PatientSex="F")
+    dataset = pydicom.dcmread(paths[0])
+    for keyword, said in (("PatientWeight", "70,5"), ("PatientSize", "1.75")):
+        dataset.add(pydicom.DataElement(keyword, "SH", said))  # as text, since no DS may hold it
+    dataset.save_as(paths[0])
+    content = paths[0].read_bytes().replace(b"SH\x04\x0070,5", b"DS\x04\x0070,5")
+    paths[0].write_bytes(content.replace(b"SH\x04\x001.75", b"DS\x04\x001.75"))
+    patient = read_header(paths).patient
+    assert "PatientWeight" not in patient
+    assert (patient["PatientSize"], patient["PatientSex"]) == ("1.75", "F")
+
+
+@pytest.mark.parametrize("said", ["山田\u3000太郎", "علی\u200cرضا", "Jean\u00a0Paul"])
+def test_a_name_is_repeated_letter_by_letter(tmp_path, said):
+    """An archive matches patients by the name: a wide blank or a joiner belongs to it."""
+    paths = written(tmp_path, SpecificCharacterSet="ISO_IR 192", PatientName=said)
+    assert read_header(paths).patient["PatientName"] == said
+
+
 def test_files_of_two_studies_are_refused(tmp_path):
     (tmp_path / "other").mkdir()
     paths = written(tmp_path, Header(HeaderStyle.TWO_FILES))

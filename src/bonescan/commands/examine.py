@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bonescan._version import __version__
+from bonescan.commands.model import model_named
 from bonescan.errors import BonescanError
-from bonescan.pipeline import DEFAULT_MODEL, load_model, segment
+from bonescan.pipeline import load_model, segment
 from bonescan.reading import ReadOptions, read_study
 from bonescan.study import Scan, Study, View
 from bonescan.system import extras
@@ -46,7 +47,7 @@ def examine() -> tuple[Check, ...]:
         _tried("model", _check_model),
         _tried("inference", _check_inference),
         _tried("JPEG 2000", _check_jpeg2000),
-        _tried("writing here", _check_writing),
+        _tried("writing here", _check_writing, needed=False),  # results go where -o says
         *(_extra(name, commands) for name, commands in extras.COMMANDS.items()),
     )
 
@@ -71,24 +72,24 @@ def _extra(name: str, commands: tuple[str, ...]) -> Check:
     return Check(f"extra {name}", True, False, f"{what}: {versions}")
 
 
-def _tried(name: str, check: Callable[[], str]) -> Check:
+def _tried(name: str, check: Callable[[], str], needed: bool = True) -> Check:
     try:
-        return Check(name, True, True, check())
+        return Check(name, True, needed, check())
     except BonescanError as error:
-        return Check(name, False, True, str(error))
+        return Check(name, False, needed, str(error))
     except Exception as error:  # what is broken here may raise anything, and the other checks are still wanted
-        return Check(name, False, True, f"{type(error).__name__}: {error}")
+        return Check(name, False, needed, f"{type(error).__name__}: {error}")
 
 
 def _check_model() -> str:
-    name = load_model(DEFAULT_MODEL).name
+    name = load_model(model_named(None)).name
     return f"{name.name}, sha256 {name.sha256[:12]}, every file as it was made"
 
 
 def _check_inference() -> str:
     counts = np.random.default_rng(0).poisson(3.0, (64, 64)).astype(np.float32)
     study = Study(key="doctor", scans={view: Scan(view, counts) for view in View})
-    segment(study, load_model(DEFAULT_MODEL))
+    segment(study, load_model(model_named(None)))
     return "the whole line runs"
 
 

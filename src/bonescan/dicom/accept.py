@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from bonescan.dicom import values
 from bonescan.dicom.elements import integer, items, text, texts, value
-from bonescan.dicom.pixels import Layout
+from bonescan.dicom.pixels import Layout, rescale
 from bonescan.errors import InputError
 
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
@@ -33,7 +33,9 @@ _LEAST_ELONGATION = 1.5
 _MOST_PIXELS = 2**21
 """Twice 2048 x 512: reading takes some tens of bytes per pixel, in a process with limited memory."""
 
-_BONE_TRACERS = re.compile(r"MDP|HDP|HEDP|DPD|DRON[AI]|PHOSPHON|PHOSPHAT|BONE|OSTEO|TECEOS", re.IGNORECASE)
+_BONE_TRACERS = re.compile(
+    r"MDP|HDP|HEDP|DPD|DRON[AI]|(PH|F)OS(PH|F)(ON|AT)|BONE|KNOCHEN|SKELET|OSTEO|TECEOS", re.IGNORECASE
+)
 _OTHER_TRACERS = re.compile(
     r"MIBI|SESTA|TETROFOSMIN|MYOVIEW|PERTECHN|MIBG|IOBENG|IOBENGUAN|OCTREOT|GALLIUM|CITRATE|IODIDE|SULFUR|MAA|DMSA|DTPA|MAG3",
     re.IGNORECASE,
@@ -89,17 +91,21 @@ def refuse_unsuitable_layout(dataset: Dataset, layout: Layout) -> None:
         )
 
 
-def remarks(dataset: Dataset, layout: Layout) -> Iterator[str]:
-    """Yield what a person who reads the result should know about the file, one sentence each."""
+def remarks(dataset: Dataset, layout: Layout, frames: Collection[int]) -> Iterator[str]:
+    """Yield what a person who reads the result should know about the file, one sentence each.
+
+    frames: the indices of those that are read.
+    """
     if not _is_original(dataset):
         yield values.DERIVED
     if layout.stored <= 8:
         yield values.EIGHT_BITS
     if text(dataset, "LossyImageCompression") == "01":
         yield values.LOSSY
-    if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
+    if rescale(dataset) != (1.0, 0.0):
         yield values.RESCALED
-    if len(set(texts(dataset, "EnergyWindowVector"))) > 1:
+    windows = texts(dataset, "EnergyWindowVector")
+    if len({windows[index] for index in frames if index < len(windows)}) > 1:
         yield values.SEVERAL_ENERGIES
     tracer = _tracer(dataset)
     if not _NUCLIDE_ALONE.sub("", tracer):

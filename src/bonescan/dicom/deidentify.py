@@ -96,8 +96,8 @@ def deidentified(content: bytes, how: Deidentification) -> Deidentified:
         _identity(dataset, source, names)
         _pixels(dataset, frames, layout)
         _refuse_other_measures(dataset, source)
-        known = set(remarks(dataset, layout))
-        notes += [note for note in remarks(source, layout) if note not in known]
+        known = set(remarks(dataset, layout, range(layout.frames)))
+        notes += [note for note in remarks(source, layout, range(layout.frames)) if note not in known]
         file = BytesIO()
         dataset.save_as(file, enforce_file_format=True)
         return Deidentified(names.patient, names.study, names.image, file.getvalue(), tuple(notes))

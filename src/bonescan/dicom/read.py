@@ -61,7 +61,8 @@ def read_dicom(paths: Sequence[Path], key: str, options: ReadOptions) -> Study:
         told, contradicted = _views(frames, options)
         counts, notes = _counts(files, frames)
         spacing, spacing_note = _spacing(files, counts)
-        notes += [note for file in files for note in remarks(file.dataset, file.layout)]
+        for file in files:
+            notes += remarks(file.dataset, file.layout, [each.index for each in frames if each.dataset is file.dataset])
         notes += [f"the {view} view is missing" for view in View if view not in told.views]
         notes += [note for note in (contradicted, spacing_note) if note]
         return Study(

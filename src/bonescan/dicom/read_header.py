@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +14,26 @@ from bonescan.dicom.header import PATIENT_KEYWORDS, STUDY_KEYWORDS, Code, Source
 from bonescan.dicom.pixels import rescale
 from bonescan.errors import InputError
 
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+"""Also with components that begin with 0: PS3.5 9.1 forbids them, older scanners write them."""
 _MOST_UID_LETTERS = 64
 _MOST_LETTERS = 324
 """The longest value that is accepted (PS3.5 6.2: a name has three groups of 64 characters, in practice also more)."""
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 _MOST_CODES = 32
+_NO_LETTERS = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode's control characters, halves of characters, and separators of lines and paragraphs."""
+
+
+_FORMS = {
+    "PatientBirthDate": _DATE,
+    "StudyDate": _DATE,
+    "StudyTime": _TIME,
+    "PatientSize": _NUMBER,  # some consoles write a decimal comma, which no object can hold
+    "PatientWeight": _NUMBER,
+}
 
 
 def read_header(paths: Sequence[Path]) -> SourceHeader:
@@ -68,9 +82,9 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _stated(dataset: Dataset, keywords: Sequence[str]) -> dict[str, str]:
-    """Return the elements that are present, as text; dates and times that are not valid are left out."""
+    """Return the elements that are present, as text; dates, times and numbers that are not valid are left out."""
     found = {keyword: _clean(text(dataset, keyword)) for keyword in keywords}
-    for keyword, form in (("PatientBirthDate", _DATE), ("StudyDate", _DATE), ("StudyTime", _TIME)):
+    for keyword, form in _FORMS.items():
         if keyword in found and not form.fullmatch(found[keyword]):
             found[keyword] = ""
     return {keyword: stated for keyword, stated in found.items() if stated}
@@ -80,7 +94,7 @@ def _clean(stated: str) -> str:
     """Return text without control characters; InputError where it is longer than any value may be."""
     if len(stated) > _MOST_LETTERS:
         raise InputError("an element of the patient or the study is longer than DICOM allows, so the file is damaged")
-    return "".join(letter for letter in stated if letter.isprintable())
+    return "".join(letter for letter in stated if unicodedata.category(letter) not in _NO_LETTERS)
 
 
 def _codes(dataset: Dataset) -> list[Code]:

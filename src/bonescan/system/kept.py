@@ -28,7 +28,9 @@ def kept_models() -> tuple[str, ...]:
     folder = models_folder()
     if not folder.is_dir():
         return ()
-    return tuple(sorted(entry.name for entry in folder.iterdir() if (entry / "bundle.json").is_file()))
+    # A hidden one is a copy that is being made, or that a killed process left.
+    shown = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    return tuple(sorted(entry.name for entry in shown if (entry / "bundle.json").is_file()))
 
 
 def model_in_use() -> str:
