@@ -85,5 +85,5 @@ def refers_to_the_pixels_of(curve, study, view, folder):
         dataset = pydicom.dcmread(path)
         if dataset.SOPInstanceUID == curve.sop_instance_uid:
             frames = dataset.pixel_array.reshape(-1, *study.shape)
-            return np.array_equal(frames[curve.frame - 1], study.counts(view))
+            return np.array_equal(frames[(curve.frame or 1) - 1], study.counts(view))
     return False

@@ -157,6 +157,17 @@ def test_two_files_of_one_view_are_refused_also_where_one_or_both_have_no_lesion
         returned(sources, result.study, None)
 
 
+@pytest.mark.parametrize("drawn_on", [(1, 2), (2, 2)], ids=["both", "one"])
+def test_a_coco_file_of_several_studies_is_refused(drawn_on, tmp_path):
+    square = [[10, 10, 20, 10, 20, 20, 10, 20]]
+    first, second = (coco(square, id=number, file_name=f"p{number}/anterior.png") for number in (1, 2))
+    annotations = [first["annotations"][0] | {"id": number, "image_id": image} for number, image in enumerate(drawn_on)]
+    document = {"images": [*first["images"], *second["images"]], "annotations": annotations}
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    with pytest.raises(LabelError, match=r"two images of the anterior view.*give one study a file"):
+        sandbox.drawn_masks(tmp_path / "coco.json", FRAME)
+
+
 def test_counts_that_differ_by_one_or_by_shape_have_another_digest():
     counts = np.arange(12, dtype=np.float32).reshape(3, 4)
     other = counts.copy()
@@ -181,6 +192,16 @@ def test_a_folder_of_a_reader_is_not_below(written, tmp_path):
     (tmp_path / "labels" / "reader-A").mkdir(parents=True)
     (tmp_path / "labels" / "reader-A" / "anterior.json").write_bytes((folder / "anterior.json").read_bytes())
     assert [one.below for one in label_files([tmp_path / "labels"])] == [False]
+
+
+def test_objects_are_found_in_a_folder_whatever_their_ending(tmp_path):
+    """DCMTK's storescp names what it receives by the UID."""
+    dicom = bytes(128) + b"DICM"
+    names = ("SRe.1.2.276.0.7230010.3.1.4", "report", "report.sr", "a.DCM", "b.ima")
+    for name in (*names, "DICOMDIR", "page.pdf", "view.png", "scan.npz", "notes.txt"):
+        (tmp_path / name).write_bytes(dicom)
+    (tmp_path / "SRe.1.2.3").write_bytes(b"something else")
+    assert {file.path.name for file in label_files([tmp_path])} == set(names)
 
 
 def test_noise_drawn_as_one_lesion_is_refused():

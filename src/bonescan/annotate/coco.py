@@ -132,6 +132,7 @@ def lesions_of(document: Any, name: str, shape: tuple[int, int]) -> Iterator[Coc
 
 
 def _read(document: Mapping[str, Any], name: str, shape: tuple[int, int]) -> Iterator[CocoLesion]:
+    _refuse_several_studies(document["images"], name)
     images = {image["id"]: image for image in document["images"]}
     annotations = document["annotations"]
     if len(annotations) > _MOST_ANNOTATIONS:
@@ -159,8 +160,22 @@ def _read(document: Mapping[str, Any], name: str, shape: tuple[int, int]) -> Ite
         )
 
 
+def _refuse_several_studies(images: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Refuse two images of one view: the file is of several studies, whose lesions would be merged."""
+    seen: set[View] = set()
+    for image in images:
+        named = _named_views(str(image["file_name"]))
+        if len(named) == 1 and named[0] in seen:
+            raise LabelError(f"{name} has two images of the {named[0]} view: give one study a file")
+        seen.update(named)
+
+
+def _named_views(file_name: str) -> list[View]:
+    return [view for view in View if view.value in Path(file_name).name.lower()]
+
+
 def _view(file_name: str, where: str) -> View:
-    named = [view for view in View if view.value in Path(file_name).name.lower()]
+    named = _named_views(file_name)
     if len(named) != 1:
         raise LabelError(
             f"{where} is of an image whose name is not that of a view: name it anterior.png or posterior.png"

@@ -142,6 +142,11 @@ def add_views(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_frames(parser: argparse.ArgumentParser) -> None:
+    """The option `--frames`."""
+    parser.add_argument("--frames", type=frame_pair, metavar="A,B", help="the two frames to read, of a file with more")
+
+
 def add_identify(parser: argparse.ArgumentParser) -> None:
     """The option `--identify`."""
     parser.add_argument(

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bonescan.commands.base import DONE, Command, Console, add_json, add_out, add_views, path, seed
+from bonescan.commands.base import DONE, Command, Console, add_frames, add_json, add_out, add_views, path, seed
 from bonescan.commands.model import model_named
 from bonescan.commands.segment import OPERATING_POINTS
 from bonescan.errors import InputError, OptionError, OutputError
@@ -33,6 +33,7 @@ class Compare(Command):
     pcwg3: bool
     intervals: int
     views: tuple[str, ...] | None
+    frames: tuple[int, int] | None
     json: bool
 
     @staticmethod
@@ -64,6 +65,7 @@ class Compare(Command):
             help="as for segment: 95 %% intervals of the burden, by segmenting each scan N times (default: 0, none)",
         )
         add_views(parser)
+        add_frames(parser)
         add_json(parser)
 
     def run(self, console: Console) -> int:
@@ -85,7 +87,8 @@ class Compare(Command):
         model = load_model(model_named(self.model))
         options = Options("whole-body", operating_point=self.operating_point, draws=self.intervals)
         with console.progress("scans") as progress:
-            studies = [read_files(files, stated_views(self.views)) for files in found]
+            stated = stated_views(self.views, self.frames)
+            studies = [read_files(files, stated) for files in found]
             _refuse_disorder(studies)
             _refuse_strange_views(studies)
             read = []

@@ -14,6 +14,7 @@ from bonescan.commands.base import (
     SOME_FAILED,
     Command,
     Console,
+    add_frames,
     add_identify,
     add_json,
     add_out,
@@ -46,6 +47,7 @@ class Import(Command):
     region: Literal["whole-body", "thorax"] | None
     window: tuple[int, int] | None
     views: tuple[str, ...] | None
+    frames: tuple[int, int] | None
     format: tuple[str, ...]
     identify: bool
     json: bool
@@ -80,6 +82,7 @@ class Import(Command):
             "--window", type=row_range, metavar="R0:R1", help="the rows that segment was given as the thorax"
         )
         add_views(parser)
+        add_frames(parser)
         parser.add_argument(
             "--format",
             type=formats,
@@ -163,7 +166,7 @@ class _Work:
     def _stated(self) -> ReadOptions | None:
         from bonescan.reading import stated_views
 
-        return stated_views(self.command.views)
+        return stated_views(self.command.views, self.command.frames)
 
     def _header(self, files: StudyFiles) -> SourceHeader | None:
         """The header of a scan; None if it has no readable one. Reading the scan later reports the error."""

@@ -17,12 +17,12 @@ from bonescan.commands.base import (
     Command,
     Console,
     Progress,
+    add_frames,
     add_identify,
     add_json,
     add_out,
     add_views,
     chosen_among,
-    frame_pair,
     names,
     path,
     row_range,
@@ -95,9 +95,7 @@ class Segment(Command):
             "(default: balanced)",
         )
         add_views(parser)
-        parser.add_argument(
-            "--frames", type=frame_pair, metavar="A,B", help="the two frames to read, of a file with more"
-        )
+        add_frames(parser)
         parser.add_argument(
             "--format",
             type=formats,

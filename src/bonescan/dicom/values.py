@@ -48,9 +48,13 @@ class ReadOptions:
             raise OptionError(f"frames are two different numbers from 1, not {', '.join(map(str, self.frames))}")
 
 
-def stated_views(names: Sequence[str] | None) -> ReadOptions | None:
-    """What a caller states by naming the views of each scan's frames, in order; None where none are stated."""
-    return ReadOptions(tuple(View(name) for name in names)) if names else None
+def stated_views(names: Sequence[str] | None, frames: tuple[int, int] | None = None) -> ReadOptions | None:
+    """What a caller states by naming the views of each scan's frames, in order, and by choosing its two frames.
+
+    None where neither is stated.
+    """
+    views = tuple(View(name) for name in names) if names else None
+    return None if views is None and frames is None else ReadOptions(views, frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,13 @@ class FileSummary:
 class Curve:
     """One outlined lesion on one frame of one instance: a closed contour from an SR, or a mask from a SEG.
 
-    frame: its number in the instance, from 1. contour: (n, 2) of (row, col), closed.
+    frame: its number in the instance, from 1; None where it is not stated. contour: (n, 2) of (row, col), closed.
     mask, origin, shape: boolean bounding box, the (row, col) of its first pixel, and (rows, cols) of the whole frame.
     tracking_id, tracking_uid: "" where none is given. probability, region: None where none is given.
     """
 
     sop_instance_uid: str
-    frame: int
+    frame: int | None
     contour: NDArray[np.float64] | None
     mask: Mask | None
     origin: tuple[int, int] = (0, 0)

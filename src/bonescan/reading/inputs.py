@@ -85,7 +85,7 @@ def scans_in(folder: Path, kind: Kind) -> list[Path]:
     """
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_file(path))
     if kind == "dicom":
-        return [path for path in files if _may_be_dicom(path)]
+        return [path for path in files if may_be_dicom(path)]
     named = [path for path in files if kind_of(path) == kind and path.name != "truth.npz"]
     return [path for path in named if kind != "png" or _has_16_bits(path)]
 
@@ -227,7 +227,7 @@ def _in_folder(root: Path) -> list[_Found]:
         for path in here:
             if path.name.lower() == "scan.npz":
                 by_folder.setdefault(Path(folder), []).append(("npz", (path,)))
-        dicom += [path for path in here if _may_be_dicom(path)]
+        dicom += [path for path in here if may_be_dicom(path)]
     for paths in _grouped(dicom, in_folder=True):
         by_folder.setdefault(paths[0].parent, []).append(("dicom", paths))
     for folder_of_pictures, pngs in pictures.items():
@@ -269,7 +269,7 @@ def _in_folder_found(root: Path, folder: Path, kind: Kind, paths: tuple[Path, ..
     return _Found(paths, kind, "-".join(below), _folders(root.resolve()))
 
 
-def _may_be_dicom(path: Path) -> bool:
+def may_be_dicom(path: Path) -> bool:
     """Tell whether a file in a folder is read as DICOM: by its marker, or by its ending, as it may be broken."""
     ending = path.suffix.lower()
     if ending in _DICOM_ENDINGS:

@@ -15,6 +15,7 @@ from bonescan.errors import InputError, LabelError
 from bonescan.lesions.contours import mask_of, reaches_beyond
 from bonescan.lesions.drawn import DrawnLesion
 from bonescan.prepare import Window
+from bonescan.reading.inputs import may_be_dicom
 from bonescan.study import Mask, Study, View
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bonescan.dicom.values import Curve, Curves
 
 _READER_FOLDER = "reader-"
-_DICOM_ENDINGS = (".dcm", ".dicom", "")
 _LONGEST = 5_000_000.0
 """Most rows, up and down, over all curves of one file; a curve along every pixel of a large frame has a fifth."""
 _MOST_MASK_PIXELS = 2**29
@@ -94,13 +94,7 @@ def _may_hold_curves(path: Path) -> bool:
     # Links may lead out of the folder, and reading a pipe or a device may never end.
     if path.name.startswith(".") or path.name == "lesions.json" or path.is_symlink() or not path.is_file():
         return False
-    if path.suffix.lower() == ".json":
-        return True
-    if path.suffix.lower() not in _DICOM_ENDINGS:
-        return False
-    from bonescan.dicom.elements import looks_like_dicom
-
-    return looks_like_dicom(path)
+    return path.suffix.lower() == ".json" or may_be_dicom(path)
 
 
 def read_source(file: LabelFile) -> LabelSource:
@@ -223,17 +217,26 @@ def _from_dicom(curves: Curves, study: Study, header: SourceHeader) -> list[Draw
     if sum(float(np.abs(np.diff(contour[:, 0])).sum()) for contour in contours) > _LONGEST:
         raise LabelError("the curves of the report are longer than any lesions' are; redraw them")
     _refuse_too_many(len(curves.curves), study)
-    places = {
-        (header.instances[frame.file].sop_instance_uid, frame.frame): view for view, frame in study.frames.items()
-    }
+    places: dict[tuple[str, int | None], View] = {}
+    for view, frame in study.frames.items():
+        instance = header.instances[frame.file]
+        places[instance.sop_instance_uid, frame.frame] = view
+        if instance.frames == 1:
+            places[instance.sop_instance_uid, None] = view
     return [_from_curve(curve, study, places) for curve in curves.curves]
 
 
-def _from_curve(curve: Curve, study: Study, places: Mapping[tuple[str, int], View]) -> DrawnLesion:
+def _from_curve(curve: Curve, study: Study, places: Mapping[tuple[str, int | None], View]) -> DrawnLesion:
     named = curve.tracking_id if curve.tracking_id.startswith("Lesion ") else "a curve"
     view = places.get((curve.sop_instance_uid, curve.frame))
     if view is None:
-        raise InputError(f"{named} is drawn on frame {curve.frame} of an image that is no view of the scan {study.key}")
+        if curve.frame is None and any(curve.sop_instance_uid == uid for uid, _ in places):
+            raise InputError(
+                f"{named} does not state on which frame of its image it is drawn: save it with its frame's number "
+                "(Referenced Frame Number)"
+            )
+        where = "an image" if curve.frame is None else f"frame {curve.frame} of an image"
+        raise InputError(f"{named} is drawn on {where} that is no view of the scan {study.key}")
     if curve.mask is not None:
         if curve.shape != study.shape:
             raise LabelError(

@@ -211,7 +211,7 @@ def _curve(said: Mapping[str, Any], array: Any) -> Curve:
         raise ValueError("no probability")
     return Curve(
         _text(said["sop_instance_uid"]),
-        _number(said["frame"], 1, 4096),
+        None if said["frame"] is None else _number(said["frame"], 1, 4096),
         contour=None if is_mask else array,
         mask=array if is_mask else None,
         origin=(row, col),

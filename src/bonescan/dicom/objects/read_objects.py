@@ -1,7 +1,8 @@
 """Read curves back from a structured report (TID 1500) or a segmentation, ours or corrected in another tool.
 
-An SR's planar groups are found by their structure: a container with an SCOORD that is selected from an image. A
-POLYLINE is a curve, which is closed if it is open; CIRCLE and ELLIPSE become polygons; a shape without area is refused.
+An SR's groups are found by their structure: a container with an SCOORD that is selected from an image, in itself (TID
+1410) or below a number that was measured on it (TID 300, as dcmjs writes it for OHIF). A POLYLINE is a curve, which is
+closed if it is open; CIRCLE and ELLIPSE become polygons; a shape without area is refused, and so is an SCOORD3D.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _UID = re.compile(r"[0-9.]{1,64}")
 _SITES = {code.value: region for region, code in codes.SITES.items()}
 _READER_NAME = ("121008", "DCM")
 _TRACKING_ID, _TRACKING_UID = ("112039", "DCM"), ("112040", "DCM")
+_LESIONS = (codes.LESIONS.value, codes.OURS)
 _FINDING_SITES = ("363698007", "G-C0E3")
 _MOST_NAME_LETTERS = 64
 
@@ -85,11 +87,22 @@ def _name(said: str) -> str | None:
 def _report(dataset: Dataset) -> Curves:
     readers = [_name(text(item, "PersonName")) for item in _walk(dataset) if _concept(item) == _READER_NAME]
     curves: list[Curve] = []
-    for group in _walk(dataset):
-        if text(group, "ValueType") == "CONTAINER":
-            curves += _curves_of_group(group)
+    for item in _walk(dataset):
+        kind = text(item, "ValueType")
+        if kind == "SCOORD3D":
+            raise InputError(
+                "a curve of the report is in coordinates of the patient (SCOORD3D), which a planar image does not "
+                "have: save it in those of the image (SCOORD)"
+            )
+        if kind == "CONTAINER":
+            curves += _curves_of_group(item)
         if len(curves) > _MOST_CURVES:
             raise InputError(f"the report holds more than {_MOST_CURVES} curves, which no scan has")
+    if not curves and not _states_no_lesion(dataset):
+        raise InputError(
+            "the report holds no curve and does not state that there is no lesion: save the curves as SCOORD, or give "
+            "a scan without lesions as a LabelMe or COCO file without any"
+        )
     return Curves(
         kind="sr",
         study_uid=_uid(dataset, "StudyInstanceUID"),
@@ -109,6 +122,18 @@ def _walk(dataset: Dataset, depth: int = 0) -> Iterator[Dataset]:
         yield from _walk(item, depth + 1)
 
 
+def _states_no_lesion(dataset: Dataset) -> bool:
+    """Tell whether a report counts its lesions, as those of bonescan do for each view, and there are none."""
+    counts = [
+        count
+        for item in _walk(dataset)
+        if _concept(item) == _LESIONS
+        for measured in items(item, "MeasuredValueSequence")
+        for count in numbers(measured, "NumericValue")
+    ]
+    return bool(counts) and not any(counts)
+
+
 def _concept(item: Dataset) -> tuple[str, str]:
     """Return the code of an item's name as (value, scheme), or empty ones."""
     for code in items(item, "ConceptNameCodeSequence")[:1]:
@@ -126,9 +151,15 @@ def _evidence(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _curves_of_group(group: Dataset) -> list[Curve]:
-    """Return the curves that lie directly in a group, with what the group says about them."""
+    """Return the curves of a group, with what the group says about them.
+
+    dcmjs repeats a curve below each number that was measured on it: equal ones on one image are one.
+    """
     inside = items(group, "ContentSequence")
-    drawn = [item for item in inside if text(item, "ValueType") == "SCOORD"]
+    drawn = {
+        (*_place(scoord), text(scoord, "GraphicType"), numbers(scoord, "GraphicData")): scoord
+        for scoord in _scoords(group)
+    }
     if not drawn:
         return []
     said: dict[tuple[str, str], str] = {}
@@ -144,12 +175,22 @@ def _curves_of_group(group: Dataset) -> list[Curve]:
             probability=_probability(inside),
             region=_site(inside),
         )
-        for scoord in drawn
+        for scoord in drawn.values()
     ]
 
 
-def _place(scoord: Dataset) -> tuple[str, int]:
-    """Return the instance and the frame on which a curve was drawn."""
+def _scoords(item: Dataset) -> Iterator[Dataset]:
+    """Yield the curves below a content item, without those of the groups in it. `_walk` has checked the depth."""
+    for inside in items(item, "ContentSequence"):
+        kind = text(inside, "ValueType")
+        if kind == "SCOORD":
+            yield inside
+        elif kind != "CONTAINER":
+            yield from _scoords(inside)
+
+
+def _place(scoord: Dataset) -> tuple[str, int | None]:
+    """Return the instance and the frame on which a curve was drawn; None where the frame is not stated."""
     images = [item for item in items(scoord, "ContentSequence") if text(item, "ValueType") == "IMAGE"]
     references = [reference for image in images for reference in items(image, "ReferencedSOPSequence")]
     if len(references) != 1:
@@ -157,7 +198,7 @@ def _place(scoord: Dataset) -> tuple[str, int]:
     frames = integers(references[0], "ReferencedFrameNumber")
     if len(frames) > 1:
         raise InputError(f"a curve of the report is drawn on {len(frames)} frames at once; draw one on each")
-    return _uid(references[0], "ReferencedSOPInstanceUID"), frames[0] if frames else 1
+    return _uid(references[0], "ReferencedSOPInstanceUID"), frames[0] if frames else None
 
 
 def _contour(scoord: Dataset) -> NDArray[np.float64]:
@@ -283,7 +324,7 @@ def _segment_curve(group: Dataset, mask: NDArray[np.bool_], segments: dict[int |
     window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
     return Curve(
         _uid(sources[0], "ReferencedSOPInstanceUID"),
-        frames[0] if frames else 1,
+        frames[0] if frames else None,
         contour=None,
         mask=mask[window].copy(),
         origin=(window[0].start, window[1].start),
