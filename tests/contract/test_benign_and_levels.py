@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import save  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from bonescan.bundle import Bundle, list_bundles, load_bundle, write_bundle  # noqa: E402
 from bonescan.errors import BundleError, OptionError  # noqa: E402
@@ -21,6 +22,7 @@ from bonescan.models import (  # noqa: E402
     from_bundle,
     likeliest,
 )
+from bonescan.models.cost import network_cost  # noqa: E402
 from bonescan.models.registry import take_weights  # noqa: E402
 from bonescan.models.unet import UNet, compete  # noqa: E402
 from bonescan.models.views import HOT, levels_within  # noqa: E402
@@ -58,6 +60,20 @@ def bundle_of(network: UNet, folder, config: dict | None = None) -> Bundle:
     return write_bundle(
         folder / "made", description, {"model.onnx": to_onnx(network), "model.safetensors": weights, "card.md": b""}
     )
+
+
+@pytest.mark.parametrize("heads", [{}, {"benign": True}, {"benign": True, "levels": True, "lesion_bones": True}])
+def test_the_cost_is_that_of_all_convolutions_of_joined_heads_too(heads):
+    network = unet(**heads)
+    cost = network_cost(network, (64, 96))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 2, 64, 96))
+    assert cost.multiply_adds == counter.get_total_flops() / 2
+    assert all(layer.runs == 1 for layer in cost.layers)
+    full = {layer.name: layer for layer in cost.layers if layer.name in ("lesion_head", "benign_head")}
+    assert len(full) == 1 + ("benign" in heads)
+    for layer in full.values():  # 3 x 3 from 4 channels to the two views
+        assert (layer.shape, layer.multiply_adds) == ((1, 2, 64, 96), 9 * 4 * 2 * 64 * 96)
 
 
 def test_lesion_and_benign_share_one_softmax():

@@ -282,6 +282,60 @@ def test_cut_ends_hold_nothing():
     assert not sample.lesions.any()
 
 
+@pytest.mark.parametrize("expected", [True, False])
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_nothing_is_added_beyond_the_frames_end(make_case, view, expected):
+    case = make_case(0, lesions=0, shape=(96, 64))
+    case = expecting(case) if expected else case
+    hot = tuple((view, (row / 95, 0.1, 1.0, 1.0, 25.0)) for row in (9, 41, 89))
+    parameters = Parameters(background=(0.15, 0.5, 0.5, 0.9), hot=hot, cut=(0.3, 0.7), noise_seed=3)
+    made = apply(case, (96, 64), parameters, Normalisation())
+    for plane in (made.image, made.regions):
+        assert not plane[:, :29].any()
+        assert not plane[:, 67:].any()
+    assert REGIONS.index(Region.OTHER_TRACER) in made.regions[:, 36:46]
+
+
+@pytest.mark.parametrize("expected", [True, False])
+@pytest.mark.parametrize("absent", [0, 1])
+def test_nothing_is_added_to_a_view_that_is_absent(make_case, absent, expected):
+    case = make_case(0, lesions=0, shape=(96, 64))
+    for planes in (case.image, case.regions):
+        planes[absent] = 0
+    case = expecting(case) if expected else case
+    hot = tuple((view, (row / 95, 0.1, 1.0, 1.0, 25.0)) for view, row in ((0, 9), (1, 41), (2, 89)))
+    parameters = Parameters(background=(0.15, 0.5, 0.5, 0.9), hot=hot, noise_seed=3)
+    made, plain = (apply(case, (96, 64), one, Normalisation()) for one in (parameters, Parameters(noise_seed=3)))
+    assert not made.image[absent].any()
+    assert not made.regions[absent].any()
+    added = made.regions[1 - absent] == REGIONS.index(Region.OTHER_TRACER)
+    assert added[89, 6]
+    assert made.image[1 - absent].mean() > plain.image[1 - absent].mean() + 0.1
+
+
+OFF = {"blur_px": 0.0, "smoothed_px": 0.0, "mottle_px": (0.0, 0.0)}
+
+
+@pytest.mark.parametrize("option", OFF)
+def test_a_width_of_0_turns_an_augmentation_off_and_changes_no_other_draw(option):
+    parameter = "mottle" if option == "mottle_px" else option
+    drawn_of_it = set()
+    for seed in range(40):
+        plain = sample(AugmentConfig(), np.random.default_rng(seed))
+        without = sample(replace(AugmentConfig(), **{option: 0.0}), np.random.default_rng(seed))
+        assert without == replace(plain, **{parameter: OFF[option]})
+        drawn_of_it.add(getattr(plain, parameter))
+    assert len(drawn_of_it) > 1
+
+
+def test_what_the_default_draws_is_what_it_always_was():
+    """A run goes on with the draws that it began with."""
+    made = sample(AugmentConfig(), np.random.default_rng(50))
+    assert (made.blur_px, made.smoothed_px) == pytest.approx((1.1761041865261015, 0.758769337300087))
+    assert made.mottle == pytest.approx((0.005509801312824463, 2.295980753970748))
+    assert made.noise_seed == 9080736771836616125
+
+
 def test_the_same_draw_gives_the_same_sample(make_case):
     case = expecting(make_case(3, shape=(96, 64)))
     for seed in range(20):

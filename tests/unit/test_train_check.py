@@ -7,17 +7,22 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
 import torch
 
+from bonescan.bundle import load_bundle
 from bonescan.errors import BundleError, OptionError
+from bonescan.predict import Predictor
 from bonescan.train import export_run, run_from_toml
 from bonescan.train import run as module
+from bonescan.train.cases import Split
 from bonescan.train.cohort import labelled_studies
 from bonescan.train.config import CohortConfig, ImagesConfig, PhantomConfig, TrainConfig, read_config
+from bonescan.train.loop import train
 from bonescan.train.run import check_config
 
 TOML = """
@@ -80,12 +85,46 @@ def nothing_simulated(monkeypatch, tmp_path):
         (['cohort.views=["front"]'], "cohort.views is 'front': give one of anterior, posterior"),
         (['cohort.views=["anterior", "anterior"]'], "views are one or two different ones, not anterior, anterior"),
         (["phantoms.anatomies=0"], "names nothing to learn from"),
+        (["augment.blur_px=0.2"], r"augment\.blur_px is 0\.2: give a number from 0\.3, or 0 for none"),
+        (["augment.smoothed_px=0.4"], r"augment\.smoothed_px is 0\.4: give a number from 0\.5, or 0 for none"),
+        (["augment.mottle_px=1.0"], r"augment\.mottle_px is 1: give a number from 1\.5, or 0 for none"),
+        (["augment.mottle_px=-2.0"], r"augment\.mottle_px is -2: give"),
+        (["augment.least_dose=0"], r"augment\.least_dose is 0: give a share above 0, and at most 1"),
+        (["augment.least_dose=1.5"], r"augment\.least_dose is 1\.5: give a share"),
+        (["augment.bend_px=-1.0"], r"augment\.bend_px is -1: give a number from 0"),
+        (["augment.gamma=-0.2"], r"augment\.gamma is -0\.2: give a number from 0"),
+        (["augment.view_gain=nan"], r"augment\.view_gain is nan: give a number from 0"),
+        (["augment.shift_px=inf"], r"augment\.shift_px is inf: give a number from 0"),
+        (["augment.scale=1.0"], r"augment\.scale is 1: give a share from 0 to below 1"),
+        (["augment.hot=1.1"], r"augment\.hot is 1\.1: give a probability from 0 to 1"),
     ],
 )
 def test_wrong_configurations_are_refused_first(nothing_simulated, settings, message):
     with pytest.raises(OptionError, match=message):
         run_from_toml(nothing_simulated / "c.toml", settings)
     assert not (nothing_simulated / "runs").exists()
+
+
+@pytest.mark.parametrize("only", ["", "level_head", "lesion_bones.level", "benign_head", "region_head"])
+def test_layers_that_simulated_patients_teach_may_learn_alone(only):
+    check_config(beginning_with_levels(only, phantoms=PhantomConfig(anatomies=1)))
+
+
+@pytest.mark.parametrize("anatomies", [0, 1])
+@pytest.mark.parametrize("only", ["level_head", "lesion_bones.level"])
+def test_layers_that_learn_from_levels_alone_are_refused_where_scans_without_levels_may_fill_a_batch(
+    tmp_path, only, anatomies
+):
+    cohort = CohortConfig(folder=str(tmp_path))
+    config = beginning_with_levels(only, cohort=cohort, phantoms=PhantomConfig(anatomies=anatomies))
+    with pytest.raises(OptionError, match=f"only is '{only}', layers that learn from levels, which labelled scans do"):
+        check_config(config)
+    check_config(replace(config, only="benign_head"))
+
+
+def beginning_with_levels(only: str, **tables: object) -> TrainConfig:
+    network = load_bundle("phantom-unet").network["config"]
+    return TrainConfig(name="c", threads=1, network_config=network, begin_with="phantom-unet", only=only, **tables)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +203,36 @@ def test_what_is_no_finished_run_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(OptionError, match=r"there is no checkpoint\.safetensors"):
         export_run(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_an_unfinished_run_names_bones_only_if_its_scans_have_region_maps(tmp_path, monkeypatch, make_case, known):
+    made = [make_case(seed) for seed in range(3)]
+    cases = [replace(case, facts=replace(case.facts, has_regions=known)) for case in made]
+    split = Split(cases[:2], cases[2:])
+    monkeypatch.setattr(module, "cohort_split", lambda config, normalisation: split)
+    config = TrainConfig(
+        name="c",
+        runs=str(tmp_path),
+        threads=1,
+        max_minutes=1e-9,
+        batch_rows=64,
+        crop_rows=(64,),
+        crop_weights=(1.0,),
+        crop_cols=32,
+        network_config={"widths": (8, 8), "decoder_widths": (8,)},
+        cohort=CohortConfig(folder="cohort"),
+    )
+    folder = train(config, split)
+    image = np.random.default_rng(1).random((2, 64, 32), dtype=np.float32)
+    for out in ("first", "again"):
+        bundle = export_run(folder, tmp_path / out)
+        assert bundle.raw["training"]["steps"] == 1
+        assert ("does not say which bone" in " ".join(bundle.card.split())) != known
+        assert Predictor(bundle, threads=1).predict_maps(image).region.any() == known
+        # What an export of before kept, which did not know.
+        kept = json.loads((folder / "calibration.json").read_text())
+        (folder / "calibration.json").write_text(json.dumps(kept | {"regions": None}))
 
 
 def test_the_order_of_a_cohort_does_not_matter_and_a_name_does(make_case):

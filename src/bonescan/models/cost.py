@@ -58,12 +58,18 @@ def network_cost(network: nn.Module, shape: tuple[int, int] = (256, 256)) -> Net
     }
     hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
     training = network.training
+    image = torch.zeros(1, 2, *shape)
     try:
-        network.eval()(torch.zeros(1, 2, *shape))
+        network.eval()(image)
     finally:
         network.train(training)
         for hook in hooks:
             hook.remove()
+    # No hook sees a head whose weights are joined with another one's.
+    joined = getattr(network, "joined_heads", ())
+    for name, layer in layers.items():
+        if isinstance(layer, nn.Conv2d) and layer in joined:
+            watch(name)(layer, None, image.new_empty(1, layer.out_channels, *shape))
     costs = tuple(
         LayerCost(
             name,

@@ -191,12 +191,16 @@ class UNet(nn.Module):
             return Answer(lesion, region, benign, level, *self.lesion_bones(decoded[-1:-4:-1], hot))
         return (lesion, region) if benign is None and level is None else Answer(lesion, region, benign, level)
 
+    @property
+    def joined_heads(self) -> tuple[nn.Conv2d, ...]:
+        """The heads at full resolution that run as one convolution, which takes half the time of two; or none."""
+        return () if self.benign_head is None else (self.lesion_head, self.benign_head)
+
     def _classes(self, full: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits of lesion and benign uptake."""
-        if self.benign_head is None:
+        heads = self.joined_heads
+        if not heads:
             return self.lesion_head(full), None
-        # One convolution for both heads takes half the time of two.
-        heads = (self.lesion_head, self.benign_head)
         biases = [head.bias for head in heads if head.bias is not None]
         scores = functional.conv2d(full, torch.cat([head.weight for head in heads]), torch.cat(biases), padding=1)
         return compete(scores[:, :VIEWS], scores[:, VIEWS:])

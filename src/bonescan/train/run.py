@@ -18,6 +18,7 @@ from bonescan.errors import OptionError
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.report.words import counted
 from bonescan.system.plugins import Registry, described
+from bonescan.train.augment.parameters import refuse_impossible
 from bonescan.train.calibrate import calibrate
 from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.train.cohort import cohort_digest, cohort_split, view_digests
@@ -231,7 +232,9 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
         figures = asdict(fitted)
         if config.begin_with and fitted.lesions:
             figures["beginning"] = compared_with_beginning(network, cases, config)
-    regions = any(case.facts.has_regions for case in split.training) if len(split.training) else None
+    # Simulated patients have region maps; those of an unfinished run are not in its split.
+    simulated = config.phantoms.anatomies > 0 and not config.images.folder
+    regions = simulated or any(case.facts.has_regions for case in split.training)
     thresholds = {name: point.to_dict() for name, point in points.items()}
     kept = {"steps": steps, "operating_points": thresholds, "figures": figures, "regions": regions}
     (config.folder / CALIBRATION).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -272,7 +275,7 @@ def export_run(folder: Path, out: Path, report: Report = silent) -> Bundle:
     if config.folder.resolve() != folder.resolve():
         raise OptionError(f"the run in {folder} is named {config.name}: give the folder that name")
     if not is_fitted(config):
-        fit_thresholds(config, Split([], validation_so_far(config)), report)
+        fit_thresholds(config, split_so_far(config), report)
     kept = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     points = {name: Thresholds.from_dict(values) for name, values in kept["operating_points"].items()}
     return export(config, Learned(points, kept["figures"], kept.get("regions") is not False), Path(out))
@@ -285,13 +288,16 @@ def is_fitted(config: TrainConfig) -> bool:
         return False
     _, steps = averaged_network(config)
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return "operating_points" in kept and bool(kept.get("steps", steps) == steps)
+    # A null is of a version that did not look into the cohort for region maps when it exported an unfinished run.
+    known = config.phantoms.anatomies or not config.cohort.folder or kept.get("regions", True) is not None
+    return "operating_points" in kept and bool(kept.get("steps", steps) == steps and known)
 
 
-def validation_so_far(config: TrainConfig) -> list[Case]:
-    """The validation cases that can be read now; those that are not simulated yet are left out.
+def split_so_far(config: TrainConfig) -> Split:
+    """The labelled patients to learn from, and the validation cases that can be read now.
 
-    Raises OptionError where there are some, and the run began with other sources than there are now.
+    Simulated patients to learn from are left out, and so are validation cases that are not simulated yet. Raises
+    OptionError where there are validation cases, and the run began with other sources than there are now.
     """
     if config.images.folder:
         labelled = image_split(config.images)
@@ -304,7 +310,7 @@ def validation_so_far(config: TrainConfig) -> list[Case]:
     if cases:
         source = _sources(config, [*labelled.training, *labelled.validation])
         _refuse_other_sources(config, source, "bring those back, or train again under another name")
-    return cases
+    return Split(labelled.training, cases)
 
 
 def check_config(config: TrainConfig) -> None:
@@ -354,6 +360,7 @@ def _check_numbers(config: TrainConfig) -> None:
         )
     if min(config.crop_weights) < 0 or not sum(config.crop_weights):
         raise OptionError(f"crop_weights is {list(config.crop_weights)}: give weights of at least 0, one above it")
+    refuse_impossible(config.augment)
     _ = config.cohort.reading  # refuses views that are none
     rates = config.calibration
     points = (rates.specific_false_positives, rates.most_false_positives, rates.sensitive_false_positives)

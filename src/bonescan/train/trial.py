@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bonescan.errors import OptionError
 from bonescan.models import MODELS, Answer, answer_of
-from bonescan.study import LEVELS, REGIONS
+from bonescan.study import LEVELS, REGIONS, Region
 from bonescan.system.plugins import described
 from bonescan.train.augment.apply import Sample
 from bonescan.train.config import TrainConfig
@@ -44,16 +44,28 @@ def try_out(config: TrainConfig) -> None:
         raise OptionError(f"the network {config.network} cannot run with this network_config: {reason}") from None
     _refuse_outputs(outputs, origin)
     _refuse_undeployable(network, batch, origin)
-    parts = METHODS[config.method](outputs, batch, config)
-    _refuse_parts(parts, f"the method {METHODS.origin(config.method)}")
+    method = METHODS[config.method]
+    _refuse_parts(method(outputs, batch, config), f"the method {METHODS.origin(config.method)}")
+    # A batch may hold labelled scans alone; a loss that reaches no layer that learns would end the training.
+    if config.only and (config.cohort.folder or config.images.folder):
+        without_levels = method(outputs, replace(batch, level=None), config)
+        if not without_levels["total"].requires_grad:
+            raise OptionError(
+                f"only is {config.only!r}, layers that learn from levels, which labelled scans do not have: leave "
+                "cohort.folder and images.folder empty, and set phantoms.anatomies"
+            )
 
 
 def _small_batch(config: TrainConfig) -> Batch:
-    """Both views of a patient with a lesion on a warm body."""
+    """Both views of a patient on whom all is known: a lesion in a vertebra and a benign finding on a warm body."""
     image = np.full((2, _SMALL, _SMALL), 0.5, dtype=np.float32)
-    lesions = np.zeros((2, _SMALL, _SMALL), dtype=np.uint8)
+    lesions, regions, benign, levels = np.zeros((4, 2, _SMALL, _SMALL), dtype=np.uint8)
     image[:, 20:26, 20:26], lesions[:, 20:26, 20:26] = 3.0, 1
-    return collate([Sample(image, lesions, np.zeros_like(lesions), (True, True), (True, True))], config.loss)
+    image[:, 40:46, 40:46], benign[:, 40:46, 40:46] = 3.0, 1
+    regions[:, 16:32, 16:32], levels[:, 16:32, 16:32] = REGIONS.index(Region.THORACIC_SPINE), LEVELS.index("T8")
+    both = (True, True)
+    sample = Sample(image, lesions, regions, both, both, benign, levels, both, both)
+    return collate([sample], config.loss)
 
 
 def _refuse_untrainable(network: nn.Module, origin: str) -> None:

@@ -1,8 +1,8 @@
 """Apply one draw of augmentation to one case. Pure: the same parameters give the same sample.
 
-For a case of expected counts the order is that of a scan. Warp, texture, additions, metal, gains, blur and dose change
-the expected counts. Then counts are drawn. The scanner's filter, the normalisation and the change of tone come last. So
-the noise of a sample is always that of a scan.
+For a case of expected counts the order is that of a scan. Warp, texture, additions, the frame's end, metal, gains, blur
+and dose change the expected counts. Then counts are drawn. The scanner's filter, the normalisation and the change of
+tone come last. So the noise of a sample is always that of a scan.
 
 A case of counts is noisy already. Additions are drawn by themselves and added, and a lower dose is drawn binomially;
 both are exact. A warp takes the nearest pixel, which keeps the noise. Blur and gains change the noise as well, which
@@ -11,6 +11,7 @@ differs from a scanner.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,12 +67,12 @@ def apply(case: Case, size: tuple[int, int], parameters: Parameters, normalisati
     """Cut a crop of `size` (rows, cols) from the case and augment it by the parameters."""
     rng = np.random.default_rng(parameters.noise_seed)
     planes = crop_case(case, size, parameters)
-    _cut_ends(planes, parameters)
     if case.expected and parameters.mottle[0] > 0:
         np.multiply(planes.image, texture(planes.image.shape, parameters), out=planes.image)
     added = _additions(planes, parameters, case)
     if added is not None:
         np.add(planes.image, added if case.expected else rng.poisson(added), out=planes.image, casting="unsafe")
+    _cut_ends(planes, parameters)
     _cover(planes, parameters)
     for view, gain in enumerate(parameters.gains):
         if gain != 1.0:
@@ -152,7 +153,10 @@ def _cut_ends(planes: Planes, parameters: Parameters) -> None:
 
 
 def _additions(planes: Planes, parameters: Parameters, case: Case) -> FloatImage | None:
-    """Expected counts (2, rows, cols) of haze and of hot spots outside the skeleton; None where there are none."""
+    """Expected counts (2, rows, cols) of haze and of hot spots outside the skeleton; None where there are none.
+
+    A view that is absent stays empty, as it is in a prediction.
+    """
     hot = parameters.hot if case.facts.has_regions else ()
     if parameters.background is None and not hot:
         return None
@@ -164,17 +168,16 @@ def _additions(planes: Planes, parameters: Parameters, case: Case) -> FloatImage
         down = np.exp(-0.5 * ((np.arange(rows) / rows - row) / width) ** 2)
         across = np.exp(-0.5 * ((np.arange(cols) / cols - col) / width) ** 2)
         added += (height * reference * np.outer(down, across)).astype(np.float32)
+    there = [bool(view.any()) for view in case.image]
+    added[~np.array(there)] = 0
     for view, blob in hot:
-        _add_hot_spot(added, planes.regions, _channels(view), blob, reference)
+        channels = [channel for channel in range(2) if there[channel] and view in (channel, 2)]
+        _add_hot_spot(added, planes.regions, channels, blob, reference)
     return added
 
 
-def _channels(view: int) -> tuple[int, ...]:
-    return (0, 1) if view == 2 else (view,)
-
-
 def _add_hot_spot(
-    added: FloatImage, regions: NDArray[np.uint8], channels: tuple[int, ...], blob: Blob, reference: float
+    added: FloatImage, regions: NDArray[np.uint8], channels: Sequence[int], blob: Blob, reference: float
 ) -> None:
     """Add a hot spot where it lies clear of skeleton, organs and arms; otherwise leave the picture alone."""
     rows, cols = added.shape[1:]

@@ -6,12 +6,34 @@ and tested.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from bonescan.errors import OptionError
+
 Blob = tuple[float, float, float, float, float]
 """row, col (shares of the crop, 0..1), two standard deviations (pixels), height (share of the skeletal reference)."""
+
+_SMALLEST_PX = {"blur_px": 0.3, "smoothed_px": 0.5, "mottle_px": 1.5}
+"""The smallest standard deviation that is drawn for the option that is the largest one."""
+
+_PROBABILITIES = (
+    "focus",
+    "flip",
+    "warp",
+    "thin",
+    "blur",
+    "smoothed",
+    "tone",
+    "background",
+    "cold",
+    "hot",
+    "mottle",
+    "view_dropout",
+    "cut",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +75,13 @@ class AugmentConfig:
     """Probability of blur, as from a worse collimator or a larger distance."""
 
     blur_px: float = 1.2
-    """Largest standard deviation of the blur, pixels."""
+    """Largest standard deviation of the blur, pixels; the smallest is 0.3. 0 = no blur."""
 
     smoothed: float = 0.1
     """Probability that the counts are smoothed after they were counted, as some scanners do before they store them."""
 
     smoothed_px: float = 0.9
-    """Largest standard deviation of that filter, pixels; the smallest is 0.5."""
+    """Largest standard deviation of that filter, pixels; the smallest is 0.5. 0 = no filter."""
 
     view_gain: float = 0.12
     """Standard deviation of the logarithm of each view's gain."""
@@ -94,7 +116,8 @@ class AugmentConfig:
     """Largest standard deviation of the logarithm of that texture."""
 
     mottle_px: float = 6.0
-    """Largest standard deviation of the Gaussian that makes the texture smooth, pixels; the smallest is 1.5."""
+    """Largest standard deviation of the Gaussian that makes the texture smooth, pixels; the smallest is 1.5. 0 = no
+    texture."""
 
     view_dropout: float = 0.1
     """Probability that one view is missing; its labels are then ignored."""
@@ -142,6 +165,24 @@ class Parameters:
     noise_seed: int = 0
 
 
+def refuse_impossible(config: AugmentConfig) -> None:
+    """Raise OptionError for a number that nothing can be drawn from."""
+    for name in (option.name for option in fields(config)):
+        value = getattr(config, name)
+        right, wanted = value >= 0, "a number from 0"
+        if name in _PROBABILITIES:
+            right, wanted = 0 <= value <= 1, "a probability from 0 to 1"
+        elif name in _SMALLEST_PX:
+            smallest = _SMALLEST_PX[name]
+            right, wanted = value == 0 or value >= smallest, f"a number from {smallest:g}, or 0 for none"
+        elif name in ("scale", "anisotropy"):
+            right, wanted = 0 <= value < 1, "a share from 0 to below 1"
+        elif name == "least_dose":
+            right, wanted = 0 < value <= 1, "a share above 0, and at most 1"
+        if not right or not math.isfinite(value):
+            raise OptionError(f"augment.{name} is {value:g}: give {wanted}")
+
+
 def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
     """Draw the parameters of one sample. All numbers are drawn in a fixed order, whether they are used or not."""
 
@@ -154,17 +195,22 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
     def lognormal(sigma: float) -> float:
         return float(np.exp(rng.normal(0.0, sigma)))
 
+    def width(option: str) -> float:
+        smallest, largest = _SMALLEST_PX[option], getattr(config, option)
+        drawn = float(rng.uniform(smallest, max(smallest, largest)))
+        return drawn if largest > 0 else 0.0
+
     size, skew = 1.0 + either(config.scale), 1.0 + either(config.anisotropy)
     dose = float(np.exp(rng.uniform(np.log(config.least_dose), 0.0)))
-    blur_px, gamma = float(rng.uniform(0.3, config.blur_px)), lognormal(config.gamma)
-    smoothed_px = float(rng.uniform(0.5, config.smoothed_px))
+    blur_px, gamma = width("blur_px"), lognormal(config.gamma)
+    smoothed_px = width("smoothed_px")
     background = (float(rng.uniform(0, config.background_height)), *map(float, rng.uniform([0, 0, 0.3], [1, 1, 1.2])))
     cold = tuple(map(float, rng.uniform([0.1, 0.2, 0.01, 0.02], [0.9, 0.8, 0.06, 0.12])))
     blobs = tuple(_sample_blob(rng) for _ in range(int(rng.integers(1, 4))))
     ends = (float(rng.uniform(0.0, 0.3)), float(rng.uniform(0.7, 1.0)))
     focus = float(rng.random())
     missing, cold_view = int(rng.integers(2)), int(rng.integers(2))
-    mottle = (float(rng.uniform(0.0, config.mottle_strength)), float(rng.uniform(1.5, config.mottle_px)))
+    mottle = (float(rng.uniform(0.0, config.mottle_strength)), width("mottle_px"))
     return Parameters(
         position=float(rng.uniform(0.0, 1.0)),
         focus=focus if happens(config.focus) else None,
@@ -184,7 +230,7 @@ def sample(config: AugmentConfig, rng: np.random.Generator) -> Parameters:
         background=(background[0], background[1], background[2], background[3]) if happens(config.background) else None,
         cold=(cold_view, cold[0], cold[1], cold[2], cold[3]) if happens(config.cold) else None,
         hot=blobs if happens(config.hot) else (),
-        mottle=mottle if happens(config.mottle) else (0.0, 0.0),
+        mottle=mottle if happens(config.mottle) and mottle[1] > 0 else (0.0, 0.0),
         missing=missing if happens(config.view_dropout) else None,
         cut=ends if happens(config.cut) else (0.0, 1.0),
         noise_seed=int(rng.integers(2**63)),
