@@ -41,8 +41,8 @@ def command_line() -> str:
         "Every command takes `--help`. `bonescan --version` prints the version; `bonescan --traceback COMMAND ...` "
         "shows where in the code an unexpected error came from.",
         "| exit code | meaning |\n|---|---|\n| 0 | all done |\n"
-        "| 1 | some inputs failed; the others are done, and each failure is named. `segment`, `pictures` and `consensus` "
-        "also end with it where all failed |\n"
+        "| 1 | some inputs failed; the others are done, and each failure is named. `segment`, `pictures` and "
+        "`consensus` also end with it where all failed |\n"
         "| 2 | nothing could be done: bad arguments, no model, a broken installation, or all inputs failed |\n"
         "| 130 | stopped by Ctrl-C |\n| 143 | ended by SIGTERM |",
         "Results go to standard output, everything else to standard error. An error is one sentence: what is wrong, "
