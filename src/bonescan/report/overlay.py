@@ -336,9 +336,9 @@ def _draw_numbers(sheet: Sheet, layout: _Layout, lesions: Sequence[Lesion], fiel
 def _draw_footer(sheet: Sheet, layout: _Layout, result: Result) -> None:
     top = layout.corner(View.ANTERIOR)[1] + layout.panel[1]
     right = layout.size[0] - _MARGIN
-    room = _draw_scale(sheet, layout, result.study.spacing, (right, top + 72)) - _GAP / 2 - _MARGIN
+    width = _draw_scale(sheet, layout, result.study.spacing, (right, top + 72)) - _GAP / 2 - _MARGIN
     findings = _findings(result)
-    size = min(_FINDINGS_SIZE, int(_FINDINGS_SIZE * room / text_width(findings, _FINDINGS_SIZE)))
+    size = min(_FINDINGS_SIZE, int(_FINDINGS_SIZE * width / text_width(findings, _FINDINGS_SIZE)))
     sheet.text_with_squares((_MARGIN, top + 72), findings, size)
     sheet.text((_MARGIN, top + 112), RESEARCH_USE, _USE_SIZE)
     if not layout.notes:

@@ -288,9 +288,7 @@ def is_fitted(config: TrainConfig) -> bool:
         return False
     _, steps = averaged_network(config)
     kept = json.loads(path.read_text(encoding="utf-8"))
-    # A null is of a version that did not look into the cohort for region maps when it exported an unfinished run.
-    known = config.phantoms.anatomies or not config.cohort.folder or kept.get("regions", True) is not None
-    return "operating_points" in kept and bool(kept.get("steps", steps) == steps and known)
+    return "operating_points" in kept and bool(kept.get("steps", steps) == steps)
 
 
 def split_so_far(config: TrainConfig) -> Split:
