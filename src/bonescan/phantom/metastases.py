@@ -26,17 +26,18 @@ SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
     (0.07, (Region.FEMUR,)),
     (0.07, (Region.HUMERUS,)),
     (0.07, (Region.SCAPULA,)),
-    (0.02, (Region.CLAVICLE,)),
-    (0.04, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
-    (0.01, (Region.LOWER_LEG,)),
+    (0.03, (Region.CLAVICLE,)),
+    (0.045, (Region.SKULL, Region.FACE, Region.MANDIBLE)),
+    (0.02, (Region.LOWER_LEG,)),
 )
 """Relative frequencies. Published distributions lie close for spine, ribs and pelvis; shoulders, hips, sternum and
 sacrum are raised above them. Benign uptake is common there; otherwise a network would learn that lesions never lie
-beside a joint. Skull and scapula are raised, too: their large lesions are hard to tell from uneven uptake."""
+beside a joint. Skull, scapula, clavicle and lower leg are raised, too: lesions there are hard to tell from uneven
+uptake."""
 _NEVER = {
     Tissue.CARTILAGE, Tissue.WRIST, Tissue.HAND, Tissue.FOOT, Tissue.PATELLA, Tissue.NOSE, Tissue.SUTURE,
 }  # fmt: skip
-_FAR_ENDS = {"femoral condyles", "humeral condyles", "olecranon", "radial head", "ulna", "radius"}
+_FAR_ENDS = {"humeral condyles", "olecranon", "radial head", "ulna", "radius"}
 """Metastases keep to the red marrow: far from the trunk they are rare."""
 _SHAFTS = {Tissue.LEG_SHAFT, Tissue.ARM_SHAFT}
 _ENDS = {Tissue.SHOULDER, Tissue.HIP}
@@ -174,6 +175,8 @@ def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator)
 
 def _preference(bone: Bone) -> float:
     """How often a bone has lesions, for its volume, against the others of its region."""
+    if bone.name == "femoral condyles":
+        return 0.35  # rarer still than this, but hard to tell from a worn knee
     if bone.name in _FAR_ENDS:
         return 0.1
     if bone.region is Region.PUBIS:

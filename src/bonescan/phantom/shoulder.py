@@ -54,13 +54,20 @@ def scapulae() -> Iterator[Bone]:
 
 
 def humeral_heads() -> Iterator[Bone]:
-    """The upper ends of both humeri: the rim of the head is hotter than its middle, as are the tubercles."""
+    """The upper ends of both humeri: the rim of the head is hotter than its middle, as are the tubercles.
+
+    Below, the head narrows to the shaft.
+    """
     x, y, z = SHOULDER
     head = Cloud.joined(
         [
             ellipsoid((x - 1, y + 12, z + 2), (27, 25, 26), hollow=0.75),
             ellipsoid((x - 1, y + 12, z + 2), (21, 20, 20)),
             ellipsoid((x + 17, y + 14, z), (9, 13, 18)),
+            tube(
+                curve([(x + 1, y + 10, z + 10), (x + 4, y + 4, z + 34), (x + 7, y + 1, z + 66)]),
+                TubeSection((22, 17, 12), profile=(0.6, 0.6, 0.25)),
+            ),
         ]
     )
     yield from Maker(Region.HUMERUS, Segment.UPPER_ARM).pair("humeral head", Tissue.SHOULDER, head, bone="humerus")

@@ -100,13 +100,19 @@ def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
 
 def _bladder(scene: _Scene) -> Organ:
     rng = scene.rng
-    # Patients void before the scan: most bladders are small, wider than high, and rest on the pubic bones.
+    # Patients void before the scan: most bladders are small, wider than high, and rest on the pubic bones. Most are
+    # pressed flat from above, with sides that rise around what presses on them.
     fill = rng.beta(1.2, 3.4)
+    pressed = (1 - fill) * rng.uniform(0.2, 1.0)
     radii = np.array([27 + 36 * fill, 20 + 24 * fill, 15 + 38 * fill]) * np.exp(rng.normal(0, 0.12, 3))
+    radii *= [1 + 0.4 * pressed, 1, 1 - 0.55 * pressed]
     low = 800 + rng.normal(0, 7) - 12 * fill
     (centre,) = scene.trunk((rng.normal(0, 6), 26 + rng.normal(0, 6), low - radii[2]))
-    blob = make_blob(centre, radii, np.eye(3), rng, irregular=0.18)
-    return scene.add_level(Region.BLADDER, blob.filled(), scene.log_uniform(2.0, 45.0))
+    cloud = make_blob(centre, radii, np.eye(3), rng, irregular=0.18).filled()
+    across = (cloud.points[:, 0] - centre[0]) / radii[0]
+    points = cloud.points.copy()
+    points[:, 2] -= pressed * rng.uniform(0, 40) * across**2 + rng.normal(0, 4) * across
+    return scene.add_level(Region.BLADDER, Cloud(points, cloud.weights), scene.log_uniform(5.0, 50.0))
 
 
 def _injection(scene: _Scene) -> Iterator[Organ]:

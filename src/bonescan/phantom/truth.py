@@ -137,7 +137,10 @@ def footprint(focus: Focus, view: View, backdrop: Backdrop) -> Footprint | None:
     """Where a focus would be annotated in one view, and how well it shows; None where the frame has none of it."""
     patch = focus.projection[view]
     rows, cols, patch_rows, patch_cols = patch.window(backdrop.sensitivity.shape)
+    sensitivity = backdrop.sensitivity[rows, cols]
+    # What lies beyond the counted frame shows nowhere, and must not decide where the rest is outlined.
     excess = patch.image[patch_rows, patch_cols] * abs(focus.factor) * backdrop.passed[view][rows, cols]
+    excess *= sensitivity > 0
     if not excess.size or excess.max() <= 0:
         return None
     # Another lesion is part of what a hot one must stand out from.
@@ -150,7 +153,6 @@ def footprint(focus: Focus, view: View, backdrop: Backdrop) -> Footprint | None:
         inside |= _thin_parts(excess, backdrop.under[view][rows, cols], backdrop.passed[view][rows, cols])
     if inside.sum() < MIN_AREA:
         return None
-    sensitivity = backdrop.sensitivity[rows, cols]
     place = np.unravel_index(int(excess.argmax()), excess.shape)
     contrast = float(excess[place] / max(float(under[place]), 1e-6))
     if focus.flat:
@@ -197,13 +199,22 @@ class Truth:
     table: tuple[LesionRecord, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """One view's part of `Truth`. part_of: for each lesion, from 0 (none) on, its number in `lesions`."""
+
+    lesions: LabelImage
+    single: LabelImage
+    faint: Mask
+    part_of: NDArray[np.integer[Any]]
+
+
 def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
     """Draw label pictures and the table; where lesions overlap, the brighter one owns the pixel, or they are joined."""
     drawn = {view: _draw(lesions, view, backdrop) for view in VIEWS}
-    labels = {view: drawn[view][0] for view in VIEWS}
     records = []
     for number, lesion in enumerate(lesions, 1):
-        areas = {view: int((labels[view] == number).sum()) for view in VIEWS}
+        areas = {view: int((drawn[view].lesions == number).sum()) for view in VIEWS}
         records.append(
             LesionRecord(
                 number,
@@ -215,13 +226,13 @@ def draw_truth(lesions: list[Metastasis], backdrop: Backdrop) -> Truth:
                 areas,
                 lesion.volume_cm3,
                 lesion.bone_cm3,
-                {view: int(drawn[view][2][number]) for view in VIEWS},
+                {view: int(drawn[view].part_of[number]) for view in VIEWS},
             )
         )
     return Truth(
-        labels,
-        {view: drawn[view][3] for view in VIEWS},
-        {view: drawn[view][1] for view in VIEWS},
+        {view: drawn[view].lesions for view in VIEWS},
+        {view: drawn[view].single for view in VIEWS},
+        {view: drawn[view].faint for view in VIEWS},
         tuple(records),
     )
 
@@ -257,12 +268,7 @@ def _silhouette(anatomy: Anatomy, lesion: Metastasis, view: View) -> Mask:
     return np.asarray(image > THIN_BONE * image.max())
 
 
-def _draw(
-    lesions: list[Metastasis], view: View, backdrop: Backdrop
-) -> tuple[LabelImage, Mask, NDArray[np.integer[Any]], LabelImage]:
-    """The label picture, the faint pixels, the number in the picture that each lesion has, from 0 (none) on, and the
-    picture before lesions that merge are joined.
-    """
+def _draw(lesions: list[Metastasis], view: View, backdrop: Backdrop) -> _Drawn:
     shape = backdrop.sensitivity.shape
     labels = np.zeros(shape, dtype=np.uint16)
     faint = np.zeros(shape, dtype=np.bool_)
@@ -285,7 +291,8 @@ def _draw(
     little = (areas < MIN_AREA)[labels] & (labels > 0)
     labels[little] = 0
     single[little] = 0
-    return labels, (faint | little) & (labels == 0), np.where(areas[part_of] < MIN_AREA, 0, part_of), single
+    part_of = np.where(areas[part_of] < MIN_AREA, 0, part_of)
+    return _Drawn(labels, single, (faint | little) & (labels == 0), part_of)
 
 
 def _confluent(labels: LabelImage, image: Map, hot: NDArray[np.bool_]) -> NDArray[np.int64]:
