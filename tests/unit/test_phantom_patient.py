@@ -216,6 +216,20 @@ def test_the_bladder_lies_low_in_the_pelvis(patients):
         assert bladder[:, 1].mean() == pytest.approx(lumbar[:, 1].mean(), abs=15)
 
 
+def test_most_bladders_are_flat_and_rise_at_their_sides(anatomy, monkeypatch):
+    flat, rises = [], []
+    for seed in range(12):
+        (bladder,) = (organ for organ in organs_of(anatomy, seed, monkeypatch) if organ.region is Region.BLADDER)
+        image = bladder.projection[View.ANTERIOR].image
+        image = image > 0.3 * image.max()
+        rows, cols = np.nonzero(image)
+        flat.append(np.ptp(rows) < 0.8 * np.ptp(cols))
+        ends = (cols < np.percentile(cols, 20)) | (cols > np.percentile(cols, 80))
+        rises.append(rows[~ends].mean() - rows[ends].mean())
+    assert np.mean(flat) > 0.6
+    assert np.median(rises) > 0.3
+
+
 def test_a_superscan_has_a_hot_axial_skeleton_and_faint_kidneys(anatomy, monkeypatch):
     monkeypatch.setattr(patient, "sample_exposure", lambda *_: QUIET)
     # The map of bones is seen from the front, the posterior frame from behind.

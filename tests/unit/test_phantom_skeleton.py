@@ -214,3 +214,7 @@ def test_a_humeral_head_is_twice_as_wide_as_the_shaft_below_it(bones):
         return np.ptp(x)
 
     assert width("humeral head", 262, 288) > 2 * width("humeral shaft", 380, 420)
+    # It narrows towards the shaft, and does not end above it.
+    assert (
+        width("humeral head", 262, 288) > 1.3 * width("humeral head", 305, 315) > 1.3 * width("humeral shaft", 380, 420)
+    )

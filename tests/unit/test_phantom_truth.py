@@ -261,6 +261,16 @@ def test_a_lesion_at_the_edge_of_the_frame_is_cut_and_one_beyond_is_not_drawn():
     assert areas([spot(row=0), spot(row=-40), spot(col=SHAPE[1] + 30)], backdrop()) == [26, 0, 0]
 
 
+def test_what_lies_beyond_the_counted_rows_decides_no_outline():
+    counted = backdrop()
+    counted.sensitivity[:38] = 0
+    # The spot's peak is in row 30; of the counted rows the first has its largest value.
+    image = spot_image(30)
+    image[:38] = 0
+    expected = image > 0.45 * image.max()
+    assert (draw([spot(factor=30)], counted).lesions[View.ANTERIOR] > 0).tolist() == expected.tolist()
+
+
 def test_what_is_left_of_a_lesion_under_metal_is_judged():
     through = passed()
     through[View.ANTERIOR][:] = 0.001
