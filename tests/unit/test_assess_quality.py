@@ -160,6 +160,16 @@ def test_a_whole_adult_is_seen_upright_and_of_an_adults_length(patient):
     assert found["length"].value == pytest.approx(1.69, abs=0.03)
 
 
+@pytest.mark.parametrize(("missing_mm", "poor"), [(-5, False), (0, False), (15, True), (40, True)])
+def test_a_head_at_the_first_rows_is_whole_or_cut(patient, missing_mm, poor):
+    study, regions = patient
+    skull = np.isin(regions[View.ANTERIOR], [REGIONS.index(Region.SKULL)]).any(axis=1)
+    first = int(np.argmax(skull)) + round(missing_mm / study.spacing.row_mm)
+    found = checked(changed(study, lambda counts: counts[first:]), {v: m[first:] for v, m in regions.items()})
+    assert found["vertex"].poor is poor
+    assert ("length" in found) is not poor
+
+
 @pytest.mark.parametrize("level", [0.1, 5.0, 60.0])
 @pytest.mark.parametrize("shape", [(1024, 256), (256, 256)])
 def test_noise_shows_no_body(level, shape):
