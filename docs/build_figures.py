@@ -68,7 +68,7 @@ def readme_figures() -> str:
     sensitivity, elsewhere = (report["froc"]["sensitivity_at"]["0.5"] for report in (quality, other))
     speed, own = results("speed"), people["models"][0]
     rows = [
-        ("lesions found at 0.5 false positives per scan", f"{sensitivity:.2f}"),
+        ("lesions found in each view, at 0.5 false positives per scan", f"{sensitivity:.2f}"),
         ("the same on phantoms of another family (bodies, uptake, camera, dose)", f"{elsewhere:.2f}"),
         ("pooled Dice of the outlines", measured(quality["pixel"]["dsc_pooled"])),
         (
@@ -105,7 +105,7 @@ def quality_table() -> str:
             [measured(one["lesion"]["false_positives_per_lesion_free_scan"]) for one in reports],
         ),
         (
-            "marks on equivocal lesions per scan, ignored",
+            "outlines on equivocal lesions per scan, ignored",
             [measured(one["lesion"]["on_faint_per_scan"]) for one in reports],
         ),
     ]
@@ -162,9 +162,9 @@ def people_table() -> str:
 
 
 def adapt_table() -> str:
-    """What teaching a model normal scans of people changes, on scans of others."""
+    """What adapting a model to normal scans of people changes, on scans of others."""
     folds = results("adapt")["people"]
-    names = {"marks_per_scan": "marks per scan without lesions, at the base's thresholds"}
+    names = {"marks_per_scan": "outlines per scan without known disease, at the base's thresholds"}
     for key in folds[0]["before"]:
         what, _, rate = key.partition("_at_")
         if rate and what in ("sensitivity", "phantom_sensitivity"):

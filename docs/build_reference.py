@@ -22,6 +22,7 @@ from bonescan.commands import COMMANDS
 from bonescan.lin2022.gan.config import GanConfig
 from bonescan.models import MODELS
 from bonescan.node.config import NodeConfig
+from bonescan.results.folder import FORMATS
 from bonescan.train.config import TrainConfig
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -152,11 +153,14 @@ def python() -> str:
         signature = "" if isinstance(value, type) else cell(_signature(value))
         first = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
         rows.append(f"| `bonescan.{name}{signature}` | {cell(first)} |")
+    plain = [f"`{name}`" for name, one in FORMATS.items() if not one.needs_dicom]
     pages = [
         "# Python",
         MADE,
         "These names are the public interface; all others may change. Their docstrings say shapes, units and errors.",
         "\n".join(["| name | meaning |", "|---|---|", *rows]),
+        f"Without an `origin`, which is not public, `write_result` writes {', '.join(plain)}. For the formats that are "
+        "DICOM objects, use `bonescan segment --format`, or `bonescan export` on a result.",
     ]
     return "\n\n".join(pages) + "\n"
 

@@ -182,8 +182,8 @@ def test_the_page_on_inputs_states_the_limits_that_hold():
     assert all(inputs.safe_name(f"a{sign}b") == f"a{sign}b" for sign in kept)
 
 
-def test_the_messages_that_the_page_on_stubborn_scans_quotes_are_those_of_the_source():
-    page = (ROOT / "docs" / "how-to" / "read-a-stubborn-scan.md").read_text()
+def test_the_messages_that_the_page_on_refused_scans_quotes_are_those_of_the_source():
+    page = (ROOT / "docs" / "how-to" / "when-a-scan-is-refused.md").read_text()
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py")).lower()
     quoted = re.findall(r'"([^"]+)"', page)
     assert len(quoted) >= 8

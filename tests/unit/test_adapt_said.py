@@ -37,7 +37,7 @@ def test_the_criterion_of_the_page_and_of_the_how_to_is_the_one_that_is_applied(
     assert why_worse(before, verdict_of(0.6, 0.645, (2, 2))) is not None
     assert why_worse(before, verdict_of(0.6, 0.7, (2, 2, 2, 3))) is None
     assert why_worse(before, verdict_of(0.6, 0.7, (2, 2, 3))) is not None
-    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "teach-it-your-own-normals.md").read_text()
+    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "adapt-the-model.md").read_text()
     rule = (
         "if it finds over 3 percentage points fewer of the inserted lesions or over 5 fewer of the simulated patients'"
     )

@@ -35,7 +35,10 @@ class Simulate(Command):
         parser.add_argument("--count", type=count, required=True, metavar="N", help="how many patients")
         parser.add_argument("--seed", type=seed, required=True, metavar="S", help="the same seed, the same patients")
         parser.add_argument(
-            "--header", choices=HEADERS, default="mixed", help="whose DICOM headers to imitate (default: all in turn)"
+            "--header",
+            choices=HEADERS,
+            default="mixed",
+            help="whose DICOM headers to imitate (default: mixed, all in turn but no-views)",
         )
         parser.add_argument(
             "--readers",
