@@ -39,12 +39,12 @@ def make_counts(seed):
     return counts.astype(np.uint16), np.broadcast_to(regions, (2, *SHAPE)).astype(np.uint8)
 
 
-def make_scan(number, hot=None) -> LearnedScan:
-    """A scan to learn from; hot: a (row, col) that the base model calls a lesion in the anterior view."""
+def make_scan(number, hot=None, view=View.ANTERIOR) -> LearnedScan:
+    """A scan to learn from; hot: a (row, col) that the base model calls a lesion in a view, the posterior mirrored."""
     counts, regions = make_counts(number)
     probability = np.zeros((2, *SHAPE), dtype=np.float16)
     if hot is not None:
-        window = (0, slice(hot[0] - 2, hot[0] + 3), slice(hot[1] - 2, hot[1] + 3))
+        window = (list(View).index(view), slice(hot[0] - 2, hot[0] + 3), slice(hot[1] - 2, hot[1] + 3))
         counts[window] = 200
         probability[window] = 0.95
     nothing = np.zeros_like(regions)
@@ -129,8 +129,9 @@ def test_augmentation_keeps_counts_counts():
         assert np.abs(counts - np.rint(counts)).max() < 0.01
 
 
-def test_what_is_unknown_counts_in_no_loss(configs):
-    scan = make_scan(2, hot=(30, 10))
+@pytest.mark.parametrize(("view", "col"), [(View.ANTERIOR, 10), (View.POSTERIOR, SHAPE[1] - 1 - 10)])
+def test_what_is_unknown_counts_in_no_loss_and_is_listed_where_it_was_acquired(configs, view, col):
+    scan = make_scan(2, (30, 10), view)
     own = foci_of(scan, Thresholds(low=0.3, high=0.6), CONFIG)
     assert len(own) == 1
 
@@ -141,11 +142,12 @@ def test_what_is_unknown_counts_in_no_loss(configs):
             return 20 * (image - 1.8), None
 
     suspects = find_suspects([scan], [own], Sure(), *configs)
-    assert [(one.scan, one.view, one.row, one.col) for one in suspects] == [(2, View.ANTERIOR, 30, 10)]
+    assert [(one.scan, one.view, one.row, one.col) for one in suspects] == [(2, view, 30, col)]
     unknown = unknown_pixels([scan], [own], suspects)
     case = scan.plain(unknown[2])
-    assert (case.lesions[0, 28:33, 8:13] == FAINT).all()
-    assert not case.lesions[1].any()
+    channel = list(View).index(view)
+    assert (case.lesions[channel, 28:33, 8:13] == FAINT).all()
+    assert not case.lesions[1 - channel].any()
 
     class Never(torch.nn.Module):
         """Calls nothing a lesion."""

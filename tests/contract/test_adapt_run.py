@@ -1,5 +1,6 @@
 """An adaptation from end to end with a tiny network: judged, written, and silent about whom."""
 
+import csv
 import json
 import os
 import signal
@@ -13,46 +14,66 @@ pytest.importorskip("torch")
 
 from tests.contract.conftest import CONFIG
 
+from bonescan.adapt import run
 from bonescan.adapt.judgement import shared_rates
 from bonescan.adapt.loop import Stopped
 from bonescan.adapt.result import Lesson, make_card
 from bonescan.adapt.run import adapt
 from bonescan.adapt.settings import AdaptRequest
+from bonescan.adapt.suspects import Suspect, find_suspects
 from bonescan.bundle import load_bundle, write_bundle
 from bonescan.cli import main
+from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import OptionError, OutputError
+from bonescan.study import Scan, Spacing, Study, View
+from bonescan.train.cases import Split
+from bonescan.train.progress import silent, unsaid
+
+ROW, COL = np.indices((96, 64))
+BONE = (abs(COL - 32) < 4) | ((ROW % 16 < 4) & (abs(COL - 32) < 22))
+MEAN = np.where(BONE, 30.0, np.where(abs(COL - 32) < 26, 6.0, 0.0))
 
 
-def write_department(folder: Path, patients=6, shape=(96, 64)) -> Path:
+def write_department(folder: Path, patients=6) -> Path:
     """Scans of a department, under the names of patients."""
-    row, col = np.indices(shape)
-    bone = (abs(col - 32) < 4) | ((row % 16 < 4) & (abs(col - 32) < 22))
-    mean = np.where(bone, 30.0, np.where(abs(col - 32) < 26, 6.0, 0.0))
     for number in range(patients):
         own = folder / f"Muster-Anna-{number}" / "bone-scan"
         own.mkdir(parents=True)
         rng = np.random.default_rng(number)
-        np.savez(own / "scan.npz", anterior=rng.poisson(mean), posterior=rng.poisson(mean), spacing_mm=[3.1, 3.1])
+        np.savez(own / "scan.npz", anterior=rng.poisson(MEAN), posterior=rng.poisson(MEAN), spacing_mm=[3.1, 3.1])
     return folder
 
 
 @pytest.fixture(scope="module")
-def finished(base, make_case, tmp_path_factory):
-    """A whole run, whose simulated patients are quick ones."""
-    from bonescan.adapt import run
-    from bonescan.train.cases import Split
-
-    folder = tmp_path_factory.mktemp("department")
-    department = write_department(folder / "normals")
-    patch = pytest.MonkeyPatch()
+def quick(make_case):
+    """Runs whose simulated patients are quick ones; a focus of the first scan and two of the last are suspect."""
     split = Split([make_case(seed) for seed in range(3)], [make_case(seed) for seed in range(50, 52)])
-    patch.setattr(run, "phantom_split", lambda *arguments: split)
+
+    def found(scans, *rest):
+        first, last = scans[0].number, scans[-1].number
+        return [
+            *find_suspects(scans, *rest),
+            Suspect(first, 0, View.ANTERIOR, "ribs", 30, 21, 0.9),
+            Suspect(last, 0, View.POSTERIOR, "sacrum", 40, 12, 0.8),
+            Suspect(last, 1, View.POSTERIOR, "skull", 8, 35, 0.7),
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "phantom_split", lambda *arguments: split)
+        patch.setattr(run, "find_suspects", found)
+        yield
+
+
+LIMITED = replace(CONFIG, minutes=0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(base, quick, tmp_path_factory):
+    """A whole run."""
+    folder = tmp_path_factory.mktemp("department")
     said = []
-    request = AdaptRequest((department,), folder / "ours", base.folder, accept_worse=True)
-    try:
-        outcome = adapt(request, replace(CONFIG, minutes=0.01), lambda report: said.append(str(report)), said.append)
-    finally:
-        patch.undo()
+    request = AdaptRequest((write_department(folder / "normals"),), folder / "ours", base.folder, accept_worse=True)
+    outcome = adapt(request, LIMITED, lambda report: said.append(str(report)), said.append)
     return request, outcome, said
 
 
@@ -82,6 +103,53 @@ def test_a_run_says_which_model_it_judges_and_that_the_minutes_are_not_enough(fi
     assert places[0] < min(place for place, sentence in enumerate(said) if sentence.startswith("learn"))
 
 
+def test_a_run_that_is_called_again_makes_the_same_bundle_and_is_estimated_once(finished, tmp_path):
+    whole, outcome, _ = finished
+    request = replace(whole, out=tmp_path / whole.out.name)
+    said = []
+
+    def call(stop=lambda: False):
+        return adapt(request, LIMITED, lambda report: said.append(str(report)), said.append, stop)
+
+    with pytest.raises(Stopped) as stopped:
+        call(lambda: said[-1].startswith("learn 2/6"))
+    assert stopped.value.learned
+    assert not request.out.exists()
+    assert call().bundle.sha256 == outcome.bundle.sha256
+    learned = [sentence.split(",")[0] for sentence in said if sentence.startswith("learn")]
+    assert learned == [f"learn {step}/6" for step in range(1, 7)]
+    assert sum(sentence.startswith("estimate:") for sentence in said) == 1
+
+
+def test_no_scan_of_a_held_out_patient_and_no_copy_is_learned_from(base, tmp_path):
+    """Each of five patients has two normal scans, and one of unknown state."""
+
+    def write(path, patient, seed):
+        path.parent.mkdir(exist_ok=True)
+        rng = np.random.default_rng(seed)
+        scans = {view: Scan(view, rng.poisson(np.tile(MEAN, (3, 1))).astype(np.float32)) for view in View}
+        header = Header(HeaderStyle.STANDARD, patient=patient)
+        write_nm(Study(path.stem, scans, Spacing(3.1, 3.1)), path, header)
+
+    for number in range(5):
+        for visit, folder in enumerate(("normals", "normals", "unlabelled")):
+            write(tmp_path / folder / f"P{number}-{visit}.dcm", f"P{number}", 10 * number + visit)
+    write(tmp_path / "unlabelled" / "copy.dcm", "stranger", seed=0)
+    write(tmp_path / "unlabelled" / "new.dcm", "stranger", seed=100)
+    folders = [(tmp_path / name,) for name in ("normals", "unlabelled")]
+    request = AdaptRequest(folders[0], tmp_path / "out", base.folder, folders[1])
+    ready = run._prepare(request, CONFIG, silent, unsaid)
+    aside, learned, unlabelled = (
+        sorted(ready.names[scan.number] for scan in scans) for scans in (ready.aside, ready.learned, ready.unlabelled)
+    )
+    held_out = {name.split("-")[0] for name in aside}
+    others = [f"P{number}" for number in range(5) if f"P{number}" not in held_out]
+    assert len(held_out) == 2
+    assert aside == [f"{patient}-{visit}" for patient in sorted(held_out) for visit in range(2)]
+    assert learned == [f"{patient}-{visit}" for patient in others for visit in range(2)]
+    assert unlabelled == [*(f"{patient}-2" for patient in others), "new"]
+
+
 def test_the_card_says_whose_figures_are_whose(finished, base):
     request, outcome, _ = finished
     card = load_bundle(request.out).card
@@ -92,10 +160,8 @@ def test_the_card_says_whose_figures_are_whose(finished, base):
         row = f"| sensitivity for simulated patients' lesions at {rate:.2g} false positives per scan | "
         assert f"{row}{before.phantoms.at(rate):.2f} | {after.phantoms.at(rate):.2f} |" in card
     lesson = load_bundle(request.out).raw["training"]["lesson"]
-    assert lesson["suspects"] + lesson["suspects_aside"] == len(outcome.suspects)
-    assert lesson["suspects_aside"] == outcome.suspects_aside
-    said = f"Foci that may be lesions: {lesson['suspects']} on these scans, where such foci were"
-    assert said in card
+    assert (lesson["suspects"], lesson["suspects_aside"]) == (1, outcome.suspects_aside) == (1, 2)
+    assert "Foci that may be lesions: 1 on these scans, where such foci were" in card
     # A model that is adapted again keeps the name of the one that was measured.
     lesson = Lesson(1, 1, 0, 1, 2, 3, 4)
     again = make_card(load_bundle(request.out), "later", lesson, before, after)
@@ -120,6 +186,22 @@ def test_nothing_that_is_given_away_names_a_patient_or_a_folder(finished):
         assert b"Muster" not in content, path.name
         assert str(request.out.parent).encode() not in content, path.name
     assert "Muster" in (request.work / "scans.csv").read_text()  # the department's own list
+
+
+def test_the_list_of_suspects_says_which_file_and_where(finished):
+    request, _, _ = finished
+    scans, suspects = (
+        list(csv.DictReader((request.work / name).read_text().splitlines())) for name in ("scans.csv", "suspects.csv")
+    )
+    listed = {scan["scan"]: scan for scan in scans}
+    assert [listed[suspect["scan"]]["role"] for suspect in suspects] == ["learned from", "held out", "held out"]
+    assert all(suspect["input"] == listed[suspect["scan"]]["input"] for suspect in suspects)
+    columns = ("view", "region", "row", "column", "probability")
+    assert [tuple(suspect[column] for column in columns) for suspect in suspects] == [
+        ("anterior", "ribs", "30", "21", "0.9"),
+        ("posterior", "sacrum", "40", "12", "0.8"),
+        ("posterior", "skull", "8", "35", "0.7"),
+    ]
 
 
 def test_the_same_call_with_other_scans_is_refused(finished, base, tmp_path):
@@ -153,12 +235,7 @@ def test_four_patients_are_too_few(base, tmp_path):
         adapt(request, CONFIG)
 
 
-def test_a_worse_model_is_not_written(base, make_case, tmp_path, monkeypatch):
-    from bonescan.adapt import run
-    from bonescan.train.cases import Split
-
-    split = Split([make_case(seed) for seed in range(3)], [make_case(50)])
-    monkeypatch.setattr(run, "phantom_split", lambda *arguments: split)
+def test_a_worse_model_is_not_written(base, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "why_worse", lambda before, after: "it is worse")
     request = AdaptRequest((write_department(tmp_path / "normals", patients=5),), tmp_path / "out", base.folder)
     outcome = adapt(request, replace(CONFIG, steps=1, looks=0))

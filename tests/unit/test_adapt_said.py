@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,10 @@ pytest.importorskip("torch")
 from bonescan.adapt.judgement import CRITERION, Curve, Point, Verdict, shared_rates, too_few, why_worse
 from bonescan.adapt.page import PagedScan, draw_scan, write_page
 from bonescan.adapt.plan import Estimate
+from bonescan.adapt.run import Outcome
+from bonescan.cli import main
 from bonescan.commands.adapt import _suspects
+from bonescan.commands.base import DONE, NOTHING_DONE
 from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.report.overlay import INK
@@ -120,3 +124,53 @@ def test_the_command_says_on_which_scans_the_suspects_are():
     outcome = SimpleNamespace(suspects=(1, 2, 3), suspects_aside=1)
     said = "3 foci may be lesions, 2 on the scans learned from (ignored there) and 1 on those held out"
     assert _suspects(outcome) == said
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `bonescan adapt` whose outcome is given: command(bundle, worse, *options) -> code, out, err and the call."""
+
+    def run(bundle, worse, *options):
+        verdicts = (verdict_of(0.6, 0.7, (2, 3)), verdict_of(0.5, 0.8, (0, 1)))
+        suspects, calls = (object(), object(), object()), []
+        outcome = Outcome(bundle, *verdicts, worse, Path("ours.run", "page.html"), suspects, 1)
+        monkeypatch.setattr("bonescan.adapt.run.adapt", lambda *given: calls.append(given) or outcome)
+        code = main(["adapt", "normals", "-o", "ours", "--base", "tiny", *options])
+        return code, *capsys.readouterr(), calls[0]
+
+    return run
+
+
+OURS = SimpleNamespace(name="ours", sha256="ab" * 32)
+
+
+def test_a_model_that_is_refused_is_said_to_be_and_nothing_is_done(command):
+    code, out, err, (request, config, *_) = command(None, "it is worse", "--minutes", "12")
+    assert code == NOTHING_DONE
+    assert "the adapted model is not written: it is worse; --accept-worse writes it anyway" in err
+    assert f"1 on those held out: look at {Path('ours.run', 'suspects.csv')}\n" in out
+    assert "inserted lesions found at 0.25 false positives per scan: 60% before, 50% after" in out
+    assert "--model" not in out
+    assert (request.accept_worse, config.minutes) == (False, 12.0)
+
+
+def test_a_worse_model_that_is_accepted_is_written_with_a_warning(command):
+    code, out, err, (request, *_) = command(OURS, "it is worse", "--accept-worse")
+    assert (code, err) == (DONE, "warning: it is worse\n")
+    assert "bonescan segment INPUT -o OUT --model ours" in out
+    assert request.accept_worse
+
+
+@pytest.mark.parametrize(
+    ("bundle", "worse", "code", "model"),
+    [(None, "it is worse", NOTHING_DONE, None), (OURS, None, DONE, {"name": "ours", "sha256": "ab" * 32})],
+)
+def test_the_summary_for_scripts_says_what_was_written_and_the_figures(command, bundle, worse, code, model):
+    ended, out, err, _ = command(bundle, worse, "--json")
+    summary = json.loads(out)
+    assert (ended, err) == (code, "")
+    assert (summary["model"], summary["worse"], summary["research_use_only"]) == (model, worse, True)
+    assert summary["page"] == str(Path("ours.run", "page.html"))
+    assert (summary["suspects"], summary["suspects_held_out"]) == (3, 1)
+    pairs = [[summary[when][name] for when in ("before", "after")] for name in summary["before"]]
+    assert pairs[:4] == [[2.5, 0.5], [10, 10], [0.6, 0.5], [0.7, 0.8]]

@@ -49,6 +49,7 @@ def test_a_good_study_has_no_reason():
         (make_study(warnings=(values.OTHER_TRACER,)), "not known as a bone tracer"),
         (make_study(warnings=(values.DERIVED,)), "not as acquired"),
         (make_study(warnings=(values.LOSSY,)), "compressed with loss"),
+        (make_study(warnings=(values.SEVERAL_ENERGIES,)), "more than one energy window"),
     ],
 )
 def test_what_would_teach_something_wrong_is_refused_with_a_sentence(study, sentence):

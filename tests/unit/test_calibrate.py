@@ -1,30 +1,13 @@
 """Thresholds are fitted to what the fit is told to keep."""
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from tests.judged import A, P, judged
+
 from bonescan.lesions.delineate import Thresholds
-from bonescan.prediction import Prediction
-from bonescan.study import View
-from bonescan.train.calibrate import Judged, best_low, fit, measure
-
-SHAPE = (60, 40)
-
-
-def judged(*blobs, regions=0) -> Judged:
-    """A patient; each blob is (view, row, probability, is it a lesion), a square of 5 pixels."""
-    probability = {view: np.full(SHAPE, 0.02, dtype=np.float32) for view in View}
-    truth = {view: np.zeros(SHAPE, dtype=np.uint8) for view in View}
-    for number, (view, row, height, real) in enumerate(blobs, start=1):
-        probability[view][row : row + 5, 10:15] = height
-        truth[view][row : row + 5, 10:15] = number if real else 0
-    maps = {view: np.full(SHAPE, regions, dtype=np.uint8) for view in View}
-    return Judged(Prediction(probability, maps), truth)
-
-
-A, P = View.ANTERIOR, View.POSTERIOR
+from bonescan.train.calibrate import best_low, fit, measure
 
 
 def test_figures_by_hand():
