@@ -8,10 +8,10 @@
 
 The department is the phantom family that no training uses (`phantom.family.HELD_OUT`): other body shapes, uptake,
 camera and dose. Every cell is a file of `--cells`, so that the whole can be run in pieces; --run runs the cells of the
-arms whose names begin with one of its words. Cells of another base model or number of patients are run again.
+arms whose names begin with one of its words. Cells of another base model, phantom or number of patients are run again.
 
 The rule, stated before any cell was run: three seeds each; on the department's untouched patients, the mean over seeds
-of the sensitivity at 0.5 and at 1 false positive per scan, of the pooled Dice at the fitted thresholds, and of the
+of the sensitivity at 0.5 and at 1 false positive per scan, of the pooled Dice at the base's thresholds, and of the
 expected calibration error. Adaptation is worth its while when, with ten scans, its sensitivity at 0.5 exceeds that of
 the model as shipped by at least 0.02 in each seed, and is no less than that of supervised training on one labelled
 scan. `--unlabelled` helps when adding unknown scans to ten normals gains at least 0.01 in the mean of the seeds.
@@ -57,16 +57,20 @@ from bonescan.models import from_bundle
 from bonescan.models.views import answer_of
 from bonescan.phantom.patient import Phantom
 from bonescan.pipeline import DEFAULT_MODEL
+from bonescan.study import ModelName
 from bonescan.train.calibrate import Judged, judge, measure
 from bonescan.train.cases import FAINT, drawn
 from bonescan.train.config import TrainConfig
 from bonescan.train.methods import METHODS, Outputs, Parts
-from bonescan.train.phantoms import phantom_split
+from bonescan.train.phantoms import phantom_split, simulation_digest
 from bonescan.train.stream import Batch
+from common import report_head, write_report
 
 SEEDS = (1, 2, 3)
 TESTED = 60
 CELLS = Path(__file__).parents[1] / "results" / "adapt"
+PARTS = ("people", "arms", "membership")
+"""Of the report; "made" says by which command, and with which model and phantom, each was measured."""
 
 
 def taught_network(arm: Arm, configs: tuple[AdaptConfig, TrainConfig], base: Bundle) -> nn.Module:
@@ -153,7 +157,7 @@ def run_cells(arguments: argparse.Namespace) -> None:
             if figures is None:
                 configs = cell_configs(arm, seed, base, network, arguments.work)
                 figures = tested(taught_network(arm, configs, base), base, configs[1], arguments.patients)
-            kept = {"arm": arm.name, "seed": seed, "base": base.sha256, "patients": arguments.patients, **figures}
+            kept = {"arm": arm.name, "seed": seed, **made_with(base, arguments.patients), **figures}
             cell_path(arm, seed, arguments.cells).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
             print(json.dumps(kept), flush=True)
 
@@ -163,7 +167,8 @@ def figures_of_same(arm: Arm, seed: int, base: Bundle, arguments: argparse.Names
     for other in arms():
         if arm.same_as(other) and is_done(other, seed, base, arguments):
             kept = json.loads(cell_path(other, seed, arguments.cells).read_text(encoding="utf-8"))
-            return {name: kept[name] for name in kept if name not in ("arm", "seed", "base", "patients")}
+            own = ("arm", "seed", *made_with(base, arguments.patients))
+            return {name: kept[name] for name in kept if name not in own}
     return None
 
 
@@ -172,21 +177,30 @@ def cell_path(arm: Arm, seed: int, cells: Path) -> Path:
     return cells / f"{arm.name}-{seed}.json"
 
 
+def made_with(base: Bundle, patients: int) -> dict[str, Any]:
+    """What a cell's figures follow from besides its arm and seed. patients: how many it is tested on."""
+    return {"base": base.sha256, "phantom": simulation_digest(), "patients": patients}
+
+
 def is_done(arm: Arm, seed: int, base: Bundle, arguments: argparse.Namespace) -> bool:
-    """Whether a cell was run with this base model and number of patients."""
+    """Whether a cell was run with this base model, phantom and number of patients."""
     path = cell_path(arm, seed, arguments.cells)
     if not path.exists():
         return False
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return (kept["base"], kept["patients"]) == (base.sha256, arguments.patients)
+    return made_with(base, arguments.patients).items() <= json.loads(path.read_text(encoding="utf-8")).items()
 
 
-def table(folder: Path, base: Bundle) -> dict[str, Any]:
+def table(folder: Path, base: Bundle, patients: int) -> dict[str, Any]:
     """The mean, least and largest figures of each arm, over the seeds done with this base model; what the rule says."""
-    cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-[0-9].json"))]
-    by_arm = {
-        arm.name: [one for one in cells if (one["arm"], one["base"]) == (arm.name, base.sha256)] for arm in arms()
-    }
+    wanted = made_with(base, patients)
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-[0-9].json"))]
+    cells = [one for one in read if wanted.items() <= one.items()]
+    if not cells:
+        raise SystemExit(
+            f"no cell in {folder} is of the model {base.sha256[:12]}, the phantom {wanted['phantom']} and {patients} "
+            "patients: run them with --run first"
+        )
+    by_arm = {arm.name: [one for one in cells if one["arm"] == arm.name] for arm in arms()}
     rows: dict[str, Any] = {}
     for name, own in by_arm.items():
         if own:
@@ -196,7 +210,6 @@ def table(folder: Path, base: Bundle) -> dict[str, Any]:
             rows[name][figure] = float(np.mean(values))
             rows[name][f"{figure}_range"] = [min(values), max(values)]
     return {
-        "command": "python benchmarks/adapt.py --table",
         "base": base.sha256,
         "rule": (__doc__ or "").split("The rule")[1],
         "verdicts": verdicts({name: [one["sensitivity_at_0.5"] for one in own] for name, own in by_arm.items()}),
@@ -305,26 +318,26 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     for folder in (arguments.work, arguments.cells):
         folder.mkdir(parents=True, exist_ok=True)
-    made: Any = None
+    base = load_bundle(arguments.model)
+    made: dict[str, Any] = {}
     if arguments.list:
-        base = load_bundle(arguments.model)
         for arm in arms():
             done = [seed for seed in SEEDS if is_done(arm, seed, base, arguments)]
             print(f"{arm.name}: {len(done)} of {len(SEEDS) if arm.learns else 1} done")
     if arguments.run is not None:
         run_cells(arguments)
     if arguments.people is not None:
-        found = people(arguments.people, arguments.model, arguments.work, arguments.folds)
-        made = {"people": found, "people_base": load_bundle(arguments.model).sha256}
+        made["people"] = people(arguments.people, arguments.model, arguments.work, arguments.folds)
     if arguments.membership:
-        made = {"membership": membership(arguments.model, arguments.work)}
+        made["membership"] = membership(arguments.model, arguments.work)
     if arguments.table:
-        made = table(arguments.cells, load_bundle(arguments.model))
-    if made is not None:
+        made |= table(arguments.cells, base, arguments.patients)
+    if made:
         print(json.dumps(made, indent=2))
-        if arguments.json is not None:
-            before = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-            arguments.json.write_text(json.dumps(before | made, indent=2) + "\n", encoding="utf-8")
+        before = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
+        head = report_head(parser, arguments, [ModelName(base.name, base.sha256)])
+        made["made"] = before.get("made", {}) | {part: head for part in PARTS if part in made}
+        write_report(arguments.json, before | made)
     return 0
 
 

@@ -2,9 +2,10 @@
 
 PEOPLE: scans in any form that `bonescan segment` reads, best without known disease. Measured are
 - the outlines per scan at each operating point of the model, and in which regions they lie;
-- how many of the lesions that are inserted into the scans' counts (`bonescan.adapt.insertion`) are found at the
-  balanced point, by contrast, and the free-response curve. All models get the same lesions, in the bones that the first
-  model's region map shows. False positives of the curve include marks on the scans as they are.
+- how many of the outlines of lesions that are inserted into the scans' counts (`bonescan.adapt.insertion`) are found at
+  the balanced point, by the lesion's contrast in its better view, and the free-response curve. A lesion that both views
+  show has two outlines, and counts twice. All models get the same lesions, in the bones that the first model's region
+  map shows. False positives of the curve include marks on the scans as they are.
 Only figures are printed and written.
 """
 
@@ -15,7 +16,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model, segment
 from bonescan.prepare.aggregate import bin_counts
 from bonescan.reading import read_studies
 from bonescan.study import Scan, Spacing, Study
+from common import report_head, write_report
 from quality import Truth, compare, contrasts_of, predicted, summary
 
 AIMS = {"marks_per_scan": 0.5, "sensitivity_from_contrast_1": 0.85}
@@ -73,7 +75,7 @@ def with_lesions(studies: Sequence[Study], model: Model, draws: int) -> list[tup
 
 
 def inserted_found(variants: Sequence[tuple[str, Study, Truth]], model: Model) -> dict[str, Any]:
-    """Which inserted lesions are found."""
+    """How many outlines of inserted lesions are found; "lesions" are outlines."""
     compared = [
         entry
         for draw, (name, study, truth) in enumerate(variants)
@@ -114,12 +116,11 @@ def main() -> int:
     variants = with_lesions(studies, models[0], arguments.draws)
     rows = []
     for model in models:
-        name = {"name": model.name.name, "sha256": model.name.sha256}
-        rows.append({"model": name, "marks": marks(studies, model), "inserted": inserted_found(variants, model)})
+        told = {"marks": marks(studies, model), "inserted": inserted_found(variants, model)}
+        rows.append({"model": asdict(model.name), **told})
         print(json.dumps(rows[-1], indent=2), flush=True)
-    report = {"command": "python benchmarks/people.py PEOPLE", "scans": len(studies), "aims": AIMS, "models": rows}
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    head = report_head(parser, arguments, [model.name for model in models], simulated=False)
+    write_report(arguments.json, {**head, "scans": len(studies), "aims": AIMS, "models": rows})
     return 0
 
 

@@ -11,10 +11,9 @@ model touches it. Covered: the share of it that lies within outlines. Both are a
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prediction import RegionMap
 from bonescan.reading import read_studies
 from bonescan.study import IS_BONE, REGIONS, Mask, Region, Scan, Study, View
+from common import report_head, write_report
 from quality import predicted
 
 EXCESS = (0, 1, 2, 4)
@@ -138,10 +138,7 @@ def judged(studies: Sequence[Study], models: Sequence[Model]) -> list[dict[str, 
                 hot, inside = made_hot(study, part, mask, excess, rng)
                 for model, rows in zip(models, found, strict=True):
                     rows[name][excess].append(float(outlined(hot, model, part.view)[inside].mean()))
-    return [
-        {"model": {"name": model.name.name, "sha256": model.name.sha256}, "parts": summary(rows)}
-        for model, rows in zip(models, found, strict=True)
-    ]
+    return [{"model": asdict(model.name), "parts": summary(rows)} for model, rows in zip(models, found, strict=True)]
 
 
 def summary(rows: Mapping[str, Mapping[int, Sequence[float]]]) -> dict[str, dict[str, list[float]]]:
@@ -166,7 +163,8 @@ def main() -> int:
     studies = [study for _, study in read_studies([arguments.people])]
     if not studies:
         parser.error(f"no scan in {arguments.people}")
-    rows = judged(studies, [load_model(name) for name in arguments.model])
+    models = [load_model(name) for name in arguments.model]
+    rows = judged(studies, models)
     for row in rows:
         print(row["model"]["sha256"][:8])
         for name, told in row["parts"].items():
@@ -175,9 +173,8 @@ def main() -> int:
                 for excess, (scans, found, covered) in told.items()
             )
             print(f"  {name:26}", "; ".join(words))
-    report = {"command": "python benchmarks/people_bones.py PEOPLE", "scans": len(studies), "models": rows}
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    head = report_head(parser, arguments, [model.name for model in models], simulated=False)
+    write_report(arguments.json, {**head, "scans": len(studies), "models": rows})
     return 0
 
 

@@ -5,7 +5,8 @@
 
 On each scan ten foci of uptake are chosen, first one of each bone, then any, and named as lesions are. The list has a
 row for each with an empty column for the bone and one for the level: a person writes y or n, and leaves empty what
-cannot be checked. The pictures show people: keep the folder to yourself. Only shares are printed and written.
+cannot be checked. `sources.json` beside the list says which model named them. The pictures show people: keep the folder
+to yourself. Only shares are printed and written.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prepare import prepare
 from bonescan.reading import read_studies
 from bonescan.study import BONE_REGIONS, Lesion, Study
+from common import report_head, write_report
 
 EACH = 10
 COLUMNS = ("scan", "number", "view", "site", "bone right", "level right")
+SOURCES = "sources.json"
 _FOCI = Thresholds(low=0.3, high=0.4)
 
 
@@ -107,14 +110,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.checked is not None:
-        report = {"command": "python benchmarks/people_sites.py PEOPLE", **shares(arguments.checked)}
+        sources = json.loads(arguments.checked.with_name(SOURCES).read_text(encoding="utf-8"))
+        report = {**sources, **shares(arguments.checked)}
         print(json.dumps(report, indent=2))
-        if arguments.json is not None:
-            arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(arguments.json, report)
         return 0
     if arguments.people is None or arguments.out is None:
         parser.error("give PEOPLE and --out, or --checked")
-    write(arguments.people, load_model(arguments.model), arguments.out)
+    model = load_model(arguments.model)
+    write(arguments.people, model, arguments.out)
+    write_report(arguments.out / SOURCES, report_head(parser, arguments, [model.name], simulated=False))
     return 0
 
 

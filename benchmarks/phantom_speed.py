@@ -7,7 +7,6 @@ and noise) of prepared anatomies, and the largest memory of a process. Written t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from bonescan.phantom import Anatomy, make_anatomy, make_patient
 from bonescan.system.parallel import process_pool
+from common import report_head, write_report
 
 ROOT = Path(__file__).parents[1]
 FIRST_SEED = 920_000
@@ -39,15 +39,14 @@ def main() -> None:
     memory = max(peak for _, _, peak in measured)
     print(f"one anatomy in {anatomy_s:.2f} s; {patients:.1f} patients a second; {memory:.0f} MB a process at most")
     report = {
-        "command": "benchmarks/phantom_speed.py",
+        **report_head(parser, arguments),
         "machine": {"processors": len(os.sched_getaffinity(0)), "machine": platform.machine()},
         "processes": PROCESSES,
         "anatomy_s": round(anatomy_s, 3),
         "patients_per_s": round(patients, 2),
         "peak_memory_mb": round(memory),
     }
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    write_report(arguments.out, report)
 
 
 def measure(order: tuple[int, int, int]) -> tuple[list[float], float, float]:

@@ -3,7 +3,6 @@
     python benchmarks/quality.py --patients 200 --json results/quality.json
     python benchmarks/quality.py --family held-out --json results/quality-held-out.json
     python benchmarks/quality.py --model phantom-unet runs/older/bundle     several models, the same patients
-    python benchmarks/quality.py --first-anatomy 2000000     new patients of taught anatomies: a ceiling
 
 Five patients of each of forty anatomies, whose seeds no training uses, go through the stages of
 `bonescan.pipeline.segment` (whole body) as a user's scans do, and are compared with their truth, one to one. Intervals
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,11 +32,11 @@ from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
 from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model
-from bonescan.predict import Predictor
 from bonescan.prediction import Prediction
 from bonescan.prepare import prepare
 from bonescan.study import Study, View
 from bonescan.system.parallel import process_pool
+from common import model_of, report_head, write_report
 
 FIRST_ANATOMY = 900_000
 PATIENTS_PER_ANATOMY = 5
@@ -71,17 +69,6 @@ class Compared:
     image: ComparedImage
     candidates: ComparedImage
     contrast: NDArray[np.float64]
-
-
-_models: dict[str, Model] = {}
-
-
-def model_of(name: str) -> Model:
-    """The model, loaded once a process and run in one thread, as there are several processes."""
-    if name not in _models:
-        bundle = load_model(name).bundle
-        _models[name] = Model(bundle, Predictor(bundle, threads=1))
-    return _models[name]
 
 
 def measure(work: Work) -> list[list[Compared]]:
@@ -137,25 +124,25 @@ def compare(study: Study, truth: Truth, model: Model, names: tuple[str, str]) ->
     prediction, binning = predicted(study, model)
     thresholds = model.bundle.at(Options().operating_point).at_binning(binning)
     low = replace(thresholds, high=max(thresholds.low, LEAST_PEAK))
+    found = [outlined(prediction, chosen) for chosen in (thresholds, low)]
     compared = []
     for view, known in truth.views.items():
         name = ImageName(*names, view)
-        image, candidates = (
-            compare_image(name, truth=known, **outlined(prediction, view, chosen)) for chosen in (thresholds, low)
-        )
+        image, candidates = (compare_image(name, truth=known, **views[view]) for views in found)
         own = np.array([truth.contrasts[int(number)] for number in image.match.true_ids], dtype=np.float64)
         compared.append(Compared(image, candidates, own))
     return compared
 
 
-def outlined(prediction: Prediction, view: View, thresholds: Thresholds) -> dict[str, Any]:
-    """A view's label picture and the peak of each lesion in it, by number."""
-    picture = np.zeros(prediction.lesion[view].shape, dtype=np.int32)
-    scores: dict[int, float] = {}
-    for number, outline in enumerate((one for one in delineate(prediction, thresholds) if one.view is view), start=1):
-        picture[outline.window][outline.mask] = number
-        scores[number] = float(prediction.lesion[view][outline.window][outline.mask].max())
-    return {"predicted": picture, "scores": scores}
+def outlined(prediction: Prediction, thresholds: Thresholds) -> dict[View, dict[str, Any]]:
+    """Each view's label picture and the peak of each lesion in it, by number."""
+    pictures = {view: np.zeros(image.shape, dtype=np.int32) for view, image in prediction.lesion.items()}
+    scores: dict[View, dict[int, float]] = {view: {} for view in pictures}
+    for number, outline in enumerate(delineate(prediction, thresholds), start=1):
+        pictures[outline.view][outline.window][outline.mask] = number
+        peak = prediction.lesion[outline.view][outline.window][outline.mask].max()
+        scores[outline.view][number] = float(peak)
+    return {view: {"predicted": pictures[view], "scores": scores[view]} for view in pictures}
 
 
 def plan(patients: int, models: Sequence[str], family: str = "standard", first: int = FIRST_ANATOMY) -> list[Work]:
@@ -236,23 +223,24 @@ def main() -> int:
     reports = []
     for number, name in enumerate(names):
         report = summary([entry for anatomy in found for entry in anatomy[number]])
-        reports.append({"model": {"name": name.name, "sha256": name.sha256}, **report, "patients": arguments.patients})
-        print(f"{name.name} ({name.sha256[:12]}), {arguments.family} phantoms\n{report_text(report)}")
+        # To `evaluate`, an anatomy is a patient.
+        report["patients"] = arguments.patients
+        reports.append({"model": asdict(name), **report})
+        print(f"{name.name} ({name.sha256[:12]}), {arguments.family} phantoms, {len(work)} anatomies")
+        numbers, *rest = report_text(report).splitlines()
+        print(numbers, *(line.replace("patients", "anatomies") for line in rest), sep="\n")
         print_more(report)
     print(f"{time.perf_counter() - begin:.0f} s")
-    if arguments.json is not None:
-        family = "" if arguments.family == "standard" else f" --family {arguments.family}"
-        whole = {
-            "command": f"python benchmarks/quality.py --patients {arguments.patients}{family}",
-            "family": arguments.family,
-            "anatomies": len(work),
-            "anatomy_seeds": [work[0].anatomy_seed, work[-1].anatomy_seed],
-            **reports[0],
-        }
-        if reports[1:]:
-            whole["others"] = reports[1:]
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    whole = {
+        **report_head(parser, arguments, names),
+        "family": arguments.family,
+        "anatomies": len(work),
+        "anatomy_seeds": [work[0].anatomy_seed, work[-1].anatomy_seed],
+        **reports[0],
+    }
+    if reports[1:]:
+        whole["others"] = reports[1:]
+    write_report(arguments.json, whole)
     return 0 if all(aim["kept"] for aim in reports[0]["aims"].values()) else 1
 
 

@@ -5,9 +5,10 @@
 Each patient is read three ways. `method`: the truth's outlines and the phantom's own maps of bones and levels, which
 name the bone that a lesion lies in; what is left is the error of levels, pairs and index. `maps`: the truth's outlines
 and the model's maps. `model`: all by the model, as `segment` does it. True are which bone, vertebra or rib a lesion was
-put into, the lesions that both views show, and the index in three dimensions: each lesion's volume over the volume of
-the phantom's bone, times that bone's share of mass. Repeatability: the same patient counted twice. These are phantoms:
-how well people are read, they cannot say.
+put into, the lesions that both views show, and the index in three dimensions (`reading_index`): the share of each bone
+that lies in lesions which a view shows, times that bone's share of mass. Repeatability: the same patient counted twice.
+Sites and pairs are judged of outlines: by `model` only of lesions that it found, and a pair only where it found the
+lesion in both views. These are phantoms: how well people are read, they cannot say.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.lesions.delineate import Outline, contour_of, delineate, region_of
+from bonescan.lesions.delineate import Outline, delineate
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.anatomy import region_from
 from bonescan.phantom.family import FAMILIES
 from bonescan.phantom.patient import Phantom
 from bonescan.phantom.truth import LesionRecord
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
+from bonescan.pipeline import DEFAULT_MODEL, Model
 from bonescan.prediction import Prediction
 from bonescan.prepare import Prepared, PrepareOptions, prepare
 from bonescan.study import (
@@ -48,13 +49,18 @@ from bonescan.study import (
     View,
 )
 from bonescan.system.parallel import process_pool
-from quality import model_of
+from common import model_of, on_equivocal, report_head, true_number, true_outlines, write_report
 from reading_index import lesion_blobs, true_index
 
 FIRST_ANATOMY = 910_000
 EQUIVOCAL = -1
 """In the place of a lesion's number: an outline on an equivocal lesion alone."""
 WAYS = ("method", "maps", "model")
+COUNTED = {
+    "pairs": "lesions with an outline in both views: in method and maps the truth's, in model those that it has",
+    "levels": "outlines of lesions of spine and ribs: in method and maps the truth's, in model its own",
+}
+"""What the denominators are, for the report."""
 AIMS = {
     "region_dice": 0.90,
     "pair_f1": 0.95,
@@ -78,7 +84,8 @@ class Work:
 class Found:
     """What one way of reading gave, added up over patients.
 
-    pairs: right, claimed and true ones. levels: by how many each is off, and whether its uncertainty covers that.
+    pairs: right, claimed and true ones; true are those of lesions with an outline in both views.
+    levels: by how many each is off, and whether its uncertainty covers that.
     heights: by how many each is off where a rib counts as the vertebra of its number, whose joint may be called either.
     vertebrae: the part of `levels` that is truly of the spine.
     regions: whether bone, and bone and side, are right. indices: (true, told) per patient. repeats: told twice.
@@ -103,35 +110,6 @@ class Found:
             self.areas[region] += areas
 
 
-def true_outlines(phantom: Phantom, regions: Mapping[View, Any]) -> tuple[list[Outline], list[int]]:
-    """The outlines of the truth with the bone that a region map names, and the number of the lesion of each."""
-    outlines, numbers = [], []
-    for view, labels in phantom.lesions.items():
-        for number in np.unique(labels[labels > 0]):
-            rows, cols = np.nonzero(labels == number)
-            window = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
-            mask = labels[window] == number
-            region = region_of(regions[view], window, mask)
-            origin = int(rows.min()), int(cols.min())
-            outlines.append(Outline(view, origin, mask, contour_of(np.ones((1, 1), np.bool_)), 1.0, region))
-            numbers.append(int(number))
-    return outlines, numbers
-
-
-def numbers_of(lesions: Sequence[Lesion], phantom: Phantom) -> list[int]:
-    """The true lesion that most of each outline lies on; 0 = none."""
-    numbers = []
-    for lesion in lesions:
-        under = phantom.lesions[lesion.view][lesion.window][lesion.mask]
-        numbers.append(int(np.bincount(under[under > 0]).argmax()) if (under > 0).any() else 0)
-    return numbers
-
-
-def is_equivocal(lesion: Lesion, phantom: Phantom) -> bool:
-    """Whether an outline that lies on no true lesion touches one that does not stand out in its view."""
-    return bool((phantom.faint[lesion.view][lesion.window][lesion.mask] > 0).any())
-
-
 def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) -> Found:
     """Compare pairs and sites with the truth. numbers: the true lesion of each outline."""
     found = Found()
@@ -140,7 +118,7 @@ def judged(lesions: Sequence[Lesion], numbers: Sequence[int], phantom: Phantom) 
     seen: dict[int, set[View]] = defaultdict(set)
     for lesion, number in zip(lesions, numbers, strict=True):
         if lesion.pair is not None:
-            by_pair[lesion.pair].append(one[number] if number or not is_equivocal(lesion, phantom) else EQUIVOCAL)
+            by_pair[lesion.pair].append(one[number] if number or not on_equivocal(lesion, phantom) else EQUIVOCAL)
         if number:
             seen[one[number]].add(lesion.view)
     # A lesion in pieces has one right pair; two marks on nothing, as on one benign finding, are not judged, and as in
@@ -214,13 +192,13 @@ def judge_patient(phantom: Phantom, truth: float, scans: Sequence[Prepared], mod
         judged_ways[way] = judged(lesions, numbers, phantom)
         judged_ways[way].indices.append((truth, extent.bone_scan_index or 0.0))
         judged_ways[way].counts.append((len(set(numbers)), extent.lesions))
-    thresholds = model.bundle.at("balanced")
     told = []
     for scan, prediction in zip(scans, predictions, strict=True):
+        thresholds = model.bundle.at("balanced").at_binning(scan.binning)
         lesions, extent = read(scan.study, delineate(prediction, thresholds), prediction)
         told.append(extent.bone_scan_index or 0.0)
         if scan is scans[0]:
-            found = judged(lesions, numbers_of(lesions, phantom), phantom)
+            found = judged(lesions, [true_number(lesion, phantom) for lesion in lesions], phantom)
             found.indices.append((truth, told[0]))
             found.counts.append((sum(bool(record.visible) for record in phantom.table), extent.lesions))
             found.areas.update(region_areas(prediction, phantom))
@@ -319,7 +297,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    name = load_model(arguments.model).name
+    name = model_of(arguments.model).name
     begin = time.perf_counter()
     work = [
         Work(FIRST_ANATOMY + number, arguments.family, arguments.patients, arguments.model)
@@ -331,17 +309,15 @@ def main() -> None:
             for way, found in ways.items():
                 total[way].add(found)
     report = {
-        "command": f"python benchmarks/reading.py --anatomies {arguments.anatomies} --patients {arguments.patients} "
-        f"--family {arguments.family}",
-        "model": {"name": name.name, "sha256": name.sha256},
+        **report_head(parser, arguments, [name]),
         "aims": AIMS,
+        "counted": COUNTED,
         **{way: summary(found) for way, found in total.items()},
         "region_dice": region_dice(total["model"]),
     }
     print(json.dumps(report, indent=2))
     print(f"{time.perf_counter() - begin:.0f} s")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How the phantom compares with scans of people: `.venv/bin/python benchmarks/realism.py [PEOPLE]`.
 
-Without PEOPLE: counts by height against the range of six measured scans; writes results/realism.json.
+Without PEOPLE: counts by height against the range of six measured scans.
 
 With PEOPLE, a folder of scans in any form that `bonescan segment` reads (best without known disease): the same, and
 - uptake per region and view relative to the lumbar spine from behind, left against right, of people and of lesion-free
@@ -8,15 +8,16 @@ With PEOPLE, a folder of scans in any form that `bonescan segment` reads (best w
 - a classifier on patches of 64 x 64 pixels, phantom against person, with all patches of a scan on one side of the
   split; all scans are thinned to one number of counts first;
 - foci of uptake per scan, by contrast and region, as the default model finds them (`realism_foci`).
-Needs the extra `realism`. Only figures are printed and written; `--pictures FOLDER` writes the registered mean images,
+Scans of people whose pixels are of another size than the phantoms' are refused. Needs the extra `realism`. Only figures
+are printed, and with `--json FILE` written; `--pictures FOLDER` writes the registered mean images,
 which are pictures of people: keep that folder to yourself.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ import numpy as np
 
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.realism import cells, figures
+from bonescan.pipeline import load_model
 from bonescan.reading import read_studies
 from bonescan.study import Study, View
 from bonescan.system.parallel import process_pool
+from common import report_head, write_report
 from realism_foci import foci_figures
 from realism_patches import patch_figures
 from realism_regions import mean_images, region_figures
 
-ROOT = Path(__file__).parents[1]
 FIRST_SEED = 910_000
 """Anatomies that no training run uses."""
+PIXELS_MM = (2.0, 2.6)
+"""Edges of a person's pixels that are compared; those of phantoms are of 2.2 to 2.4 mm."""
 MOST_TRIES = 40
 """Patients of an anatomy that are tried until one has no lesion."""
 
@@ -45,17 +49,16 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=50, help="simulated patients (with PEOPLE: without lesions)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--pictures", type=Path, help="folder for registered mean images; never commit it")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "realism.json")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    report = {"command": "benchmarks/realism.py", "patients": arguments.patients}
+    models = [] if arguments.people is None else [load_model().name]
+    report = {**report_head(parser, arguments, models), "patients": arguments.patients}
     with process_pool(arguments.processes) as pool:
         numbers = range(arguments.patients)
         report |= profile_report(np.array(list(pool.map(patient_figures, numbers))))
         if arguments.people is not None:
-            report["command"] += " PEOPLE"
             report |= people_report(arguments, list(pool.map(normal_patient, numbers)))
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    write_report(arguments.json, report)
 
 
 def profile_report(measured: np.ndarray) -> dict[str, Any]:
@@ -79,6 +82,14 @@ def people_report(arguments: argparse.Namespace, phantoms: Sequence[Study]) -> d
     people = [study for _, study in read_studies([arguments.people]) if set(study.scans) == set(View)]
     if len(people) < 2:
         raise SystemExit(f"{arguments.people} holds {len(people)} scans with both views: give at least 2")
+    least, most = PIXELS_MM
+    for study in people:
+        if study.spacing and not least <= min(astuple(study.spacing)) <= max(astuple(study.spacing)) <= most:
+            size = f"{study.spacing.row_mm:.2f} x {study.spacing.col_mm:.2f} mm"
+            raise SystemExit(
+                f"a scan of {arguments.people} has pixels of {size}, which do not compare with the phantoms': "
+                f"give scans with pixels of {least} to {most} mm"
+            )
     regions, registered = region_figures(people, phantoms)
     for row in regions["rows"]:
         if not row["within"]:

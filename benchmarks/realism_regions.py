@@ -30,7 +30,8 @@ MIDLINE = (Region.SKULL, Region.FACE, Region.CERVICAL_SPINE, Region.THORACIC_SPI
 class Registered:
     """A scan in the template's frame, seen from the front.
 
-    counts: (2, rows, cols) float32, anterior and mirrored posterior. regions: (2, rows, cols) of the template.
+    counts: (2, rows, cols) float32, anterior and mirrored posterior. regions: (2, rows, cols) of the template. native,
+    native_regions: both in the scan's own frame.
     """
 
     person: bool
@@ -127,7 +128,7 @@ def _register(person: bool, counts: FloatImage, fixed: FloatImage, regions: NDAr
     spline = sitk.BSplineTransformInitializer(_image(fixed), (5, 14), 3)
     warp = _optimise(fixed, moving, spline, [affine], spline=True)
     total = sitk.CompositeTransform([affine, warp])
-    grid = sitk.GetImageFromArray(np.zeros(counts.shape[1:], dtype=np.float32))
+    grid = sitk.GetImageFromArray(np.zeros(regions.shape[1:], dtype=np.float32))
     warped = [sitk.Resample(sitk.GetImageFromArray(view), grid, total, sitk.sitkLinear, 0.0) for view in counts]
     return Registered(
         person,

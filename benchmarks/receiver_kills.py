@@ -8,7 +8,7 @@ receives, sorts, segments and sends, and started again. Senders send again what 
 
 - lost: acknowledged objects that are not on the node's disk, or not with the pixels that were sent;
 - twice: results that the peer got under more than one SOP Instance UID;
-- undelivered: scans whose results the peer does not have.
+- undelivered: results, the report and the segmentation of each scan, that the peer does not have.
 
 Exits with 1 unless all three are 0.
 """
@@ -28,11 +28,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 from pydicom.uid import UID
 from pynetdicom import AE, evt
@@ -42,11 +41,19 @@ from bonescan.node.config import NodeConfig, read_node_config
 from bonescan.node.receiver import STORAGE_CLASSES, quiet_pynetdicom
 from bonescan.node.status import node_status
 from bonescan.node.storage import Storage
-from bonescan.study import Scan, Spacing, Study, View
+from bonescan.phantom import make_anatomy, make_patient
+from bonescan.pipeline import load_model, segment
+from bonescan.prepare.aggregate import bin_counts
+from bonescan.study import Scan, Spacing
 
 NM = STORAGE_CLASSES[0]
 STUDY_SIZE, SCAN_EVERY = 50, 4
 OBJECT_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.66.4")
+"""What a scan with lesions results in: a report and a segmentation."""
+PATIENT = (945_000, 0)
+"""The simulated patient of the scans: seeds of the anatomy and of its patient, who has lesions."""
+WINDOW = (slice(0, 256), slice(16, 112))
+"""The patient without the legs, in pixels twice as large, so that ten thousand objects are small."""
 MOST_SECONDS_AT_THE_END = 900.0
 
 
@@ -76,14 +83,14 @@ def is_scan(number: int) -> bool:
     return number % STUDY_SIZE == 0 and number // STUDY_SIZE % SCAN_EVERY == 0
 
 
-def template(folder: Path, seed: int) -> pydicom.Dataset:
-    """A scan with some hot spots, so that lesions are found."""
-    rng = np.random.default_rng(seed)
-    rows, cols = np.ogrid[:256, :64]
-    body = 20.0 * np.exp(-(((rows - 128) / 90) ** 2 + ((cols - 32) / 14) ** 2))
-    hot = 120.0 * np.exp(-(((rows - 100) / 3) ** 2 + ((cols - 32) / 3) ** 2))
-    counts = {view: Scan(view, rng.poisson(body + hot)) for view in View}
-    study = Study("kills", counts, Spacing(4.0, 4.0), acquired="2026-01-02T03:04:05")
+def template(folder: Path) -> pydicom.Dataset:
+    """A simulated scan on which the shipped model outlines lesions: without them there is no segmentation to send."""
+    anatomy = make_anatomy(PATIENT[0])
+    study = make_patient(anatomy, PATIENT[1]).study
+    scans = {view: Scan(view, bin_counts(scan.counts[None], 2)[0][WINDOW]) for view, scan in study.scans.items()}
+    spacing = Spacing(2 * anatomy.spacing.row_mm, 2 * anatomy.spacing.col_mm)
+    study = replace(study, scans=scans, spacing=spacing, acquired="2026-01-02T03:04:05")
+    assert segment(study, load_model()).lesions, "the shipped model outlines nothing: choose another PATIENT"
     (path,) = write_nm(study, folder / "template.dcm", Header(HeaderStyle.STANDARD))
     return pydicom.dcmread(path)
 
@@ -203,7 +210,7 @@ def run(objects: int, kills: int, associations: int = 5, seed: int = 1) -> dict[
     traffic = Traffic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scan = template(folder, seed)
+        scan = template(folder)
         port, peer_port = free_port(), free_port()
         config_path = write_config(folder, port, peer_port)
         config = read_node_config(config_path)
@@ -246,7 +253,7 @@ def run(objects: int, kills: int, associations: int = 5, seed: int = 1) -> dict[
             "deliveries": traffic.deliveries,
             "results_received": len(results),
             "twice": sum(len(uids) > 1 for uids in results.values()),
-            "undelivered": len(scans) - len({study for study, kind in results if kind == OBJECT_CLASSES[0]}),
+            "undelivered": sum((study, kind) not in results for study in scans for kind in OBJECT_CLASSES),
             "failed_deliveries": status["deliveries"]["failed"],
             "ended_with": code,
             "seconds_receiving": round(received_s, 1),

@@ -8,7 +8,6 @@ networks take turns, so that whatever else the machine does falls on all of them
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,7 @@ from torch import nn
 
 from bonescan.lin2022.network import Lin2022Config, build_lin2022
 from bonescan.models.cost import network_cost
+from common import command_line, write_report
 
 ROOT = Path(__file__).parents[1]
 STEPS = range(5)
@@ -71,7 +71,6 @@ def measure(rounds: int) -> dict[str, Any]:
             }
         )
     return {
-        "command": "benchmarks/recurrence_cost.py",
         "research_use_only": True,
         "image": list(IMAGE),
         "threads": 1,
@@ -86,14 +85,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "recurrence_cost.json")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    report = measure(arguments.rounds)
+    report = {"command": command_line(parser, arguments), **measure(arguments.rounds)}
     for row in report["networks"]:
         print(
             f"{row['weights']:9} t = {row['t']}: {row['parameters']:8,} parameters, "
             f"{row['multiply_adds_per_image'] / 1e9:5.2f}e9 multiply-adds, {row['seconds_per_image']:.3f} s per image, "
             f"{row['against_t_0']:.2f} times t = 0"
         )
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.out, report)
 
 
 if __name__ == "__main__":

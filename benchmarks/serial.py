@@ -17,7 +17,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,18 @@ from typing import Any
 import numpy as np
 
 from bonescan.assess import assess
-from bonescan.lesions.contours import contour_of
-from bonescan.lesions.delineate import Outline, candidates_below, region_of
+from bonescan.lesions.delineate import Outline, candidates_below
 from bonescan.lesions.measure import measure
 from bonescan.phantom import make_anatomy
 from bonescan.phantom.series import SeriesScan, make_series
-from bonescan.pipeline import DEFAULT_MODEL, Model, load_model, segment_with_maps
-from bonescan.predict import Predictor
+from bonescan.pipeline import DEFAULT_MODEL, Model, segment_with_maps
 from bonescan.prediction import Prediction
+from bonescan.prepare.aggregate import binning_of
 from bonescan.serial.change import ReadScan, Status, compare
 from bonescan.serial.series import compare_series
-from bonescan.study import FloatImage, Lesion, Result, View
+from bonescan.study import FloatImage, Result, View
 from bonescan.system.parallel import process_pool
+from common import model_of, on_equivocal, report_head, true_number, true_outlines, write_report
 
 FIRST_ANATOMY = 930_000
 AIMS = {"sensitivity": 0.93, "specificity": 0.87}
@@ -58,23 +58,9 @@ def read(scan: SeriesScan, outlines: Sequence[Outline], prediction: Prediction, 
     lesions, burden = measure(study, outlines, prediction)
     lesions, extent = assess(study, lesions, prediction, "whole-body")
     window = slice(0, study.shape[0]), slice(0, study.shape[1])
-    candidates = candidates_below(prediction, model.bundle.at("balanced"), outlines)
+    candidates = candidates_below(prediction, model.bundle.at("balanced").at_binning(binning_of(study)), outlines)
     result = Result(study, model.name, lesions, burden, window, candidates=candidates, extent=extent)
     return ReadScan(result, prediction)
-
-
-def true_outlines(scan: SeriesScan) -> list[Outline]:
-    """The outlines of the truth."""
-    outlines = []
-    for view, labels in scan.phantom.lesions.items():
-        for number in np.unique(labels[labels > 0]):
-            rows, cols = np.nonzero(labels == number)
-            window = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
-            mask = labels[window] == number
-            region = region_of(scan.phantom.regions[view], window, mask)
-            contour = contour_of(np.ones((1, 1), np.bool_))
-            outlines.append(Outline(view, (int(rows.min()), int(cols.min())), mask, contour, 1.0, region))
-    return outlines
 
 
 def true_probability(scan: SeriesScan) -> dict[View, FloatImage]:
@@ -83,24 +69,13 @@ def true_probability(scan: SeriesScan) -> dict[View, FloatImage]:
     return {view: ((labels[view] > 0) | (faint[view] > 0)).astype(np.float32) for view in labels}
 
 
-def true_number(lesion: Lesion, labels: Mapping[View, Any]) -> int:
-    """The true lesion that most of an outline lies on; 0 = none."""
-    under = labels[lesion.view][lesion.window][lesion.mask]
-    return int(np.bincount(under[under > 0]).argmax()) if (under > 0).any() else 0
-
-
-def on_equivocal(lesion: Lesion, scan: SeriesScan) -> bool:
-    """Whether an outline touches an equivocal lesion. As in every evaluation, it is ignored where it is on no other."""
-    return bool(scan.phantom.faint[lesion.view][lesion.window][lesion.mask].any())
-
-
 def judged(old: ReadScan, new: ReadScan, series: Sequence[SeriesScan]) -> Counter[tuple[str, str]]:
     """How often a lesion of each true status was told as each; "false mark" is no lesion, "not told" none of ours."""
     was, now = series
-    ids = {lesion.id: true_number(lesion, now.phantom.lesions) for lesion in new.result.lesions}
-    old_ids = {lesion.id: true_number(lesion, was.phantom.lesions) for lesion in old.result.lesions}
+    ids = {lesion.id: true_number(lesion, now.phantom) for lesion in new.result.lesions}
+    old_ids = {lesion.id: true_number(lesion, was.phantom) for lesion in old.result.lesions}
     found: Counter[tuple[str, str]] = Counter()
-    equivocal = {lesion.id for lesion in new.result.lesions if on_equivocal(lesion, now)}
+    equivocal = {lesion.id for lesion in new.result.lesions if on_equivocal(lesion, now.phantom)}
     told = []
     for change in compare(old, new).changes:
         before, after = {old_ids[number] for number in change.old} - {0}, {ids[number] for number in change.new} - {0}
@@ -157,24 +132,22 @@ def told_as(told: Sequence[tuple[Status, set[int], set[int]]], was: set[int], no
     return statuses[0] if statuses else "not told"
 
 
-_models: dict[str, Model] = {}
-
-
 def judge_series(series: Sequence[SeriesScan], model: Model) -> dict[str, Any]:
     """Both ways of one patient."""
     own = [Prediction(true_probability(scan), scan.phantom.regions, level=scan.phantom.levels) for scan in series]
-    method = [read(scan, true_outlines(scan), maps, model) for scan, maps in zip(series, own, strict=True)]
+    method = [
+        read(scan, true_outlines(scan.phantom, scan.phantom.regions)[0], maps, model)
+        for scan, maps in zip(series, own, strict=True)
+    ]
     by_model = [ReadScan(*segment_with_maps(scan.phantom.study, model)) for scan in series]
-    scans, _ = compare_series(by_model, model.bundle.at("sensitive").high)
+    points = model.bundle.operating_points
+    scans, _ = compare_series(by_model, points["sensitive"].high if "sensitive" in points else None)
     return {"method": judged(*method, series), "model": judged(*scans, series)}
 
 
 def judge_anatomy(work: Work) -> dict[str, Counter[tuple[str, str]]]:
     """Simulate and judge the patients of one anatomy."""
-    if work.model not in _models:
-        bundle = load_model(work.model).bundle
-        _models[work.model] = Model(bundle, Predictor(bundle, threads=1))
-    model, anatomy = _models[work.model], make_anatomy(work.seed)
+    model, anatomy = model_of(work.model), make_anatomy(work.seed)
     total: dict[str, Counter[tuple[str, str]]] = {"method": Counter(), "model": Counter()}
     for seed in range(work.patients):
         series = make_series(anatomy, seed, 2)
@@ -186,7 +159,10 @@ def judge_anatomy(work: Work) -> dict[str, Counter[tuple[str, str]]]:
 def summary(found: Counter[tuple[str, str]]) -> dict[str, Any]:
     """Sensitivity and specificity for new lesions, and the whole table of true and told statuses."""
     new = {told: number for (true, told), number in found.items() if true == "new"}
-    others = {key: number for key, number in found.items() if key[0] != "new" and key[1] != "not told"}
+    # Resolved lesions are of the old scan.
+    others = {
+        key: number for key, number in found.items() if key[0] not in ("new", "resolved") and key[1] != "not told"
+    }
     wrong = sum(number for (_, told), number in others.items() if told == Status.NEW)
     all_new, all_others = sum(new.values()), sum(others.values())
     lesions = {key: number for key, number in others.items() if key[0] != "false mark"}
@@ -210,7 +186,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a model that ships, or a bundle's folder")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    name = load_model(arguments.model).name
+    name = model_of(arguments.model).name
     begin = time.perf_counter()
     work = [Work(FIRST_ANATOMY + n, arguments.patients, arguments.model) for n in range(arguments.anatomies)]
     total: dict[str, Counter[tuple[str, str]]] = {"method": Counter(), "model": Counter()}
@@ -219,15 +195,13 @@ def main() -> None:
             for way, found in ways.items():
                 total[way] += found
     report = {
-        "command": f"python benchmarks/serial.py --anatomies {arguments.anatomies} --patients {arguments.patients}",
-        "model": {"name": name.name, "sha256": name.sha256},
+        **report_head(parser, arguments, [name]),
         "aims": AIMS,
         **{way: summary(found) for way, found in total.items()},
     }
     print(json.dumps(report, indent=2))
     print(f"{time.perf_counter() - begin:.0f} s")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ studies in alternation. Medians; written to results/speed.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -18,6 +17,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from bonescan.pipeline import load_model
+from common import report_head, write_report
 
 ROOT = Path(__file__).parents[1]
 STUDIES = 6
@@ -31,12 +34,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), arguments.repeats)
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(figures, indent=2) + "\n")
+    # The command line takes the model in use.
+    write_report(arguments.out, {**report_head(parser, arguments, [load_model(None).name]), **figures})
     print(f"cold {figures['cold_s']['median']:.2f} s, each further study {figures['further_s']['median']:.2f} s")
 
 
-def measure(folder: Path, repeats: int) -> dict[str, object]:
+def measure(folder: Path, repeats: int) -> dict[str, Any]:
     """Simulate the studies, warm the disk's cache with one call, and time the others in alternation."""
     bonescan("simulate", "-o", folder / "cohort", "--count", STUDIES, "--seed", 2026, "--header", "ge")
     scans = sorted((folder / "cohort").rglob("*.dcm"))
@@ -48,7 +51,6 @@ def measure(folder: Path, repeats: int) -> dict[str, object]:
         several.append(segment(scans, folder / "out"))
     further = [(all_of_them - one) / (STUDIES - 1) for one, all_of_them in zip(cold, several, strict=True)]
     return {
-        "command": "benchmarks/speed.py",
         "what": "bonescan segment, both views, whole body, outputs json, labels and png",
         "machine": {"processors": len(os.sched_getaffinity(0)), "machine": platform.machine()},
         "python": platform.python_version(),

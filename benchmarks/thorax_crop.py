@@ -11,7 +11,6 @@ Two patients share an anatomy; anatomies and patients are unseen by whoever tune
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from bonescan.phantom import Phantom, make_anatomy, make_patient
 from bonescan.prepare.crop import SURE, thoracic_window
 from bonescan.study import REGIONS, Region, Scan, Study, View
 from bonescan.system.parallel import process_pool
+from common import report_head, write_report
 
 THORAX = [REGIONS.index(region) for region in (Region.RIBS, Region.STERNUM, Region.CLAVICLE, Region.SCAPULA)]
 FIRST_ANATOMY = 920_000
@@ -157,7 +157,7 @@ def main() -> int:
         rows = [row for found in pool.map(measure, seeds) for row in found]
     names = dict.fromkeys(row["variant"] for row in rows)
     report = {
-        "command": f"python benchmarks/thorax_crop.py --patients {arguments.patients}",
+        **report_head(parser, arguments),
         "anatomy_seeds": [seeds[0], seeds[-1]],
         "aim": AIM,
         "milliseconds_median": round(1000 * float(np.median([row["seconds"] for row in rows])), 1),
@@ -168,9 +168,7 @@ def main() -> int:
             f"{name:<24} contained {found['contained']:>4} of {found['patients']} ({found['contained_share']:.1%})"
             f"  low confidence {found['low_confidence']:>3}, of the failed {found['failed_at_low_confidence']}"
         )
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.json, report)
     return 0 if report["variants"]["as acquired"]["contained_share"] >= AIM else 1
 
 

@@ -1,9 +1,11 @@
-"""Fit and measure the alarm that the two views were exchanged: `python benchmarks/view_order.py [PEOPLE]`.
+"""Fit and measure the alarm that the two views were exchanged.
+
+    python benchmarks/view_order.py PEOPLE --json results/view_order.json
 
 With --fit, simulated patients teach the weights of `bonescan.prepare.order`, which are printed. Others, of unseen
 anatomies of both families, measure with the weights that ship how often scans in the right order raise a false alarm,
-and how often exchanged ones are found. PEOPLE: a folder of
-scans whose order is right, which are measured, too, and teach nothing. Writes results/view_order.json.
+and how often exchanged ones are found. PEOPLE: a folder of scans whose order is right, which are measured, too, and
+teach nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from bonescan.prepare import to_pair
 from bonescan.prepare.order import LEAST_SCORE, WEIGHTS, order_features
 from bonescan.reading import read_studies
 from bonescan.system.parallel import process_pool
+from common import report_head, write_report
 
-OUT = Path(__file__).parents[1] / "results" / "view_order.json"
 FIRST_TAUGHT, FIRST_TESTED = 930_000, 935_000
 PATIENTS = 4
 RIDGE = 0.03
@@ -72,6 +74,7 @@ def main() -> None:
     parser.add_argument("--anatomies", type=int, default=45, help="of each family")
     parser.add_argument("--fit", action="store_true", help="fit weights, print them, and stop")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     numbers = range(arguments.anatomies)
     groups = {name: [Work(FIRST_TESTED + number, name) for number in numbers] for name in FAMILIES}
@@ -88,13 +91,13 @@ def main() -> None:
         pairs = [to_pair(study).counts for _, study in read_studies([arguments.people])]
         found["people"] = [order_features(pair) for pair in pairs]
     report = {
-        "command": "python benchmarks/view_order.py PEOPLE",
+        **report_head(parser, arguments),
         "least_score": LEAST_SCORE,
         "weights": WEIGHTS.tolist(),
         **{name: measured(entries) for name, entries in found.items()},
     }
     print(json.dumps(report, indent=2))
-    OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

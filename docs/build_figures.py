@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonescan.bundle import load_bundle
 from bonescan.lin2022.experiments.declared import EXPERIMENTS
 from bonescan.lin2022.experiments.results import Store
 from bonescan.lin2022.experiments.tables import HEADINGS, build, sentence
 from bonescan.phantom.realism import cells
+from bonescan.pipeline import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "reference" / "figures.md"
@@ -147,12 +149,15 @@ def people_table() -> str:
     inserted = own["inserted"]
     rows = [(f"outlines per scan, {point}", f"{row['per_scan']:.2f}") for point, row in own["marks"].items()]
     rows += [
-        (f"inserted lesions found, as shipped ({inserted['lesions']} in {inserted['variants']} variants)",
-         f"{inserted['sensitivity']:.2f}"),
+        (f"outlines of inserted lesions found, as shipped ({inserted['lesions']} in {inserted['variants']} variants; "
+         "a lesion that both views show counts twice)", f"{inserted['sensitivity']:.2f}"),
         ("the same, from contrast 1 on", f"{inserted['sensitivity_from_contrast_1']:.2f}"),
     ]  # fmt: skip
     rows += [
-        (f"inserted lesions, contrast {name}", f"{row['sensitivity']:.2f} of {row['true']}")
+        (
+            f"outlines of inserted lesions, contrast in the better view {name}",
+            f"{row['sensitivity']:.2f} of {row['true']}",
+        )
         for name, row in inserted["by_contrast"].items()
         if row["true"]
     ]
@@ -225,7 +230,8 @@ def choices_table() -> str:
 def _arms_table(heading: str, names: Mapping[str, str]) -> str:
     arms = results("adapt")["arms"]
     lines = [
-        f"| {heading} | seeds | found at 0.5 false positives per scan | at 1 | pooled Dice | calibration error |",
+        f"| {heading} | seeds | found at 0.5 false positives per scan | at 1 | pooled Dice at the base's thresholds "
+        "| calibration error |",
         "|---|---|---|---|---|---|",
     ]
     for name, what in names.items():
@@ -263,7 +269,8 @@ def machine_table() -> str:
         regions = realism["regions"]
         rows.append(
             (
-                "uptake of regions within the range of people",
+                f"uptake of regions, median of {realism['patients']} phantoms, within the range of {realism['people']} "
+                "people",
                 f"{regions['within']} of {len(regions['rows'])}",
                 "realism",
             )
@@ -290,13 +297,17 @@ def reading_rows() -> list[tuple[str, str, str]]:
     for what in ("bones", "levels"):
         told = f"{sites[f'{what}_right']} of {sites[f'{what}_checked']}"
         rows.append((f"{what} of foci on scans of {sites['scans']} people, checked by eye", told, "people_sites"))
-    for way, by in (("model", "by the model"), ("method", "with the truth's outlines")):
+    ways = {
+        "model": ("by the model", "by the model, of the lesions that it found"),
+        "method": ("with the truth's outlines",) * 2,
+    }
+    for way, (by, of) in ways.items():
         told = f"{serial[way]['sensitivity']:.2f}, {serial[way]['specificity']:.2f}"
         rows.append((f"new lesions of phantoms {by}: sensitivity, specificity", told, "serial"))
         names = ("level_within_one", "vertebra_within_one", "height_within_one")
         told = ", ".join(f"{read[way][name]:.2f}" for name in names)
         what = "levels within one; those of the spine; all, with a rib taken for the vertebra of its number"
-        rows.append((f"phantoms {by}: {what}", told, "reading"))
+        rows.append((f"phantoms {of}: {what}", told, "reading"))
         told = f"{read[way]['index_correlation']:.3f}, {read[way]['index_slope']:.2f}"
         rows.append((f"phantoms {by}: correlation and slope of the bone scan index", told, "reading"))
     rows.append(("Dice of the bones in the region map, mean", f"{read['region_dice']['mean']:.2f}", "reading"))
@@ -308,7 +319,10 @@ def realism_table() -> str:
     report = results("realism")
     medians = report["medians"]
     outside = [cell for cell in cells() if not cell.real[0] <= medians[cell.name] <= cell.real[1]]
-    told = f"{report['within']} of {report['cells']} figures are within the range of the six scans. The others:"
+    told = (
+        f"Of {report['patients']} simulated patients the medians of {report['within']} of {report['cells']} figures "
+        "are within the range of the six scans. The others:"
+    )
     lines = ["| figure | median phantom | six real scans |", "|---|---|---|"]
     lines += [f"| {cell.name} | {medians[cell.name]:.2f} | {cell.real[0]:g} to {cell.real[1]:g} |" for cell in outside]
     return f"{told}\n\n" + "\n".join(lines) + "\n"
@@ -334,6 +348,30 @@ def recurrence_table() -> str:
         "slowest test time, on its machine, is 4.21 s."
     )
     return "\n".join(lines) + f"\n\n{note}\n"
+
+
+FOLLOWING = (
+    "quality", "quality-held-out", "people", "people_bones", "people_sites", "reading", "serial", "realism",
+    "thorax_crop", "speed", "view_order", "body_checks",
+)  # fmt: skip
+"""The results that follow from a model or the phantom and say from which; of `adapt` each part does."""
+
+
+def earlier_figures() -> str:
+    """Which figures are of another model than the one that ships, or of another phantom than it learned from."""
+    bundle = load_bundle(DEFAULT_MODEL)
+    heads = {f"`{name}`": results(name) for name in FOLLOWING}
+    parts = results("adapt").get("made", {})
+    heads |= {f"`adapt` ({part})": parts.get(part, {}) for part in ("people", "arms", "membership")}
+    own = bundle.raw["training"]["sources"]["phantom"]
+    older = []
+    for name, head in heads.items():
+        sources = head.get("sources", {"phantom": None})
+        others = [model for model in sources.get("models", [])[:1] if model["sha256"] != bundle.sha256]
+        if others or sources.get("phantom", own) != own:
+            older.append(name)
+    told = f"Figures of an earlier phantom or model: {', '.join(older)}. All others" if older else "All figures"
+    return f"{told} are of the model that ships and of the phantom that it learned from.\n"
 
 
 def statements() -> str:
@@ -388,6 +426,7 @@ def _spread(score: Results) -> str:
 
 PLACES: tuple[tuple[Place, Callable[[], str]], ...] = (
     (Place(ROOT / "README.md", "measured figures"), readme_figures),
+    (Place(FIGURES, "sources"), earlier_figures),
     (Place(FIGURES, "quality"), quality_table),
     (Place(FIGURES, "people"), people_table),
     (Place(FIGURES, "adapt"), adapt_table),

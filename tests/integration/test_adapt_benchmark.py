@@ -65,14 +65,16 @@ def test_the_published_term_judges_the_images_without_a_label_alone(benchmark):
     assert same.item() == pytest.approx(alone["unsupervised"].item())
 
 
-def test_a_cell_of_another_base_or_number_of_patients_is_run_again(benchmark, tmp_path):
+def test_a_cell_of_another_base_phantom_or_number_of_patients_is_run_again(benchmark, tmp_path, monkeypatch):
     arm, base = benchmark.Arm("adapted-10"), SimpleNamespace(sha256="a")
     asked = SimpleNamespace(cells=tmp_path, patients=60)
     assert not benchmark.is_done(arm, 1, base, asked)
-    benchmark.cell_path(arm, 1, tmp_path).write_text(json.dumps({"base": "a", "patients": 60}))
+    benchmark.cell_path(arm, 1, tmp_path).write_text(json.dumps(benchmark.made_with(base, 60)))
     assert benchmark.is_done(arm, 1, base, asked)
     assert not benchmark.is_done(arm, 1, SimpleNamespace(sha256="b"), asked)
     assert not benchmark.is_done(arm, 1, base, SimpleNamespace(cells=tmp_path, patients=30))
+    monkeypatch.setattr(benchmark, "simulation_digest", lambda: "another")
+    assert not benchmark.is_done(arm, 1, base, asked)
 
 
 def test_calibration_error_by_hand(benchmark):
@@ -85,16 +87,22 @@ def test_calibration_error_by_hand(benchmark):
 
 
 def test_the_table_takes_the_mean_of_the_cells_that_are_there(benchmark, tmp_path):
-    figures = {"sensitivity_at_1": 0.5, "dsc_pooled": 0.5, "calibration_error": 0.1}
-    for seed, found in ((1, 0.4), (2, 0.6)):
-        cell = {"arm": "adapted-10", "seed": seed, "base": "a", "sensitivity_at_0.5": found, **figures}
+    base = SimpleNamespace(sha256="a")
+    figures = {"arm": "adapted-10", "sensitivity_at_1": 0.5, "dsc_pooled": 0.5, "calibration_error": 0.1}
+    figures |= benchmark.made_with(base, 60)
+    others = [{"base": "b"}, {"patients": 30}, {"phantom": "another"}]
+    for seed, (found, other) in enumerate([(0.4, {}), (0.6, {}), *((0.9, other) for other in others)], 1):
+        cell = {**figures, "seed": seed, "sensitivity_at_0.5": found, **other}
         (tmp_path / f"adapted-10-{seed}.json").write_text(json.dumps(cell))
-    other = {"arm": "adapted-10", "seed": 3, "base": "b", "sensitivity_at_0.5": 0.9, **figures}
-    (tmp_path / "adapted-10-3.json").write_text(json.dumps(other))
-    table = benchmark.table(tmp_path, SimpleNamespace(sha256="a"))
+    table = benchmark.table(tmp_path, base, 60)
     assert table["arms"]["adapted-10"]["seeds"] == 2
     assert table["arms"]["adapted-10"]["sensitivity_at_0.5"] == pytest.approx(0.5)
     assert "stated before any cell was run" in table["rule"]
+
+
+def test_a_table_of_no_cells_is_refused(benchmark, tmp_path):
+    with pytest.raises(SystemExit, match=r"no cell in .* is of the model a, the phantom .* and 60 patients"):
+        benchmark.table(tmp_path, SimpleNamespace(sha256="a"), 60)
 
 
 def test_the_rule_of_the_experiment(benchmark):

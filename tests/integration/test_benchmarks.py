@@ -1,9 +1,12 @@
-"""The benchmarks of quality and of the thoracic window run, and count what they say they count."""
+"""Benchmarks run, count what they say they count, and say how they were run."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,9 @@ def _load(name):
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -47,8 +52,7 @@ def test_quality_compares_every_view_of_every_patient_by_every_model(threshold_b
     assert max(found, default=0.0) >= (report["lesion"]["sensitivity"]["value"] or 0.0) - 1e-4
 
 
-def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of):
     people = _load("people")
     study = next(p.study for p in (patient_of(0, seed) for seed in range(40)) if not p.table)
     model = load_model(threshold_bundle)
@@ -64,7 +68,6 @@ def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of, 
 
 
 def test_whole_bones_are_made_hot_where_they_lie_and_nowhere_else(threshold_bundle, patient_of, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     bones = _load("people_bones")
     phantom = next(p for p in (patient_of(0, seed) for seed in range(40)) if not p.table)
     study, name = phantom.study, "wing of the ilium"
@@ -86,6 +89,43 @@ def test_whole_bones_are_made_hot_where_they_lie_and_nowhere_else(threshold_bund
     (report,) = bones.judged([study], [load_model(threshold_bundle)])
     for scans, found, covered in report["parts"][name].values():
         assert (scans, found) == (1, int(covered > 0))
+
+
+def test_a_report_tells_its_command_without_paths_of_the_machine(tmp_path):
+    common = _load("common")
+    parser = argparse.ArgumentParser(prog="reading.py")
+    parser.add_argument("people", nargs="?", type=Path)
+    parser.add_argument("--model", nargs="+", default=["phantom-unet"])
+    parser.add_argument("--patients", type=int, default=5)
+    parser.add_argument("--coarse", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = [str(tmp_path / "scans"), "--model", "phantom-unet", str(tmp_path), "--patients", "4", "--coarse"]
+    model = load_model()
+    arguments = parser.parse_args([*given, "--json", str(tmp_path / "results" / "one.json")])
+    report = common.report_head(parser, arguments, [model.name])
+    assert report["command"] == "python benchmarks/reading.py PEOPLE --model phantom-unet BUNDLE --patients 4 --coarse"
+    assert report["sources"]["models"] == [{"name": model.name.name, "sha256": model.name.sha256}]
+    assert report["sources"]["phantom"] == common.simulation_digest()
+    assert common.command_line(parser, parser.parse_args([])) == "python benchmarks/reading.py"
+    common.write_report(arguments.json, report)
+    assert json.loads(arguments.json.read_text()) == report
+
+
+def test_body_checks_find_cut_ends(patient_of):
+    checks = _load("body_checks")
+    phantom = patient_of(0, 0)
+    first = checks.first_row(phantom, Region.SKULL)
+    assert first == min(np.nonzero(one == REGIONS.index(Region.SKULL))[0].min() for one in phantom.regions.values())
+    cut = checks.only_rows(phantom.study, first, first + 10)
+    for view, scan in cut.scans.items():
+        assert np.array_equal(scan.counts[first : first + 10], phantom.study.counts(view)[first : first + 10])
+        assert scan.counts.sum() == scan.counts[first : first + 10].sum()
+    found = dict(checks.checked(checks.FIRST_ANATOMY))
+    alarms = {group: {check.name for check in made if check.poor} for group, made in found.items()}
+    assert "vertex" in alarms["cut below the vertex"] - alarms["as they are"]
+    assert "feet" in alarms["cut at the ankles"] - alarms["as they are"]
+    nowhere = dict.fromkeys(phantom.regions, np.zeros(phantom.study.shape, np.uint8))
+    assert checks.first_row(replace(phantom, regions=nowhere), Region.FOOT) is None
 
 
 def test_the_held_out_family_is_another_one():

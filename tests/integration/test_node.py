@@ -156,9 +156,14 @@ def test_a_study_comes_in_by_dcmtk_and_its_results_go_out_to_dcmtk(place, tmp_pa
     # The same object again: acknowledged, and nothing is done or sent anew.
     assert subprocess.run(send, check=False).returncode == 0
     until(lambda: "and kept the first" in (tmp_path / "log").read_text())
-    time.sleep(2)
+    # By the time that a study that came later is done, the first would have been done again.
+    later = pydicom.dcmread(source)
+    later.StudyInstanceUID = later.SeriesInstanceUID = "1.2.840.99.1"
+    later.SOPInstanceUID = later.file_meta.MediaStorageSOPInstanceUID = "1.2.840.99.7"
+    assert store(later, place.port) == 0
+    until(lambda: place.status()["deliveries"]["done"] == 2)
     status = place.status()
-    assert (status["objects"], status["results"], status["deliveries"]["done"]) == (1, 1, 1)
+    assert (status["objects"], status["results"], status["deliveries"]["done"]) == (2, 2, 2)
     node.send_signal(signal.SIGTERM)
     assert node.wait(timeout=30) == 0
     # Nothing that names the patient, but in the objects as they came and as they went.
@@ -347,6 +352,8 @@ def test_nothing_is_lost_when_the_node_is_killed(tmp_path):
     report = json.loads(figures.read_text())
     assert (report["acknowledged"], report["scans"], report["ended_with"]) == (100, 1, 0)
     assert (report["lost"], report["twice"], report["undelivered"]) == (0, 0, 0)
+    # The report and the segmentation of the one scan.
+    assert report["results_received"] == 2
 
 
 def test_the_status_of_a_node_that_was_killed_says_so(place, forked, in_process):

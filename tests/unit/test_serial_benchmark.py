@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,9 @@ def serial():
     spec = importlib.util.spec_from_file_location("benchmark_serial", FILE)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FILE.parent))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -127,3 +130,14 @@ def test_an_outline_of_its_own_tells_of_a_new_lesion(serial, monkeypatch):
     changes = [(Status.NEW, (), (2,)), (Status.PERSISTENT, (1,), (1,))]
     found = judged(serial, monkeypatch, changes, outlines(1), outlines(1, 2), series)
     assert found == {("persistent", Status.PERSISTENT): 1, ("new", Status.NEW): 1}
+
+
+def test_specificity_is_of_the_lesions_of_the_new_scan(serial):
+    found = Counter(
+        {("new", Status.NEW): 1, ("persistent", Status.NEW): 1, ("persistent", Status.GROWING): 3,
+         ("persistent", "not told"): 5, ("resolved", Status.RESOLVED): 7, ("false mark", Status.NEW): 1}
+    )  # fmt: skip
+    report = serial.summary(found)
+    assert (report["new_lesions"], report["other_lesions"], report["sensitivity"]) == (1, 5, 1)
+    assert report["specificity"] == pytest.approx(3 / 5)
+    assert report["specificity_on_lesions"] == pytest.approx(3 / 4)
