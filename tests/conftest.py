@@ -10,7 +10,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -274,6 +274,27 @@ def threshold_bundle(tmp_path_factory) -> Path:
     }
     files = {"model.onnx": model.SerializeToString(), "model.safetensors": b"", "card.md": b"# threshold\n"}
     return write_bundle(tmp_path_factory.mktemp("bundle") / "threshold", description, files).folder
+
+
+@pytest.fixture(scope="session")
+def rewritten():
+    """Write a bundle again with another description: rewritten(bundle's folder, folder, files={}, region="thorax")."""
+    from bonescan.bundle import Bundle, load_bundle, write_bundle
+
+    def rewrite(given: Path, folder: Path, files: Mapping[str, bytes] | None = None, **changes: object) -> Bundle:
+        bundle = load_bundle(given)
+        kept = {name: bundle.read(name) for name in bundle.raw["files"]}
+        return write_bundle(folder, {**bundle.raw, **changes}, kept | dict(files or {}))
+
+    return rewrite
+
+
+@pytest.fixture(scope="session")
+def pointed_bundle(threshold_bundle, rewritten, tmp_path_factory) -> Path:
+    """The threshold bundle with three operating points: a lesion's peak is 0.6, 0.9 or 0.98 at least."""
+    points = {name: {"low": 0.5, "high": high} for name, high in (("sensitive", 0.6), ("specific", 0.98))}
+    folder = tmp_path_factory.mktemp("bundle") / "threshold"
+    return rewritten(threshold_bundle, folder, operating_points=points).folder
 
 
 @pytest.fixture(scope="session")

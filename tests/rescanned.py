@@ -35,7 +35,10 @@ PARTS = {
 
 
 def body(move=(0, 0), scale=1.0, seed=0, hot=()):
-    """A drawn patient, moved by (rows, cols); hot: (row, col, factor) of discs in the patient's own place."""
+    """A drawn patient, moved by (rows, cols); hot: (row, col, factor) of discs in the patient's own place.
+
+    seed: of the noise; None: none.
+    """
     rows, cols = np.indices(SHAPE)
     rows, cols = rows - move[0], cols - move[1]
     expected = np.where((rows > 4) & (rows < 290) & (np.abs(cols - 64) < 34), 4.0, 0.05)
@@ -47,7 +50,8 @@ def body(move=(0, 0), scale=1.0, seed=0, hot=()):
         expected[part], regions[part] = 20.0, REGIONS.index(region)
     for row, col, factor in hot:
         expected[np.hypot(rows - row, cols - col) < 4] *= factor
-    return np.random.default_rng(seed).poisson(expected * scale).astype(float), regions
+    counts = expected * scale
+    return counts if seed is None else np.random.default_rng(seed).poisson(counts).astype(float), regions
 
 
 def prediction_of(regions, views):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,26 @@ def test_the_measures_are_those_that_were_stored(found, stored):
         assert now.measures.counts_max == before.measures.counts_max
         assert now.measures.counts_total == pytest.approx(before.measures.counts_total, rel=0.05)
         assert now.probability == pytest.approx(before.probability, abs=0.02)
+
+
+def test_the_level_and_pair_of_each_lesion_are_those_that_were_stored(found, stored):
+    assert [(lesion.level, lesion.pair) for lesion in found.lesions] == [
+        (lesion.level, lesion.pair) for lesion in stored.lesions
+    ]
+
+
+def test_the_extent_is_that_which_was_stored(found, stored):
+    now, before = asdict(found.extent), asdict(stored.extent)
+    assert now.pop("intervals") == before.pop("intervals") == {}
+    assert now.pop("bones") == pytest.approx(before.pop("bones"), rel=0.05)
+    assert now == pytest.approx(before, rel=0.05)
+
+
+def test_the_quality_is_that_which_was_stored(found, stored):
+    assert [(check.name, check.poor) for check in found.quality] == [
+        (check.name, check.poor) for check in stored.quality
+    ]
+
+
+def test_about_as_many_candidates_are_found(found, stored):
+    assert abs(len(found.candidates) - len(stored.candidates)) <= 1

@@ -1,4 +1,4 @@
-"""Being stopped: what runs side by side ends within two seconds, training keeps what it has learned and says where."""
+"""Being stopped: what runs side by side ends soon, training keeps what it has learned and says where."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from bonescan.train.config import TrainConfig
 from bonescan.train.loop import CHECKPOINT, train
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="processes are looked up by their group")
-SECONDS = 2.0
+SECONDS = 30.0
+"""It takes less than two, but the machine that tests may be busy; what goes on would take many minutes."""
 
 
 def group_of(process) -> list[int]:
@@ -53,7 +54,7 @@ def start_simulating(tmp_path):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         )
         begun.append(process)
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while len(group_of(process)) < processes and time.monotonic() < until:
             time.sleep(0.1)
         assert len(group_of(process)) >= processes
@@ -71,12 +72,13 @@ def start_simulating(tmp_path):
 def simulating(start_simulating):
     """Such a command whose processes are at work."""
     process = start_simulating(4)  # itself, the resource tracker, two workers
-    time.sleep(2)
+    assert process.stderr.readline().startswith("patients ")
     return process
 
 
-def gone_within(process, seconds: float) -> bool:
-    until = time.monotonic() + seconds
+def is_gone(process) -> bool:
+    """Whether the group ends before the time is up."""
+    until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         process.poll()
         if not group_of(process):
@@ -91,7 +93,7 @@ def gone_within(process, seconds: float) -> bool:
 @pytest.mark.parametrize("everybody", [True, False], ids=["the whole group, as a terminal does", "the process alone"])
 def test_a_simulation_that_is_stopped_ends_with_its_workers(simulating, number, code, everybody):
     (os.killpg if everybody else os.kill)(simulating.pid, number)
-    assert gone_within(simulating, 2 * SECONDS)  # twice: the machine that tests may be busy
+    assert is_gone(simulating)
     assert simulating.wait() == code
     said = [line for line in simulating.stderr.read().splitlines() if not line.startswith("patients ")]
     assert said == ["bonescan: stopped; what was finished is complete, and nothing is half written."]
@@ -101,7 +103,7 @@ def test_a_simulation_that_is_stopped_ends_with_its_workers(simulating, number, 
 @pytest.mark.slow
 def test_workers_end_where_their_command_was_killed(simulating):
     os.kill(simulating.pid, signal.SIGKILL)
-    assert gone_within(simulating, 2 * SECONDS)
+    assert is_gone(simulating)
 
 
 def tiny(folder) -> TrainConfig:
@@ -184,7 +186,7 @@ def test_ctrl_c_while_a_worker_starts_ends_it(monkeypatch, capfd, number):
 
     with pytest.raises(KeyboardInterrupt), termination_as_interrupt(), process_pool(1) as pool:
         first_use(pool)
-    until = time.monotonic() + 2 * SECONDS
+    until = time.monotonic() + SECONDS
     while multiprocessing.active_children() and time.monotonic() < until:
         time.sleep(0.05)
     with pytest.raises(ChildProcessError):  # ended, and waited for
@@ -215,7 +217,7 @@ def test_a_simulation_that_is_stopped_while_its_workers_start_says_one_line(star
     process = start_simulating(3)  # itself, the resource tracker, the first worker
     time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
-    assert gone_within(process, 2 * SECONDS)
+    assert is_gone(process)
     assert process.wait() == 130
     said = [line for line in process.stderr.read().splitlines() if not line.startswith("patients ")]
     assert said == ["bonescan: stopped; what was finished is complete, and nothing is half written."]

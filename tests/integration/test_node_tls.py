@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 
 import pytest
+from tests.drawn import needs
 from tests.integration.test_node import free_port, until
 from tests.warm import Forked
 
@@ -14,9 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def make_certificate(folder, name):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    openssl = needs("openssl")
     command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
     extension = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
+from tests.integration.test_node import free_port
 
 from bonescan.commands.base import DONE, SOME_FAILED, Console
 from bonescan.commands.node import NodeDismiss, NodeRetry, NodeStatus, _status_lines
@@ -356,12 +357,6 @@ def test_check_goes_on_after_a_problem_and_reports_all(unknown_host, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def test_check_looks_at_the_storage_and_the_ports(config, tmp_path):
     port, other = free_port(), free_port()
     config = NodeConfig(config.storage, port=port, health_port=other, free_megabytes=1)
@@ -383,8 +378,8 @@ def test_check_looks_at_the_storage_and_the_ports(config, tmp_path):
     assert "cannot be used (" in next(one.sentence for one in check.findings(blocked) if not one.works)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_check_reports_a_storage_that_cannot_be_made(tmp_path):
-    (tmp_path / "closed").mkdir(mode=0o500)
+def test_check_reports_a_storage_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "closed")  # root may write everywhere
     config = NodeConfig(str(tmp_path / "closed" / "storage"), port=free_port(), free_megabytes=1)
     assert "is not writable" in next(one.sentence for one in check.findings(config) if not one.works)

@@ -187,15 +187,29 @@ def test_intervals_make_another_page_and_no_other_object(drawn):
 
 def test_highdicom_and_dcmtk_read_the_report(drawn, tmp_path):
     result, origin = drawn
+    measures = replace(result.lesions[0].measures, area_mm2=31.5, contrast_mirror=1.75)
+    result = replace(result, lesions=(replace(result.lesions[0], measures=measures), *result.lesions[1:]))
     path = written("sr", result, origin, tmp_path)
     report = highdicom.sr.srread(path)
     groups = report.content.get_planar_roi_measurement_groups()
     assert [group.tracking_identifier for group in groups] == [f"Lesion {one.id}" for one in result.lesions]
     for group, lesion in zip(groups, result.lesions, strict=True):
-        measured = {one.name.value: one.value for one in group.get_measurements()}
-        assert measured["AREA_PX"] == lesion.measures.area_px
-        assert measured["COUNTS_MAX"] == lesion.measures.counts_max
-        assert measured["PROBABILITY"] == lesion.probability
+        measured = {one.name.value: (one.value, one.unit.value) for one in group.get_measurements()}
+        of = lesion.measures
+        stated = {
+            "AREA_PX": (of.area_px, "{pixels}"),
+            "42798000": (of.area_mm2, "mm2"),
+            "COUNTS_TOTAL": (of.counts_total, "{counts}"),
+            "COUNTS_MEAN": (of.counts_mean, "{counts}"),
+            "COUNTS_MAX": (of.counts_max, "{counts}"),
+            "CONTRAST": (of.contrast, "{ratio}"),
+            "CONTRAST_MIRROR": (of.contrast_mirror, "{ratio}"),
+            "PROBABILITY": (lesion.probability, "{ratio}"),
+            "111012": (100 * lesion.probability, "%"),
+        }
+        assert measured == {name: value for name, value in stated.items() if value[0] is not None}
+        (view,) = (one for one in group.get_qualitative_evaluations() if one.name.value == "111031")
+        assert view.value.value == {View.ANTERIOR: "399321004", View.POSTERIOR: "399001007"}[lesion.view]
         assert group.finding_sites[0].value.meaning == "Rib"
         assert group.finding_sites[0].laterality.meaning == "Right"
         region = mask_of(to_contour(group.roi.value), result.study.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,12 @@ import pytest
 
 import bonescan
 from bonescan.annotate.label_json import counts_digests
-from bonescan.bundle import write_bundle
 from bonescan.errors import BundleError, OptionError, ViewError
+from bonescan.lesions.contours import mask_of
 from bonescan.lesions.drawn import DrawnLesion
 from bonescan.pipeline import adopt
 from bonescan.prepare import Window
+from bonescan.report.lesions_json import read_lesions
 from bonescan.study import Region, Scan, Side, Spacing, Study, View
 
 SHAPE = (512, 256)
@@ -40,17 +40,55 @@ def model(threshold_bundle):
     return bonescan.load_model(threshold_bundle)
 
 
-def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(threshold_bundle, tmp_path, in_process):
-    files = {name: (threshold_bundle / name).read_bytes() for name in ("model.onnx", "model.safetensors", "card.md")}
-    raw = json.loads((threshold_bundle / "bundle.json").read_text())
+def test_a_model_that_found_nothing_in_validation_says_so_in_every_result(
+    threshold_bundle, rewritten, tmp_path, in_process
+):
     for sensitivity in (0.0, 0.5):
         figures = {"patients": 3, "lesions": 7, "sensitivity": sensitivity}
-        bundle = write_bundle(tmp_path / "blind", {**raw, "figures": figures}, files)
+        bundle = rewritten(threshold_bundle, tmp_path / "blind", figures=figures)
         result = bonescan.segment(study(View.ANTERIOR), bonescan.load_model(bundle.folder))
         said = "the model threshold: it found none of the 7 lesions of its 3 validation patients"
         assert (said in result.warnings) is (sensitivity == 0)
         checked = in_process("model", "verify", bundle.folder)
         assert (f"warning: {said}" in checked.stderr) is (sensitivity == 0)
+
+
+FAINTER = ((slice(200, 206), slice(40, 48)), 68.65), ((slice(300, 306), slice(40, 48)), 58.25)
+"""Two more rectangles and their counts, where the network gives 0.95 and 0.70."""
+
+
+@pytest.fixture(scope="module")
+def three_hot():
+    """Both views, with three rectangles in the anterior one."""
+    one = study(View.ANTERIOR)
+    counts = one.counts(View.ANTERIOR).copy()
+    for place, of in FAINTER:
+        counts[place] = of
+    return replace(one, scans={**one.scans, View.ANTERIOR: Scan(View.ANTERIOR, counts)})
+
+
+@pytest.mark.parametrize(("point", "lesions"), [("sensitive", 3), ("balanced", 2), ("specific", 1)])
+def test_an_operating_point_parts_lesions_from_candidates(pointed_bundle, three_hot, tmp_path, point, lesions):
+    result = bonescan.segment(three_hot, bonescan.load_model(pointed_bundle), bonescan.Options(operating_point=point))
+    assert (result.operating_point, len(result.lesions)) == (point, lesions)
+    assert [one.peak for one in result.candidates] == pytest.approx([0.95, 0.70][lesions - 1 :], abs=0.01)
+    for candidate, (place, _) in zip(result.candidates, FAINTER[lesions - 1 :], strict=True):
+        assert (candidate.view, candidate.area_px, candidate.region) == (View.ANTERIOR, 48, Region.STERNUM)
+        assert mask_of(candidate.contour, SHAPE)[place].all()
+    written = read_lesions(bonescan.write_result(result, tmp_path / "out", "json") / "lesions.json")
+    assert (written.operating_point, len(written.lesions)) == (point, lesions)
+    assert [one.peak for one in written.candidates] == [one.peak for one in result.candidates]
+
+
+def test_draws_give_intervals_and_the_same_ones_again(pointed_bundle, three_hot):
+    model, options = bonescan.load_model(pointed_bundle), bonescan.Options(draws=3)
+    extent = bonescan.segment(three_hot, model, options).extent
+    assert extent.draws == 3
+    assert set(extent.intervals) == {"lesions", "positive_share", "bone_scan_index"}
+    assert extent.intervals["positive_share"][0] < extent.positive_share < extent.intervals["positive_share"][1]
+    assert bonescan.segment(three_hot, model, options).extent == extent
+    plain = bonescan.segment(three_hot, model).extent
+    assert plain == replace(extent, intervals={}, draws=0)
 
 
 @pytest.mark.parametrize(("view", "side"), [(View.ANTERIOR, Side.RIGHT), (View.POSTERIOR, Side.LEFT)])
@@ -125,13 +163,10 @@ def test_a_model_that_is_not_there_is_a_bundle_error(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def thoracic_model(threshold_bundle, tmp_path_factory):
+def thoracic_model(threshold_bundle, rewritten, tmp_path_factory):
     """The same network in a bundle that says that it knows the thorax alone."""
-    raw = dict(bonescan.load_model(threshold_bundle).bundle.raw)
-    files = {name: (threshold_bundle / name).read_bytes() for name in raw.pop("files")}
     folder = tmp_path_factory.mktemp("thorax") / "thoracic"
-    write_bundle(folder, raw | {"name": "thoracic", "region": "thorax"}, files)
-    return bonescan.load_model(folder)
+    return bonescan.load_model(rewritten(threshold_bundle, folder, name="thoracic", region="thorax").folder)
 
 
 def test_a_model_of_the_thorax_looks_at_the_thorax(thoracic_model):
@@ -146,11 +181,9 @@ def test_a_model_of_the_thorax_refuses_the_whole_body(thoracic_model):
         bonescan.segment(study(None), thoracic_model, bonescan.Options("whole-body"))
 
 
-def test_an_unknown_region_in_a_bundle_is_refused(threshold_bundle, tmp_path):
-    raw = dict(bonescan.load_model(threshold_bundle).bundle.raw)
-    files = {name: (threshold_bundle / name).read_bytes() for name in raw.pop("files")}
+def test_an_unknown_region_in_a_bundle_is_refused(threshold_bundle, rewritten, tmp_path):
     with pytest.raises(BundleError, match="does not know"):
-        write_bundle(tmp_path / "odd", raw | {"region": "left foot"}, files)
+        rewritten(threshold_bundle, tmp_path / "odd", region="left foot")
 
 
 def test_the_error_in_the_place_of_a_study_is_raised_as_it_is(model):

@@ -12,7 +12,7 @@ import pytest
 
 from bonescan.errors import InputError, OutputError
 from bonescan.report.lesions_json import NO_SPACING, SCHEMA, lesions_document, lesions_text, read_lesions, write_lesions
-from bonescan.study import Region, Side, View
+from bonescan.study import Candidate, QualityCheck, Region, Side, View
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "reference" / "lesions.schema.json"
 
@@ -30,13 +30,30 @@ CASES = {
     "one view": {"views": (View.POSTERIOR,)},
     "no spacing": {"spacing": None},
     "thorax": {"window": (slice(50, 130), slice(0, 128))},
+    "everything": {},
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_result_keeps_to_the_schema(make_result, validator, case):
-    text = lesions_text(make_result(**CASES[case]))
-    validator.validate(json.loads(text))
+@pytest.fixture(params=CASES)
+def written(request, make_result):
+    """A result of each case; of "everything" with candidates, quality checks, operating point and intervals, too."""
+    plain = make_result(**CASES[request.param])
+    return with_everything(plain) if request.param == "everything" else plain
+
+
+def with_everything(result):
+    lesion = result.lesions[0]
+    candidates = tuple(
+        Candidate(view, lesion.contour + shift, lesion.measures.area_px, 0.2, 0.3 - 0.01 * shift, Region.SACRUM)
+        for shift, view in enumerate(View)
+    )
+    checks = (QualityCheck("tilt", 1.0, 6.0, False, "askew"), QualityCheck("counts", 2e5, 3e5, True, "few counts"))
+    extent = replace(result.extent, intervals={"lesions": (3.0, 5.5), "bone_scan_index": (0.25, 0.75)}, draws=3)
+    return replace(result, operating_point="specific", candidates=candidates, quality=checks, extent=extent)
+
+
+def test_every_result_keeps_to_the_schema(written, validator):
+    validator.validate(json.loads(lesions_text(written)))
 
 
 def test_the_document_says_what_it_should(result):
@@ -107,9 +124,8 @@ def test_the_schema_knows_every_region_and_side():
     assert set(lesion["region"]["enum"]) == set(Region) - {Region.KIDNEY, Region.BLADDER, Region.OTHER_TRACER}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_what_is_written_is_read_back(make_result, tmp_path, case):
-    result = make_result(**CASES[case])
+def test_what_is_written_is_read_back(written, tmp_path):
+    result = written
     path = tmp_path / "lesions.json"
     write_lesions(result, path)
     read = read_lesions(path)
@@ -120,28 +136,24 @@ def test_what_is_written_is_read_back(make_result, tmp_path, case):
         study.sources,
         study.view_source,
     )
-    assert (read.model, read.region, read.window, read.warnings) == (
-        result.model,
-        result.region,
-        result.window,
-        result.warnings,
-    )
-    assert (read.digests, read.reader) == (study.digests, result.reader)
+    assert read.digests == study.digests
     assert {view: record.source for view, record in read.views.items()} == study.frames
     assert {view: record.burden for view, record in read.views.items()} == result.burden
     assert all((record.shape, record.spacing) == (study.shape, study.spacing) for record in read.views.values())
-    assert len(read.lesions) == len(result.lesions)
-    for found, written in zip(read.lesions, result.lesions, strict=True):
-        assert found.measures == written.measures
-        assert (found.id, found.view, found.region, found.side) == (
-            written.id,
-            written.view,
-            written.region,
-            written.side,
-        )
-        assert (found.origin, found.probability) == (written.origin, written.probability)
-        np.testing.assert_array_equal(found.mask, written.mask)
-        np.testing.assert_array_equal(found.contour, written.contour)
+    for found, lesion in zip(read.lesions, result.lesions, strict=True):
+        assert found.origin == lesion.origin
+        np.testing.assert_array_equal(found.mask, lesion.mask)
+    names = ("model", "reader", "region", "window", "lesions", "operating_point", "candidates", "extent", "quality")
+    again = replace(result, **{name: getattr(read, name) for name in (*names, "warnings")})
+    assert lesions_document(again) == lesions_document(result)
+
+
+def test_the_case_of_everything_has_all_parts(result):
+    document = lesions_document(with_everything(result))
+    assert all(document[name] for name in ("operating_point", "candidates", "extent", "quality"))
+    assert document["extent"]["intervals"]
+    for name in ("level", "pair"):
+        assert any(lesion[name] is not None for lesion in document["lesions"])
 
 
 def test_a_readers_result_comes_back_with_its_reader_and_without_a_probability(result, validator, tmp_path):
@@ -210,10 +222,12 @@ def test_damaged_files_are_refused_with_a_sentence(tmp_path, text, sentence):
         lambda document: document["views"]["anterior"].update(shape=[100000, 100000]),
         lambda document: document["views"].update(anterior=None),
         lambda document: document.update(lesions=3),
+        lambda document: document["candidates"][0].update(peak=0.1),
+        lambda document: document["candidates"][0].update(contour=[[1, 1], [1, None], [1, 1]]),
     ],
 )
 def test_files_that_contradict_themselves_are_refused(result, tmp_path, change):
-    document = json.loads(lesions_text(result))
+    document = json.loads(lesions_text(with_everything(result)))
     change(document)
     path = tmp_path / "lesions.json"
     path.write_text(json.dumps(document))

@@ -123,6 +123,46 @@ def test_a_lesion_that_only_one_scan_outlines_is_no_change_where_the_counts_are_
     assert status(hot, missed) == [Status.PERSISTENT]
 
 
+ENOUGH = 100.0
+"""So many standard deviations of noise that only the ratio decides."""
+
+
+@pytest.mark.parametrize(
+    ("outlined", "ratio", "z", "expected"),
+    [
+        ("both", 1.25, ENOUGH, Status.PERSISTENT),
+        ("both", 1.35, ENOUGH, Status.GROWING),
+        ("both", 1 / 1.25, ENOUGH, Status.PERSISTENT),
+        ("both", 1 / 1.35, ENOUGH, Status.SHRINKING),
+        ("both", 1.35, 2.9, Status.PERSISTENT),
+        ("both", 1.35, 3.1, Status.GROWING),
+        ("both", 1 / 1.35, 2.9, Status.PERSISTENT),
+        ("both", 1 / 1.35, 3.1, Status.SHRINKING),
+        ("new", 1.2, ENOUGH, Status.PERSISTENT),
+        ("new", 1.3, ENOUGH, Status.NEW),
+        ("new", 1.3, 2.9, Status.PERSISTENT),
+        ("new", 1.3, 3.1, Status.NEW),
+        ("old", 1 / 1.2, ENOUGH, Status.PERSISTENT),
+        ("old", 1 / 1.3, ENOUGH, Status.RESOLVED),
+        ("old", 1 / 1.3, 2.9, Status.PERSISTENT),
+        ("old", 1 / 1.3, 3.1, Status.RESOLVED),
+    ],
+)
+def test_how_much_more_or_less_uptake_is_a_change(outlined, ratio, z, expected):
+    """Counts without noise: `ratio` of a lesion's uptake, new over old, differs from 1 by `z` standard deviations."""
+    (lesion,) = read(hot=(HOT,)).result.lesions
+    wanted = z**2 * (1 + ratio) / (1 - ratio) ** 2  # counts of the old lesion
+    scale = wanted / (lesion.mask.sum() * 20.0 * 3.0)
+    old, new = (
+        read(scale=scale, seed=None, hot=((175, 80, factor),), outlined=(HOT,) if outlined in ("both", name) else ())
+        for name, factor in (("old", 3.0), ("new", 3.0 * ratio))
+    )
+    (change,) = compare(old, new, AS_THEY_LIE).changes
+    assert change.ratio == pytest.approx(ratio, rel=0.001)
+    assert abs(change.z) == pytest.approx(z, rel=0.001)
+    assert change.status is expected
+
+
 def test_what_noise_alone_explains_is_no_change():
     old, new = read(scale=0.02, seed=1), read(scale=0.02, seed=2, hot=((175, 80, 1.6),))
     assert status(old, new) == [Status.PERSISTENT]

@@ -1,4 +1,4 @@
-"""What is written of a comparison: table, JSON and picture; what is warned of, and what is refused."""
+"""What is written of a comparison: table, JSON and picture; and what is warned of."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 from tests.rescanned import HOT, OTHER, SPOT, prediction_of, read, suspecting
 
-from bonescan.commands.compare import _refuse_disorder, _refuse_strange_views
-from bonescan.errors import InputError
 from bonescan.report.words import RESEARCH_USE
 from bonescan.serial.change import ReadScan, Status, compare
-from bonescan.serial.compared import LEGEND, MARKS, OTHER_PATIENT, PCWG3_LABEL, Compared
+from bonescan.serial.compared import LEGEND, MARKS, OTHER_PATIENT, PCWG3_LABEL, Compared, verdict_lines
 from bonescan.serial.page import picture, side_by_side
 from bonescan.serial.report import comparison_document, comparison_text, write_comparison
-from bonescan.serial.series import compare_series, verdicts
+from bonescan.serial.series import Step, Verdict, compare_series, verdicts
 from bonescan.study import Scan, View
 
 
@@ -74,6 +72,25 @@ def test_the_rule_is_not_stated_unless_asked_for():
     assert PCWG3_LABEL not in comparison_text(scans, pairs, ())
 
 
+def test_progression_dates_from_the_scan_after_which_it_was_suspected(tmp_path):
+    """Its index among the steps is counted from the first scan after the baseline."""
+    scans, pairs = compare_series([read(seed=number) for number in (1, 2, 3)])
+    steps = (Step(Verdict.UNCONFIRMED), Step(Verdict.PROGRESSION, 0))
+    said = comparison_document(scans, pairs, steps)["pcwg3"]["verdicts"]
+    assert [(one["verdict"], one["dates_from_scan"]) for one in said] == [
+        ("two or more new lesions, to be confirmed by the next scan", None), ("progression", 1),
+    ]  # fmt: skip
+    lines = [
+        "scan-2: two or more new lesions, to be confirmed by the next scan", "scan-3: progression, from scan-2",
+    ]  # fmt: skip
+    assert verdict_lines(scans, steps) == tuple(lines)
+    text = comparison_text(scans, pairs, steps)
+    assert all(f"{PCWG3_LABEL}: {line}\n" in text for line in lines)
+    write_comparison(tmp_path, scans, pairs, steps)
+    for number in (1, 2):
+        assert all(line in (tmp_path / f"comparison-{number}.html").read_text() for line in lines)
+
+
 def test_one_grey_is_one_uptake_in_both():
     """The new scan has twice the counts; the picture of its bones is as dark as the old one's."""
     old, new = read(seed=1, scale=5.0), read(seed=2, scale=10.0)
@@ -120,24 +137,6 @@ def test_a_date_that_goes_back_is_seen_by_its_scan():
     _, pairs = compare_series([scan, scan])
     document = comparison_document([replace(scan, result=replace(scan.result, study=dated))] * 2, pairs, ())
     assert document["scans"][0]["acquired"] == "2024-01-02"
-
-
-def test_scans_without_a_view_in_common_are_refused():
-    scan = read(seed=1)
-    study = scan.result.study
-    turned = replace(study, scans={View.POSTERIOR: Scan(View.POSTERIOR, study.counts(View.ANTERIOR))})
-    with pytest.raises(InputError, match="no view in common"):
-        _refuse_strange_views([study, turned])
-    _refuse_strange_views([study, study])
-
-
-def test_a_newer_scan_before_an_older_one_and_one_scan_twice_are_refused():
-    first, second = (replace(read(seed=1).result.study, acquired=f"2024-01-0{day}") for day in (1, 2))
-    _refuse_disorder([first, second])
-    with pytest.raises(InputError, match="2024-01-02, 2024-01-01: give the oldest first"):
-        _refuse_disorder([second, first])
-    with pytest.raises(InputError, match="a scan is given twice"):
-        _refuse_disorder([replace(first, digests=("a",))] * 2)
 
 
 @pytest.mark.parametrize(("old", "new", "warned"), [("a", "b", True), ("a", "a", False), (None, "b", False)])
