@@ -28,10 +28,10 @@ MOST_AT_END = 0.4
 """Counts of the body's outermost rows over those of the busiest rows in its outermost `_END_MM`, where it reaches the
 first or last counted row. Heads and feet that are whole fade out: 0.08 to 0.27 in 14 simulated patients whose frames
 began at the vertex, 0.15 to 0.32 in 37 whose frames ended at the toes, 0.14 in a person. Without the topmost 10 mm of
-the head it is more than 0.55, cut at the ankles more than 0.65."""
+the head it is more than 0.55, cut at the ankles more than 0.7."""
 ADULT_M = (1.35, 2.1)
 """Length from the vertex to the tips of the toes. Simulated adults have 1.41 to 1.97 m by their build; of forty those
-whose ends were seen measured 1.49 to 1.77 m, and nine people 1.59 to 1.72 m."""
+whose ends were seen measured 1.44 to 1.79 m, and nine people 1.59 to 1.72 m."""
 MOST_TILT = 6.0
 """Degrees between the spine and the frame's columns. Simulated patients stay below 3, except with severe scoliosis."""
 MOST_BLADDER = 0.45
