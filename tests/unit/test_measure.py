@@ -284,6 +284,14 @@ def test_the_midline_follows_a_bent_spine_and_goes_on_straight_beyond_it():
     assert midline[190] == pytest.approx(32 + 19, abs=1)
 
 
+def test_what_is_called_spine_far_below_the_spine_does_not_bend_the_midline():
+    regions = np.zeros((400, 100), dtype=np.uint8)
+    regions[20:180, 48:53] = SPINE
+    expected = midline_columns(regions, np.ones((400, 100), dtype=np.float32))
+    regions[260:270, 20:30] = SPINE  # at a knee
+    np.testing.assert_array_equal(midline_columns(regions, np.ones((400, 100), dtype=np.float32)), expected)
+
+
 def test_the_midline_without_spine_is_the_middle_of_the_skeleton_or_of_the_counts():
     counts = np.zeros((60, 40), dtype=np.float32)
     counts[:, 10:31] = 1.0

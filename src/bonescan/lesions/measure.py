@@ -52,6 +52,8 @@ MIDLINE_REGIONS = (
 _MIN_MIDLINE_PX = 3
 _MIN_MIDLINE_ROWS = 20
 _MIDLINE_REACH_ROWS = 20
+_MIDLINE_GAP = 0.06
+"""Share of a frame's rows: what a map calls spine or skull this far from the rest, as at a knee, is a mistake."""
 _IS_MIDLINE = np.array([region in MIDLINE_REGIONS for region in REGIONS])
 
 
@@ -204,9 +206,10 @@ def midline_columns(regions: RegionMap, counts: FloatImage) -> NDArray[np.float6
 
 
 def _middle_columns(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The rows that hold enough of `mask`, and the mean column in each."""
+    """The rows that hold enough of `mask`, of the longest run of them, and the mean column in each."""
     per_row = mask.sum(axis=1)
     rows = np.flatnonzero(per_row >= _MIN_MIDLINE_PX)
+    rows = max(np.split(rows, np.flatnonzero(np.diff(rows) > _MIDLINE_GAP * len(mask)) + 1), key=len)
     return rows, (mask[rows] @ np.arange(mask.shape[1], dtype=np.float64)) / per_row[rows]
 
 
