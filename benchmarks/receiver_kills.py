@@ -45,6 +45,7 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import load_model, segment
 from bonescan.prepare.aggregate import bin_counts
 from bonescan.study import Scan, Spacing
+from common import report_head, write_report
 
 NM = STORAGE_CLASSES[0]
 STUDY_SIZE, SCAN_EVERY = 50, 4
@@ -286,11 +287,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    report = run(chosen.objects, chosen.kills, seed=chosen.seed)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if chosen.json:
-        chosen.json.write_text(text + "\n", encoding="utf-8")
+    report = {**report_head(parser, chosen, [load_model().name]), **run(chosen.objects, chosen.kills, seed=chosen.seed)}
+    print(json.dumps(report, indent=2))
+    write_report(chosen.json, report)
     return 1 if report["lost"] or report["twice"] or report["undelivered"] else 0
 
 

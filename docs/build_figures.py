@@ -352,7 +352,7 @@ def recurrence_table() -> str:
 
 FOLLOWING = (
     "quality", "quality-held-out", "people", "people_bones", "people_sites", "reading", "serial", "realism",
-    "thorax_crop", "speed", "view_order", "body_checks",
+    "thorax_crop", "speed", "view_order", "body_checks", "receiver_kills",
 )  # fmt: skip
 """The results that follow from a model or the phantom and say from which; of `adapt` each part does."""
 
