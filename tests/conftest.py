@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples on every machine and in every run: a failure is the code's, not the draw's.
-settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("bonescan", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bonescan")
 
 GUARD = Path(__file__).with_name("guard")
 # Every Python process that a test starts finds the guard first; this one loads it here.

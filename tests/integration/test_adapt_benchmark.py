@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from tests.scripts import script
 
 from bonescan.prediction import Prediction
 from bonescan.study import View
@@ -25,14 +23,7 @@ from bonescan.train.stream import Batch
 
 @pytest.fixture(scope="module")
 def benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "adapt.py"
-    spec = importlib.util.spec_from_file_location("benchmark_adapt", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(path.parent))
-        spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/adapt.py")
 
 
 def test_every_arm_has_a_name_of_its_own_and_the_declared_ones_are_there(benchmark):

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from tests.scripts import script
 
 from bonescan.pipeline import load_model
 from bonescan.study import REGIONS, Region, View
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 def _load(name):
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        spec.loader.exec_module(module)
-    return module
+    return script(f"benchmarks/{name}.py")
 
 
 @pytest.fixture(scope="module")

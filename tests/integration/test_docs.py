@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import chdir, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+from tests.scripts import script
 
 from bonescan.configuration import config_from_dict
 from bonescan.train.config import TrainConfig
@@ -160,7 +160,7 @@ def test_the_architecture_page_shows_the_layers_that_are_checked():
 
 
 def test_the_generated_pages_are_what_the_code_says():
-    for name, make in script("build_reference").PAGES.items():
+    for name, make in script("docs/build_reference.py").PAGES.items():
         page = ROOT / "docs" / "reference" / name
         assert page.read_text() == make(), f"{name} is not current: run make docs"
         assert "%%" not in page.read_text()
@@ -202,16 +202,5 @@ def test_the_container_file_copies_what_there_is_and_runs_as_a_user_of_its_own()
 
 
 def test_the_measured_figures_are_what_the_benchmarks_left():
-    for place, make in script("build_figures").PLACES:
+    for place, make in script("docs/build_figures.py").PLACES:
         assert place.page.read_text() == place.filled(make()), f"{place.page.name} is not current: run make docs"
-
-
-def script(name):
-    """A script of docs/, loaded as a module."""
-    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module

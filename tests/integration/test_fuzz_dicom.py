@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from pydicom.tag import Tag
+from tests.scripts import script
 
 from bonescan.errors import InputError
 from bonescan.study import Scan, Study, View
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_dicom.py"
-
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_dicom", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPT.parent))
-        spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/fuzz_dicom.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tests.scripts import script
 
 from bonescan.train.cases import FAINT
-
-FILE = Path(__file__).parents[2] / "benchmarks" / "classical_choice.py"
 
 
 @pytest.fixture(scope="module")
 def choice():
-    spec = importlib.util.spec_from_file_location("benchmark_classical_choice", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/classical_choice.py")
 
 
 def test_faint_lesions_are_set_aside_and_views_without_lesions_count(choice):

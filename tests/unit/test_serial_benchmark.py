@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.scripts import script
 
 from bonescan.phantom.truth import LesionRecord
 from bonescan.serial.change import Change, Comparison, Status
 from bonescan.study import Measures, Region, Side, View
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "serial.py"
 PLACES = {1: 2, 2: 6, 3: 10}
 """The row of each lesion in a small frame."""
 
 
 @pytest.fixture(scope="module")
 def serial():
-    spec = importlib.util.spec_from_file_location("benchmark_serial", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FILE.parent))
-        spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/serial.py")
 
 
 def scan(shows, statuses, equivocal=()):
