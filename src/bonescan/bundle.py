@@ -41,6 +41,9 @@ LEARNED_FROM = (
 SHIPPED = Path(__file__).parent / "bundles"
 """Where the bundles lie that come with the package."""
 
+BEGAN_WITH = "began_with"
+"""In a bundle's training: the `record_of` the model whose weights it began with."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LARGEST_DESCRIPTION = 1 << 20
 _WORSE_DICE = 0.02
@@ -105,6 +108,63 @@ def figures_warnings(figures: Mapping[str, Any]) -> tuple[str, ...]:
             f"{beginning['dice_before']:.2f} before the training and {beginning['dice_after']:.2f} after it"
         )
     return tuple(warnings)
+
+
+def record_of(bundle: Bundle) -> dict[str, Any]:
+    """What a model is and what it learned from, short enough for the bundles that begin with it to keep.
+
+    name, sha256, steps, sources (digests), set (of images), anatomies, patients (simulated), scans (of an adaptation),
+    seed, learning_rate, start_share (of the weights that it began with), only (layers), and `began_with`, the same of
+    the model before. What `bundle.json` does not state is left out: of a model before, there may be only the name.
+    """
+    return {"name": bundle.name, "sha256": bundle.sha256, **_learned(_table(bundle.raw.get("training")))}
+
+
+def runs_of(record: object) -> tuple[Mapping[str, Any], ...]:
+    """A record and those of the models before it, the latest first."""
+    runs = []
+    while isinstance(record, Mapping):
+        runs.append(record)
+        record = record.get(BEGAN_WITH)
+    return tuple(runs)
+
+
+def _learned(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The short form of what a bundle states of its training or adaptation."""
+    config, lesson = _table(training.get("config") or training.get("adapt")), _table(training.get("lesson"))
+    sources = _table(training.get("sources"))
+    images = "dataset" in sources  # such a run does not use the phantoms of its configuration
+    phantoms = {} if images else _table(config.get("phantoms", config))
+    simulated = [phantoms.get(key) for key in ("anatomies", "patients_per_anatomy")]
+    anatomies, each = (number if isinstance(number, int) else 0 for number in simulated)
+    record = {
+        "steps": training.get("steps", lesson.get("steps")),
+        "sources": sources or None,
+        "set": _table(config.get("images")).get("set") if images else None,
+        "anatomies": anatomies or None,
+        "patients": anatomies * each or None,
+        "scans": lesson.get("scans"),
+        "seed": config.get("seed"),
+        "learning_rate": config.get("learning_rate"),
+        "start_share": config.get("start_share", config.get("base_share")),
+        "only": config.get("only") or None,
+        BEGAN_WITH: _before(training, config),
+    }
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _before(training: Mapping[str, Any], config: Mapping[str, Any]) -> object:
+    """The record of the model that a training began with; None where it began with fresh weights."""
+    if BEGAN_WITH in training:
+        return training[BEGAN_WITH]
+    if "base" in training:  # an adaptation of before there were records
+        return {**_table(training["base"]), **_learned(_table(training.get("base_training")))}
+    return {"name": config["begin_with"]} if config.get("begin_with") else None
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    """The value where it is a table; bundles are not checked for what they state of their training."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def list_bundles() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from bonescan.adapt.result import Lesson, make_card
 from bonescan.adapt.run import adapt
 from bonescan.adapt.settings import AdaptRequest
 from bonescan.adapt.suspects import Suspect, find_suspects
-from bonescan.bundle import load_bundle, write_bundle
+from bonescan.bundle import load_bundle, record_of, write_bundle
 from bonescan.cli import main
 from bonescan.dicom.write_nm import Header, HeaderStyle, write_nm
 from bonescan.errors import OptionError, OutputError
@@ -80,7 +80,11 @@ def finished(base, quick, tmp_path_factory):
 def test_a_department_gets_a_bundle_that_works_like_any_other(finished, base):
     request, outcome, said = finished
     bundle = load_bundle(request.out)
-    assert (bundle.name, bundle.raw["training"]["base"]["sha256"]) == ("ours", base.sha256)
+    assert bundle.name == "ours"
+    assert bundle.raw["training"]["began_with"] == {"name": "tiny", "sha256": base.sha256}
+    record = record_of(bundle)
+    assert record["steps"] == bundle.raw["training"]["lesson"]["steps"]
+    assert (record["scans"], record["start_share"]) == (4, 0.5)
     assert bundle.raw["training"]["lesson"]["patients"] == 4
     assert bundle.raw["training"]["lesson"]["aside"] == 2
     assert any(sentence.startswith("estimate: about") for sentence in said)

@@ -13,12 +13,12 @@ from safetensors.torch import load_file  # noqa: E402
 from bonescan.errors import OptionError  # noqa: E402
 from bonescan.models import Answer  # noqa: E402
 from bonescan.train.augment.parameters import AugmentConfig  # noqa: E402
-from bonescan.train.calibrate import calibrate  # noqa: E402
+from bonescan.train.calibrate import calibrate, quick_figures  # noqa: E402
 from bonescan.train.cases import FAINT, Case, CaseList, Growth, Loaded, Split, spread  # noqa: E402  # noqa: E402
 from bonescan.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from bonescan.train.config import TrainConfig, read_config  # noqa: E402
 from bonescan.train.export import make_card  # noqa: E402
-from bonescan.train.inference import device_of, quick_figures  # noqa: E402
+from bonescan.train.inference import device_of  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, learning_rate, start, train, train_step  # noqa: E402
 from bonescan.train.stream import training_batch  # noqa: E402
 
@@ -312,7 +312,7 @@ def test_a_validation_looks_at_the_bones_of_lesions(config, make_case):
 
 def test_a_view_without_a_label_is_neither_right_nor_wrong(config, make_case):
     """Of a patient of whom one view was drawn on, the other is not taken for a view without lesions."""
-    both = make_case(3)
+    both = make_case(1)
     lesions, known = np.asarray(both.lesions), np.array([True, False])
     assert all(view.any() for view in lesions)
     half = Case(both.counts, lesions * known[:, None, None], both.regions, replace(both.facts, labelled=(True, False)))
@@ -328,6 +328,28 @@ def test_a_card_says_which_layers_learned(config):
     card = make_card(config, 7, 1000, {})
     assert "7 steps, the layers lesion_bones only; all others are as in the other that it began with." in card
     assert "only;" not in make_card(replace(config, only=""), 7, 1000, {})
+
+
+def test_a_card_says_what_its_run_began_with(config):
+    own = "- Learned in this run from 12 simulated patients of 3 anatomies; 7 steps.\n"
+    phantoms = replace(config.phantoms, anatomies=3, patients_per_anatomy=4)
+    config = replace(config, begin_with="some/where/bundle", start_share=0.35, phantoms=phantoms)
+    first = {"name": "first", "steps": 100}
+    second = {"name": "second", "sha256": "0123456789abcdef", "steps": 20, "anatomies": 5, "began_with": first}
+    card = make_card(config, 7, 1000, {}, began=second)
+    assert own in card
+    assert (
+        "- It began with the weights of second (sha256 0123456789ab), of which 35% are in it.\n"
+        "- With the runs before it: 3 runs, 127 steps, 8 anatomies (each counted in every run that used it).\n"
+    ) in card
+    unknown = {"name": "second", "sha256": "0123456789abcdef", "steps": 20, "began_with": {"name": "first"}}
+    assert "\n- With the runs before it: at least 2 runs, 27 steps," in make_card(config, 7, 1000, {}, began=unknown)
+    card = make_card(replace(config, start_share=0.0), 7, 1000, {}, began={"name": "bundle"})
+    assert "began with the weights of bundle (which model of this name is not recorded).\n" in card
+    assert "With the runs before" not in card
+    fresh = make_card(replace(config, begin_with="", start_share=0.0), 7, 1000, {})
+    assert "- Learned from 12 simulated patients" in fresh
+    assert "began with" not in fresh
 
 
 def test_the_average_starts_fast_and_is_slow_later(config, split):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +59,21 @@ def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of):
     report = people.inserted_found(variants, model)
     assert report["lesions"] == sum(row["true"] for row in report["by_contrast"].values()) > 0
     assert 0 <= report["sensitivity"] <= 1
+    assert report["curve_ends_at"] >= 0
+
+
+@pytest.mark.parametrize(("marks", "status"), [(0.4, 0), (0.6, 1)])
+def test_people_exits_with_1_where_an_aim_is_missed(monkeypatch, tmp_path, capsys, marks, status):
+    people = _load("people")
+    monkeypatch.setattr(people, "read_studies", lambda folders: [("a", "a study")])
+    monkeypatch.setattr(people, "with_lesions", lambda studies, model, draws: [])
+    monkeypatch.setattr(people, "marks", lambda studies, model: {"balanced": {"per_scan": marks}})
+    monkeypatch.setattr(people, "inserted_found", lambda variants, model: {"sensitivity_from_contrast_1": 0.9})
+    monkeypatch.setattr(sys, "argv", ["people.py", str(tmp_path), "--json", str(tmp_path / "people.json")])
+    assert people.main() == status
+    aims = json.loads((tmp_path / "people.json").read_text())["aims"]
+    assert aims["marks_per_scan"] == {"aim": 0.5, "reached": marks, "kept": status == 0}
+    assert f"marks_per_scan: aim 0.5, reached {marks}: {'missed' if status else 'kept'}" in capsys.readouterr().out
 
 
 def test_whole_bones_are_made_hot_where_they_lie_and_nowhere_else(threshold_bundle, patient_of, monkeypatch):
@@ -133,8 +151,91 @@ def test_aims_are_kept_at_their_own_value():
         "lesion": {"false_positives_per_scan": {"value": aims["false_positives_per_scan"] + 0.01}},
         "froc": {"sensitivity_at": {"0.5": None}},
     }
-    kept = {name: found["kept"] for name, found in quality.verdicts(report).items()}
+    kept = {name: found["kept"] for name, found in quality.judged(report).items()}
     assert kept == {"dsc_pooled": True, "sensitivity_at_0.5": False, "false_positives_per_scan": False}
+
+
+def _view(quality, truth, predicted, contrast):
+    """One view by hand: truth by number; the peaks of the outlines as (row of it, peak); a point keeps those above."""
+    lesions = np.zeros((40, 8), np.int32)
+    for number, row in enumerate(truth, 1):
+        lesions[row, 2:6] = number
+    name = quality.ImageName("anatomy-1", "scan", View.ANTERIOR)
+
+    def at(least):
+        kept = [(row, peak) for row, peak in predicted if peak >= least]
+        picture = np.zeros_like(lesions)
+        for number, (row, _) in enumerate(kept, 1):
+            picture[row, 2:6] = number
+        scores = {number: peak for number, (_, peak) in enumerate(kept, 1)}
+        return quality.compare_image(name, picture, quality.ViewTruth(lesions, np.zeros_like(lesions)), scores)
+
+    points = {"sensitive": at(0.3), "balanced": at(0.6), "specific": at(0.9)}
+    return quality.Compared(points, at(0.1), np.array(contrast))
+
+
+def test_quality_tells_each_operating_point_the_missed_lesions_and_the_end_of_the_curve():
+    quality = _load("quality")
+    # Found from 0.9, 0.6 and 0.3 on, and never; false positives with peaks of 0.7, 0.4 and 0.2.
+    outlines = [(2, 0.95), (8, 0.65), (14, 0.35), (26, 0.7), (32, 0.4), (38, 0.2)]
+    view = _view(quality, (2, 8, 14, 20), outlines, [6.0, 1.0, 0.7, 0.2])
+    report = quality.summary([view])
+    told = {
+        point: (row["sensitivity"]["value"], row["false_positives_per_scan"]["value"])
+        for point, row in report["operating_points"].items()
+    }
+    assert told == {"sensitive": (0.75, 2.0), "balanced": (0.5, 1.0), "specific": (0.25, 0.0)}
+    assert report["lesion"]["sensitivity"]["value"] == 0.5
+    assert report["missed_by_contrast"] == {
+        "0 to 0.5": 0.5, "0.5 to 1": 0.5, "1 to 2": 0.0, "2 to 5": 0.0, "5 and more": 0.0
+    }  # fmt: skip
+    assert {name: row["true"] for name, row in report["by_contrast"].items()} == {
+        "0 to 0.5": 1, "0.5 to 1": 1, "1 to 2": 1, "2 to 5": 0, "5 and more": 1
+    }  # fmt: skip
+    assert report["froc"]["curve_ends_at"] == 3.0
+    assert report["froc"]["points"][0]["false_positives_per_scan"] == 3.0
+    assert quality.summary([_view(quality, (2,), [(2, 0.95)], [6.0])])["missed_by_contrast"] == {}
+
+
+def test_the_curve_is_thinned_to_few_points_that_begin_with_its_end():
+    quality = _load("quality")
+    views = [
+        _view(quality, (), [(row, 0.2 + 0.01 * row + shift) for row in range(0, 40, 2)], []) for shift in (0, 0.01)
+    ]
+    curve = quality.summary([*views, _view(quality, (0,), [(0, 0.9), (20, 0.15)], [1.0])])["froc"]
+    assert 1 < len(curve["points"]) <= 40
+    assert curve["points"][0]["false_positives_per_scan"] == curve["curve_ends_at"] == 41
+
+
+def test_new_patients_of_anatomies_of_the_training_are_none_that_it_used(monkeypatch):
+    quality = _load("quality")
+    training = {
+        "config": {"phantoms": {"first_seed": 500, "anatomies": 7, "patients_per_anatomy": 4}},
+        "sources": {"phantom": quality.simulation_digest()},
+    }
+    bundle = SimpleNamespace(raw={"training": training})
+    monkeypatch.setattr(quality, "load_model", lambda name: SimpleNamespace(bundle=bundle))
+    work = quality.plan_of_training(12, ["model"])
+    assert [(one.anatomy_seed, one.patients, one.learned) for one in work] == [(500, 5, 4), (502, 5, 4), (504, 2, 4)]
+    monkeypatch.setattr(quality, "patient_seed", lambda anatomy, number: [0, 2, 3, 7][number])
+    assert list(itertools.islice(quality.new_seeds(work[0]), 4)) == [1, 4, 5, 6]
+    assert list(itertools.islice(quality.new_seeds(quality.plan(5, ["model"])[0]), 3)) == [0, 1, 2]
+    with pytest.raises(SystemExit, match="7 anatomies"):
+        quality.plan_of_training(100, ["model"])
+    training["sources"]["phantom"] = "another"
+    with pytest.raises(SystemExit, match="another simulation"):
+        quality.plan_of_training(5, ["model"])
+
+
+def test_people_and_speed_tell_whether_their_aims_are_met():
+    people, speed = _load("people"), _load("speed")
+    row = {"marks": {"balanced": {"per_scan": 0.5}}, "inserted": {"sensitivity_from_contrast_1": 0.849}}
+    assert people.judged(row) == {
+        "marks_per_scan": {"aim": 0.5, "reached": 0.5, "kept": True},
+        "sensitivity_from_contrast_1": {"aim": 0.85, "reached": 0.849, "kept": False},
+    }
+    found = speed.judged({"cold_s": {"median": 1.01}, "further_s": {"median": 0.2}})
+    assert {name: one["kept"] for name, one in found.items()} == {"cold_s": False, "further_s": True}
 
 
 def test_one_pixel_outside_the_window_is_not_contained(thorax_crop):

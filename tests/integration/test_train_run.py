@@ -376,6 +376,33 @@ def test_a_run_may_export_a_share_of_the_weights_that_it_began_with(workplace, t
     assert differ > 10
 
 
+def test_a_bundle_records_the_model_that_its_run_began_with(workplace, tmp_path):
+    """By itself: whichever bundle has that model's name or folder later."""
+    first = load_bundle(run_from_toml(tmp_path / "tiny.toml", ["name=first", "steps=2"]) / "bundle")
+    begin = f"begin_with={first.folder}"
+    second = load_bundle(run_from_toml(tmp_path / "tiny.toml", ["name=second", "steps=3", begin]) / "bundle")
+    going_on = ["name=third", "steps=4", "seed=5", "start_share=0.25", f"begin_with={second.folder}"]
+    folder = run_from_toml(tmp_path / "tiny.toml", [*going_on, "max_minutes=1e-9"])
+    assert not (folder / "bundle").exists()
+    record = json.loads((folder / "began_with.json").read_text())
+    # Another model of the same name and network lies there when the run goes on.
+    shutil.rmtree(second.folder)
+    shutil.copytree(first.folder, second.folder)
+    third = load_bundle(run_from_toml(tmp_path / "tiny.toml", going_on) / "bundle")
+    assert "began_with" not in first.raw["training"]
+    learned = {"anatomies": 2, "patients": 6, "learning_rate": 0.02, "sources": first.raw["training"]["sources"]}
+    one = {"name": "first", "sha256": first.sha256, "steps": 2, "seed": 1, "start_share": 0.0, **learned}
+    two = {"name": "second", "sha256": second.sha256, "steps": 3, "seed": 1, "start_share": 0.0, **learned}
+    assert third.raw["training"]["began_with"] == record == {**two, "began_with": one}
+    assert f"It began with the weights of second (sha256 {second.sha256[:12]}), of which 25% are in it." in third.card
+    assert "\n- With the runs before it: 3 runs, 9 steps, 6 anatomies" in third.card
+    # A run that started before there were such records has the name only.
+    (folder / "began_with.json").unlink()
+    old = export_run(folder, tmp_path / "old")
+    assert old.raw["training"]["began_with"] == {"name": "bundle"}
+    assert "It began with the weights of bundle (which model of this name is not recorded), of which 25%" in old.card
+
+
 def test_the_network_is_what_was_learned(workplace, tmp_path):
     """The graph of the bundle and the averaged weights of the run say the same of a case."""
     from bonescan.train.config import read_config

@@ -18,10 +18,9 @@ from bonescan.lin2022.datasets import DataSet, Origin, PairRecord  # noqa: E402
 from bonescan.lin2022.datasets.index import Subset  # noqa: E402
 from bonescan.lin2022.datasets.moves import Move  # noqa: E402
 from bonescan.study import View  # noqa: E402
-from bonescan.train.calibrate import judge  # noqa: E402
+from bonescan.train.calibrate import judge, quick_figures  # noqa: E402
 from bonescan.train.cases import FAINT, Case, Split, union_truth  # noqa: E402
 from bonescan.train.config import ChanVeseConfig, CohortConfig, ImagesConfig, TrainConfig, read_config  # noqa: E402
-from bonescan.train.inference import quick_figures  # noqa: E402
 from bonescan.train.loop import CHECKPOINT, train  # noqa: E402
 from bonescan.train.methods import METHODS  # noqa: E402
 from bonescan.train.run import export_run, fit_thresholds  # noqa: E402

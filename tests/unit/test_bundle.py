@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bonescan.bundle import list_bundles, load_bundle, write_bundle
+from bonescan.bundle import list_bundles, load_bundle, record_of, runs_of, write_bundle
 from bonescan.errors import BundleError, OptionError, OutputError
 from bonescan.lesions.delineate import Thresholds
 from bonescan.predict import Predictor
@@ -203,3 +203,96 @@ def test_operating_points_are_read_and_older_bundles_have_the_balanced_one(folde
     path.write_text(json.dumps(description))
     bundle = load_bundle(folder)
     assert (bundle.at("sensitive").high, bundle.at("balanced").high, bundle.at("specific").high) == (0.4, 0.9, 0.99)
+
+
+@pytest.fixture
+def record(folder):
+    """The record of a bundle that states this training."""
+    raw = json.loads((folder / "bundle.json").read_text())
+
+    def record(training):
+        (folder / "bundle.json").write_text(json.dumps({**raw, "training": training}))
+        bundle = load_bundle(folder)
+        record = record_of(bundle)
+        assert (record.pop("name"), record.pop("sha256")) == ("threshold", bundle.sha256)
+        return record
+
+    return record
+
+
+def test_a_record_says_what_a_model_learned_from(record):
+    config = {
+        "seed": 3,
+        "learning_rate": 0.001,
+        "start_share": 0.35,
+        "only": "",
+        "steps": 900,
+        "begin_with": "other",
+        "phantoms": {"anatomies": 5, "patients_per_anatomy": 8},
+        "images": {"set": "D2"},
+    }
+    short = {"steps": 600, "seed": 3, "learning_rate": 0.001, "start_share": 0.35, "began_with": {"name": "other"}}
+    simulated = {"sources": {"phantom": "1f"}, "anatomies": 5, "patients": 40}
+    assert record({"steps": 600, "sources": {"phantom": "1f"}, "config": config}) == {**short, **simulated}
+    # A run on a data set's images does not use the phantoms that its configuration names.
+    pictures = {"sources": {"dataset": "2e"}, "set": "D2"}
+    assert record({"steps": 600, "sources": {"dataset": "2e"}, "config": config}) == {**short, **pictures}
+    before = {"name": "other", "sha256": "3d", "steps": 70}
+    assert record({"steps": 600, "config": config, "began_with": before})["began_with"] == before
+
+
+def test_a_record_reads_an_adaptation_of_before_there_were_records(record):
+    base = {"name": "base", "sha256": "3d"}
+    options = {"seed": 1, "learning_rate": 0.0005, "base_share": 0.5, "anatomies": 16, "patients_per_anatomy": 5}
+    training = {"base": base, "lesson": {"scans": 7, "steps": 400}, "adapt": options, "base_training": {"steps": 20}}
+    assert record(training) == {
+        "steps": 400,
+        "anatomies": 16,
+        "patients": 80,
+        "scans": 7,
+        "seed": 1,
+        "learning_rate": 0.0005,
+        "start_share": 0.5,
+        "began_with": {**base, "steps": 20},
+    }
+
+
+@pytest.mark.parametrize("training", [None, "text", {"config": [], "sources": 3}, {"config": {"phantoms": 1}}])
+def test_a_bundle_that_states_no_training_has_a_record(record, training):
+    assert record(training) == {}
+
+
+def test_a_model_shows_the_runs_that_it_learned_in(folder, capsys):
+    from bonescan.cli import main
+
+    raw = json.loads((folder / "bundle.json").read_text())
+    before = {
+        "name": "other",
+        "sha256": "0123456789abcdef",
+        "steps": 70,
+        "anatomies": 5,
+        "began_with": {"name": "first"},
+    }
+    for training, lines in (
+        (
+            {"steps": 600, "config": {"seed": 3}, "began_with": before},
+            [
+                "600 steps, seed 3",
+                "- other (sha256 0123456789ab), 70 steps, 5 anatomies",
+                "- first, of which nothing else",
+            ],
+        ),
+        ({"steps": 600}, []),
+    ):
+        (folder / "bundle.json").write_text(json.dumps({**raw, "training": training}))
+        assert main(["model", "show", str(folder)]) == 0
+        shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+        assert len(shown) == len(lines)
+        assert all(line in whole for line, whole in zip(lines, shown, strict=True))
+
+
+def test_the_runs_of_a_record_are_the_latest_first():
+    first = {"name": "a"}
+    second = {"name": "b", "began_with": first}
+    assert runs_of(second) == (second, first)
+    assert runs_of({"name": "b", "began_with": "text"}) == ({"name": "b", "began_with": "text"},)

@@ -67,7 +67,9 @@ def test_every_case_is_reported_while_thresholds_are_fitted_and_measured():
     fitted = len(reports)
     assert fitted >= 6  # every case from two lower thresholds at least
     measure(patients, points["balanced"], reports.append)
-    assert len(reports) == fitted + 3
+    assert len(reports) == fitted + 3  # the outlines are the candidates of the curve, too
+    measure(patients, points["specific"], reports.append)
+    assert len(reports) == fitted + 3 + 6
     assert {report.stage for report in reports} == {"thresholds"}
     assert [report.done for report in reports] == [1, 2, 3] * (len(reports) // 3)
     assert {report.total for report in reports} == {3}

@@ -25,7 +25,7 @@ from bonescan.evaluate import (
     summarise,
     summary,
 )
-from bonescan.evaluate.matching import sensitivity_at
+from bonescan.evaluate.matching import FrocPoint, sensitivity_at, thinned
 from bonescan.evaluate.statistics import median
 from bonescan.study import REGIONS, Region, View
 
@@ -124,6 +124,50 @@ def test_froc_by_hand():
     assert sensitivity_at([], 1.0) is None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_curve_has_every_distinct_score_and_the_counts_there(seed):
+    rng = np.random.default_rng(seed)
+    matches = []
+    for _ in range(30):
+        predicted, true = rng.integers(0, 7, 2)
+        scores = rng.integers(0, 60, predicted) / 60
+        touches = rng.random((predicted, true)) < 0.3
+        ids = np.arange(1, true + 1), np.arange(1, predicted + 1)
+        matches.append(LesionMatch(*ids, np.ones(true), np.ones(predicted), touches, scores))
+    points = froc(matches, 15)
+    levels = np.unique(np.concatenate([match.scores for match in matches]))
+    assert len(levels) > 20
+    assert [point.threshold for point in points] == levels.tolist()
+    for point in [*points, *froc(matches, 15, [2.0, -1.0, 0.505])]:
+        total = sum((match.counts(point.threshold) for match in matches), LesionCounts())
+        assert (point.sensitivity, point.false_positives_per_scan) == (total.sensitivity, total.false_positives / 15)
+
+
+def test_a_listed_curve_keeps_its_ends_and_most_points_at_low_rates():
+    points = [FrocPoint(-false, min(1.0, 0.2 + false / 200), false / 10) for false in range(1000, -1, -1)]
+    listed = thinned(points)
+    assert 20 < len(listed) <= 40
+    assert (listed[0], listed[-1]) == (points[0], points[-1])
+    assert [point.threshold for point in listed] == sorted({point.threshold for point in listed})
+    assert sum(point.false_positives_per_scan <= 16 for point in listed) > len(listed) / 2
+    assert thinned(points[:40]) == points[:40]
+    flat = [FrocPoint(level, None, 0.0) for level in range(50)]
+    assert thinned(flat) == [flat[0], flat[-1]]
+
+
+def test_a_report_lists_few_points_and_its_sensitivities_are_exact():
+    lesion = _picture((1, 3, 3, 4))
+    images = [
+        compare_image(ImageName(str(n), "s", View.ANTERIOR), lesion, ViewTruth(lesion if n % 2 else EMPTY), {1: n / 99})
+        for n in range(100)
+    ]
+    section = summarise(images, QUICK)["froc"]
+    assert len(section["points"]) <= 40
+    assert (section["points"][0]["threshold"], section["points"][-1]["threshold"]) == (0.0, 1.0)
+    # The 25 false positives of the highest scores are allowed, and 26 of the lesions score higher than the next one.
+    assert section["sensitivity_at"]["0.25"] == 26 / 50
+
+
 def test_summary_leaves_the_undefined_out():
     found = summary([1.0, None, 3.0])
     assert (found.n, found.mean, found.median, found.low, found.high) == (2, 2.0, 2.0, 1.0, 3.0)
@@ -196,10 +240,23 @@ def test_a_mark_on_a_faint_lesion_is_neither_right_nor_wrong():
     image = compare_image(ImageName("a", "s", View.ANTERIOR), predicted, ViewTruth(truth, None, faint))
     assert image.on_faint == 1
     assert image.match.counts() == LesionCounts(true=1, found=1, predicted=2, correct=1)
-    assert (image.pixels.true_positive, image.pixels.predicted) == (9, 16 + 4)
+    # Of the first one, 9 pixels are on the lesion, one is on the faint one, and 6 are on neither.
+    assert (image.pixels.true_positive, image.pixels.predicted) == (9, 15 + 4)
     lesion = summarise([image], QUICK)["lesion"]
     assert lesion["false_positives_per_scan"]["value"] == 1.0
     assert lesion["on_faint_per_scan"]["value"] == 1.0
+
+
+def test_pixels_on_ignored_areas_count_neither_way():
+    truth, faint = _picture((1, 0, 0, 5)), _picture((1, 0, 5, 10)) > 0
+    predicted = np.zeros((20, 20), np.uint16)
+    predicted[:5, :15] = 1
+    view = ViewTruth(truth, None, faint)
+    assert compare_image(ImageName("a", "s", View.ANTERIOR), predicted, view).pixels.dsc == 1.0
+    # A lesion drawn within an ignored area is a lesion, as in training.
+    within = ViewTruth(truth, None, faint | (truth > 0))
+    assert compare_image(ImageName("a", "s", View.ANTERIOR), predicted, within).pixels == PixelCounts(25, 0, 0)
+    assert compare_image(ImageName("a", "s", View.ANTERIOR), EMPTY, within).pixels == PixelCounts(0, 0, 25)
 
 
 def test_the_report_of_a_small_cohort_by_hand():

@@ -18,6 +18,7 @@ from bonescan.annotate.labelme import stamped
 from bonescan.bundle import LEARNED_FROM
 from bonescan.errors import InputError, LabelError, OptionError
 from bonescan.evaluate import evaluate_folders, report_text
+from bonescan.lesions.contours import contour_of
 from bonescan.reading import read_study
 from bonescan.study import View
 
@@ -52,6 +53,47 @@ def test_folders_are_compared_by_the_names_that_segment_gives(tmp_path):
     assert report["pixel"]["dsc"]["value"] == 0.75
     assert report["froc"]["points"][0]["threshold"] == 0.75
     assert report["warnings"] == []
+
+
+def _contour(picture):
+    return contour_of(picture > 0).tolist()
+
+
+def test_the_curve_goes_on_below_the_operating_point_with_the_candidates(tmp_path):
+    missed, found, wrong = _picture((1, 3, 3, 4)), _picture((2, 12, 12, 4)), _picture((3, 3, 14, 4))
+    _write_truth(tmp_path / "cohort" / "p1" / "scan", missed + found, EMPTY)
+    folder = tmp_path / "out" / "p1-scan"
+    _write_labels(folder, found, EMPTY, {2: 0.3})
+    without = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+    document = json.loads((folder / "lesions.json").read_text())
+    # Likelier than the outline on average, and still below it: another curve, through another operating point.
+    candidates = [
+        {"view": "anterior", "peak": 0.5, "contour": _contour(wrong)},
+        {"view": "anterior", "peak": 0.2, "contour": _contour(missed)},
+        {"view": "posterior", "peak": 0.1, "contour": _contour(missed)},
+    ]
+    (folder / "lesions.json").write_text(json.dumps(document | {"candidates": candidates}))
+    report = evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+    assert {name: part for name, part in report.items() if name != "froc"} == {
+        name: part for name, part in without.items() if name != "froc"
+    }
+    rows = [tuple(point.values()) for point in report["froc"]["points"]]
+    assert rows == [(None, 0.1, 1.0, 2.0), (None, 0.2, 1.0, 1.0), (None, 0.5, 0.5, 1.0), (0.3, None, 0.5, 0.0)]
+    assert report["froc"]["sensitivity_at"] == {"0.25": 0.5, "0.5": 0.5, "1.0": 1.0, "2.0": 1.0}
+    assert without["froc"]["sensitivity_at"]["2.0"] == 0.5
+    # What the model found below its operating point is not what a reader marked.
+    (folder / "lesions.json").write_text(json.dumps(document | {"candidates": candidates, "reader": "alice"}))
+    assert evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK) == without
+
+
+def test_a_candidate_that_cannot_be_read_is_named(tmp_path):
+    _write_truth(tmp_path / "cohort" / "p1" / "scan", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p1-scan", EMPTY, EMPTY)
+    for contour in ([1, 2, 3], [[1, 2], [3]], "curve", None):
+        document = {"lesions": [], "candidates": [{"view": "anterior", "peak": 0.5, "contour": contour}]}
+        (tmp_path / "out" / "p1-scan" / "lesions.json").write_text(json.dumps(document))
+        with pytest.raises(LabelError, match=r"lesions\.json of p1-scan cannot be read"):
+            evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
 
 
 def test_scans_that_the_model_learned_from_are_said_first(tmp_path):

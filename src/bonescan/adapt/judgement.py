@@ -20,8 +20,6 @@ from bonescan.train.progress import Progress, Report, silent
 RATES = (0.25, 0.5, 1.0, 2.0)
 """False positives per scan at which sensitivities are compared."""
 _JUDGED = 31
-_LEVELS = 120
-"""Most points of a curve."""
 _FEWER_FOUND, _FORGOTTEN, _MORE_MARKS = 0.03, 0.05, 0.25
 CRITERION = (
     "An adapted model is judged worse than its base if it finds over "
@@ -158,9 +156,7 @@ def verdict(
 def free_response(judged: Sequence[Judged], thresholds: Thresholds) -> Curve:
     """The free-response curve over the candidates' peaks, matched by `evaluate.match_lesions`."""
     matches = matches_of(judged, thresholds)
-    scores = np.concatenate([np.zeros(0), *(match.scores for match in matches)])
-    levels = np.unique(np.quantile(scores, np.linspace(0, 1, _LEVELS), method="lower")).tolist() if scores.size else []
-    points = froc(matches, max(1, len(judged)), levels)
+    points = froc(matches, max(1, len(judged)))
     curve = [Point(point.false_positives_per_scan, point.sensitivity or 0.0) for point in reversed(points)]
     return Curve((Point(0.0, 0.0), *curve), sum(len(match.true_ids) for match in matches))
 

@@ -13,7 +13,7 @@ from torch import nn
 import bonescan
 from bonescan.adapt.judgement import Verdict, shared_rates
 from bonescan.adapt.settings import AdaptConfig
-from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, write_bundle
+from bonescan.bundle import BEGAN_WITH, CARD, GRAPH, WEIGHTS, Bundle, record_of, write_bundle
 from bonescan.train.config import TrainConfig
 from bonescan.train.export import network_values, to_onnx
 
@@ -58,10 +58,9 @@ def write_taught(
         "region": base.region,
         "training": {
             "bonescan": bonescan.__version__,
-            "base": {"name": base.name, "sha256": base.sha256},
             "lesson": asdict(lesson),
+            BEGAN_WITH: record_of(base),
             "adapt": asdict(config),
-            "base_training": dict(base.raw.get("training", {})),
         },
         "figures": {"before": before.figures(), "after": after.figures()},
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bonescan.commands.base import (
     DONE,
@@ -114,7 +115,7 @@ class ModelUse(Command):
 
 @dataclass(frozen=True, slots=True)
 class ModelShow(Command):
-    """Show a model's card, or with --json its bundle.json."""
+    """Show a model's card and the runs that it learned in, or with --json its bundle.json."""
 
     name: str
     json: bool
@@ -126,14 +127,18 @@ class ModelShow(Command):
         add_json(parser)
 
     def run(self, console: Console) -> int:
-        """Print the card."""
-        from bonescan.bundle import load_bundle
+        """Print the card and, where the model began with another one, a line per run."""
+        from bonescan.bundle import load_bundle, record_of, runs_of
 
         bundle = load_bundle(model_named(self.name))
         if self.json:
             console.out_json({"research_use_only": True, "sha256": bundle.sha256, **bundle.raw})
             return DONE
         console.out(f"{bundle.name}, sha256 {bundle.sha256}\n\n{bundle.card.rstrip()}")
+        runs = runs_of(record_of(bundle))
+        if len(runs) > 1:
+            console.out("\nRuns, the latest first; each began with the weights of the one below:\n")
+            console.out("\n".join(f"- {_said_of(run)}" for run in runs))
         console.out("")
         console.out(RESEARCH_USE_ONLY)
         return DONE
@@ -233,6 +238,24 @@ class ModelCost(Command):
         console.out(f"{sums} multiply-adds for a patient of 2 x {self.size[0]} x {self.size[1]} pixels")
         console.out(RESEARCH_USE_ONLY)
         return DONE
+
+
+def _said_of(run: Mapping[str, Any]) -> str:
+    """One run of a model's record in words."""
+    said = [str(run.get("name")) + (f" (sha256 {str(run['sha256'])[:12]})" if "sha256" in run else "")]
+    words = {
+        "steps": "{} steps",
+        "set": "images of {}",
+        "scans": "{} scans",
+        "patients": "{} simulated patients",
+        "anatomies": "{} anatomies",
+        "only": "only the layers {}",
+        "seed": "seed {}",
+        "learning_rate": "learning rate {}",
+        "start_share": "start_share {}",
+    }
+    said += [text.format(run[key]) for key, text in words.items() if key in run]
+    return ", ".join(said if len(said) > 1 else [*said, "of which nothing else is recorded"])
 
 
 def _say_checked(console: Console, bundle: Bundle, as_json: bool) -> None:

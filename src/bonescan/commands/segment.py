@@ -91,8 +91,8 @@ class Segment(Command):
             "--operating-point",
             choices=OPERATING_POINTS,
             default="balanced",
-            help="how sure the model must be: about 2, 0.5 and 0.1 false positives per scan on simulated patients "
-            "(default: balanced)",
+            help="how sure the model must be: thresholds fitted to 2, 0.5 and 0.1 false positives per scan on "
+            "validation patients, which are simulated for the models that ship (default: balanced)",
         )
         add_views(parser)
         add_frames(parser)

@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bonescan.annotate.labelme import ignored_mask, label_image, read_labelme, refuse_another_image
 from bonescan.errors import InputError, LabelError
-from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, summarise
+from bonescan.evaluate.report import ComparedImage, ImageName, ViewTruth, compare_image, score_of_candidate, summarise
 from bonescan.evaluate.scored import (
     Scored,
     is_of_another_scan,
@@ -32,9 +32,10 @@ from bonescan.evaluate.scored import (
     scored_side,
 )
 from bonescan.evaluate.statistics import Bootstrap
+from bonescan.lesions.contours import mask_of
 from bonescan.reading.inputs import safe_name
 from bonescan.report.words import counted
-from bonescan.study import Study, View
+from bonescan.study import Mask, Study, View
 
 _LABELS = {view: f"labels_{view}.png" for view in View}
 _LABELME = {view: f"{view}.json" for view in View}
@@ -224,7 +225,16 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
             f"{truth.lesions.shape[0]} x {truth.lesions.shape[1]}: give results of the same scans"
         )
     name = ImageName(study.patient, study.study, view)
-    return compare_image(name, predicted, truth, _read_scores(folder / "lesions.json"))
+    scores, candidates = _read_scored(folder / "lesions.json", view, truth.lesions.shape)
+    image = compare_image(name, predicted, truth, scores)
+    if not candidates:
+        return image
+    numbers, ranked = predicted.copy(), dict(scores)
+    for number, (peak, mask) in enumerate(candidates, start=1 + max([*scores, int(predicted.max())])):
+        # None shares a pixel with an outline in a result as it was written; the label picture may have been changed.
+        if not numbers[mask].any():
+            numbers[mask], ranked[number] = number, score_of_candidate(peak)
+    return replace(image, ranked=compare_image(name, numbers, truth, ranked).match)
 
 
 def _of_labelme(path: Path, view: View, study: Study | None) -> ViewTruth:
@@ -287,16 +297,23 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _read_scores(path: Path) -> dict[int, float]:
-    """The lesions' probabilities by number; empty without a `lesions.json`."""
+def _read_scored(path: Path, view: View, shape: tuple[int, int]) -> tuple[dict[int, float], list[tuple[float, Mask]]]:
+    """The lesions' probabilities by number, and the peak probability and mask (rows, cols) of the view's candidates.
+
+    Both are empty without a `lesions.json`. Where a reader decided, the model's candidates do not count.
+    """
     if not path.exists():
-        return {}
+        return {}, []
     try:
-        lesions = json.loads(path.read_text(encoding="utf-8"))["lesions"]
-        return {
+        document = json.loads(path.read_text(encoding="utf-8"))
+        scores = {
             int(lesion["id"]): 1.0 if lesion["probability"] is None else float(lesion["probability"])
-            for lesion in lesions
+            for lesion in document["lesions"]
         }
+        candidates = [] if document.get("reader") is not None else document.get("candidates", [])
+        return scores, [
+            (float(one["peak"]), mask_of(one["contour"], shape)) for one in candidates if one["view"] == view
+        ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LabelError(
             f"{path.name} of {path.parent.name} cannot be read ({type(error).__name__}): segment again"

@@ -74,14 +74,17 @@ class PixelCounts:
         return None if self.true == 0 else self.true_positive / self.true
 
 
-def count_pixels(predicted: NDArray[Any], truth: NDArray[Any]) -> PixelCounts:
+def count_pixels(predicted: NDArray[Any], truth: NDArray[Any], ignored: NDArray[Any] | None = None) -> PixelCounts:
     """Compare two masks or label pictures of one shape; every value but 0 is lesion.
 
-    Raises ValueError for masks of two shapes.
+    ignored: pixels of unknown status, which count neither way; where the truth marks one of them, it is lesion. None:
+    there are none. Raises ValueError for masks of two shapes.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"the prediction has shape {predicted.shape} and the truth {truth.shape}")
     marked, true = predicted != 0, truth != 0
+    if ignored is not None:
+        marked &= true | (ignored == 0)
     both = int(np.count_nonzero(marked & true))
     return PixelCounts(both, int(np.count_nonzero(marked)) - both, int(np.count_nonzero(true)) - both)
 
@@ -215,17 +218,61 @@ def match_lesions(
     )
 
 
+def match_beside_ignored(
+    predicted: NDArray[Any],
+    truth: NDArray[Any],
+    ignored: NDArray[Any] | None,
+    scores: Mapping[int, float] | None = None,
+) -> tuple[LesionMatch, NDArray[Any], NDArray[np.int64]]:
+    """As `match_lesions`, without the predicted lesions that touch no true one and lie on ignored pixels.
+
+    ignored: mask of pixels of unknown status; None: there are none. Returns the match, the prediction without the
+    lesions that were left out, and their numbers.
+    """
+    match = match_lesions(predicted, truth, scores)
+    if ignored is None:
+        return match, predicted, np.zeros(0, dtype=np.int64)
+    alone = match.predicted_ids[~match.touches.any(axis=1)]
+    doubtful = alone[np.isin(alone, predicted[ignored != 0])]
+    if doubtful.size:
+        predicted = np.where(np.isin(predicted, doubtful), 0, predicted)
+        match = match_lesions(predicted, truth, scores)
+    return match, predicted, doubtful
+
+
 def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float] | None = None) -> list[FrocPoint]:
     """Free-response curve over thresholds on the predicted lesions' scores, ascending.
 
     matches: of all images. scans: how many scans they come from (two images each, as a rule), at least 1.
-    thresholds: None: at most 20 quantiles of the scores, including the lowest and the highest score.
+    thresholds: None: every distinct score, which gives the exact curve.
     """
-    points = []
-    for threshold in sorted(_levels(matches) if thresholds is None else thresholds):
-        total = sum((match.counts(threshold) for match in matches), LesionCounts())
-        points.append(FrocPoint(threshold, total.sensitivity, total.false_positives / scans))
-    return points
+    # The counts of an image change only at its own scores.
+    gains = np.concatenate([np.zeros((0, 3)), *(_gains(match) for match in matches)])
+    gains = gains[np.argsort(gains[:, 0])]
+    totals = np.concatenate([gains[::-1, 1:].cumsum(axis=0)[::-1], np.zeros((1, 2))])
+    levels = np.unique(gains[:, 0]) if thresholds is None else np.sort(np.asarray(thresholds, dtype=np.float64))
+    true = sum(len(match.true_ids) for match in matches)
+    return [
+        FrocPoint(level, found / true if true else None, false / scans)
+        for level, (found, false) in zip(
+            levels.tolist(), totals[np.searchsorted(gains[:, 0], levels)].tolist(), strict=True
+        )
+    ]
+
+
+def thinned(points: Sequence[FrocPoint], most: int = 40) -> list[FrocPoint]:
+    """At most `most` points of an ascending curve, at even distances along it; both ends are kept.
+
+    Distances are in sensitivity and in the logarithm of 1 + false positives per scan, each relative to its largest
+    value: low rates of false positives, which matter most, keep most of the points.
+    """
+    if len(points) <= most:
+        return list(points)
+    found = np.array([point.sensitivity or 0.0 for point in points])
+    rates = np.log1p([point.false_positives_per_scan for point in points])
+    along = -(found / (found.max() or 1.0) + rates / (rates.max() or 1.0))
+    between = np.searchsorted(along, np.linspace(along[0], along[-1], most)[1:-1])
+    return [points[index] for index in np.unique([0, *between, len(points) - 1])]
 
 
 def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float) -> float | None:
@@ -238,11 +285,12 @@ def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float)
     return max(allowed, default=None)
 
 
-def _levels(matches: Sequence[LesionMatch]) -> list[float]:
-    scores = np.concatenate([np.zeros(0), *(match.scores for match in matches)])
-    if scores.size == 0:
-        return []
-    return [float(level) for level in np.unique(np.quantile(scores, np.linspace(0, 1, 20), method="lower"))]
+def _gains(match: LesionMatch) -> NDArray[np.float64]:
+    """(n, 3): each distinct score, with the found lesions and the false positives that it adds to the higher ones."""
+    levels = np.unique(match.scores)[::-1]
+    counts = [match.counts(level) for level in levels.tolist()]
+    totals = np.array([(one.found, one.false_positives) for one in counts], dtype=np.float64).reshape(-1, 2)
+    return np.column_stack([levels, np.diff(totals, axis=0, prepend=0.0)])
 
 
 def _regions(

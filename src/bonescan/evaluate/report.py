@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.evaluate.matching import (
+    FrocPoint,
     LesionCounts,
     LesionMatch,
     PixelCounts,
     count_pixels,
     froc,
-    match_lesions,
+    match_beside_ignored,
     sensitivity_at,
+    thinned,
 )
 from bonescan.evaluate.statistics import LEAST_PATIENTS, Bootstrap, median, ratio
 from bonescan.report.words import counted
@@ -30,6 +32,9 @@ from bonescan.study import IS_BONE, REGIONS, Mask, View
 SIZES_PX = (1, 10, 25, 60)
 """Lower limits of the classes of lesion size, pixels; the last class has no upper limit."""
 
+_BELOW = 2.0
+"""What `score_of_candidate` takes off a peak, so that no candidate ranks with an outline."""
+
 CONVENTIONS = {
     "image": "one view of one study; a scan is one study, all its views",
     "dsc": "1 where neither prediction nor truth marks a pixel, 0 where one of them does; all images are averaged",
@@ -37,8 +42,11 @@ CONVENTIONS = {
     "recall": "images without a true pixel are left out",
     "lesion": "found when a predicted lesion overlaps it or has its centroid within 4 px; each view counts on its own",
     "false_positive": "a predicted lesion that finds no true one, those on ignored areas apart",
-    "faint": "areas that are ignored: lesions that do not stand out in a view, or labels named ignored. A predicted "
-    "lesion that touches one and finds no true one is neither right nor wrong, in pixels and in lesions",
+    "faint": "areas that are ignored: lesions that do not stand out in a view, or labels named ignored. Pixels marked "
+    "there are neither right nor wrong, and neither is a predicted lesion that touches one and finds no true one",
+    "froc": "outlines by their mean probability (threshold), then, below all of these, the candidates in lesions.json "
+    "by their peak probability (peak); sensitivity_at is the best at no more false positives per scan, among all "
+    "thresholds; of the points at most 40 are listed",
     "interval": f"95 % bootstrap over patients; null for fewer than {LEAST_PATIENTS} patients that count in the figure",
     "n": "what a figure averages over: of pooled pixel figures the marked pixels of prediction and truth added up, of "
     "lesion figures the outlines, which are counted in each view",
@@ -53,7 +61,8 @@ class ComparedImage:
 
     true_regions, predicted_regions: the region on which each true and each predicted lesion mainly lies, by the true
     region map, an index into REGIONS; None where the truth has no such map. on_faint: predicted lesions that are not
-    counted because they lie on lesions that do not stand out.
+    counted because they lie on lesions that do not stand out. ranked: the match with the candidates below the operating
+    point, for the free-response curve alone (`score_of_candidate`); None where there are none.
     """
 
     patient: str
@@ -64,6 +73,7 @@ class ComparedImage:
     on_faint: int = 0
     true_regions: NDArray[np.int64] | None = None
     predicted_regions: NDArray[np.int64] | None = None
+    ranked: LesionMatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +103,16 @@ def compare_image(
 ) -> ComparedImage:
     """Compare two label pictures (rows, cols), 0 = background.
 
-    scores: of the predicted lesions by number. Raises ValueError for pictures of two shapes.
+    scores: of the predicted lesions by number. Pixels and predicted lesions on `truth.faint` are neither right nor
+    wrong; where the truth has a lesion on it, too, that counts. Raises ValueError for pictures of two shapes.
     """
-    match = match_lesions(predicted, truth.lesions, scores)
-    on_faint = _on_faint(match, predicted, truth.faint)
-    if on_faint.size:
-        predicted = np.where(np.isin(predicted, on_faint), 0, predicted)
-        match = match_lesions(predicted, truth.lesions, scores)
+    match, predicted, on_faint = match_beside_ignored(predicted, truth.lesions, truth.faint, scores)
     regions = truth.regions
     return ComparedImage(
         patient=name.patient,
         study=name.study,
         view=name.view,
-        pixels=count_pixels(predicted, truth.lesions),
+        pixels=count_pixels(predicted, truth.lesions, truth.faint),
         match=match,
         on_faint=len(on_faint),
         true_regions=None if regions is None else _regions_of(match.true_ids, truth.lesions, regions),
@@ -113,12 +120,9 @@ def compare_image(
     )
 
 
-def _on_faint(match: LesionMatch, predicted: NDArray[Any], faint: NDArray[Any] | None) -> NDArray[np.int64]:
-    """The predicted lesions that find no true one and touch a faint one."""
-    if faint is None:
-        return np.zeros(0, dtype=np.int64)
-    alone = match.predicted_ids[~match.touches.any(axis=1)]
-    return alone[np.isin(alone, predicted[faint > 0])]
+def score_of_candidate(peak: float) -> float:
+    """The score that ranks a candidate below every outline (0..1), as it was below the operating point. peak: 0..1."""
+    return peak - _BELOW
 
 
 def summarise(images: Sequence[ComparedImage], bootstrap: Bootstrap | None = None) -> dict[str, Any]:
@@ -331,10 +335,22 @@ def _sensitivity(tables: _Tables, chosen: Sequence[Mask]) -> dict[str, Any]:
 
 
 def _froc_section(tables: _Tables) -> dict[str, Any]:
-    points = froc([image.match for image in tables.images], max(1, len(tables.scans)))
+    matches = [image.match if image.ranked is None else image.ranked for image in tables.images]
+    points = froc(matches, max(1, len(tables.scans)))
     return {
-        "points": [asdict(point) for point in points],
+        "points": [_point(point) for point in thinned(points)],
         "sensitivity_at": {str(rate): sensitivity_at(points, rate) for rate in (0.25, 0.5, 1.0, 2.0)},
+    }
+
+
+def _point(point: FrocPoint) -> dict[str, float | None]:
+    """A point of the curve; threshold: of the outlines, None where all count, and the candidates from `peak` on."""
+    below = point.threshold < 0
+    return {
+        "threshold": None if below else point.threshold,
+        "peak": round(point.threshold + _BELOW, 6) if below else None,
+        "sensitivity": point.sensitivity,
+        "false_positives_per_scan": point.false_positives_per_scan,
     }
 
 

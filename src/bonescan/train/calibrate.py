@@ -1,7 +1,7 @@
-"""Thresholds fitted on validation patients, never on test patients; they are kept in the bundle.
+"""Judge a network on validation patients, and fit thresholds on them, never on test patients.
 
-All three operating points come from one free-response curve: candidates are outlined once, from a low threshold on,
-matched by the same rules as in `evaluate`, and ranked by their highest probability.
+All three operating points, which the bundle keeps, come from one free-response curve: candidates are outlined once,
+from a low threshold on, matched by the same rules as in `evaluate`, and ranked by their highest probability.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bonescan.evaluate import LesionCounts, LesionMatch, match_lesions
+from bonescan.evaluate import LesionCounts, LesionMatch, PixelCounts, count_pixels, froc
+from bonescan.evaluate.matching import match_beside_ignored, sensitivity_at
 from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds, delineate
 from bonescan.prediction import Prediction
 from bonescan.prepare import mirror
@@ -27,6 +28,8 @@ from bonescan.train.stream import judged_truth
 LOWS = tuple(round(0.2 + 0.05 * step, 2) for step in range(11))
 LEAST_HIGH = 0.2
 """Candidates with a lower peak are ignored."""
+QUICK = Thresholds(low=0.5, high=0.5)
+"""The thresholds of `quick_figures`."""
 CURVE = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """False positives per scan at which the curve is stated."""
 
@@ -65,12 +68,12 @@ class Figures:
 class _Candidates:
     """One view's candidates against its truth.
 
-    match: of the candidates that are not on equivocal lesions alone; scores are peaks. on_faint: peaks of the others.
-    numbers: label picture of all candidates. kept: candidates in `match`, by number.
+    match: of the candidates that are not on equivocal lesions alone; scores are peaks. on_faint: number of the others.
+    numbers: label picture of the candidates in `match`.
     """
 
     match: LesionMatch
-    on_faint: NDArray[np.float64]
+    on_faint: int
     numbers: NDArray[np.int32]
     truth: NDArray[np.uint8]
 
@@ -145,8 +148,12 @@ def _curve_of_highs(
 
 def matches_of(judged: Sequence[Judged], thresholds: Thresholds) -> list[LesionMatch]:
     """The candidates of every view, from a low peak on, matched with the truth. Their scores are their peaks."""
-    low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
+    low = _from_low_peaks(thresholds)
     return [view.match for entry in judged for view in _candidates(entry, low)]
+
+
+def _from_low_peaks(thresholds: Thresholds) -> Thresholds:
+    return replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
 
 
 def _false_scores(match: LesionMatch) -> NDArray[np.float64]:
@@ -173,13 +180,8 @@ def _candidates(entry: Judged, thresholds: Thresholds) -> list[_Candidates]:
             numbers[outline.window][outline.mask] = number
             peaks[number] = float(entry.prediction.lesion[view][outline.window][outline.mask].max())
         lesions = np.where(drawn(truth), truth, 0)
-        match = match_lesions(numbers, lesions, peaks)
-        alone = match.predicted_ids[~match.touches.any(axis=1)]
-        doubtful = alone[np.isin(alone, numbers[truth == FAINT])]
-        if doubtful.size:
-            numbers[np.isin(numbers, doubtful)] = 0
-            match = match_lesions(numbers, lesions, peaks)
-        views.append(_Candidates(match, np.array([peaks[int(number)] for number in doubtful]), numbers, truth))
+        match, numbers, doubtful = match_beside_ignored(numbers, lesions, truth == FAINT, peaks)
+        views.append(_Candidates(match, doubtful.size, numbers, truth))
     return views
 
 
@@ -214,48 +216,61 @@ def best_low(judged: Sequence[Judged]) -> float:
 
 def measure(judged: Sequence[Judged], thresholds: Thresholds, report: Report = silent) -> Figures:
     """Pooled Dice, lesion-level figures of these thresholds, and the free-response curve around them."""
-    low = replace(thresholds, high=max(thresholds.low, min(LEAST_HIGH, thresholds.high)))
-    found = _all_candidates(judged, low, report)
-    total, common, either, false_on_free, free = LesionCounts(), 0, 0, 0, 0
+    found = _all_candidates(judged, thresholds, report)
+    total, pixels, false_on_free, free = LesionCounts(), PixelCounts(), 0, 0
     for views in found:
-        counts = sum((view.match.counts(thresholds.high) for view in views), LesionCounts())
+        counts = sum((view.match.counts() for view in views), LesionCounts())
         total += counts
         for view in views:
-            ours, overlap = _areas(view, thresholds.high)
-            common += overlap
-            either += ours + int(drawn(view.truth).sum())
+            pixels += count_pixels(view.numbers, drawn(view.truth), view.truth == FAINT)
         if counts.true == 0:
             free += 1
             false_on_free += counts.false_positives
     scans = max(1, len(judged))
-    on_faint = sum(int((view.on_faint >= thresholds.high).sum()) for views in found for view in views)
+    on_faint = sum(view.on_faint for views in found for view in views)
+    low = _from_low_peaks(thresholds)
+    # Where to split depends on the upper threshold, so the curve's candidates are outlined on their own.
+    ranked = found if low == thresholds else _all_candidates(judged, low, report)
     return Figures(
         patients=len(judged),
         lesions=total.true,
-        dice=2 * common / either if either else 1.0,
+        dice=pixels.dsc,
         sensitivity=1.0 if total.sensitivity is None else total.sensitivity,
         precision=total.precision,
         false_per_scan=total.false_positives / scans,
         false_per_lesion_free_scan=false_on_free / max(1, free),
         on_faint_per_scan=on_faint / scans,
-        curve=_curve([view.match for views in found for view in views], scans),
+        curve=_curve([view.match for views in ranked for view in views], scans),
     )
-
-
-def _areas(view: _Candidates, high: float) -> tuple[int, int]:
-    """Pixels of the candidates from a peak on, and those of them on lesions; equivocal lesions are ignored."""
-    kept = np.isin(view.numbers, view.match.predicted_ids[view.match.scores >= high])
-    return int((kept & (view.truth != FAINT)).sum()), int((kept & drawn(view.truth)).sum())
 
 
 def _curve(matches: Sequence[LesionMatch], scans: int) -> dict[str, float]:
     """Sensitivity at each rate of `CURVE`; 1 where there is no lesion."""
-    false = np.sort(np.concatenate([np.zeros(0), *(_false_scores(match) for match in matches)]))[::-1]
-    out = {}
-    for rate in CURVE:
-        allowed = int(rate * scans)
-        # The lowest threshold that keeps no further false positive.
-        threshold = float(np.nextafter(false[allowed], 2.0)) if allowed < false.size else 0.0
-        total = sum((match.counts(threshold) for match in matches), LesionCounts())
-        out[f"{rate:g}"] = round(1.0 if total.sensitivity is None else total.sensitivity, 4)
-    return out
+    points = froc(matches, scans)
+    nothing = 0.0 if any(len(match.true_ids) for match in matches) else 1.0
+    found = {rate: sensitivity_at(points, rate) for rate in CURVE}
+    return {f"{rate:g}": round(nothing if value is None else value, 4) for rate, value in found.items()}
+
+
+def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
+    """Dice, sensitivity and false positives per scan of `measure`, of outlines at a probability of 0.5.
+
+    Also the region accuracy, and that on lesions, where the cases have a true region map.
+    """
+    judged = [judge(network, case, config) for case in cases]
+    measured = measure(judged, QUICK)
+    right = bone = named = hot = 0
+    for case, entry in zip(cases, judged, strict=True):
+        for view, regions in zip(View, np.asarray(case.regions), strict=True):
+            true = regions if view is View.ANTERIOR else mirror(regions)
+            same, lesion = (entry.prediction.region[view] == true)[true > 0], drawn(entry.lesions[view])[true > 0]
+            right, bone = right + int(same.sum()), bone + same.size
+            named, hot = named + int(same[lesion].sum()), hot + int(lesion.sum())
+    figures = {
+        "dice": measured.dice,
+        "sensitivity": measured.sensitivity,
+        "false_per_scan": measured.false_per_scan,
+    }
+    # Scans of people have no true region map, so nothing was measured there.
+    figures |= {"region_accuracy": right / bone} if bone else {}
+    return figures | ({"lesion_region_accuracy": named / hot} if hot else {})

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import bonescan
-from bonescan.bundle import CARD, GRAPH, WEIGHTS, Bundle, figures_warnings, write_bundle
+from bonescan.bundle import BEGAN_WITH, CARD, GRAPH, WEIGHTS, Bundle, figures_warnings, runs_of, write_bundle
 from bonescan.lesions.delineate import Thresholds
 from bonescan.models import answer_of, maps_of
 from bonescan.train.checkpoint import load_checkpoint, mix
 from bonescan.train.config import TrainConfig
-from bonescan.train.loop import CHECKPOINT, START, build_network, start
+from bonescan.train.loop import BEGINNING, CHECKPOINT, START, build_network, start
 
 OPSET = 17
 SOURCES = "sources.json"
@@ -99,6 +99,7 @@ def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
     network = build_network(config).eval()
     network.load_state_dict(averaged.state_dict())
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    began = _began_with(config)
     description = {
         "name": config.name,
         "network": {"name": config.network, "config": network_values(network)},
@@ -110,6 +111,7 @@ def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
             "steps": steps,
             "bonescan": bonescan.__version__,
             "sources": _sources(config),
+            **({BEGAN_WITH: began} if began else {}),
             "config": _portable(config),
         },
         "figures": dict(learned.figures),
@@ -117,7 +119,7 @@ def export(config: TrainConfig, learned: Learned, out: Path) -> Bundle:
     # A data set's images and scans without region maps teach no regions, and the card says so.
     graph = to_onnx(network, regions=learned.regions and not config.images.folder)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    card = make_card(config, steps, parameters, learned.figures, regions=learned.regions)
+    card = make_card(config, steps, parameters, learned.figures, regions=learned.regions, began=began)
     return write_bundle(out, description, {GRAPH: graph, WEIGHTS: save(weights), CARD: card.encode("utf-8")})
 
 
@@ -130,6 +132,16 @@ def network_values(network: nn.Module) -> dict[str, Any]:
 def _sources(config: TrainConfig) -> dict[str, str]:
     path = config.folder / SOURCES
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _began_with(config: TrainConfig) -> dict[str, Any] | None:
+    """The record of the model that a run began with; only its name where the run started before there were records."""
+    if not config.begin_with:
+        return None
+    path = config.folder / BEGINNING
+    if path.exists():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    return {"name": Path(config.begin_with).name}
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
@@ -161,9 +173,19 @@ def to_onnx(network: nn.Module, *, regions: bool = True) -> bytes:
 
 
 def make_card(
-    config: TrainConfig, steps: int, parameters: int, figures: Mapping[str, Any], *, regions: bool = True
+    config: TrainConfig,
+    steps: int,
+    parameters: int,
+    figures: Mapping[str, Any],
+    *,
+    regions: bool = True,
+    began: Mapping[str, Any] | None = None,
 ) -> str:
-    """The card as Markdown. figures: what was measured on validation patients. regions: whether bones were taught."""
+    """The card as Markdown.
+
+    figures: what was measured on validation patients. regions: whether bones were taught. began: the record of the
+    model that the run began with.
+    """
     names = {"curve": "sensitivity at false positives per scan"}
     measured = "\n".join(
         f"- {names.get(name, name).replace('_', ' ')}: {_shown(value)}"
@@ -177,6 +199,8 @@ def make_card(
         ).format_map(figures["beginning"])
     warned = "".join(f"\n**Warning: {warning}.**\n" for warning in figures_warnings(figures))
     purpose = _THORAX if config.images.folder else _WHOLE_BODY if regions else _NO_REGIONS
+    own = "in this run " if config.begin_with else ""
+    beginning = _beginning(config, steps, began) if began else ""
     return f"""# {config.name}
 
 **Research use only. Not a medical device; not for diagnosis.**
@@ -185,7 +209,7 @@ def make_card(
 
 - Network: {config.network}, {parameters / 1e6:.2f} million parameters, {_views(config)}.
 - Loss: {_METHODS[config.method]}.
-- Learned from {_teachers(config)}; {steps} steps{_learners(config)}.
+- Learned {own}from {_teachers(config)}; {steps} steps{_learners(config)}.{beginning}
 - It expects pixels of 2.2-2.4 mm; those below 1.6 mm are added up first, those of 3.2 mm or more split.
 
 ## Measured on validation patients, whose anatomies it had not seen
@@ -226,6 +250,21 @@ def _learners(config: TrainConfig) -> str:
     return (
         f", the layers {config.only} only; all others are as in the {Path(config.begin_with).name} that it began with"
     )
+
+
+def _beginning(config: TrainConfig, steps: int, began: Mapping[str, Any]) -> str:
+    """What the run began with, and what it learned together with the runs before it."""
+    known = f"sha256 {began['sha256'][:12]}" if "sha256" in began else "which model of this name is not recorded"
+    share = f", of which {config.start_share:.0%} are in it" if config.start_share else ""
+    before = runs_of(began)
+    counts = {key: [run[key] for run in before if isinstance(run.get(key), int)] for key in ("steps", "anatomies")}
+    total = ""
+    if told := len(counts["steps"]):
+        anatomies = sum(counts["anatomies"]) + (0 if config.images.folder else config.phantoms.anatomies)
+        least = "at least " if told < len(before) else ""
+        total = f"\n- With the runs before it: {least}{told + 1} runs, {sum(counts['steps']) + steps} steps"
+        total += f", {anatomies} anatomies (each counted in every run that used it)." if anatomies else "."
+    return f"\n- It began with the weights of {began['name']} ({known}){share}.{total}"
 
 
 def _shown(value: Any) -> str:

@@ -1,25 +1,20 @@
-"""Run a network: its device, where bfloat16 is safe, the prediction of one case, quick figures on validation cases."""
+"""Run a network: its device, where bfloat16 is safe, the prediction of one case."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import nn
 
 from bonescan.errors import OptionError
 from bonescan.models import answer_of, maps_of
 from bonescan.prepare import normalise
 from bonescan.study import FloatImage
-from bonescan.train.cases import FAINT, Case
+from bonescan.train.cases import Case
 from bonescan.train.config import TrainConfig
-from bonescan.train.stream import judged_truth
-
-_EIGHT = np.ones((3, 3), dtype=np.bool_)
 
 
 def device_of(config: TrainConfig) -> torch.device:
@@ -71,35 +66,3 @@ def predict_case(network: nn.Module, case: Case, config: TrainConfig) -> tuple[F
     maps = maps_of(answer)
     lesion, region = (image[0, :, :rows, :cols].cpu().numpy() for image in (maps.lesion, maps.region))
     return lesion, region
-
-
-def quick_figures(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, float]:
-    """Pooled Dice at 0.5, share of lesions with a predicted pixel and false components per scan.
-
-    Also the region accuracy, and that on lesions, where the cases have a true region map.
-    """
-    common = either = found = lesions = false = 0
-    right = bone = named = hot = 0
-    for case in cases:
-        probability, regions = predict_case(network, case, config)
-        lesion = judged_truth(case, config)
-        predicted, faint = probability >= 0.5, lesion == FAINT
-        truth = np.where(faint, 0, lesion)
-        common += 2 * int((predicted & (truth > 0)).sum())
-        either += int((predicted & ~faint).sum()) + int((truth > 0).sum())
-        for view in range(2):
-            lesions += len(np.unique(truth[view][truth[view] > 0]))
-            found += len(np.unique(truth[view][predicted[view] & (truth[view] > 0)]))
-            pieces, count = ndimage.label(predicted[view], structure=_EIGHT)
-            false += count - len(np.unique(pieces[((truth[view] > 0) | faint[view]) & predicted[view]]))
-        same, known = regions == case.regions, case.regions > 0
-        right, bone = right + int((same & known).sum()), bone + int(known.sum())
-        named, hot = named + int((same & known & (truth > 0)).sum()), hot + int((known & (truth > 0)).sum())
-    figures = {
-        "dice": common / either if either else 1.0,
-        "sensitivity": found / lesions if lesions else 1.0,
-        "false_per_scan": false / max(1, len(cases)),
-    }
-    # Scans of people have no true region map, so nothing was measured there.
-    figures |= {"region_accuracy": right / bone} if bone else {}
-    return figures | ({"lesion_region_accuracy": named / hot} if hot else {})

@@ -20,16 +20,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from bonescan.bundle import load_bundle
+from bonescan.bundle import load_bundle, record_of
 from bonescan.configuration import config_from_dict, override
 from bonescan.errors import OptionError
 from bonescan.models import MODELS, UNet
 from bonescan.models.registry import from_bundle, take_weights
 from bonescan.system.interrupts import Stopped, deferred_stop, going_on
+from bonescan.train.calibrate import quick_figures
 from bonescan.train.cases import Split, spread
 from bonescan.train.checkpoint import Ema, TrainState, load_checkpoint, save_checkpoint, save_weights
 from bonescan.train.config import TrainConfig
-from bonescan.train.inference import autocast, device_of, place_of, quick_figures
+from bonescan.train.inference import autocast, device_of, place_of
 from bonescan.train.methods import METHODS, Parts
 from bonescan.train.progress import Progress, Report, silent
 from bonescan.train.stream import Batch, training_batch
@@ -37,6 +38,8 @@ from bonescan.train.stream import Batch, training_batch
 CHECKPOINT = "checkpoint.safetensors"
 START = "start.safetensors"
 """In the folder of a run that exports a share of the weights that it began with: these weights."""
+BEGINNING = "began_with.json"
+"""In the folder of a run that began with a bundle: that bundle's record. Another one may have its name later."""
 _FREE = ("max_minutes", "log_every", "checkpoint_every", "calibration", "device")
 
 
@@ -53,6 +56,9 @@ def train(config: TrainConfig, split: Split, report: Report = silent) -> Path:
     first = load_checkpoint(checkpoint, state) if checkpoint.exists() else 0
     if config.start_share and not first:
         save_weights(folder / START, state.network)
+    if config.begin_with and not first:
+        record = record_of(load_bundle(config.begin_with))
+        (folder / BEGINNING).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     began = time.monotonic()
     with log, closing(batches(config, split, first)) as prepared, deferred_stop() as asked:

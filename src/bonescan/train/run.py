@@ -19,12 +19,12 @@ from bonescan.lesions.delineate import OPERATING_POINTS, Thresholds
 from bonescan.report.words import counted
 from bonescan.system.plugins import Registry, described
 from bonescan.train.augment.parameters import refuse_impossible
-from bonescan.train.calibrate import calibrate
+from bonescan.train.calibrate import calibrate, quick_figures
 from bonescan.train.cases import Case, CaseList, Growth, Loaded, Split, groups_of, spread
 from bonescan.train.cohort import cohort_digest, cohort_split, view_digests
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
-from bonescan.train.inference import device_of, quick_figures
+from bonescan.train.inference import device_of
 from bonescan.train.loop import CHECKPOINT, refuse_other_run, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Note, Progress, Report, silent, unsaid
@@ -245,7 +245,7 @@ def fit_thresholds(config: TrainConfig, split: Split, report: Report = silent) -
 
 
 def compared_with_beginning(network: nn.Module, cases: Sequence[Case], config: TrainConfig) -> dict[str, Any]:
-    """The pooled Dice at a probability of 0.5 of the model that a run began with and of what it has become.
+    """The pooled Dice of outlines at a probability of 0.5 of the model that a run began with and of what it has become.
 
     Both on the same validation cases, at most `validation_cases`.
     """

@@ -111,7 +111,7 @@ def _image(case: Case, view: str, marked: tuple[Mask, NDArray[np.int64]], truth:
     faint, true = truth == FAINT, np.where(drawn(truth), truth, 0)
     name = ImageName(case.facts.group, case.facts.key, View.ANTERIOR)  # whose it is does not matter here
     compared = compare_image(name, lesions, ViewTruth(true, None, faint))
-    counted = count_pixels(pixels & ~faint, true)
+    counted = count_pixels(pixels, true, faint)
     return ImageResult(case.facts.key, view, counted, compared.match.counts(), compared.on_faint)
 
 
