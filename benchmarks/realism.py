@@ -7,7 +7,7 @@ With PEOPLE, a folder of scans in any form that `bonescan segment` reads (best w
   phantoms, all registered to one phantom's region map (SimpleITK);
 - a classifier on patches of 64 x 64 pixels, phantom against person, with all patches of a scan on one side of the
   split; all scans are thinned to one number of counts first;
-- foci of uptake per scan, by contrast and region, as the default model finds them (`realism_foci`).
+- foci of uptake per scan, by contrast and region, as the default model finds them and by counts alone (`realism_foci`).
 Scans of people whose pixels are of another size than the phantoms' are refused. Needs the extra `realism`. Only figures
 are printed, and with `--json FILE` written; `--pictures FOLDER` writes the registered mean images,
 which are pictures of people: keep that folder to yourself.
@@ -79,7 +79,8 @@ def profile_report(measured: np.ndarray) -> dict[str, Any]:
 
 def people_report(arguments: argparse.Namespace, phantoms: Sequence[Study]) -> dict[str, Any]:
     """Compare regions and patches of people with those of phantoms."""
-    people = [study for _, study in read_studies([arguments.people]) if set(study.scans) == set(View)]
+    read = [study for _, study in read_studies([arguments.people]) if isinstance(study, Study)]
+    people = [study for study in read if set(study.scans) == set(View)]
     if len(people) < 2:
         raise SystemExit(f"{arguments.people} holds {len(people)} scans with both views: give at least 2")
     least, most = PIXELS_MM

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bonescan.phantom import camera as camera_module
 from bonescan.phantom.body import NOWHERE, Body, Grid, Part
-from bonescan.phantom.camera import Camera, Exposure, Optics, Patch, count, scattered
+from bonescan.phantom.camera import Camera, Exposure, Optics, Patch, count, sample_optics, scattered
 from bonescan.phantom.shapes import Cloud
 from bonescan.study import Spacing, View
 
@@ -62,6 +64,16 @@ def test_a_point_is_attenuated_and_blurred_by_what_lies_before_it():
     assert where == pytest.approx((104, 64), abs=1e-3)
     # 180 mm: sqrt(3^2 + 8.8^2) = 9.30 mm = 2.23 pixels, which is rounded to steps of 0.4.
     assert spread == pytest.approx(9.297 / 5 * 1.2, abs=0.22)
+
+
+def test_the_effective_attenuation_is_drawn_from_the_range_that_the_documentation_states():
+    stated = r"(0\.\d+)-(0\.\d+) per cm in\s+tissue, less than the (0\.\d+)"
+    low, high, narrow = map(float, re.search(stated, camera_module.__doc__).groups())
+    rng = np.random.default_rng(0)
+    per_cm = [10 * sample_optics(rng).mu for _ in range(2000)]
+    assert (min(per_cm), max(per_cm)) == pytest.approx((low, high), rel=1e-3)
+    assert (low, high) == (0.09, 0.12)
+    assert max(per_cm) < narrow
 
 
 def test_a_lung_attenuates_with_its_own_density():

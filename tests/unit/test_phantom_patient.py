@@ -12,7 +12,7 @@ from bonescan.phantom import make_patient, patient
 from bonescan.phantom import metastases as metastases_module
 from bonescan.phantom.axial import VERTEBRAE
 from bonescan.phantom.bones import Tissue
-from bonescan.phantom.camera import VIEWS, Exposure
+from bonescan.phantom.camera import VIEWS, Exposure, Patch
 from bonescan.phantom.foci import Focus, in_bone, is_part_of, make_blob
 from bonescan.phantom.metastases import Kind, Metastasis, Shape, make_metastases, sample_number, sample_shape
 from bonescan.phantom.shapes import ellipsoid
@@ -203,6 +203,26 @@ def test_a_lesion_under_the_bladder_is_not_in_the_truth(anatomy, monkeypatch):
     # The same lesion is drawn when no region says that it is hidden.
     monkeypatch.setattr(patient, "_regions", lambda anatomy, organs, images, view: anatomy.regions[view])
     assert View.ANTERIOR in make_patient(anatomy, seed).table[0].visible
+
+
+def test_metal_lies_over_lesions(anatomy, monkeypatch):
+    """It lets the same share of a lesion's counts through as of those around it."""
+    row, col, share = 300, 128, 0.3
+    spot = np.full((20, 20), 5.0, dtype=np.float32)
+    focus = Focus({view: Patch(row - 10, col - 10, spot) for view in VIEWS}, 2.0)
+    lesion = Metastasis("T7", Region.THORACIC_SPINE, Side.MIDLINE, 8.0, 11.0, focus, 2.0, 10.0)
+    passed = {view: np.ones((1024, 256), dtype=np.float32) for view in VIEWS}
+    passed[View.ANTERIOR][:, col:] = share  # over the half of the lesion on the patient's left, from the front
+    monkeypatch.setattr(patient, "metal", lambda anatomy, rng: passed)
+    images = {view: np.ones((1024, 256), dtype=np.float32) for view in VIEWS}
+    seen = patient.expose(anatomy, images, [lesion], [], replace(QUIET, scatter=0.0), np.random.default_rng(0))
+    inside, beside = np.s_[row - 10 : row + 10, col : col + 10], np.s_[row - 10 : row + 10, col - 10 : col]
+    for view, through in ((View.ANTERIOR, share), (View.POSTERIOR, 1.0)):
+        counts = {name: seen.sensitivity * image[view] for name, image in (("over", seen.over), ("under", seen.under))}
+        for image in counts.values():
+            np.testing.assert_allclose(image[inside], through * image[beside], rtol=1e-5)
+        np.testing.assert_allclose(counts["over"][beside], 11 * counts["under"][beside], rtol=1e-5)
+    assert max(float((seen.sensitivity * image).sum()) for image in seen.over.values()) == pytest.approx(1e6, rel=1e-4)
 
 
 def test_the_bladder_lies_low_in_the_pelvis(patients):
