@@ -1,11 +1,11 @@
-"""What the benchmarks share: how a report begins and is written, loaded models, and a phantom's truth as outlines."""
+"""What the benchmarks share: how a report begins and is written, verdicts, models, a phantom's truth as outlines."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,24 @@ def write_report(path: Path | None, report: Mapping[str, Any]) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def verdicts(
+    reached: Mapping[str, float | None], aims: Mapping[str, float], at_most: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Each aim, what was reached, and whether it suffices. at_most: the aims that are upper limits."""
+    found = {}
+    for name, aim in aims.items():
+        value = reached[name]
+        kept = value is not None and (value <= aim if name in at_most else value >= aim)
+        found[name] = {"aim": aim, "reached": value, "kept": kept}
+    return found
+
+
+def print_verdicts(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print each verdict on a line."""
+    for name, one in found.items():
+        print(f"{name}: aim {one['aim']}, reached {one['reached']}: {'kept' if one['kept'] else 'missed'}")
 
 
 _models: dict[str, Model] = {}

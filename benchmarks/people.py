@@ -6,7 +6,7 @@ PEOPLE: scans in any form that `bonescan segment` reads, best without known dise
   the balanced point, by the lesion's contrast in its better view, and the free-response curve. A lesion that both views
   show has two outlines, and counts twice. All models get the same lesions, in the bones that the first model's region
   map shows. False positives of the curve include marks on the scans as they are.
-Only figures are printed and written.
+Only figures are printed and written. The exit status is 1 where the first model misses an aim.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model, segment
 from bonescan.prepare.aggregate import bin_counts
 from bonescan.reading import read_studies
 from bonescan.study import Scan, Spacing, Study
-from common import report_head, write_report
+from common import print_verdicts, report_head, verdicts, write_report
 from quality import Truth, compare, contrasts_of, predicted, summary
 
 AIMS = {"marks_per_scan": 0.5, "sensitivity_from_contrast_1": 0.85}
@@ -91,12 +91,22 @@ def inserted_found(variants: Sequence[tuple[str, Study, Truth]], model: Model) -
         "sensitivity_from_contrast_1": float(found[contrast >= 1].mean()),
         "by_contrast": report["by_contrast"],
         "sensitivity_at": report["froc"]["sensitivity_at"],
+        "curve_ends_at": report["froc"]["curve_ends_at"],
         "dsc_pooled": report["pixel"]["dsc_pooled"]["value"],
     }
 
 
+def judged(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each aim, what a model reached at the balanced point, and whether it suffices."""
+    reached = {
+        "marks_per_scan": row["marks"]["balanced"]["per_scan"],
+        "sensitivity_from_contrast_1": row["inserted"]["sensitivity_from_contrast_1"],
+    }
+    return verdicts(reached, AIMS, ("marks_per_scan",))
+
+
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print, write; 1 when the first model misses an aim."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("people", type=Path)
     parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="models that ship, or bundles' folders")
@@ -120,8 +130,10 @@ def main() -> int:
         rows.append({"model": asdict(model.name), **told})
         print(json.dumps(rows[-1], indent=2), flush=True)
     head = report_head(parser, arguments, [model.name for model in models], simulated=False)
-    write_report(arguments.json, {**head, "scans": len(studies), "aims": AIMS, "models": rows})
-    return 0
+    aims = judged(rows[0])
+    print_verdicts(aims)
+    write_report(arguments.json, {**head, "scans": len(studies), "aims": aims, "models": rows})
+    return 0 if all(aim["kept"] for aim in aims.values()) else 1
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ def results(name: str) -> Results:
     return found
 
 
+def there(name: str) -> bool:
+    """Whether a benchmark that is not always run has left its results."""
+    return (ROOT / "results" / f"{name}.json").exists()
+
+
 def measured(figure: Results, digits: int = 2) -> str:
     """A value with its interval, where it has one; a dash where there was nothing to measure."""
     if figure["value"] is None:
@@ -87,47 +92,244 @@ def readme_figures() -> str:
     return "\n".join(lines) + f"\n\n{note}\n"
 
 
-def quality_table() -> str:
-    """What the model reaches on phantoms of both families."""
-    reports = [results("quality"), results("quality-held-out")]
-    rows: list[tuple[str, list[str]]] = [
-        ("patients, anatomies", [f"{one['patients']}, {one['anatomies']}" for one in reports]),
-        ("pooled Dice", [measured(one["pixel"]["dsc_pooled"]) for one in reports]),
-        ("Dice of an image with lesions, mean", [measured(one["pixel"]["dsc_with_lesions"]) for one in reports]),
-        ("CPA (precision of pixels), mean", [measured(one["pixel"]["cpa"]) for one in reports]),
-        ("recall of pixels, mean", [measured(one["pixel"]["recall"]) for one in reports]),
-        ("lesion sensitivity, as shipped", [measured(one["lesion"]["sensitivity"]) for one in reports]),
-        (
-            "false positives per scan, as shipped",
-            [measured(one["lesion"]["false_positives_per_scan"]) for one in reports],
-        ),
-        ("lesion precision", [measured(one["lesion"]["precision"]) for one in reports]),
-        (
-            "false positives per lesion-free scan",
-            [measured(one["lesion"]["false_positives_per_lesion_free_scan"]) for one in reports],
-        ),
-        (
-            "outlines on equivocal lesions per scan, ignored",
-            [measured(one["lesion"]["on_faint_per_scan"]) for one in reports],
-        ),
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A figure and what it should be. digits: after the point."""
+
+    what: str
+    aim: float
+    reached: float | None
+    at_most: bool = False
+    digits: int = 3
+
+    @property
+    def row(self) -> str:
+        """Of the table; a figure that could not be measured misses its aim."""
+        kept = self.reached is not None and (self.reached <= self.aim if self.at_most else self.reached >= self.aim)
+        reached = "–" if self.reached is None else f"{self.reached:.{self.digits}f}"
+        bound = "at most" if self.at_most else "at least"
+        return f"| {self.what} | {bound} {self.aim:.{self.digits}f} | {reached} | {'met' if kept else '**missed**'} |"
+
+
+OF_QUALITY = {
+    "dsc_pooled": "pooled Dice",
+    "sensitivity_at_0.5": "sensitivity at 0.5 false positives per scan",
+    "false_positives_per_scan": "false positives per scan, as shipped",
+}
+OF_PEOPLE = {
+    "marks_per_scan": "outlines per scan without known disease, as shipped",
+    "sensitivity_from_contrast_1": "outlines of inserted lesions found, from contrast 1 on",
+}
+OF_SPEED = {"cold_s": "one study, whole process, s", "further_s": "each further study of a call, s"}
+OF_READING = {
+    "region_dice": "Dice of the bones in the region map of phantoms, mean",
+    "pair_f1": "pairs of the two outlines of a lesion, phantoms: F1",
+    "level_within_one": "levels of outlines, phantoms: share within one",
+    "index_correlation": "bone scan index, phantoms: correlation with the truth",
+    "index_repeat_difference": "bone scan index, phantoms: difference between two scans of a patient, mean",
+}
+UPPER_LIMITS = {"false_positives_per_scan", "marks_per_scan", "cold_s", "further_s", "index_repeat_difference"}
+HELD_OUT_MARGIN = 0.05
+"""The held-out family may be so much worse than the standard one."""
+PATCHES_AUC = 0.75
+"""At most, for patches of phantoms against patches of people."""
+
+
+def aims_table() -> str:
+    """Every aim that has been measured, and whether it is met."""
+    aims = [*quality_aims(), *people_aims(), *reading_aims(), *realism_aims()]
+    crop = results("thorax_crop")
+    aims.append(
+        Aim("thoracic window holds the thorax, share", crop["aim"], crop["variants"]["as acquired"]["contained_share"])
+    )
+    aims += verdict_aims(OF_SPEED, results("speed").get("aims", {}), "")
+    lines = ["| figure | aim | reached | met or missed |", "|---|---|---|---|", *(aim.row for aim in aims)]
+    return "\n".join(lines) + "\n"
+
+
+def verdict_aims(names: Mapping[str, str], verdicts: Results, where: str) -> list[Aim]:
+    """The aims whose verdict a benchmark has written."""
+    return [
+        Aim(what + where, verdicts[key]["aim"], verdicts[key]["reached"], key in UPPER_LIMITS)
+        for key, what in names.items()
+        if isinstance(verdicts.get(key), Mapping)
     ]
+
+
+def quality_aims() -> list[Aim]:
+    """Of the standard family; the held-out family should be as good but for a margin."""
+    standard, other = (results(name)["aims"] for name in ("quality", "quality-held-out"))
+    aims = verdict_aims(OF_QUALITY, standard, ", standard family")
+    for key, what in OF_QUALITY.items():
+        reached, upper = standard[key]["reached"], key in UPPER_LIMITS
+        if reached is not None:
+            aim = reached + (HELD_OUT_MARGIN if upper else -HELD_OUT_MARGIN)
+            told = f"{what}, held-out family: within {HELD_OUT_MARGIN} of the standard one"
+            aims.append(Aim(told, aim, other[key]["reached"], upper))
+    return aims
+
+
+def people_aims() -> list[Aim]:
+    """Of scans of people."""
+    report = results("people")
+    return verdict_aims(OF_PEOPLE, report["aims"], f", {report['scans']} scans of people")
+
+
+def reading_aims() -> list[Aim]:
+    """Of the reading of a scan and of change, all by the model."""
+    read, serial = results("reading"), results("serial")
+    reached = {**read["model"], "region_dice": read["region_dice"]["mean"]}
+    aims = [Aim(what, read["aims"][key], reached[key], key in UPPER_LIMITS) for key, what in OF_READING.items()]
+    return aims + [
+        Aim(f"new lesions of phantoms, {key}", aim, serial["model"][key]) for key, aim in serial["aims"].items()
+    ]
+
+
+def realism_aims() -> list[Aim]:
+    """Of the phantom against people."""
+    realism = results("realism")
+    if "regions" not in realism:
+        return []
+    regions, auc = realism["regions"], realism["patches"]["auc"]
+    return [
+        Aim(
+            "uptake of regions of phantoms within the range of people",
+            len(regions["rows"]),
+            regions["within"],
+            digits=0,
+        ),
+        Aim("patches, phantom against person: AUC", PATCHES_AUC, auc, at_most=True),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Of the table of quality. whole: with all figures, and not only those that compare two models."""
+
+    heading: str
+    patients: str
+    report: Results
+    whole: bool = True
+
+
+FAMILY_COLUMNS = (
+    ("quality", "standard family", "of anatomies that no training has seen"),
+    ("quality-held-out", "held-out family", "of other bodies, uptake, camera and dose, which no training has seen"),
+    ("quality-seen", "anatomies of the training", "new patients of anatomies that the model has learned from"),
+)
+
+
+def quality_columns() -> list[Column]:
+    """A column for each family that was measured, and one for the previous model where it read the same patients."""
+    columns = []
+    for name, heading, patients in FAMILY_COLUMNS:
+        if not there(name):
+            continue
+        report = results(name)
+        columns.append(Column(heading, patients, report))
+        columns += [
+            Column(f"{heading}, previous model", "the same", {"anatomies": report["anatomies"], **other}, whole=False)
+            for other in report.get("others", ())[:1]
+        ]
+    return columns
+
+
+def quality_table() -> str:
+    """What the model reaches on phantoms."""
+    columns = quality_columns()
+    rows: list[tuple[str, list[str]]] = [
+        ("simulated patients", [column.patients for column in columns]),
+        ("patients, anatomies", [f"{one.report['patients']}, {one.report['anatomies']}" for one in columns]),
+        ("pooled Dice", [measured(one.report["pixel"]["dsc_pooled"]) for one in columns]),
+    ]
+
+    pixel = {
+        "dsc_with_lesions": "Dice of an image with lesions, mean",
+        "cpa": "CPA (precision of pixels), mean",
+        "recall": "recall of pixels, mean",
+    }
+    lesion = {
+        "sensitivity": "lesion sensitivity, balanced (as shipped)",
+        "false_positives_per_scan": "false positives per scan, balanced (as shipped)",
+        "precision": "lesion precision",
+        "false_positives_per_lesion_free_scan": "false positives per lesion-free scan",
+        "on_faint_per_scan": "outlines on equivocal lesions per scan, ignored",
+    }
+    for section, names in (("pixel", pixel), ("lesion", lesion)):
+        rows += [
+            (what, [measured(one.report[section][key]) if one.whole else "" for one in columns])
+            for key, what in names.items()
+        ]
+    rows += operating_point_rows(columns)
     for rate in ("0.1", "0.25", "0.5", "1.0", "2.0"):
-        found = [f"{one['froc']['sensitivity_at'][rate] or 0:.3f}" for one in reports]
+        found = [curve_cell(one.report["froc"], rate) for one in columns]
         rows.append((f"sensitivity at {rate} false positives per scan", found))
-    for name in reports[0]["by_contrast"]:
-        classes = [one["by_contrast"][name] for one in reports]
-        found = ["" if row["sensitivity"] is None else f"{row['sensitivity']:.2f} of {row['true']}" for row in classes]
-        rows.append((f"sensitivity, contrast {name}", found))
-    for name, row in reports[0]["by_size_px"].items():
-        other = reports[1]["by_size_px"].get(name, row)
-        rows.append((f"sensitivity, {name} pixels", [measured(one["sensitivity"]) for one in (row, other)]))
-    sites = [one["by_region"] for one in reports]
-    for name in sites[0]:
-        if sites[0][name]["true"] >= 10 and name in sites[1] and sites[1][name]["true"]:
-            rows.append((f"sensitivity, {name}", [measured(one[name]["sensitivity"]) for one in sites]))
-    lines = ["| figure | standard family | held-out family |", "|---|---|---|"]
+    rows += class_rows(columns)
+    lines = [f"| figure | {' | '.join(one.heading for one in columns)} |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {what} | {' | '.join(values)} |" for what, values in rows]
     return "\n".join(lines) + "\n"
+
+
+def operating_point_rows(columns: Sequence[Column]) -> list[tuple[str, list[str]]]:
+    """Sensitivity and false positives at the operating points besides the one that is shipped."""
+    points = columns[0].report.get("operating_points", {})
+    names = {"sensitivity": "lesion sensitivity", "false_positives_per_scan": "false positives per scan"}
+    rows = []
+    for point in points:
+        for key, what in names.items() if point != "balanced" else ():
+            own = [one.report.get("operating_points", {}).get(point) for one in columns]
+            rows.append((f"{what}, {point}", ["–" if found is None else measured(found[key]) for found in own]))
+    return rows
+
+
+def curve_cell(curve: Results, rate: str) -> str:
+    """The sensitivity at so many false positives per scan, and where the curve ends if it ends before that."""
+    found, end = f"{curve['sensitivity_at'][rate] or 0:.3f}", curve.get("curve_ends_at")
+    return f"{found} (the curve ends at {end:.2f})" if end is not None and end < float(rate) else found
+
+
+def class_rows(columns: Sequence[Column]) -> list[tuple[str, list[str]]]:
+    """Sensitivity by contrast, size and site, with the number of true outlines, and the contrast of the missed."""
+    whole = [one.report if one.whole else None for one in columns]
+    first = columns[0].report
+    rows = []
+
+    def cells(section: str, name: str) -> list[str]:
+        found = [None if report is None else report[section].get(name, {"true": 0}) for report in whole]
+        return ["" if row is None else f"{sensitivity(row)} of {row['true']}" if row["true"] else "–" for row in found]
+
+    for name in first["by_contrast"]:
+        rows.append((f"sensitivity, contrast {name}", cells("by_contrast", name)))
+    for name in first.get("missed_by_contrast", ()):
+        shares = [None if report is None else report.get("missed_by_contrast", {}).get(name) for report in whole]
+        told = ["–" if share is None else f"{share:.2f}" for share in shares]
+        told = ["" if report is None else cell for report, cell in zip(whole, told, strict=True)]
+        rows.append((f"share of the missed lesions, contrast {name}", told))
+    for name in first["by_size_px"]:
+        rows.append((f"sensitivity, {name} pixels", cells("by_size_px", name)))
+    for name, row in first["by_region"].items():
+        if row["true"] >= LEAST_OF_A_SITE:
+            rows.append((f"sensitivity, {name}", cells("by_region", name)))
+    return rows
+
+
+LEAST_OF_A_SITE = 10
+"""Sites with fewer true outlines have no row."""
+
+
+def sensitivity(row: Results) -> str:
+    """Of a class of lesions, some of them with an interval."""
+    return measured(row["sensitivity"]) if isinstance(row["sensitivity"], Mapping) else f"{row['sensitivity']:.2f}"
+
+
+MISSED_AT = "2"
+"""The added uptake, as a multiple of the part's own, at which parts that are not found in every scan are told."""
+
+
+def missed_parts() -> dict[str, Results]:
+    """The bones or parts of bones that are not found in every scan where they are three times as hot."""
+    parts = results("people_bones")["models"][0]["parts"]
+    return {name: part for name, part in parts.items() if part[MISSED_AT][1] < part[MISSED_AT][0]}
 
 
 def bones_rows() -> list[tuple[str, str]]:
@@ -139,6 +341,11 @@ def bones_rows() -> list[tuple[str, str]]:
         covered = sum(part[excess][0] * part[excess][2] for part in parts) / scans
         hot = f"{int(excess) + 1} times as hot" if int(excess) else "as they are"
         rows.append((f"{len(parts)} bones or parts, {hot}: found; covered", f"{found} of {scans}; {covered:.2f}"))
+    for name, part in missed_parts().items():
+        hotter = {excess: counts for excess, counts in part.items() if int(excess)}
+        times = ", ".join(str(int(excess) + 1) for excess in hotter)
+        found = ", ".join(str(counts[1]) for counts in hotter.values())
+        rows.append((f"{name}, {times} times as hot: found", f"{found} of {part[MISSED_AT][0]}"))
     return rows
 
 
@@ -148,11 +355,18 @@ def people_table() -> str:
     own = report["models"][0]
     inserted = own["inserted"]
     rows = [(f"outlines per scan, {point}", f"{row['per_scan']:.2f}") for point, row in own["marks"].items()]
+    regions = own["marks"]["balanced"]["regions"]
     rows += [
+        ("where the outlines lie, balanced", ", ".join(f"{name} {number}" for name, number in regions.items()) or "–"),
         (f"outlines of inserted lesions found, as shipped ({inserted['lesions']} in {inserted['variants']} variants; "
          "a lesion that both views show counts twice)", f"{inserted['sensitivity']:.2f}"),
         ("the same, from contrast 1 on", f"{inserted['sensitivity_from_contrast_1']:.2f}"),
+        ("pooled Dice of inserted lesions", f"{inserted['dsc_pooled']:.2f}"),
     ]  # fmt: skip
+    rows += [
+        (f"outlines of inserted lesions found at {rate} false positives per scan", curve_cell(inserted, rate))
+        for rate in inserted["sensitivity_at"]
+    ]
     rows += [
         (
             f"outlines of inserted lesions, contrast in the better view {name}",
@@ -164,6 +378,36 @@ def people_table() -> str:
     rows += bones_rows()
     lines = [f"| figure | {report['scans']} scans |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
     return "\n".join(lines) + "\n"
+
+
+HARD_BY = 0.1
+"""A site is hard where its sensitivity is so far below that of all lesions."""
+LEAST_OF_A_HARD_SITE = 20
+
+
+def hard_list() -> str:
+    """What the model misses most, in words: the figures are on their page."""
+    quality = results("quality")
+    limit = quality["lesion"]["sensitivity"]["value"] - HARD_BY
+    sites = {
+        name: row["sensitivity"]["value"]
+        for name, row in quality["by_region"].items()
+        if row["true"] >= LEAST_OF_A_HARD_SITE and row["sensitivity"]["value"] < limit
+    }
+    faint = [name for name, row in quality["by_contrast"].items() if row["true"] and row["sensitivity"] < 0.5]
+    parts = missed_parts()
+    told = {
+        "Lesions of simulated patients of which it finds fewer than half: those with a contrast of": faint,
+        "Sites where it misses clearly more lesions of simulated patients than elsewhere, the hardest first": sorted(
+            sites, key=lambda name: sites[name]
+        ),
+        "Large parts of bones that it misses in some scans of people even where they are three times as hot": sorted(
+            parts, key=lambda name: parts[name][MISSED_AT][1]
+        ),
+    }
+    return "".join(
+        f"- {what}{'' if what.endswith('of') else ':'} {', '.join(names)}.\n" for what, names in told.items() if names
+    )
 
 
 def adapt_table() -> str:
@@ -328,6 +572,77 @@ def realism_table() -> str:
     return f"{told}\n\n" + "\n".join(lines) + "\n"
 
 
+SIDES = ", left over right"
+
+
+def realism_people_text() -> str:
+    """Where phantoms differ from people: regions out of range, spread between sides, patches, foci."""
+    report = results("realism")
+    if "regions" not in report:
+        return "Not measured.\n"
+    regions, patches = report["regions"], report["patches"]
+    of = f"{report['patients']} phantoms without lesions and {report['people']} people"
+    outside = [row for row in regions["rows"] if not row["within"]]
+    parts = [
+        f"Uptake relative to the lumbar spine from behind, of {of}: the median phantom is within the people's range in "
+        f"{regions['within']} of {len(regions['rows'])} figures."
+    ]
+    if outside:
+        lines = ["| out of the range | median phantom | people | median person |", "|---|---|---|---|"]
+        lines += [
+            f"| {row['name']} | {row['phantom']:.2f} | {row['people'][0]:.2f} to {row['people'][1]:.2f} "
+            f"| {row['people_median']:.2f} |"
+            for row in outside
+        ]
+        parts.append("\n".join(lines))
+    if uneven := [row for row in regions["rows"] if row["name"].endswith(SIDES) and differ(row)]:
+        lines = [
+            "| left over right: standard deviation of the logarithm, where the two differ more than twofold "
+            "| phantoms | people |",
+            "|---|---|---|",
+        ]
+        spreads = {row["name"].removesuffix(SIDES): (row["phantom_spread"], row["people_spread"]) for row in uneven}
+        lines += [f"| {name} | {ours:.2f} | {theirs:.2f} |" for name, (ours, theirs) in spreads.items()]
+        parts.append("\n".join(lines))
+    areas = sorted(patches["by_region"].items(), key=lambda entry: -entry[1])
+    parts.append(
+        f"Patches, phantom against person: AUC {patches['auc']:.2f} (0.5: cannot be told apart); by region: "
+        + ", ".join(f"{name} {auc:.2f}" for name, auc in areas)
+        + "."
+    )
+    parts.append("\n".join(foci_rows(report["foci_per_scan"])))
+    return "\n\n".join(parts) + "\n"
+
+
+def foci_rows(foci: Results) -> list[str]:
+    """The table of foci as the model finds them, and of hot spots by counts alone where these were counted."""
+    phantoms, people = foci["phantoms"], foci["people"]
+    lines = ["| foci of uptake | phantoms | people |", "|---|---|---|"]
+    lines += [
+        f"| per scan by the model, contrast {name} | {number:.1f} | {people['by_contrast'][name]:.1f} |"
+        for name, number in phantoms["by_contrast"].items()
+    ]
+    figures = {
+        "median_per_scan": "median per scan",
+        "width_px": "width in pixels, median",
+        "sharpness": "sharpness, median",
+    }
+    for least, ours in phantoms.get("by_counts_alone", {}).items():
+        theirs = people["by_counts_alone"][least]
+        lines += [
+            f"| by counts alone, contrast from {least.split('_')[-1]} on: {what} "
+            f"| {measured({'value': ours[key]}, digits)} | {measured({'value': theirs[key]}, digits)} |"
+            for (key, what), digits in zip(figures.items(), (1, 1, 2), strict=True)
+        ]
+    return lines
+
+
+def differ(row: Results) -> bool:
+    """Whether phantoms and people differ in spread by more than a factor of two."""
+    least, most = sorted((row["phantom_spread"], row["people_spread"]))
+    return bool(most > 2 * least)
+
+
 def recurrence_table() -> str:
     """Cost against t, as in Table 4."""
     report = results("recurrence_cost")
@@ -350,9 +665,45 @@ def recurrence_table() -> str:
     return "\n".join(lines) + f"\n\n{note}\n"
 
 
+def history_table() -> str:
+    """The trainings of the model that ships, each with what was measured while it shipped."""
+    lines = [
+        "| date | steps | anatomies | of the weights before | phantoms: Dice | sensitivity at 0.5 "
+        "| people: outlines per scan | found from contrast 1 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results("history")["versions"]:
+        cells = [row["date"], f"{row['steps']:,}" + (f" of `{row['only']}`" if row["only"] else ""), row["anatomies"]]
+        cells += ["–" if row["only"] else f"{row['start_share'] or 0:.0%}".replace("%", " %")]
+        for figures, keys in (
+            (row.get("phantoms"), ("dsc_pooled", "sensitivity_at_0.5")),
+            (row.get("people"), ("outlines_per_scan", "found_from_contrast_1")),
+        ):
+            cells += [f"{figures[key]:.2f}" if figures else "–" for key in keys]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def second_look_table() -> str:
+    """What a classifier of candidates adds to the ranking by their peaks."""
+    report = results("second_look")
+    wheres = [(where, report[where]) for where in ("phantoms", "people") if where in report]
+    rates = list(wheres[0][1]["sensitivity_at"]["highest probability"])
+    lines = [
+        f"| scans | ranked by | {' | '.join(f'sensitivity at {rate}' for rate in rates)} |",
+        "|---|---|" + "---|" * len(rates),
+    ]
+    for where, figures in wheres:
+        named = {"phantoms": "simulated patients", "people": "scans of people with inserted lesions"}[where]
+        for ranking, row in figures["sensitivity_at"].items():
+            cells = ["–" if row[rate] is None else f"{row[rate]:.3f}" for rate in rates]
+            lines.append(f"| {figures['scans']} {named} | {ranking} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 FOLLOWING = (
-    "quality", "quality-held-out", "people", "people_bones", "people_sites", "reading", "serial", "realism",
-    "thorax_crop", "speed", "view_order", "body_checks", "receiver_kills",
+    "quality", "quality-held-out", "quality-seen", "people", "people_bones", "people_sites", "reading", "serial",
+    "realism", "thorax_crop", "speed", "view_order", "body_checks", "receiver_kills",
 )  # fmt: skip
 """The results that follow from a model or the phantom and say from which; of `adapt` each part does."""
 
@@ -360,7 +711,7 @@ FOLLOWING = (
 def earlier_figures() -> str:
     """Which figures are of another model than the one that ships, or of another phantom than it learned from."""
     bundle = load_bundle(DEFAULT_MODEL)
-    heads = {f"`{name}`": results(name) for name in FOLLOWING}
+    heads = {f"`{name}`": results(name) for name in FOLLOWING if there(name)}
     parts = results("adapt").get("made", {})
     heads |= {f"`adapt` ({part})": parts.get(part, {}) for part in ("people", "arms", "membership")}
     own = bundle.raw["training"]["sources"]["phantom"]
@@ -427,6 +778,7 @@ def _spread(score: Results) -> str:
 PLACES: tuple[tuple[Place, Callable[[], str]], ...] = (
     (Place(ROOT / "README.md", "measured figures"), readme_figures),
     (Place(FIGURES, "sources"), earlier_figures),
+    (Place(FIGURES, "aims"), aims_table),
     (Place(FIGURES, "quality"), quality_table),
     (Place(FIGURES, "people"), people_table),
     (Place(FIGURES, "adapt"), adapt_table),
@@ -434,6 +786,10 @@ PLACES: tuple[tuple[Place, Callable[[], str]], ...] = (
     (Place(FIGURES, "choices"), choices_table),
     (Place(FIGURES, "machine"), machine_table),
     (Place(ROOT / "docs" / "explanation" / "phantom.md", "realism"), realism_table),
+    (Place(ROOT / "docs" / "explanation" / "phantom.md", "people"), realism_people_text),
+    (Place(ROOT / "docs" / "explanation" / "limits.md", "hard"), hard_list),
+    (Place(ROOT / "docs" / "explanation" / "model.md", "history"), history_table),
+    (Place(ROOT / "docs" / "explanation" / "model.md", "second look"), second_look_table),
     (Place(REPRODUCTION, "experiments"), statements),
     (Place(REPRODUCTION, "recurrence"), recurrence_table),
 )

@@ -1,0 +1,80 @@
+"""How the model that ships came to be: `python benchmarks/history.py`, in a clone with its whole history.
+
+Of each version of the bundle in git: what it learned from, and the figures that `quality.py` and `people.py` left in
+results/ while it was the one that shipped. Each version was measured on the phantom of its time, and lesions are
+inserted into the bones that a model sees: figures of two versions compare roughly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common import write_report
+
+BUNDLE = "src/bonescan/bundles/phantom-unet"
+
+
+def git(*words: str) -> str:
+    """What a git command prints; empty where it fails, as for a file that a revision lacks."""
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout
+
+
+def stored(revision: str, path: str) -> dict[str, Any]:
+    """A JSON file of a revision; empty where it is not there."""
+    text = git("show", f"{revision}:{path}")
+    return dict(json.loads(text)) if text else {}
+
+
+def version(first: str, last: str) -> dict[str, Any]:
+    """The bundle of a revision, and the figures of `last`, the revision before the next bundle."""
+    training = stored(first, f"{BUNDLE}/bundle.json")["training"]
+    config = training.get("config", {})
+    phantoms = config.get("phantoms", {})
+    row = {
+        "date": git("show", "-s", "--format=%as", first).strip(),
+        "steps": training["steps"],
+        "seed": config.get("seed"),
+        "learning_rate": config.get("learning_rate"),
+        "only": config.get("only", ""),
+        "anatomies": phantoms.get("anatomies"),
+        "patients": (phantoms.get("anatomies") or 0) * (phantoms.get("patients_per_anatomy") or 0),
+        "start_share": config.get("start_share", 0.0),
+        "phantom": training.get("sources", {}).get("phantom"),
+    }
+    quality, people = stored(last, "results/quality.json"), stored(last, "results/people.json")
+    if people:
+        judged = people["models"][0]
+        row["sha256"] = judged["model"]["sha256"]
+        row["people"] = {
+            "outlines_per_scan": judged["marks"]["balanced"]["per_scan"],
+            "found_from_contrast_1": judged["inserted"]["sensitivity_from_contrast_1"],
+        }
+    if quality and quality["model"]["sha256"] == row.get("sha256"):
+        found = quality["froc"]["sensitivity_at"]["0.5"]
+        row["phantoms"] = {"dsc_pooled": quality["pixel"]["dsc_pooled"]["value"], "sensitivity_at_0.5": found}
+    return row
+
+
+def main() -> int:
+    """Read, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    all_revisions = git("log", "--reverse", "--format=%H").split()
+    own = git("log", "--reverse", "--format=%H", "--", f"{BUNDLE}/model.safetensors").split()
+    places = [*(all_revisions.index(one) for one in own), len(all_revisions)]
+    rows = [version(all_revisions[here], all_revisions[after - 1]) for here, after in pairwise(places)]
+    for row in rows:
+        print(json.dumps(row))
+    write_report(arguments.json, {"command": "python benchmarks/history.py", "versions": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
