@@ -17,7 +17,8 @@ from bonescan.lesions.delineate import Outline, contour_of, region_of
 from bonescan.phantom.patient import Phantom
 from bonescan.pipeline import Model, load_model
 from bonescan.predict import Predictor
-from bonescan.study import Lesion, ModelName, View
+from bonescan.reading import read_studies
+from bonescan.study import Lesion, ModelName, Study, View
 from bonescan.train.phantoms import simulation_digest
 
 
@@ -79,6 +80,14 @@ def print_verdicts(found: Mapping[str, Mapping[str, Any]]) -> None:
     """Print each verdict on a line."""
     for name, one in found.items():
         print(f"{name}: aim {one['aim']}, reached {one['reached']}: {'kept' if one['kept'] else 'missed'}")
+
+
+def scans_of(folder: Path) -> list[Study]:
+    """The scans of a folder that can be read; ends the program where there is none."""
+    found = [study for _, study in read_studies([folder]) if isinstance(study, Study)]
+    if not found:
+        raise SystemExit(f"no scan of {folder} can be read: give a folder of scans that `bonescan segment` reads")
+    return found
 
 
 _models: dict[str, Model] = {}

@@ -2,7 +2,8 @@
 
 Of each version of the bundle in git: what it learned from, and the figures that `quality.py` and `people.py` left in
 results/ while it was the one that shipped. Each version was measured on the phantom of its time, and lesions are
-inserted into the bones that a model sees: figures of two versions compare roughly.
+inserted into the bones that a model sees: figures of two versions compare roughly. Commit the results first: those of
+the last revision are read.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any
 from common import write_report
 
 BUNDLE = "src/bonescan/bundles/phantom-unet"
+ROOT = Path(__file__).parents[1]
 
 
 def git(*words: str) -> str:
     """What a git command prints; empty where it fails, as for a file that a revision lacks."""
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
 def stored(revision: str, path: str) -> dict[str, Any]:
@@ -66,6 +68,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if git("rev-parse", "--is-shallow-repository").strip() != "false":
+        raise SystemExit("this folder is no clone with its whole history: clone it without --depth")
     all_revisions = git("log", "--reverse", "--format=%H").split()
     own = git("log", "--reverse", "--format=%H", "--", f"{BUNDLE}/model.safetensors").split()
     places = [*(all_revisions.index(one) for one in own), len(all_revisions)]

@@ -27,9 +27,8 @@ from bonescan.adapt.scene import scene_of
 from bonescan.evaluate import ViewTruth
 from bonescan.pipeline import DEFAULT_MODEL, Model, Options, load_model, segment
 from bonescan.prepare.aggregate import bin_counts
-from bonescan.reading import read_studies
 from bonescan.study import Scan, Spacing, Study
-from common import print_verdicts, report_head, verdicts, write_report
+from common import print_verdicts, report_head, scans_of, verdicts, write_report
 from quality import Truth, compare, contrasts_of, predicted, summary
 
 AIMS = {"marks_per_scan": 0.5, "sensitivity_from_contrast_1": 0.85}
@@ -116,7 +115,7 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    studies = [study for _, study in read_studies([arguments.people])]
+    studies = scans_of(arguments.people)
     models = [load_model(name) for name in arguments.model]
     if arguments.coarse:
         studies = [coarser(study) for study in studies]

@@ -24,9 +24,8 @@ from scipy import ndimage
 from bonescan.lesions.delineate import delineate
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prediction import RegionMap
-from bonescan.reading import read_studies
 from bonescan.study import IS_BONE, REGIONS, Mask, Region, Scan, Study, View
-from common import report_head, write_report
+from common import report_head, scans_of, write_report
 from quality import predicted
 
 EXCESS = (0, 1, 2, 4)
@@ -160,7 +159,7 @@ def main() -> int:
     parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], help="models that ship, or bundles' folders")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    studies = [study for _, study in read_studies([arguments.people])]
+    studies = scans_of(arguments.people)
     if not studies:
         parser.error(f"no scan in {arguments.people}")
     models = [load_model(name) for name in arguments.model]

@@ -2,9 +2,9 @@
 
 The model ranks its candidates by their highest probability. Here a small classifier ranks them by what a reader would
 look at, too: shape, sharpness and contrast, benign uptake, the same place in the other view and on the other side, the
-bone, and how many candidates the scan has. It learns from the model's own candidates in other patients: on simulated
+bone, and how many candidates the view has. It learns from the model's own candidates in other patients: on simulated
 patients it is cross-validated by anatomy, and on PEOPLE (scans of people without known disease, into which lesions are
-inserted, as in `people.py`) it has learned from all simulated patients. Both rankings have the same candidates, so that
+inserted, as in `people.py`) it has learned from all simulated patients. All rankings have the same candidates, so that
 they end at the same sensitivity.
 """
 
@@ -31,17 +31,17 @@ from bonescan.evaluate.matching import LesionMatch, sensitivity_at
 from bonescan.lesions.delineate import Outline, delineate
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
-from bonescan.reading import read_studies
 from bonescan.study import REGIONS, FloatImage, Study, View
 from bonescan.system.parallel import process_pool
-from common import model_of, report_head, write_report
+from common import model_of, report_head, scans_of, write_report
 from people import DRAWS, with_lesions
 from quality import RATES, Truth, predicted
 
 FIRST_ANATOMY = 946_000
 PATIENTS_PER_ANATOMY = 8
 FEATURES = 32
-"""Values of each candidate: those of `features`, how many candidates the view has, and the highest other peak."""
+"""Values of each candidate: those of `features`, how many candidates the view has, and the highest peak of the others
+(its own where it is alone)."""
 REACH_PX = 8
 """How far around a candidate, and around its mirrored place, the maps are looked at."""
 
@@ -82,7 +82,7 @@ def look(study: Study, truth: Truth, model: Model, names: tuple[str, str]) -> li
     thresholds = model.bundle.at("balanced").at_binning(binning)
     outlines = delineate(prediction, replace(thresholds, high=thresholds.low))
     reference = max(float(np.percentile(scan.counts[scan.counts > 0], 90)) for scan in study.scans.values())
-    benign = prediction.benign or {}
+    benign = prediction.benign or {view: np.zeros_like(image) for view, image in prediction.lesion.items()}
     maps = {
         view: Maps(image, benign[view], ndimage.gaussian_filter(study.counts(view).astype(np.float32), 1.0) / reference)
         for view, image in prediction.lesion.items()
@@ -245,7 +245,7 @@ def main() -> int:
     scored = {name: cross_validated(one, phantoms) for name, one in classifiers().items()}
     report = {"phantoms": curves(phantoms, scored)}
     if arguments.people is not None:
-        studies = [study for _, study in read_studies([arguments.people])]
+        studies = scans_of(arguments.people)
         variants = with_lesions(studies, model, DRAWS)
         people = [
             one

@@ -142,7 +142,7 @@ def aims_table() -> str:
     aims.append(
         Aim("thoracic window holds the thorax, share", crop["aim"], crop["variants"]["as acquired"]["contained_share"])
     )
-    aims += verdict_aims(OF_SPEED, results("speed").get("aims", {}), "")
+    aims += verdict_aims(OF_SPEED, results("speed")["aims"], "")
     lines = ["| figure | aim | reached | met or missed |", "|---|---|---|---|", *(aim.row for aim in aims)]
     return "\n".join(lines) + "\n"
 
@@ -668,13 +668,13 @@ def recurrence_table() -> str:
 def history_table() -> str:
     """The trainings of the model that ships, each with what was measured while it shipped."""
     lines = [
-        "| date | steps | anatomies | of the weights before | phantoms: Dice | sensitivity at 0.5 "
+        "| date | steps | anatomies | weights before, in the mean | phantoms: Dice | sensitivity at 0.5 "
         "| people: outlines per scan | found from contrast 1 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in results("history")["versions"]:
         cells = [row["date"], f"{row['steps']:,}" + (f" of `{row['only']}`" if row["only"] else ""), row["anatomies"]]
-        cells += ["–" if row["only"] else f"{row['start_share'] or 0:.0%}".replace("%", " %")]
+        cells += [f"{row['start_share']:.0%}".replace("%", " %") if row["start_share"] else "–"]
         for figures, keys in (
             (row.get("phantoms"), ("dsc_pooled", "sensitivity_at_0.5")),
             (row.get("people"), ("outlines_per_scan", "found_from_contrast_1")),
@@ -703,7 +703,7 @@ def second_look_table() -> str:
 
 FOLLOWING = (
     "quality", "quality-held-out", "quality-seen", "people", "people_bones", "people_sites", "reading", "serial",
-    "realism", "thorax_crop", "speed", "view_order", "body_checks", "receiver_kills",
+    "realism", "thorax_crop", "speed", "view_order", "body_checks", "receiver_kills", "second_look",
 )  # fmt: skip
 """The results that follow from a model or the phantom and say from which; of `adapt` each part does."""
 

@@ -253,7 +253,7 @@ def test_the_help_of_segment_names_the_default_operating_point(capsys):
     with pytest.raises(SystemExit):
         main(["segment", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "per scan on simulated patients (default: balanced)" in said
+    assert "which are simulated for the models that ship (default: balanced)" in said
 
 
 @pytest.mark.parametrize("words", ["segment scan.dcm -o out", "model show phantom-unet", "experiment list"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,33 @@ def test_a_candidate_that_cannot_be_read_is_named(tmp_path):
         (tmp_path / "out" / "p1-scan" / "lesions.json").write_text(json.dumps(document))
         with pytest.raises(LabelError, match=r"lesions\.json of p1-scan cannot be read"):
             evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+
+
+@pytest.mark.parametrize("peak", ["NaN", "1e999", "5", "-1", "1" + 400 * "0"])
+def test_a_probability_that_is_none_is_named(tmp_path, peak):
+    _write_truth(tmp_path / "cohort" / "p1" / "scan", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p1-scan", EMPTY, EMPTY)
+    square = "[[1, 1], [1, 3], [3, 3], [3, 1], [1, 1]]"
+    candidate = f'{{"view": "anterior", "peak": {peak}, "contour": {square}}}'
+    lesion = f'{{"id": 1, "probability": {peak}}}'
+    for document in (f'{{"lesions": [], "candidates": [{candidate}]}}', f'{{"lesions": [{lesion}]}}'):
+        (tmp_path / "out" / "p1-scan" / "lesions.json").write_text(document)
+        with pytest.raises(LabelError, match=r"lesions\.json of p1-scan cannot be read"):
+            evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
+
+
+@pytest.mark.parametrize(("number", "far"), [("1" + 400 * "0", "1"), (str(2**70), "1e300"), ("1", "1" + 400 * "0")])
+def test_numbers_that_are_too_large_end_in_no_crash(tmp_path, number, far):
+    _write_truth(tmp_path / "cohort" / "p1" / "scan", EMPTY, EMPTY)
+    _write_labels(tmp_path / "out" / "p1-scan", EMPTY, EMPTY)
+    contour = f"[[1, 1], [1, {far}], [3, 3], [1, 1]]"
+    lesion = f'{{"id": {number}, "probability": 0.5}}'
+    candidate = f'{{"view": "anterior", "peak": 0.5, "contour": {contour}}}'
+    (tmp_path / "out" / "p1-scan" / "lesions.json").write_text(
+        f'{{"lesions": [{lesion}], "candidates": [{candidate}]}}'
+    )
+    with suppress(LabelError):
+        evaluate_folders(tmp_path / "out", tmp_path / "cohort", QUICK)
 
 
 def test_scans_that_the_model_learned_from_are_said_first(tmp_path):

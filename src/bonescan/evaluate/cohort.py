@@ -229,8 +229,9 @@ def _compare(folder: Path, study: TrueStudy, view: View, truth: ViewTruth) -> Co
     image = compare_image(name, predicted, truth, scores)
     if not candidates:
         return image
-    numbers, ranked = predicted.copy(), dict(scores)
-    for number, (peak, mask) in enumerate(candidates, start=1 + max([*scores, int(predicted.max())])):
+    numbers, largest = predicted.copy(), int(predicted.max())
+    ranked = {number: score for number, score in scores.items() if number <= largest}
+    for number, (peak, mask) in enumerate(candidates, start=1 + largest):
         # None shares a pixel with an outline in a result as it was written; the label picture may have been changed.
         if not numbers[mask].any():
             numbers[mask], ranked[number] = number, score_of_candidate(peak)
@@ -307,17 +308,26 @@ def _read_scored(path: Path, view: View, shape: tuple[int, int]) -> tuple[dict[i
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         scores = {
-            int(lesion["id"]): 1.0 if lesion["probability"] is None else float(lesion["probability"])
+            int(lesion["id"]): 1.0 if lesion["probability"] is None else _probability(lesion["probability"])
             for lesion in document["lesions"]
         }
         candidates = [] if document.get("reader") is not None else document.get("candidates", [])
         return scores, [
-            (float(one["peak"]), mask_of(one["contour"], shape)) for one in candidates if one["view"] == view
+            (_probability(one["peak"]), mask_of(np.clip(one["contour"], -1e6, 1e6), shape))
+            for one in candidates
+            if one["view"] == view
         ]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise LabelError(
             f"{path.name} of {path.parent.name} cannot be read ({type(error).__name__}): segment again"
         ) from None
+
+
+def _probability(stated: Any) -> float:
+    value = float(stated)
+    if not 0.0 <= value <= 1.0:  # NaN, too
+        raise ValueError(f"{value} is no probability")
+    return value
 
 
 def _folders(root: Path, wanted: frozenset[str]) -> Iterator[Path]:
