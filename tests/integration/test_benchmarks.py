@@ -65,7 +65,7 @@ def test_people_counts_marks_and_inserted_lesions(threshold_bundle, patient_of):
 @pytest.mark.parametrize(("marks", "status"), [(0.4, 0), (0.6, 1)])
 def test_people_exits_with_1_where_an_aim_is_missed(monkeypatch, tmp_path, capsys, marks, status):
     people = _load("people")
-    monkeypatch.setattr(people, "read_studies", lambda folders: [("a", "a study")])
+    monkeypatch.setattr(people, "scans_of", lambda folder: ["a study"])
     monkeypatch.setattr(people, "with_lesions", lambda studies, model, draws: [])
     monkeypatch.setattr(people, "marks", lambda studies, model: {"balanced": {"per_scan": marks}})
     monkeypatch.setattr(people, "inserted_found", lambda variants, model: {"sensitivity_from_contrast_1": 0.9})
@@ -270,3 +270,13 @@ def test_the_recurrence_is_measured_at_every_step_with_both_kinds_of_weights(mon
     assert adds[2] - adds[1] == adds[3] - adds[2] > 0
     assert shared[0]["against_t_0"] == 1
     assert all(row["seconds_per_image"] > 0 for row in rows)
+
+
+def test_scans_that_cannot_be_read_are_left_out(tmp_path):
+    common = _load("common")
+    (tmp_path / "broken.dcm").write_bytes(b"no scan")
+    with pytest.raises(SystemExit, match="no scan of .* can be read"):
+        common.scans_of(tmp_path)
+    counts = np.random.default_rng(1).poisson(5, (2, 1024, 256)).astype(np.uint16)
+    np.savez(tmp_path / "scan.npz", anterior=counts[0], posterior=counts[1])
+    assert [set(study.scans) for study in common.scans_of(tmp_path)] == [set(View)]
