@@ -275,7 +275,7 @@ def test_the_recurrence_is_measured_at_every_step_with_both_kinds_of_weights(mon
 def test_scans_that_cannot_be_read_are_left_out(tmp_path):
     common = _load("common")
     (tmp_path / "broken.dcm").write_bytes(b"no scan")
-    with pytest.raises(SystemExit, match="no scan of .* can be read"):
+    with pytest.raises(SystemExit, match=r"no scan of .* can be read"):
         common.scans_of(tmp_path)
     counts = np.random.default_rng(1).poisson(5, (2, 1024, 256)).astype(np.uint16)
     np.savez(tmp_path / "scan.npz", anterior=counts[0], posterior=counts[1])
