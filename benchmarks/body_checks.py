@@ -24,10 +24,9 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.patient import Phantom
 from bonescan.pipeline import load_model
 from bonescan.prediction import Prediction
-from bonescan.reading import read_studies
 from bonescan.study import REGIONS, QualityCheck, Region, Scan, Study
 from bonescan.system.parallel import process_pool
-from common import report_head, write_report
+from common import report_head, scans_of, write_report
 from quality import predicted
 
 FIRST_ANATOMY = 936_000
@@ -80,7 +79,7 @@ def checked(seed: int) -> list[Found]:
 def people(folder: Path) -> Iterator[Found]:
     """The scans of a folder, with the regions that the model sees."""
     model = load_model()
-    for _, study in read_studies([folder]):
+    for study in scans_of(folder):
         yield "people", check_quality(study, predicted(study, model)[0])
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,18 @@ def version(first: str, last: str) -> dict[str, Any]:
         "start_share": config.get("start_share", 0.0),
         "phantom": training.get("sources", {}).get("phantom"),
     }
-    quality, people = stored(last, "results/quality.json"), stored(last, "results/people.json")
-    if people:
+    # While the weights stay, a bundle may get another description, and so another hash: that of bundle.json.
+    described = git("log", "--format=%H", f"{first}^..{last}", "--", f"{BUNDLE}/bundle.json").split()
+    own = {sha256(git("show", f"{one}:{BUNDLE}/bundle.json").encode()).hexdigest() for one in described}
+    quality, people = (stored(last, f"results/{name}.json") for name in ("quality", "people"))
+    if people and people["models"][0]["model"]["sha256"] in own:
         judged = people["models"][0]
         row["sha256"] = judged["model"]["sha256"]
         row["people"] = {
             "outlines_per_scan": judged["marks"]["balanced"]["per_scan"],
             "found_from_contrast_1": judged["inserted"]["sensitivity_from_contrast_1"],
         }
-    if quality and quality["model"]["sha256"] == row.get("sha256"):
+    if quality and quality["model"]["sha256"] in own and "sensitivity_at" in quality["froc"]:
         found = quality["froc"]["sensitivity_at"]["0.5"]
         row["phantoms"] = {"dsc_pooled": quality["pixel"]["dsc_pooled"]["value"], "sensitivity_at_0.5": found}
     return row

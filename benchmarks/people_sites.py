@@ -28,9 +28,8 @@ from bonescan.lesions.delineate import Thresholds, delineate
 from bonescan.lesions.measure import measure
 from bonescan.pipeline import DEFAULT_MODEL, Model, load_model
 from bonescan.prepare import prepare
-from bonescan.reading import read_studies
 from bonescan.study import BONE_REGIONS, Lesion, Study
-from common import report_head, write_report
+from common import report_head, scans_of, write_report
 
 EACH = 10
 COLUMNS = ("scan", "number", "view", "site", "bone right", "level right")
@@ -82,7 +81,7 @@ def write(people: Path, model: Model, out: Path) -> None:
     with (out / "sites.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
-        for number, (_, study) in enumerate(read_studies([people])):
+        for number, study in enumerate(scans_of(people)):
             lesions = places(study, model, np.random.default_rng([0x517E, number]))
             draw(study, lesions, out / f"scan-{number}.png")
             for place, lesion in enumerate(lesions, 1):

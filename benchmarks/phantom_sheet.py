@@ -23,8 +23,8 @@ from scipy import ndimage
 
 from bonescan.phantom import Phantom, make_anatomy, make_patient
 from bonescan.phantom.anatomy import SHAPE
-from bonescan.reading import read_studies
 from bonescan.study import Study, View
+from common import scans_of
 
 ROOT = Path(__file__).parents[1]
 FIRST_SEED = 930_000
@@ -51,8 +51,7 @@ def main() -> None:
     if arguments.beside is not None:
         if arguments.out.resolve().is_relative_to(ROOT.resolve()):
             parser.error("--beside needs -o FILE outside the repository, as FILE shows people")
-        read = [study for _, study in read_studies([arguments.beside]) if isinstance(study, Study)]
-        people = [study for study in read if set(study.scans) == set(View)]
+        people = [study for study in scans_of(arguments.beside) if set(study.scans) == set(View)]
         if not people:
             parser.error(f"{arguments.beside} holds no scan with both views")
     numbers = arguments.full or range(len(people) or arguments.patients)

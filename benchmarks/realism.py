@@ -26,10 +26,9 @@ import numpy as np
 from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.realism import cells, figures
 from bonescan.pipeline import load_model
-from bonescan.reading import read_studies
 from bonescan.study import Study, View
 from bonescan.system.parallel import process_pool
-from common import report_head, write_report
+from common import report_head, scans_of, write_report
 from realism_foci import foci_figures
 from realism_patches import patch_figures
 from realism_regions import mean_images, region_figures
@@ -79,8 +78,7 @@ def profile_report(measured: np.ndarray) -> dict[str, Any]:
 
 def people_report(arguments: argparse.Namespace, phantoms: Sequence[Study]) -> dict[str, Any]:
     """Compare regions and patches of people with those of phantoms."""
-    read = [study for _, study in read_studies([arguments.people]) if isinstance(study, Study)]
-    people = [study for study in read if set(study.scans) == set(View)]
+    people = [study for study in scans_of(arguments.people) if set(study.scans) == set(View)]
     if len(people) < 2:
         raise SystemExit(f"{arguments.people} holds {len(people)} scans with both views: give at least 2")
     least, most = PIXELS_MM

@@ -23,9 +23,8 @@ from bonescan.phantom import make_anatomy, make_patient
 from bonescan.phantom.family import FAMILIES
 from bonescan.prepare import to_pair
 from bonescan.prepare.order import LEAST_SCORE, WEIGHTS, order_features
-from bonescan.reading import read_studies
 from bonescan.system.parallel import process_pool
-from common import report_head, write_report
+from common import report_head, scans_of, write_report
 
 FIRST_TAUGHT, FIRST_TESTED = 930_000, 935_000
 PATIENTS = 4
@@ -88,7 +87,7 @@ def main() -> None:
         print(np.round(fitted(np.array([entry for entry in found["taught"] if entry is not None])), 3).tolist())
         return
     if arguments.people is not None:
-        pairs = [to_pair(study).counts for _, study in read_studies([arguments.people])]
+        pairs = [to_pair(study).counts for study in scans_of(arguments.people)]
         found["people"] = [order_features(pair) for pair in pairs]
     report = {
         **report_head(parser, arguments),

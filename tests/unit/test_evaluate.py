@@ -151,6 +151,8 @@ def test_a_listed_curve_keeps_its_ends_and_most_points_at_low_rates():
     assert [point.threshold for point in listed] == sorted({point.threshold for point in listed})
     assert sum(point.false_positives_per_scan <= 16 for point in listed) > len(listed) / 2
     assert thinned(points[:40]) == points[:40]
+    step = [FrocPoint(level / 99, 0.5 if level < 50 else 0.4, 1.0) for level in range(100)]
+    assert [point.sensitivity for point in thinned(step)] == [0.5, 0.5, 0.4, 0.4]  # no slope between two levels
     flat = [FrocPoint(level, None, 0.0) for level in range(50)]
     assert thinned(flat) == [flat[0], flat[-1]]
 

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from tests.scripts import ROOT, script
 
-from bonescan.errors import InputError
 from bonescan.study import Scan, Study, View
 
 SHAPE = (1024, 256)
@@ -22,12 +21,12 @@ def drawn():
 
 @pytest.fixture
 def run(drawn, patient_of, monkeypatch):
-    """Run the script with arguments, with shared patients; read_studies gives what `people` holds."""
+    """Run the script with arguments, with shared patients; scans_of gives what `people` holds."""
 
     def run(*arguments, people=()):
         monkeypatch.setattr(sys, "argv", ["phantom_sheet.py", *map(str, arguments)])
         monkeypatch.setattr(drawn, "phantom", lambda number: patient_of(0, number % 3))
-        monkeypatch.setattr(drawn, "read_studies", lambda paths: iter([(str(i), one) for i, one in enumerate(people)]))
+        monkeypatch.setattr(drawn, "scans_of", lambda folder: list(people))
         drawn.main()
 
     return run
@@ -85,7 +84,7 @@ def test_the_truth_is_outlined_in_red(run, drawn, patient_of, tmp_path):
 
 
 def test_people_are_drawn_beside_phantoms_at_full_size(run, drawn, patient_of, tmp_path):
-    people = [study_of(body()), InputError("no scan"), Study("one", {View.ANTERIOR: Scan(View.ANTERIOR, body())})]
+    people = [study_of(body()), Study("one", {View.ANTERIOR: Scan(View.ANTERIOR, body())})]
     run("--beside", tmp_path, "-o", tmp_path / "beside.png", people=people)
     with Image.open(tmp_path / "beside.png") as beside:
         assert beside.width == 2 * 512

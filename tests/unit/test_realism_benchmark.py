@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from tests.scripts import script
 
-from bonescan.errors import InputError
 from bonescan.prediction import Prediction
 from bonescan.study import REGIONS, Region, Scan, Study, View
 
@@ -144,10 +143,10 @@ def test_regions_are_compared_with_the_range_of_the_people(regions, monkeypatch)
     assert outside == {"anterior: femur", "posterior: femur"}
 
 
-def test_files_that_cannot_be_read_are_no_people(regions, monkeypatch):
+def test_one_scan_of_people_is_too_few(regions, monkeypatch):
     realism = script("benchmarks/realism.py")
     one = Study("s", {view: Scan(view, even()) for view in View})
-    monkeypatch.setattr(realism, "read_studies", lambda paths: [("a", one), ("b", InputError("no scan"))])
+    monkeypatch.setattr(realism, "scans_of", lambda folder: [one])
     with pytest.raises(SystemExit, match="1 scans with both views"):
         realism.people_report(SimpleNamespace(people="folder"), [])
 

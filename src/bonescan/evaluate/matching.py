@@ -261,7 +261,7 @@ def froc(matches: Sequence[LesionMatch], scans: int, thresholds: Sequence[float]
 
 
 def thinned(points: Sequence[FrocPoint], most: int = 40) -> list[FrocPoint]:
-    """At most `most` points of an ascending curve, at even distances along it; both ends are kept.
+    """At most `most` points of an ascending curve, at even distances along it; both ends and those at jumps are kept.
 
     Distances are in sensitivity and in the logarithm of 1 + false positives per scan, each relative to its largest
     value: low rates of false positives, which matter most, keep most of the points.
@@ -271,8 +271,8 @@ def thinned(points: Sequence[FrocPoint], most: int = 40) -> list[FrocPoint]:
     found = np.array([point.sensitivity or 0.0 for point in points])
     rates = np.log1p([point.false_positives_per_scan for point in points])
     along = -(found / (found.max() or 1.0) + rates / (rates.max() or 1.0))
-    between = np.searchsorted(along, np.linspace(along[0], along[-1], most)[1:-1])
-    return [points[index] for index in np.unique([0, *between, len(points) - 1])]
+    between = np.searchsorted(along, np.linspace(along[0], along[-1], most // 2 + 1)[1:-1])
+    return [points[index] for index in np.unique([0, *np.maximum(between - 1, 0), *between, len(points) - 1])]
 
 
 def sensitivity_at(points: Sequence[FrocPoint], false_positives_per_scan: float) -> float | None:
