@@ -17,10 +17,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bonescan.bundle import learned_from
 from common import write_report
 
 BUNDLE = "src/bonescan/bundles/phantom-unet"
 ROOT = Path(__file__).parents[1]
+_LEARNED = ("steps", "seed", "learning_rate", "only", "anatomies", "patients", "start_share")
+"""What a row takes of the record of a training."""
 
 
 def git(*words: str) -> str:
@@ -37,18 +40,10 @@ def stored(revision: str, path: str) -> dict[str, Any]:
 def version(first: str, last: str) -> dict[str, Any]:
     """The bundle of a revision, and the figures of `last`, the revision before the next bundle."""
     training = stored(first, f"{BUNDLE}/bundle.json")["training"]
-    config = training.get("config", {})
-    phantoms = config.get("phantoms", {})
-    row = {
+    learned = learned_from(training)
+    row = {key: learned.get(key) for key in _LEARNED} | {
         "date": git("show", "-s", "--format=%as", first).strip(),
-        "steps": training["steps"],
-        "seed": config.get("seed"),
-        "learning_rate": config.get("learning_rate"),
-        "only": config.get("only", ""),
-        "anatomies": phantoms.get("anatomies"),
-        "patients": (phantoms.get("anatomies") or 0) * (phantoms.get("patients_per_anatomy") or 0),
-        "start_share": config.get("start_share", 0.0),
-        "phantom": training.get("sources", {}).get("phantom"),
+        "phantom": learned.get("sources", {}).get("phantom"),
     }
     # While the weights stay, a bundle may get another description, and so another hash: that of bundle.json.
     described = git("log", "--format=%H", f"{first}^..{last}", "--", f"{BUNDLE}/bundle.json").split()

@@ -28,6 +28,7 @@ from common import scans_of
 
 ROOT = Path(__file__).parents[1]
 FIRST_SEED = 930_000
+PATIENTS = 12
 GREYS = {1: 64, 2: 40}
 """By how often a picture is shrunk. Noise does not compress: few greys make a file that a repository can hold."""
 RED = (210, 30, 30)
@@ -41,7 +42,7 @@ T = TypeVar("T", bound=np.generic)
 def main() -> None:
     """Simulate and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, default=12)
+    parser.add_argument("--patients", type=int, help="12 if not given, or as many as there are people")
     parser.add_argument("--outlines", action="store_true", help="draw the truth")
     parser.add_argument("--full", type=int, nargs="+", metavar="NUMBER", help="these patients at full size, from 0")
     parser.add_argument("--beside", type=Path, metavar="PEOPLE", help="folder of scans of people")
@@ -54,10 +55,12 @@ def main() -> None:
         people = [study for study in scans_of(arguments.beside) if set(study.scans) == set(View)]
         if not people:
             parser.error(f"{arguments.beside} holds no scan with both views")
-    numbers = arguments.full or range(len(people) or arguments.patients)
+    numbers = arguments.full or range(arguments.patients or len(people) or PATIENTS)
+    if people and len(numbers) > len(people):
+        parser.error(f"{arguments.beside} holds {len(people)} scans with both views: draw no more patients than that")
     drawn = [picture(one.study, one if arguments.outlines else None) for one in map(phantom, numbers)]
     if people:
-        drawn = list(chain.from_iterable(zip(drawn, map(picture, people), strict=False)))
+        drawn = list(chain.from_iterable(zip(drawn, map(picture, people[: len(drawn)]), strict=True)))
     across, shrink = (2, 1) if people or arguments.full else (6, 2)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet(drawn, across, shrink).save(arguments.out, optimize=True)
@@ -92,7 +95,7 @@ def sheet(pictures: Sequence[Picture], across: int, shrink: int) -> Image.Image:
         own = [*pictures[first : first + across]]
         row = np.concatenate([*own, *[blank] * (across - len(own))], axis=1)
         filled = np.flatnonzero((row < 200).any(axis=(1, 2)))
-        rows.append(row[max(filled[0] - MARGIN, 0) : filled[-1] + MARGIN])
+        rows.append(row[max(filled[0] - MARGIN, 0) : filled[-1] + 1 + MARGIN])
     palette = Image.new("P", (1, 1))
     palette.putpalette([int(grey) for grey in np.linspace(0, 255, GREYS[shrink]) for _ in range(3)] + [*RED])
     drawn = Image.fromarray(np.concatenate(rows, axis=0)).reduce(shrink)

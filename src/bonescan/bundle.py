@@ -113,11 +113,9 @@ def figures_warnings(figures: Mapping[str, Any]) -> tuple[str, ...]:
 def record_of(bundle: Bundle) -> dict[str, Any]:
     """What a model is and what it learned from, short enough for the bundles that begin with it to keep.
 
-    name, sha256, steps, sources (digests), set (of images), anatomies, patients (simulated), scans (of an adaptation),
-    seed, learning_rate, start_share (of the weights that it began with), only (layers), and `began_with`, the same of
-    the model before. What `bundle.json` does not state is left out: of a model before, there may be only the name.
+    name, sha256 and what `learned_from` gives. Of a model before, there may be only the name.
     """
-    return {"name": bundle.name, "sha256": bundle.sha256, **_learned(_table(bundle.raw.get("training")))}
+    return {"name": bundle.name, "sha256": bundle.sha256, **learned_from(_table(bundle.raw.get("training")))}
 
 
 def runs_of(record: object) -> tuple[Mapping[str, Any], ...]:
@@ -129,8 +127,13 @@ def runs_of(record: object) -> tuple[Mapping[str, Any], ...]:
     return tuple(runs)
 
 
-def _learned(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The short form of what a bundle states of its training or adaptation."""
+def learned_from(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The short form of what a bundle's `training` states of its training or adaptation.
+
+    steps, sources (digests), set (of images), anatomies, first_seed (of them), patients (simulated), scans (of an
+    adaptation), seed, learning_rate, start_share (of the weights that it began with), only (layers), and `began_with`,
+    the record of the model before. What `training` does not state is left out.
+    """
     config, lesson = _table(training.get("config") or training.get("adapt")), _table(training.get("lesson"))
     sources = _table(training.get("sources"))
     images = "dataset" in sources  # such a run does not use the phantoms of its configuration
@@ -142,6 +145,7 @@ def _learned(training: Mapping[str, Any]) -> dict[str, Any]:
         "sources": sources or None,
         "set": _table(config.get("images")).get("set") if images else None,
         "anatomies": anatomies or None,
+        "first_seed": phantoms.get("first_seed"),
         "patients": anatomies * each or None,
         "scans": lesson.get("scans"),
         "seed": config.get("seed"),
@@ -158,7 +162,7 @@ def _before(training: Mapping[str, Any], config: Mapping[str, Any]) -> object:
     if BEGAN_WITH in training:
         return training[BEGAN_WITH]
     if "base" in training:  # an adaptation of before there were records
-        return {**_table(training["base"]), **_learned(_table(training.get("base_training")))}
+        return {**_table(training["base"]), **learned_from(_table(training.get("base_training")))}
     return {"name": config["begin_with"]} if config.get("begin_with") else None
 
 

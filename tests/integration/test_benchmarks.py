@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -280,3 +282,73 @@ def test_scans_that_cannot_be_read_are_left_out(tmp_path):
     counts = np.random.default_rng(1).poisson(5, (2, 1024, 256)).astype(np.uint16)
     np.savez(tmp_path / "scan.npz", anterior=counts[0], posterior=counts[1])
     assert [set(study.scans) for study in common.scans_of(tmp_path)] == [set(View)]
+
+
+def _git(folder: Path, *words: str) -> None:
+    names = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *names, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_history_takes_a_figure_for_the_bundle_that_it_was_measured_of(tmp_path, monkeypatch, capsys):
+    history = _load("history")
+    monkeypatch.setattr(history, "ROOT", tmp_path)
+    bundle, results = tmp_path / history.BUNDLE, tmp_path / "results"
+    for folder in (bundle, results):
+        folder.mkdir(parents=True)
+    _git(tmp_path, "init", "-q")
+    _git(tmp_path, "commit", "-q", "--allow-empty", "-m", "before the first bundle")
+    people = {"marks": {"balanced": {"per_scan": 0.25}}, "inserted": {"sensitivity_from_contrast_1": 0.5}}
+    for steps in (10, 20):
+        config = {"seed": steps, "phantoms": {"anatomies": 3, "patients_per_anatomy": 2}}
+        training = {"steps": steps, "config": config, "sources": {"phantom": "d1"}}
+        (bundle / "bundle.json").write_text(json.dumps({"training": training}), encoding="utf-8")
+        (bundle / "model.safetensors").write_text(str(steps), encoding="utf-8")
+        # The result of the first bundle stays in the folder while the second ships.
+        if steps == 10:
+            own = sha256((bundle / "bundle.json").read_bytes()).hexdigest()
+            report = {"models": [{"model": {"sha256": own}, **people}]}
+            (results / "people.json").write_text(json.dumps(report), encoding="utf-8")
+        _git(tmp_path, "add", "-A")
+        _git(tmp_path, "commit", "-q", "-m", f"{steps} steps")
+    monkeypatch.setattr(sys, "argv", ["history.py"])
+    assert history.main() == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["steps"], first["patients"], first["phantom"]) == (10, 6, "d1")
+    assert first["people"] == {"outlines_per_scan": 0.25, "found_from_contrast_1": 0.5}
+    assert second["steps"] == 20
+    assert "people" not in second
+
+
+def test_a_second_look_learns_from_other_anatomies_and_looks_at_the_mirrored_place():
+    pytest.importorskip("sklearn")
+    second_look = _load("second_look")
+
+    class Remembers:
+        """Scores 1 for values that it has seen."""
+
+        def fit(self, features, right):
+            self.seen = set(features[:, 0])
+
+        def predict_proba(self, features):
+            known = np.array([value in self.seen for value in features[:, 0]], dtype=float)
+            return np.stack([1 - known, known], axis=1)
+
+    looked = [
+        SimpleNamespace(group=str(number // 2), features=np.full((3, 2), float(number // 2)), right=np.zeros(3, bool))
+        for number in range(8)
+    ]
+    scores = second_look.cross_validated(Remembers(), looked)
+    assert [len(own) for own in scores] == [3] * 8
+    assert not np.concatenate(scores).any(), "a candidate was scored by what it had taught"
+
+    counts = np.ones((60, 60), dtype=np.float32)
+    counts[30, 10], counts[30, 50] = 5, 3
+    maps = second_look.Maps(np.zeros_like(counts), np.zeros_like(counts), counts)
+    mask = np.ones((3, 3), dtype=bool)
+    outline = SimpleNamespace(
+        window=np.s_[29:32, 9:12], mask=mask, origin=(29, 9), region=Region.RIBS, view=View.ANTERIOR
+    )
+    values = second_look.features(outline, maps, maps.mirrored())
+    assert len(values) == second_look.FEATURES - 2
+    assert 5.0 in values, "its hottest pixel"
+    assert 3.0 in values, "the hottest pixel of the mirrored place"
