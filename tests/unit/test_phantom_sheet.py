@@ -71,7 +71,7 @@ def test_a_sheet_is_of_half_size_and_full_size_keeps_each_pixel(drawn, run, pati
     expected = np.concatenate([drawn.picture(patient_of(0, number).study)[..., 0] for number in (0, 1)], axis=1)
     rows = np.flatnonzero((expected < 200).any(axis=1))
     first = rows[0] - drawn.MARGIN
-    assert len(seen) == rows[-1] + drawn.MARGIN - first
+    assert len(seen) == rows[-1] + 1 + drawn.MARGIN - first
     assert np.abs(seen - expected[first : first + len(seen)]).max() <= 8  # greys are 4 apart
 
 
