@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from bonescan.bundle import SCANS, Bundle, load_bundle
@@ -25,7 +26,7 @@ from bonescan.train.cohort import cohort_digest, cohort_split, view_digests
 from bonescan.train.config import ImagesConfig, TrainConfig, read_config
 from bonescan.train.export import SOURCES, Learned, averaged_network, export
 from bonescan.train.inference import device_of
-from bonescan.train.loop import CHECKPOINT, refuse_other_run, start, train
+from bonescan.train.loop import CHECKPOINT, START, refuse_other_run, start, train
 from bonescan.train.phantoms import Simulation, phantom_split, read_shard, simulation_digest, validation_shards
 from bonescan.train.progress import Note, Progress, Report, silent, unsaid
 from bonescan.train.stream import known_views
@@ -250,7 +251,10 @@ def compared_with_beginning(network: nn.Module, cases: Sequence[Case], config: T
     Both on the same validation cases, at most `validation_cases`.
     """
     chosen = spread(cases, config.validation_cases)
-    before, after = (quick_figures(one, chosen, config)["dice"] for one in (start(config).network, network))
+    beginning = start(config).network
+    if (config.folder / START).exists():  # another bundle may have the name by now
+        beginning.load_state_dict(load_file(config.folder / START))
+    before, after = (quick_figures(one, chosen, config)["dice"] for one in (beginning, network))
     return {"model": load_bundle(config.begin_with).name, "dice_before": before, "dice_after": after}
 
 
