@@ -48,7 +48,7 @@ def _half_sizes(index: int) -> tuple[float, float]:
     """Half width and half depth of a vertebral body."""
     places = [0, 6, 7, 12, 18, 19, 23]
     return (
-        float(np.interp(index, places, [12.5, 15, 17, 17.5, 19.5, 20.5, 23])),
+        float(np.interp(index, places, [12, 14, 15.5, 16, 19.5, 21, 24.5])),
         float(np.interp(index, places, [9, 10.5, 11.5, 14, 16, 16.5, 18])),
     )
 
@@ -60,11 +60,23 @@ def spine() -> Iterator[Bone]:
         make = Maker(regions[name[0]], Segment.TRUNK)
         z, pitch, y = vertebra_levels()[name]
         wide, deep = _half_sizes(index)
-        body = drum((0, y, z), (wide, deep, pitch * 0.48))
-        tissue = Tissue.CERVICAL if name[0] == "C" else Tissue.VERTEBRAL_BODY
-        yield make.bone(f"{name} body", tissue, body, bone=name)
-        tissue = Tissue.CERVICAL if name[0] == "C" else Tissue.VERTEBRAL_ARCH
-        yield make.bone(f"{name} arch", tissue, _arch(name, (y, z), (wide, deep, pitch)), bone=name)
+        share = float(np.interp(index, [2, 6, 9, 12, 18, 19, 22, 23], [0.95, 1.1, 1.1, 1.05, 1.0, 1.0, 1.0, 0.85]))
+        cervical = name[0] == "C"
+        gap = float(np.interp(index, [12, 18, 22, 23], [0, 1, 1, 0.5]))
+        body = drum((0, y, z), (wide, deep, pitch * (0.5 - 0.012 * gap)))
+        if not cervical:
+            # With the roots of its processes a low vertebra is widest in the middle; notches show between two of them.
+            body.points[:, 0] *= 1.03 - 0.15 * gap * np.abs((body.points[:, 2] - z) / (pitch * 0.47)) ** 3
+        tissue = Tissue.CERVICAL if cervical else Tissue.VERTEBRAL_BODY
+        yield make.bone(f"{name} body", tissue, _faint(body, share), bone=name)
+        tissue = Tissue.CERVICAL if cervical else Tissue.VERTEBRAL_ARCH
+        arch = _arch(name, (y, z), (wide, deep, pitch))
+        yield make.bone(f"{name} arch", tissue, _faint(arch, share), bone=name)
+
+
+def _faint(cloud: Cloud, share: float) -> Cloud:
+    """The same solid with a share of its uptake."""
+    return Cloud(cloud.points, cloud.weights * share)
 
 
 def _arch(name: str, centre: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
@@ -76,20 +88,23 @@ def _arch(name: str, centre: tuple[float, float], sizes: tuple[float, float, flo
     pieces = []
     for s in (1.0, -1.0):
         pedicle = np.array([[s * wide * 0.62, back + 3, z - 2], [s * wide * 0.66, back - 9, z - 1]])
-        pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(1.2,))))
+        pieces.append(tube(pedicle, TubeSection(pitch * 0.19, profile=(0.9,))))
         pieces.append(_facets(part, s, (back, z), sizes))
         process = np.array([[s * wide * 0.7, back - 9, z + 1], [s * reach, back - 15, z - lift]])
         thick = 0.30 if part == "C" else 0.17 if part == "T" else 0.13
-        ends = (1.0, 1.1) if part == "T" else (0.9, 0.55)
+        ends = (1.0, 0.6) if part == "T" else (0.9, 0.4)
         pieces.append(tube(process, TubeSection(pitch * thick, profile=ends)))
-        lamina = np.array([[s * wide * 0.62, back - 12, z + 3], [0, back - 21, z + pitch * 0.35]])
-        pieces.append(tube(lamina, TubeSection(pitch * 0.36, flat=0.45)))
         if part == "T":
-            # The joints with the ribs, of the head at the body's edge and of the tubercle at the process.
-            pieces.append(ellipsoid((s * (wide + 3), back + 3, z - pitch * 0.3), (7.5, 7, pitch * 0.5)))
-            pieces.append(ellipsoid((s * (reach - 5), back - 13, z - lift - 2), (6, 4, pitch * 0.26)))
-    tip = np.array([[0, back - 20, z + 3], [0, back - 20 - spinous * 0.8, z + 4 + droop]])
-    pieces.append(tube(tip, TubeSection(pitch * 0.28, flat=0.42, normal=(1, 0, 0))))
+            # The joints with the ribs: the head merges with the body's edge, the tubercle is a faint bead beside it.
+            pieces.append(_faint(ellipsoid((s * (wide + 2), back + 1, z - pitch * 0.22), (8, 8, pitch * 0.6)), 0.5))
+            pieces.append(_faint(ellipsoid((s * (reach - 7), back - 11, z - lift), (7, 5, pitch * 0.36)), 0.4))
+    # Both laminae as one low arch.
+    laminae = ellipsoid((0, back - 16, z + pitch * 0.06), (wide * 0.85, 6, pitch * (0.46 if part == "L" else 0.58)))
+    pieces.append(_faint(laminae, 0.55))
+    # The spinous process is thin bone: seen along its length from behind it would else be the hottest spot.
+    tip = np.array([[0, back - 20, z + 2], [0, back - 20 - spinous * 0.8, z + 3 + droop]])
+    share = 0.4 if part == "C" else 0.22
+    pieces.append(tube(tip, TubeSection(pitch * 0.3, flat=0.42, normal=(1, 0, 0), profile=(share,))))
     return Cloud.joined(pieces)
 
 
@@ -97,31 +112,33 @@ def _transverse(name: str, wide: float) -> tuple[float, float]:
     """How far the tip of a transverse process lies from the midline, and how far above its root (mm)."""
     number = int(name[1:])
     if name[0] == "C":
-        return (32.0 if number == 1 else 25.0 if number < 7 else 29.0), 0.0
+        return (26.0 if number == 1 else 18.0 if number < 7 else 22.0), 0.0
     if name[0] == "T":
-        return float(np.interp(number, [1, 6, 10, 12], [33, 30, 27, 22])), 3.0
+        return float(np.interp(number, [1, 6, 10, 12], [30, 29, 27, 22])), 3.0
     return float(wide + np.interp(number, [1, 3, 5], [11, 17, 14])), 2.0
 
 
 def _facets(part: str, sign: float, place: tuple[float, float], sizes: tuple[float, float, float]) -> Cloud:
-    """The facet joint below a vertebra on one side; in the neck a pillar as high as the vertebra."""
+    """The articular processes of a vertebra on one side; in the neck a pillar as high as the vertebra."""
     (back, z), (wide, _, pitch) = place, sizes
     if part == "C":
-        x = sign * (wide + 4.0)
+        x = sign * (wide + 2)
         pillar = np.array([[x, back - 1, z - pitch * 0.5], [x, back - 4, z + pitch * 0.5]])
-        return tube(pillar, TubeSection((7.5, 7.0, 7.5)))
-    lateral, size = (0.95, 0.4) if part == "T" else (0.68, 0.32)
-    return ellipsoid((sign * wide * lateral, back - 13, z + pitch * 0.46), (wide * size, 6.5, pitch * 0.34))
+        return tube(pillar, TubeSection((8, 7, 8), profile=(0.6,)))
+    lateral, size = (0.7, 0.4) if part == "T" else (0.62, 0.4)
+    upper = ellipsoid((sign * wide * lateral, back - 12, z - pitch * 0.05), (wide * size, 6.5, pitch * 0.36))
+    lower = ellipsoid((sign * wide * (lateral - 0.1), back - 14, z + pitch * 0.4), (wide * size, 5, pitch * 0.26))
+    return Cloud.joined([_faint(upper, 0.85 if part == "L" else 0.45), _faint(lower, 0.4)])
 
 
 # Half width and half depth of the rib cage at each rib; heights of the lateral turning point and of the front end;
 # angle of the front end.
-_RIB_WIDTH = (46, 72, 92, 103, 110, 115, 118, 119, 119, 117, 111, 100)
-_RIB_DEPTH = (38, 54, 64, 72, 79, 84, 87, 89, 88, 86, 82, 76)
-_RIB_LATERAL = (258, 285, 316, 347, 378, 408, 438, 468, 498, 528, 558, 598)
-_RIB_FRONT = (274, 304, 340, 375, 409, 442, 473, 500, 523, 546, 558, 610)
-_RIB_END = (158, 160, 158, 155, 151, 147, 143, 138, 131, 118, 84, 50)
-_NOTCHES = (276, 302, 322, 342, 360, 376, 390)
+_RIB_WIDTH = (53, 72, 92, 103, 110, 115, 118, 119, 119, 117, 111, 100)
+_RIB_DEPTH = (45, 54, 64, 72, 79, 84, 87, 89, 88, 86, 82, 76)
+_RIB_LATERAL = (260, 285, 316, 347, 378, 408, 438, 468, 498, 528, 558, 598)
+_RIB_FRONT = (290, 314, 350, 385, 420, 453, 486, 515, 540, 560, 558, 610)
+_RIB_END = (130, 145, 152, 155, 151, 147, 143, 138, 131, 118, 84, 50)
+_NOTCHES = (290, 312, 330, 347, 363, 378, 392)
 _FRONT_FROM = 30
 """Point of a rib's course from which it belongs to the front half."""
 
@@ -141,7 +158,7 @@ def rib_line(number: int) -> Points:
     height = head + (lateral - head) * (0.45 * share + 0.55 * share**2)
     ahead = np.degrees(angle) > 90
     beyond = (np.degrees(angle) - 90) / max(_RIB_END[i] - 90, 1)
-    height[ahead] = (lateral + (front - lateral) * (1.15 * beyond - 0.15 * beyond**2))[ahead]
+    height[ahead] = (lateral + (front - lateral) * (0.75 * beyond + 0.25 * beyond**2))[ahead]
     return np.stack([wide * np.sin(angle) ** 0.9, middle - deep * np.cos(angle) - bulge, height], axis=1)
 
 
@@ -152,28 +169,33 @@ def ribs() -> Iterator[Bone]:
         line = rib_line(number)
         bone = f"rib {number}"
         # The head and the tubercle meet vertebrae: hotter joints at the edge of the spine.
-        near = TubeSection((4.4, 4.2, 4.2), flat=1.9, normal=(0, 0, 1), profile=(1.3, 1.2, 1.1, 1, 1, 1, 1, 1))
+        # The first rib is faint but for its front end.
+        share = 0.55 if number == 1 else 1.0
+        course = tuple(share * part for part in (1.3, 1.2, 1.1, 1, 1, 1, 1, 1))
+        near = TubeSection((4.4, 4.2, 4.2), flat=1.9, normal=(0, 0, 1), profile=course)
         short = number > 10
         back = line if short else line[: _FRONT_FROM + 1]
         yield from make.pair(bone, Tissue.RIB, tube(back, near), bone)
         if short:
             continue
-        far = TubeSection((4.4, 5.4, 6.2), flat=1.6, normal=(0, 0, 1), profile=_front_profile(number))
+        far = TubeSection((4.4, 4.8, 5.2), flat=1.6, normal=(0, 0, 1), profile=_front_profile(number))
         yield from make.pair(f"{bone} front", Tissue.RIB_FRONT, tube(line[_FRONT_FROM:], far), bone)
         end = line[-1]
         yield from make.pair(f"{bone} front end", Tissue.RIB_END, tube(line[-5:], TubeSection(6.0)), bone)
         height = _NOTCHES[i_notch(number)]
-        notch = np.array([17.0 if number > 1 else 24.0, _sternum_y(height), height])
+        notch = np.array([15.0 if number > 1 else 24.0, _sternum_y(height), height])
         middle = (end + notch) / 2 + np.array([0, 6, 8 if number > 3 else 0])
         path = curve(np.stack([end, middle, notch]))
         # The first cartilage turns to bone early and merges with the manubrium; the lower ones run in one thin arch.
-        tissue, thick = (Tissue.RIB_FRONT, 9.5) if number == 1 else (Tissue.CARTILAGE, 6.0 if number < 8 else 3.5)
+        tissue, thick = (Tissue.RIB_FRONT, 8.0) if number == 1 else (Tissue.CARTILAGE, 6.0 if number < 8 else 3.5)
         yield from make.pair(f"{bone} cartilage", tissue, tube(path, TubeSection(thick)), bone)
 
 
 def _front_profile(number: int) -> tuple[float, ...]:
-    """Uptake along the front half of a rib: fading towards the cartilage; less in the short steep ribs below."""
-    return tuple((1.0 if number < 9 else 0.7) * share for share in (1.0, 0.9, 0.75, 0.65, 0.55))
+    """Uptake along the front half of a rib: nearly even up to its end; less in the short steep ribs below."""
+    return tuple(
+        (0.55 if number == 1 else 1.0 if number < 9 else 0.7) * share for share in (1.0, 0.95, 0.85, 0.78, 0.7)
+    )
 
 
 def i_notch(number: int) -> int:
@@ -182,24 +204,31 @@ def i_notch(number: int) -> int:
 
 
 def _sternum_y(z: float) -> float:
-    return float(np.interp(z, [262, 310, 400, 430], [52, 70, 86, 84]))
+    return float(np.interp(z, [270, 316, 402, 430], [53, 70, 86, 84]))
+
+
+def _dip(z: float, share: float) -> float:
+    """Height of a point of the sternum: its upper edge is lower in the midline than at the clavicles."""
+    return z + float(np.interp(z, [270, 300], [8, 0])) * (1 - abs(share))
 
 
 def sternum() -> Iterator[Bone]:
     """Manubrium, body and xiphoid."""
     make = Maker(Region.STERNUM, Segment.TRUNK)
-    for name, heights, widths in (
-        ("manubrium", (262, 275, 290, 303), (20, 29, 26, 17)),
-        ("sternal body", (303, 330, 372, 397), (16, 16, 18, 15)),
-        ("xiphoid", (396, 412, 424), (9, 8, 4)),
+    for name, heights, widths, density in (
+        ("manubrium", (269, 284, 302, 317), (19, 26, 25, 15), (1.0, 1.5, 1.0)),
+        ("sternal body", (316, 340, 375, 403), (13, 12, 12.5, 12.5), (1.0,)),
+        ("xiphoid", (402, 415, 425), (8, 6, 3), (1.0,)),
     ):
         edges = [
-            np.array([[w * u, _sternum_y(z) - 2 * abs(u), z] for z, w in zip(heights, widths, strict=True)])
+            np.array([[w * u, _sternum_y(z) - 2 * abs(u), _dip(z, u)] for z, w in zip(heights, widths, strict=True)])
             for u in (-1.0, 0.0, 1.0)
         ]
-        plate = sheet(edges, thickness=(11, 15, 11), density=(1.1, 0.9, 1.1))
-        # The uptake falls from the manubrium down.
-        fading = np.interp(plate.points[:, 2], [262, 300, 345, 395, 424], [0.85, 1.1, 1.75, 1.25, 0.75])
+        plate = sheet(edges, thickness=(11, 15, 11), density=density)
+        # The uptake is highest in the lower manubrium and falls slowly from there down.
+        fading = np.interp(
+            plate.points[:, 2], [270, 284, 300, 316, 345, 398, 410, 424], [0.9, 1.05, 1.4, 1.25, 1.15, 1.1, 0.45, 0.3]
+        )
         yield make.bone(name, Tissue.STERNUM, Cloud(plate.points, plate.weights * fading), bone="sternum")
 
 
@@ -212,18 +241,18 @@ def landmarks() -> Iterator[Landmark]:
             z, pitch, y = vertebra_levels()[name]
             wide, deep = _half_sizes(index)
             yield Landmark(
-                f"{name} facet", side, Segment.TRUNK, place(side, (wide * 0.8, y - deep - 12, z + pitch * 0.4))
+                f"{name} facet", side, Segment.TRUNK, place(side, (wide * 0.65, y - deep - 12, z + pitch * 0.4))
             )
             yield Landmark(
                 f"{name} osteophyte", side, Segment.TRUNK, place(side, (wide * 1.15, y + 2, z + pitch * 0.45))
             )
-    yield Landmark("sternal angle", Side.MIDLINE, Segment.TRUNK, np.array([0, 70.0, 302]))
-    yield Landmark("xiphoid", Side.MIDLINE, Segment.TRUNK, np.array([0, 86.0, 412]))
+    yield Landmark("sternal angle", Side.MIDLINE, Segment.TRUNK, np.array([0, 70.0, 316]))
+    yield Landmark("xiphoid", Side.MIDLINE, Segment.TRUNK, np.array([0, 86.0, 414]))
 
 
 def _thorax_landmarks(side: Side) -> Iterator[Landmark]:
-    yield Landmark("sternoclavicular joint", side, Segment.TRUNK, place(side, (25, 54, 264)))
-    yield Landmark("first rib junction", side, Segment.TRUNK, place(side, (30, 56, 276)))
+    yield Landmark("sternoclavicular joint", side, Segment.TRUNK, place(side, (24, 54, 273)))
+    yield Landmark("first rib junction", side, Segment.TRUNK, place(side, (40, 52, 290)))
     for number in range(1, 13):
         line = rib_line(number)
         for name, at in (("head", 3), ("angle", 14), ("lateral", 30), ("anterolateral", 42), ("junction", 59)):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonescan.phantom.bones import BOTH, Segment
+from bonescan.phantom.legs import turned_out
 from bonescan.phantom.posture import Posture
 from bonescan.phantom.shapes import Points
 from bonescan.study import Side, Spacing
@@ -176,12 +177,13 @@ def _course(points: Points, radii: Points, step: float = 5.0) -> tuple[Points, P
 
 def _head(posture: Posture) -> tuple[Points, Points]:
     skull = posture.apply(
-        np.array([[0, -8, 74], [0, -2, 102], [0, 16, 132], [0, 20, 160], [0, 14, 184]], dtype=float), Segment.HEAD
+        np.array([[0, -8, 74], [0, -2, 102], [0, 16, 132], [0, 20, 164], [0, 14, 194]], dtype=float), Segment.HEAD
     )
-    neck = posture.apply(np.array([[0, -14, 190], [0, -18, 235]], dtype=float), Segment.TRUNK)
+    neck = posture.apply(np.array([[0, -14, 202], [0, -18, 238]], dtype=float), Segment.TRUNK)
     plump = 1 + 0.08 * posture.build.fat
     radii = np.array(
-        [[78, 100], [77, 98], [69, 88], [59, 76], [51, 66], [54 * plump, 56], [60 * plump, 56]], dtype=float
+        [[78, 100], [76, 98], [71, 90], [66 * plump, 80], [62 * plump, 72], [60 * plump, 64], [64 * plump, 62]],
+        dtype=float,
     )
     return _course(np.concatenate([skull, neck]), radii)
 
@@ -189,50 +191,65 @@ def _head(posture: Posture) -> tuple[Points, Points]:
 def _arm(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
-        (Segment.UPPER_ARM, (156, -12, 282)), (Segment.UPPER_ARM, (166, -14, 360)),
+        (Segment.UPPER_ARM, (160, -12, 282)), (Segment.UPPER_ARM, (174, -14, 360)),
         (Segment.UPPER_ARM, (170, -18, 560)), (Segment.FOREARM, (170, -14, 620)), (Segment.FOREARM, (172, -8, 790)),
-        (Segment.HAND, (172, -6, 840)), (Segment.HAND, (172, -2, 950)),
+        (Segment.HAND, (172, -6, 836)), (Segment.HAND, (173, 0, 890)), (Segment.HAND, (175, 22, 940)),
     ]  # fmt: skip
     line = np.concatenate(
         [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
     )
+    # Of a lying arm most muscle is in front of the bones.
+    line[3:, 1] += np.array([4, 8, 8, 8, 8])
     fat, limbs = posture.build.fat, posture.build.limbs
-    across = limbs * (np.array([52, 48, 40, 39, 26, 34, 27]) + fat * np.array([14, 14, 9, 7, 3, 2, 1]))
-    deep = limbs * (np.array([50, 46, 38, 38, 22, 15, 10]) + fat * np.array([12, 12, 9, 7, 3, 2, 1]))
+    across = limbs * (np.array([54, 52, 40, 36, 26, 32, 36, 22]) + fat * np.array([14, 14, 9, 6, 3, 2, 2, 1]))
+    deep = limbs * (np.array([44, 37, 30, 28, 19, 16, 15, 11]) + fat * np.array([12, 12, 9, 7, 3, 2, 2, 1]))
+    # A hand on its edge is narrow and deep, one that lies flat the reverse.
+    a = np.radians(posture.build.arms[side].turned)
+    area = across[5:] * deep[5:]
+    across[5:] = np.hypot(across[5:] * np.cos(a), deep[5:] * np.sin(a))
+    deep[5:] = area / across[5:]
     return _course(line, np.stack([across, deep], axis=1))
+
+
+_FOOT = (
+    ((92, -10, 1485, 29, 34), (92, -4, 1525, 32, 38), (90, 8, 1560, 33, 38), (86, 20, 1596, 33, 36)),
+    ((84, 16, 1594, 30, 36), (70, 30, 1646, 25, 31), (62, 31, 1682, 20, 22)),
+    ((90, 14, 1594, 28, 34), (92, 24, 1638, 24, 29), (88, 27, 1672, 20, 20)),
+    ((92, -28, 1495, 24, 24), (92, -48, 1525, 26, 30), (92, -54, 1543, 28, 36), (91, -24, 1570, 28, 40),
+     (83, 8, 1608, 29, 36)),
+)  # fmt: skip
+"""A left foot with its front ahead: ankle and instep, inner and outer toes, and heel and sole.
+
+Each point is a centre (mm) with the radius across and the radius along y.
+"""
 
 
 def _leg(posture: Posture, side: Side) -> tuple[Points, Points]:
     s = 1.0 if side is Side.LEFT else -1.0
     joints = [
-        (Segment.THIGH, (97, -6, 752)), (Segment.THIGH, (97, -6, 800)), (Segment.THIGH, (98, -4, 860)),
-        (Segment.THIGH, (98, 0, 960)), (Segment.THIGH, (93, 0, 1110)), (Segment.LOWER_LEG, (88, -14, 1170)),
-        (Segment.LOWER_LEG, (83, -18, 1250)), (Segment.LOWER_LEG, (86, -12, 1400)),
-        (Segment.LOWER_LEG, (91, -10, 1500)), (Segment.FOOT, (95, -4, 1535)), (Segment.FOOT, (103, 18, 1578)),
-        (Segment.FOOT, (107, 26, 1628)), (Segment.FOOT, (108, 36, 1672)),
+        (Segment.THIGH, (96, -6, 752)), (Segment.THIGH, (95, -6, 800)), (Segment.THIGH, (94, -4, 860)),
+        (Segment.THIGH, (95, 0, 960)), (Segment.THIGH, (93, 0, 1110)), (Segment.LOWER_LEG, (91, -14, 1170)),
+        (Segment.LOWER_LEG, (90, -18, 1250)), (Segment.LOWER_LEG, (90, -16, 1330)),
+        (Segment.LOWER_LEG, (91, -12, 1410)), (Segment.LOWER_LEG, (92, -10, 1490)),
     ]  # fmt: skip
-    # Lying, the feet are turned outwards, so that the heel stands out on the inner side.
-    behind = [(Segment.FOOT, (92, -10, 1536)), (Segment.FOOT, (68, -58, 1562))]
-    line, heel = (
-        np.concatenate([posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in points])
-        for points in (joints, behind)
+    line = np.concatenate(
+        [posture.apply(np.array([[s * x, y, z]], dtype=float), seg, side) for seg, (x, y, z) in joints]
     )
     b, fat = posture.build, posture.build.fat
-    across = np.array([64, 74, 76, 67, 51, 51, 58, 44, 33, 36, 39, 42, 34]) + fat * np.array(
-        [9, 12, 17, 15, 10, 10, 12, 8, 4, 1, 1, 1, 1]
-    )
-    deep = np.array([66, 82, 84, 76, 60, 56, 58, 44, 38, 38, 28, 20, 12]) + fat * np.array(
-        [8, 12, 14, 13, 9, 8, 8, 6, 3, 1, 1, 1, 1]
-    )
-    calf = 1 + (b.limbs - 1) * np.array([0, 0, 0, 0.4, 1, 1, 1, 1, 0.5, 0, 0, 0, 0])
+    across = np.array([66, 79, 83, 74, 53, 50, 57, 52, 38, 29]) + fat * np.array([9, 12, 17, 15, 10, 10, 12, 11, 7, 3])
+    deep = np.array([66, 82, 84, 76, 60, 56, 58, 52, 41, 34]) + fat * np.array([8, 12, 14, 13, 9, 8, 8, 7, 5, 3])
+    calf = 1 + (b.limbs - 1) * np.array([0, 0, 0, 0.4, 1, 1, 1, 1, 1, 0.5])
     across, deep = across * calf, deep * calf
     # Fat is added at the outer side of hip and thigh; the inner sides touch at most.
-    outward = (b.hips + 6 * fat) * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
-    across += 0.5 * b.hips * np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 8])
-    line[:, 0] += s * 0.5 * outward
-    course = _course(line, np.stack([across, deep], axis=1))
-    back = _course(heel, np.array([[34, 36], [31, 28]], dtype=float))
-    return np.concatenate([course[0], back[0]]), np.concatenate([course[1], back[1]])
+    hip = np.array([0.6, 0.8, 0.8, 0.45, 0.1, *(0,) * 5])
+    across += 0.5 * b.hips * hip
+    line[:, 0] += s * 0.5 * (b.hips + 6 * fat) * hip
+    courses = [_course(line, np.stack([across, deep], axis=1))]
+    for stated in _FOOT:
+        x, y, z, wide, thick = np.array(stated, dtype=float).T
+        points = turned_out(np.stack([x, y, z], axis=1)) * [s, 1, 1]
+        courses.append(_course(posture.apply(points, Segment.FOOT, side), np.stack([wide + fat, thick + fat], axis=1)))
+    return np.concatenate([c[0] for c in courses]), np.concatenate([c[1] for c in courses])
 
 
 def _lungs(posture: Posture) -> tuple[Points, Points]:

@@ -3,7 +3,7 @@
 Physics (bone-scan practice with a low-energy high-resolution collimator, 140 keV): intrinsic resolution 3.8 mm FWHM,
 collimator 1.8 mm + 0.045 of the distance, then Poisson noise. Attenuation is the effective one, 0.09-0.12 per cm in
 tissue, less than the 0.154 of a narrow beam because scattered photons are counted, too. So scatter adds no counts: it
-moves a share of 15-30 % of them into a broad tail.
+moves a share of 4-30 % of them into a broad tail; what is scattered by small angles counts as unscattered.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ VIEWS = (View.ANTERIOR, View.POSTERIOR)
 _SIGMA_STEP = 0.4
 _FWHM = 2.3548
 LUNG_DENSITY = 0.3
+_EDGE_DEPTH = 65.0
+"""How far (mm) behind the nearest skin the body's outline lies, roughly; it is as sharp as the camera is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ class Camera:
             behind = np.where(inside, part.back - self.body.back, 0)
             out[View.ANTERIOR] += (own * np.exp(-mu * ahead)).astype(np.float32)
             out[View.POSTERIOR] += (own * np.exp(-mu * behind) * self.optics.table).astype(np.float32)
-        return {view: ndimage.gaussian_filter(image, 2.2) for view, image in out.items()}
+        gaps = {View.ANTERIOR: self.optics.gap_front, View.POSTERIOR: self.optics.gap_back}
+        sigma = self._sigma(np.array([gaps[view] + _EDGE_DEPTH for view in VIEWS]))
+        return {view: ndimage.gaussian_filter(out[view], s) for view, s in zip(VIEWS, sigma, strict=True)}
 
 
 def _bilinear_histogram(rows: Points, cols: Points, weights: Points, shape: tuple[int, int]) -> Map:
@@ -185,14 +189,14 @@ class Exposure:
 
 
 def sample_exposure(
-    rng: Generator, counts: tuple[float, float] = (0.4e6, 6.0e6), scatter: tuple[float, float] = (0.15, 0.30)
+    rng: Generator, counts: tuple[float, float] = (0.4e6, 6.0e6), scatter: tuple[float, float] = (0.04, 0.30)
 ) -> Exposure:
     """Draw how long and how well the patient was counted. counts, scatter: lowest and highest of those fields."""
     return Exposure(
         counts=float(np.exp(rng.uniform(np.log(counts[0]), np.log(counts[1])))),
-        scatter=float(rng.uniform(*scatter)),
-        scatter_mm=float(rng.uniform(28, 60)),
-        background=float(np.exp(rng.uniform(np.log(0.004), np.log(0.035)))),
+        scatter=float(np.exp(rng.uniform(np.log(scatter[0]), np.log(scatter[1])))),
+        scatter_mm=float(rng.uniform(20, 60)),
+        background=float(np.exp(rng.uniform(np.log(0.0015), np.log(0.035)))),
         drift=float(rng.normal(0, 0.04)),
         smoothed=float(rng.uniform(0.5, 0.9)) if rng.random() < 0.12 else 0.0,
         length=float(rng.uniform(0.62, 0.97)) if rng.random() < 0.08 else 1.0,

@@ -35,7 +35,7 @@ class Family:
     kidneys: float = 1.0
     sides: float = 0.07
     slope: tuple[float, float] = (0.038, 0.055)
-    scatter: tuple[float, float] = (0.15, 0.30)
+    scatter: tuple[float, float] = (0.04, 0.30)
     counts: tuple[float, float] = (0.4e6, 6.0e6)
 
     @property

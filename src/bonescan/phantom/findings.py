@@ -18,13 +18,16 @@ from bonescan.phantom.foci import Focus, Images, add, in_bone, make_blob, peak_r
 from bonescan.phantom.shapes import Points
 from bonescan.study import Side
 
+_MORE = 1.3
+"""Factor of the chances and of the radii of `FINDINGS`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One kind of benign uptake.
 
-    landmarks: those that may be hot. chance: that a patient has it at all. radius: mm, lowest and highest.
-    hottest: highest ratio to what lies under it.
+    landmarks: those that may be hot. chance: that a patient of mean age has it, before `_MORE`. radius: mm, lowest and
+    highest, before `_MORE`. hottest: highest ratio to what lies under it, before each side's own share of the excess.
     """
 
     landmarks: tuple[str, ...]
@@ -80,8 +83,8 @@ class _Painter:
     def ratio(self, hottest: float) -> float:
         """Mostly faint, one in ten up to as hot as it gets.
 
-        On nine scans of people without metastases, a scan has some three benign foci that are at least twice as hot as
-        their surroundings, and twenty to twenty-five fainter ones.
+        On nine scans of people without metastases, a scan has some twelve places, normal joints among them, that are at
+        least twice as hot as the same bone beside them, and one that is three times as hot.
         """
         high = 2.2 if self.rng.random() < 0.1 else 6.0
         return float(1 + (hottest - 1) * self.rng.beta(0.9, high))
@@ -101,7 +104,7 @@ def add_findings(anatomy: Anatomy, images: Images, rng: Generator) -> list[Focus
     painter = _Painter(anatomy, images, rng, [])
     age = rng.uniform(0.4, 1.7)
     for finding in FINDINGS:
-        if rng.random() < min(0.95, 1.3 * finding.chance * age):
+        if rng.random() < min(0.95, _MORE * finding.chance * age):
             _add(finding, painter)
     _degenerative_spine(painter, age)
     _rib_junctions(painter)
@@ -119,7 +122,7 @@ def _add(finding: Finding, painter: _Painter) -> None:
         if len(finding.landmarks) > 1 and rng.random() < 0.3:
             continue
         ratio = painter.ratio(finding.hottest)
-        size = 1.3 * rng.uniform(*finding.radius)
+        size = _MORE * rng.uniform(*finding.radius)
         for side in (Side.MIDLINE, first, Side.RIGHT if first is Side.LEFT else Side.LEFT):
             place = painter.anatomy.landmarks.get((name, side))
             if place is None or (side is not Side.MIDLINE and side is not first and not both):

@@ -65,21 +65,22 @@ def _thighs() -> Iterator[Bone]:
     flare = curve([(kx + 2, ky + 6, kz - 92), (kx, ky + 2, kz - 56), (kx, ky, kz - 30)])
     condyles = Cloud.joined(
         [
-            *(ellipsoid((kx + s * 18, ky - 6, kz - 19), (20, 27, 21)) for s in (1, -1)),
-            tube(flare, TubeSection((17, 27, 37), flat=0.7, profile=(0.3, 0.55, 0.9))),
+            *(ellipsoid((kx + s * 17, ky - 5, kz - 19), (21, 27, 22.5)) for s in (1, -1)),
+            tube(flare, TubeSection((16, 26, 33), flat=0.75, profile=(0.4, 0.65, 0.75))),
         ]
     )
     yield from make.pair("femoral condyles", Tissue.KNEE, _turned(condyles), bone="femur")
-    patella = ellipsoid((kx + 3, ky + 42, kz - 25), (21, 9, 21))
+    patella = ellipsoid((kx - 5, ky + 42, kz - 30), (22, 10, 22))
     yield from make.pair("patella", Tissue.PATELLA, _turned(patella))
 
 
 def _turned(cloud: Cloud) -> Cloud:
     """A left knee, lower leg or foot, stated with its front ahead, as it lies: turned outwards about the leg's axis."""
-    return Cloud(_turned_points(cloud.points), cloud.weights)
+    return Cloud(turned_out(cloud.points), cloud.weights)
 
 
-def _turned_points(points: Points) -> Points:
+def turned_out(points: Points) -> Points:
+    """Points of a left knee, lower leg or foot, stated with its front ahead, as they lie."""
     knee, ankle = np.array(KNEE), np.array(ANKLE)
     share = np.clip((points[:, 2:] - knee[2]) / (ankle[2] - knee[2]), 0, 1)
     axis = (knee + share * (ankle - knee)) * [1, 1, 0]
@@ -90,20 +91,20 @@ def _lower_legs() -> Iterator[Bone]:
     make = Maker(Region.LOWER_LEG, Segment.LOWER_LEG)
     kx, ky, kz = KNEE
     ax, ay, az = ANKLE
-    head = curve([(kx, ky - 4, kz - 1), (kx, ky - 3, kz + 30), (kx + 1, ky + 4, kz + 82)])
+    head = curve([(kx, ky - 4, kz - 2), (kx, ky - 3, kz + 30), (kx + 1, ky + 4, kz + 82)])
     plateau = Cloud.joined(
         [
-            tube(head, TubeSection((37, 36, 24, 16), flat=0.68, profile=(1.2, 0.95, 0.65, 0.4))),
+            tube(head, TubeSection((36, 36, 25, 16), flat=0.7, profile=(0.95, 0.9, 0.7, 0.5))),
             ellipsoid((kx + 4, ky + 22, kz + 40), (10, 7, 15)),
         ]
     )
     yield from make.pair("tibial plateau", Tissue.KNEE, _turned(plateau), bone="tibia")
     line = curve([(kx + 1, ky + 4, kz + 26), (kx, ky + 12, kz + 130), (ax - 2, ay + 8, az - 90), (ax - 3, ay, az - 12)])
     section = TubeSection(
-        (28, 15, 13, 12, 12, 12, 13, 20), hollow=0.5, profile=(0.25, 0.6, 0.75, 0.75, 0.75, 0.7, 0.6, 0.5)
+        (28, 16, 14, 13, 13, 13, 15, 22), hollow=0.4, profile=(0.3, 0.6, 0.7, 0.7, 0.7, 0.65, 0.5, 0.35)
     )
     # The front border is thickest; turned outwards, it lies along the outer side of the shaft.
-    border = TubeSection((6, 6, 5, 4, 3), profile=(0.5, 1.2, 1.3, 1.0, 0.5))
+    border = TubeSection((6, 6, 5, 4, 3), profile=(0.6, 1.1, 1.0, 0.6, 0.2))
     shaft = Cloud.joined([tube(line, section), tube(line + np.array([3.0, 10.0, 0.0]), border)])
     yield from make.pair("tibial shaft", Tissue.LEG_SHAFT, _turned(shaft), bone="tibia")
     course = curve(
@@ -114,12 +115,12 @@ def _lower_legs() -> Iterator[Bone]:
             (ax + 23, ay - 8, az + 14),
         ]
     )
-    fibula = tube(course, TubeSection((10, 5.5, 5, 5.5, 9), hollow=0.3, profile=(0.8, 0.5, 0.5, 0.5, 0.7)))
+    fibula = tube(course, TubeSection((10, 6, 5.5, 7, 12), hollow=0.3, profile=(0.8, 0.5, 0.45, 0.5, 0.5)))
     yield from make.pair("fibula", Tissue.LEG_SHAFT, _turned(fibula))
     flare = curve([(ax - 3, ay + 2, az - 60), (ax - 4, ay, az - 25), (ax - 4, ay, az)])
     malleoli = Cloud.joined(
         [
-            tube(flare, TubeSection((13, 18, 24), flat=0.8, profile=(0.3, 0.7, 0.85))),
+            tube(flare, TubeSection((17, 23, 28), flat=0.8, profile=(0.4, 0.7, 0.8))),
             ellipsoid((ax - 22, ay + 4, az + 4), (8, 12, 13)),
         ]
     )
@@ -127,24 +128,27 @@ def _lower_legs() -> Iterator[Bone]:
 
 
 def _feet() -> Iterator[Bone]:
+    """Feet as they sink: toes down and a little inwards of the heel's line; uptake is even, the hindfoot's higher."""
     make = Maker(Region.FOOT, Segment.FOOT)
     ax, ay, az = ANKLE
-    talus = ellipsoid((ax, ay + 8, az + 17), (22, 26, 19))
-    yield from make.pair("hindfoot", Tissue.FOOT, _turned(talus), bone="foot")
-    course = curve([(ax + 3, ay + 10, az + 36), (ax + 1, ay - 18, az + 36), (ax, ay - 56, az + 42)])
-    heel = tube(course, TubeSection((17, 20, 24), profile=(0.8, 0.75, 0.5)))
+    talus = ellipsoid((ax, ay + 6, az + 18), (26, 26, 25))
+    yield from make.pair("hindfoot", Tissue.FOOT, _turned(Cloud(talus.points, 0.85 * talus.weights)), bone="foot")
+    course = curve([(ax + 2, ay + 8, az + 30), (ax + 1, ay - 18, az + 27), (ax, ay - 48, az + 26)])
+    heel = tube(course, TubeSection((20, 22, 25), profile=(0.3, 0.6, 0.6)))
     yield from make.pair("heel", Tissue.FOOT, _turned(heel), bone="foot")
-    for name, centre, radii in (
-        ("midfoot", (ax + 1, ay + 28, az + 44), (25, 17, 22)),
-        ("cuneiforms", (ax + 2, ay + 36, az + 70), (25, 15, 19)),
+    for name, centre, radii, density in (
+        ("midfoot", (ax - 3, ay + 23, az + 50), (28, 21, 32), 1.0),
+        ("cuneiforms", (ax - 6, ay + 33, az + 84), (31, 18, 32), 0.75),
     ):
-        yield from make.pair(name, Tissue.FOOT, _turned(ellipsoid(centre, radii)), bone="foot")
-    knots = (1.8, 1.4, 1.3, 1.6, 2.2, 1.1, 1.1, 0.5)
+        solid = ellipsoid(centre, radii)
+        yield from make.pair(name, Tissue.FOOT, _turned(Cloud(solid.points, density * solid.weights)), bone="foot")
+    # Wide enough to touch each other: single metatarsals are not told apart.
+    knots = (0.35, 0.6, 0.65, 0.65, 0.75, 0.55, 0.45, 0.3)
     rays = []
-    for k, (radius, length) in enumerate(((8.0, 80), (6.0, 78), (5.5, 71), (5.5, 63), (5.5, 53))):
-        base = np.array([ax - 15 + 8 * k, ay + 40, az + 78])
-        line = np.linspace(base, base + np.array([(k - 2) * 3.0, 18, length]), 10)
-        rays.append(_turned(tube(line, TubeSection((radius, radius, 0.8 * radius), profile=knots))))
+    for k, (radius, length) in enumerate(((9.0, 88), (7.5, 86), (7.0, 79), (7.0, 70), (7.0, 60))):
+        base = np.array([ax - 27 + 9 * k, ay + 35, az + 92])
+        line = np.linspace(base, base + np.array([(k - 2) * 3.0 - 10, 6, length]), 10)
+        rays.append(_turned(tube(line, TubeSection((radius, radius, 0.9 * radius), profile=knots))))
     yield from make.pair("great toe", Tissue.FOOT, rays[0], bone="foot")
     yield from make.pair("forefoot", Tissue.FOOT, Cloud.joined(rays[1:]), bone="foot")
 
@@ -153,13 +157,13 @@ _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.THIGH: {
         "hip joint": (92, 4, 748), "greater trochanter": (121, -4, 798), "lesser trochanter": (103, -18, 830),
         "mid thigh": (112, 34, 950), "medial femoral condyle": (71, 0, 1122), "lateral femoral condyle": (113, 0, 1122),
-        "patella": (95, 42, 1117),
+        "patella": (87, 42, 1112),
     },
     Segment.LOWER_LEG: {
         "medial tibial plateau": (72, 0, 1154), "lateral tibial plateau": (112, 0, 1154),
         "tibial tuberosity": (96, 24, 1182), "fibular head": (126, -14, 1174), "shin": (94, 22, 1320), "ankle": ANKLE,
     },
-    Segment.FOOT: {"heel": (92, -62, 1558), "midfoot": (94, 22, 1576), "great toe joint": (70, 44, 1648)},
+    Segment.FOOT: {"heel": (92, -56, 1546), "midfoot": (88, 15, 1574), "great toe joint": (56, 28, 1662)},
 }  # fmt: skip
 
 _STRAIGHT = {"hip joint", "greater trochanter", "lesser trochanter", "mid thigh", "ankle"}
@@ -171,6 +175,6 @@ def landmarks() -> Iterator[Landmark]:
     for segment, points in _LANDMARKS.items():
         for name, point in points.items():
             turned = name not in _STRAIGHT
-            x, y, z = _turned_points(np.array([point], dtype=float))[0] if turned else point
+            x, y, z = turned_out(np.array([point], dtype=float))[0] if turned else point
             for side in BOTH:
                 yield Landmark(name, side, segment, place(side, (float(x), float(y), float(z))))

@@ -37,8 +37,9 @@ uptake."""
 _NEVER = {
     Tissue.CARTILAGE, Tissue.WRIST, Tissue.HAND, Tissue.FOOT, Tissue.PATELLA, Tissue.NOSE, Tissue.SUTURE,
 }  # fmt: skip
-_FAR_ENDS = {"humeral condyles", "olecranon", "radial head", "ulna", "radius"}
-"""Metastases keep to the red marrow: far from the trunk they are rare."""
+_FAR_ENDS = {"humeral condyles": 0.1, "femoral condyles": 0.35}
+"""Metastases keep to the red marrow: far from the trunk they are rare. At the knee they are rarer than stated here, but
+hard to tell from a worn joint."""
 _SHAFTS = {Tissue.LEG_SHAFT, Tissue.ARM_SHAFT}
 _ENDS = {Tissue.SHOULDER, Tissue.HIP}
 """The ends of long bones at shoulder and hip: small beside their shafts, yet where most lesions of these bones sit."""
@@ -175,10 +176,8 @@ def make_metastases(anatomy: Anatomy, number: int, base: Images, rng: Generator)
 
 def _preference(bone: Bone) -> float:
     """How often a bone has lesions, for its volume, against the others of its region."""
-    if bone.name == "femoral condyles":
-        return 0.35  # rarer still than this, but hard to tell from a worn knee
     if bone.name in _FAR_ENDS:
-        return 0.1
+        return _FAR_ENDS[bone.name]
     if bone.region is Region.PUBIS:
         return 2.0  # a small part of the pelvis, where lesions are hard to tell from the bladder
     return 3.0 if bone.tissue in _ENDS else 1.0

@@ -39,14 +39,15 @@ def sacrum() -> Iterator[Bone]:
         np.array([[w * u, y - 4 * u * u, z] for w, y, z in zip(widths, depths, heights, strict=True)])
         for u in (-1.0, -0.5, 0.0, 0.5, 1.0)
     ]
-    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(2.2, 2.8, 0.9, 2.8, 2.2))
+    plate = sheet(edges, thickness=(17, 21, 24, 21, 17), density=(1.55, 1.55, 1.35, 1.55, 1.55))
     # Below the joints its sides are thin, and only the middle shows.
     aside = np.clip(np.abs(plate.points[:, 0]) / 25, 0, 1) * np.interp(plate.points[:, 2], [725, 765], [0.0, 0.75])
-    fading = np.interp(plate.points[:, 2], [720, 750, 800], [1.0, 0.9, 0.6]) * (1 - aside)
+    fading = np.interp(plate.points[:, 2], [702, 725, 750, 800], [1.25, 1.0, 0.9, 0.6]) * (1 - aside)
     yield make.bone("sacrum body", Tissue.SACRUM, Cloud(plate.points, plate.weights * fading), bone="sacrum")
-    # The fused arches and the median crest behind the bodies: the spine's column goes on in them and fades downwards.
-    course = curve([(0, -62, 706), (0, -82, 735), (0, -92, 765), (0, -86, 792)])
-    crest = tube(course, TubeSection((17, 15, 12, 7), flat=0.55, profile=(1.3, 1.5, 1.2, 0.5)))
+    # The fused arches behind the bodies: the spine's column goes on in them as two faint lines and fades downwards.
+    rows = [curve([(s * 13, -58, 700), (s * 11, -78, 735), (s * 9, -88, 765), (s * 6, -84, 792)]) for s in (1, -1)]
+    section = TubeSection((14, 9, 7, 5), flat=0.7, profile=(2.4, 2.1, 1.6, 0.6))
+    crest = Cloud.joined([tube(row, section) for row in rows])
     yield make.bone("sacral crest", Tissue.SACRUM, crest, bone="sacrum")
     coccyx = tube(curve([(0, -74, 798), (0, -64, 814), (0, -52, 826)]), TubeSection((9, 4), profile=(0.8, 0.6)))
     yield make.bone("coccyx", Tissue.SACRUM, coccyx, bone="coccyx")
@@ -63,12 +64,12 @@ def _ilia() -> Iterator[Bone]:
     make = Maker(Region.ILIUM, Segment.TRUNK)
     crest, low = curve(_CREST), curve(_WING_EDGE)
     middle = (crest + low) / 2 + np.array([6.0, -3.0, 0.0])
-    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(6, 5, 6, 7, 8), density=(1.2, 1.3, 1.3, 1.2, 0.7))
+    wing = sheet([crest[::6], middle[::6], low[::6]], thickness=(6, 5, 6, 7, 8), density=(1.0, 0.75, 0.65, 0.8, 0.85))
     yield from make.pair("iliac wing", Tissue.ILIUM, wing, bone="ilium")
-    rim = tube(crest, TubeSection((6, 5, 4.5, 5, 6.5, 7.5), profile=(1.0, 1.0, 0.8, 0.9, 1.7, 1.5)))
+    rim = tube(crest, TubeSection((6, 6.5, 6.5, 7, 7.5, 8.5), profile=(0.5, 0.4, 0.4, 0.45, 0.8, 0.75)))
     yield from make.pair("iliac crest", Tissue.ILIUM, rim, bone="ilium")
     front = curve([(124, 38, 686), (118, 56, 702), (106, 50, 724), (96, 42, 742)])
-    border = tube(front, TubeSection((8, 9.5, 8.5, 8), profile=(1.2, 1.8, 1.8, 1.2)))
+    border = tube(front, TubeSection((9, 11, 10, 9), profile=(0.8, 1.1, 1.15, 1.0)))
     yield from make.pair("anterior iliac border", Tissue.ILIUM, border, bone="ilium")
     yield from make.pair("posterior ilium", Tissue.POSTERIOR_ILIUM, _posterior_ilium(), bone="ilium")
     inner = curve([(54, -70, 692), (51, -66, 714), (46, -64, 738)])
@@ -77,11 +78,12 @@ def _ilia() -> Iterator[Bone]:
 
 
 def _posterior_ilium() -> Cloud:
-    """The tuberosity and the joint surface of the ilium: a wedge with an upright outer edge, wide below."""
-    lateral = curve([(65, -76, 662), (68, -72, 688), (70, -64, 712), (69, -58, 736)])
-    medial = curve([(49, -86, 664), (44, -84, 688), (38, -78, 711), (33, -70, 732)])
-    wedge = sheet([lateral, (lateral + medial) / 2, medial], thickness=(24, 20, 14))
-    fading = np.interp(wedge.points[:, 2], [660, 680, 710, 740], [1.1, 1.15, 1.0, 0.6])
+    """The tuberosity and the joint surface of the ilium: a wedge, its tip far out at the crest, fading outwards."""
+    lateral = curve([(76, -70, 667), (83, -64, 690), (84, -58, 712), (78, -52, 740)])
+    medial = curve([(62, -82, 669), (50, -84, 690), (38, -78, 714), (29, -70, 742)])
+    sections = [lateral, lateral * 0.6 + medial * 0.4, medial * 0.75 + lateral * 0.25, medial]
+    wedge = sheet(sections, thickness=(10, 19, 18, 14), density=(0.15, 0.8, 1.0, 0.85))
+    fading = np.interp(wedge.points[:, 2], [664, 684, 708, 725, 745], [0.35, 0.85, 1.2, 1.0, 0.45])
     return Cloud(wedge.points, wedge.weights * fading)
 
 
@@ -100,8 +102,8 @@ def _acetabula() -> Iterator[Bone]:
     ischia = Maker(Region.ISCHIUM, Segment.TRUNK)
     # The posterior column, from the sciatic notch behind the hip joint down to the tuberosity.
     column = tube(
-        curve([(70, -54, 734), (80, -46, 762), (76, -42, 798), (67, -36, 828)]),
-        TubeSection((9, 13, 15, 15), profile=(0.7, 0.7, 0.95, 1.15)),
+        curve([(68, -54, 728), (77, -48, 758), (73, -42, 790), (68, -38, 812), (61, -33, 827), (49, -28, 834)]),
+        TubeSection((14, 17, 14, 14, 13, 10), profile=(0.3, 0.5, 0.75, 0.95, 1.05, 0.7)),
     )
     yield from ischia.pair("ischium", Tissue.ISCHIUM, column, bone="ischium")
     floor = ellipsoid((70, -2, 785), (11, 31, 24))
@@ -110,10 +112,12 @@ def _acetabula() -> Iterator[Bone]:
 
 def _pubic_bones() -> Iterator[Bone]:
     make = Maker(Region.PUBIS, Segment.TRUNK)
-    upper = tube(curve([(62, 33, 771), (42, 46, 777), (14, 51, 787)]), TubeSection((10, 7, 9), profile=(1.2, 1.2, 1.2)))
+    upper = tube(
+        curve([(62, 33, 771), (42, 46, 777), (14, 51, 787)]), TubeSection((10, 7, 9), profile=(1.15, 1.0, 1.2))
+    )
     body = ellipsoid((13, 50, 798), (9, 9, 14))
-    line = curve([(13, 48, 806), (26, 36, 813), (44, 10, 818), (64, -20, 819)])
-    lower = tube(line, TubeSection((9, 8, 7), profile=(0.9, 0.9, 0.3)))
+    line = curve([(13, 48, 806), (20, 38, 817), (33, 14, 827), (48, -20, 831)])
+    lower = tube(line, TubeSection((9, 8, 7), profile=(0.75, 0.4, 0.1)))
     yield from make.pair("pubic rami", Tissue.ISCHIUM, Cloud.joined([upper, body, lower]), bone="pubis")
     yield make.bone("symphysis", Tissue.ISCHIUM, ellipsoid((0, 50, 797), (8, 9, 17)), bone="pubis")
 
@@ -122,7 +126,7 @@ _LANDMARKS: dict[str, tuple[float, float, float]] = {
     "anterior iliac spine": (118, 56, 702), "iliac crest top": (98, -42, 656), "iliac crest front": (125, 28, 678),
     "iliac crest side": (114, -12, 660), "posterior iliac spine": (46, -86, 712), "sacroiliac joint": (54, -60, 718),
     "sacroiliac joint below": (50, -60, 738), "acetabular roof": (92, 6, 734), "acetabular edge": (114, -2, 742),
-    "pubic bone": (16, 50, 793), "ischial tuberosity": (68, -36, 834), "ischium": (76, -42, 800),
+    "pubic bone": (16, 50, 793), "ischial tuberosity": (62, -33, 830), "ischium": (73, -40, 800),
 }  # fmt: skip
 
 

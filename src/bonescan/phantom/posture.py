@@ -7,7 +7,7 @@ unusual bodies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -25,13 +25,14 @@ class Arm:
     """How an arm is held, in degrees.
 
     abduction: away from the body, over 90 = raised. elbow, hand: outwards (negative: across the body).
-    forward: of the forearm.
+    forward: of the forearm. turned: inward turn of the wrist, 0 = palm in front, 90 = towards the thigh, 180 = down.
     """
 
     abduction: float
     elbow: float
     forward: float
     hand: float
+    turned: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,15 @@ def _arms(rng: Generator, fat: float) -> dict[Side, Arm]:
             )
         else:
             arms[side] = Arm(
-                float(rng.normal(5.5, 2.4) + 2.8 * fat),
-                float(rng.normal(-1.5, 4.5) - 2 * fat),
+                float(rng.normal(8.5, 3.2) + 2.8 * fat),
+                float(rng.normal(-5, 5) - 2 * fat),
                 float(rng.normal(0, 4)),
-                float(rng.normal(-4, 8)),
+                float(rng.normal(-17, 8)),
             )
+    supine = rng.random() < 0.06
+    turned = float(rng.uniform(10, 45) if supine else rng.normal(122, 20))
+    for side, arm in arms.items():
+        arms[side] = replace(arm, turned=turned + float(rng.normal(0, 14)))
     return arms
 
 
@@ -161,6 +166,22 @@ def turn(points: Points, pivot: Points, axis: int, degrees: float) -> Points:
 
 def _joint(point: tuple[float, float, float], side: Side) -> Points:
     return np.array([point[0] * SIGN[side], point[1], point[2]])
+
+
+ELBOW_SHARE = 0.16
+"""How much of the wrist's inward turn the humerus makes; the rest comes from radius and ulna crossing."""
+
+
+def _twist(points: Points, joints: Points, degrees: float) -> Points:
+    """Turn an arm inwards about its own axis: by nothing at the shoulder, all of the angle from the wrist on.
+
+    joints: shoulder, elbow and wrist (3, 3).
+    """
+    z = points[:, 2]
+    x, y = (np.interp(z, joints[:, 2], joints[:, k]) for k in (0, 1))
+    a = np.radians(degrees) * np.interp(z, joints[:, 2], [0.0, ELBOW_SHARE, 1.0])
+    dx, dy = points[:, 0] - x, points[:, 1] - y
+    return np.stack([x + np.cos(a) * dx - np.sin(a) * dy, y + np.sin(a) * dx + np.cos(a) * dy, z], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +218,7 @@ class Posture:
     def _arm(self, points: Points, segment: Segment, side: Side) -> Points:
         arm, sign = self.build.arms[side], SIGN[side]
         shoulder, elbow, wrist = (_joint(p, side) for p in (bones.SHOULDER, bones.ELBOW, bones.WRIST))
+        points = _twist(points, np.stack([shoulder, elbow, wrist]), sign * arm.turned)
         if segment is Segment.HAND:
             points = turn(points, wrist, 1, sign * arm.hand)
         if segment is not Segment.UPPER_ARM:

@@ -10,63 +10,73 @@ from bonescan.phantom.bones import BOTH, SHOULDER, Bone, Landmark, Maker, Segmen
 from bonescan.phantom.shapes import Cloud, TubeSection, curve, ellipsoid, sheet, tube
 from bonescan.study import Region
 
-_ROOT = (74, -98, 292)
+_ROOT = (77, -97, 274)
 """Where the spine of the scapula leaves the medial border."""
-_TIP = (96, -98, 384)
-_ACROMION = (158, -12, 247)
+_TIP = (98, -98, 374)
+_ACROMION = (160, -14, 244)
+
+
+_HEAD = (SHOULDER[0] - 1, SHOULDER[1] + 12, SHOULDER[2] + 6)
+"""Middle of the head of the humerus; a gap below the acromion stays free."""
 
 
 def clavicles() -> Iterator[Bone]:
-    """Both clavicles, from the sternum to the acromion; hotter towards both joints."""
-    line = curve([(24, 52, 268), (52, 60, 265), (78, 50, 257), (112, 28, 247), (150, 6, 245)])
-    shaft = tube(line, TubeSection((9, 7, 6.5, 6.5, 7.5), profile=(1.25, 1.0, 0.85, 0.8, 1.0, 1.3)))
+    """Both clavicles, from the sternum up to the acromion; a little hotter towards both joints."""
+    line = curve([(22, 53, 274), (46, 60, 267), (78, 50, 254), (112, 28, 244), (148, 4, 243)])
+    shaft = tube(line, TubeSection((10, 8, 7.5, 7.5, 8), profile=(1.3, 1.0, 0.8, 0.6, 0.6, 0.85)))
     yield from Maker(Region.CLAVICLE, Segment.TRUNK).pair("clavicle", Tissue.CLAVICLE, shaft)
 
 
 def scapulae() -> Iterator[Bone]:
-    """Both scapulae: a thin blade between stout borders, the spine with the acromion, coracoid and glenoid."""
+    """Both scapulae: a thin blade between faint borders, the spine with the acromion, coracoid and glenoid."""
     make = Maker(Region.SCAPULA, Segment.TRUNK)
-    medial = np.array([(74, -84, 258), _ROOT, (78, -102, 340), _TIP])
-    middle = np.array([(102, -64, 266), (98, -76, 305), (96, -90, 345), (96, -97, 382)])
-    lateral = np.array([(130, -30, 274), (127, -46, 300), (114, -74, 345), (99, -95, 380)])
+    medial = np.array([(71, -84, 252), _ROOT, (86, -102, 322), _TIP])
+    middle = np.array([(100, -64, 262), (99, -76, 295), (98, -90, 330), (98, -97, 371)])
+    lateral = np.array([(130, -30, 282), (126, -46, 302), (114, -74, 336), (100, -95, 371)])
     blade = sheet([medial, middle, lateral], thickness=4)
     yield from make.pair("scapula blade", Tissue.SCAPULA_BLADE, blade, bone="scapula")
-    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 5), profile=(0.7, 0.9, 1.25, 1.6)))
-    edge = tube(curve(medial), TubeSection((3.5, 3.8, 3.5, 4.5), profile=(1.0, 1.1, 0.9, 1.4)))
-    tip = ellipsoid(_TIP, (9.5, 7, 12))
+    pillar = tube(curve(lateral), TubeSection((6, 5, 4.5, 4.5), profile=(0.6, 0.65, 0.7, 0.6)))
+    edge = tube(curve(medial), TubeSection((4.2, 4.5, 4.2, 4.5), profile=(0.4, 0.5, 0.4, 0.4)))
+    # The lower angle is a flat wedge without an edge above.
+    wedge = np.array([(97, -90, _TIP[2] - 44), (98, -95, _TIP[2] - 18), _TIP])
+    tip = tube(curve(wedge), TubeSection((13, 11, 7), flat=0.4, profile=(0.15, 0.45, 0.55)))
     borders = Cloud.joined([pillar, edge, tip])
     yield from make.pair("scapula borders", Tissue.SCAPULA, borders, bone="scapula")
-    crest = curve([_ROOT, (112, -82, 276), (142, -52, 256), _ACROMION])
-    ridge = tube(crest, TubeSection((4.5, 5, 5.5, 6.5), flat=0.9, profile=(1.5, 1.3, 1.0, 0.7)))
+    # From behind, the spine is one band that widens towards the acromion.
+    crest = curve([_ROOT, (108, -84, 264), (140, -54, 252), _ACROMION])
+    ridge = tube(crest, TubeSection((7, 8, 10, 10), flat=0.6, profile=(1.0, 0.95, 0.85, 0.7)))
     acromion = tube(
-        curve([(150, -32, 250), _ACROMION, (153, 6, 247)]),
-        TubeSection((9, 12, 8), flat=0.5, normal=(0, 0, 1), profile=(0.8,)),
+        curve([(148, 2, 245), _ACROMION, (178, -12, 256)]),
+        TubeSection((8, 10, 10), flat=0.8, profile=(0.75, 0.8, 0.8)),
     )
     yield from make.pair("scapular spine", Tissue.SCAPULA, Cloud.joined([ridge, acromion]), bone="scapula")
     coracoid = tube(
-        curve([(126, -18, 264), (127, 10, 260), (135, 28, 268)]), TubeSection((7, 6, 7), profile=(1, 1.1, 1.6))
+        curve([(129, -14, 262), (130, 10, 262), (137, 26, 273)]), TubeSection((7, 7, 8), profile=(0.5, 0.55, 0.65))
     )
     yield from make.pair("coracoid", Tissue.SCAPULA, coracoid, bone="scapula")
     socket = tube(
-        curve([(135, -16, 262), (133, -14, 276), (136, -16, 291)]), TubeSection((6, 6.5, 6), flat=1.4, profile=(0.75,))
+        curve([(136, -16, 262), (134, -14, 276), (138, -16, 292)]), TubeSection((8, 9, 8), flat=1.4, profile=(0.6,))
     )
     yield from make.pair("glenoid", Tissue.SCAPULA, socket, bone="scapula")
 
 
 def humeral_heads() -> Iterator[Bone]:
-    """The upper ends of both humeri: the rim of the head is hotter than its middle, as are the tubercles.
+    """The upper ends of both humeri: the lower rim of the head and the tubercles are hotter than its middle.
 
     Below, the head narrows to the shaft.
     """
-    x, y, z = SHOULDER
+    x, y, z = _HEAD
     head = Cloud.joined(
         [
-            ellipsoid((x - 1, y + 12, z + 2), (27, 25, 26), hollow=0.75),
-            ellipsoid((x - 1, y + 12, z + 2), (21, 20, 20)),
-            ellipsoid((x + 17, y + 14, z), (9, 13, 18)),
+            ellipsoid(_HEAD, (26, 25, 25), hollow=0.7),
+            ellipsoid(_HEAD, (16, 15, 15)),
             tube(
-                curve([(x + 1, y + 10, z + 10), (x + 4, y + 4, z + 34), (x + 7, y + 1, z + 66)]),
-                TubeSection((22, 17, 12), profile=(0.6, 0.6, 0.25)),
+                curve([(x - 19, y, z), (x - 11, y, z + 14), (x + 6, y, z + 18)]), TubeSection((7, 8, 7), profile=(0.7,))
+            ),
+            ellipsoid((x + 19, y, z - 5), (9, 12, 17)),
+            tube(
+                curve([(x + 2, y - 2, z + 10), (x + 5, y - 8, z + 32), (x + 9, y - 11, z + 74)]),
+                TubeSection((21, 14, 10), profile=(0.6, 0.4, 0.15)),
             ),
         ]
     )
@@ -75,11 +85,11 @@ def humeral_heads() -> Iterator[Bone]:
 
 _LANDMARKS: dict[Segment, dict[str, tuple[float, float, float]]] = {
     Segment.TRUNK: {
-        "acromion": _ACROMION, "acromioclavicular joint": (152, 0, 247), "scapular tip": _TIP,
-        "coracoid": (133, 22, 265), "glenohumeral joint": (140, -10, 274), "scapular spine": _ROOT,
-        "scapular border": (116, -70, 340), "scapular upper angle": (76, -86, 262),
+        "acromion": _ACROMION, "acromioclavicular joint": (150, 2, 243), "scapular tip": _TIP,
+        "coracoid": (136, 22, 271), "glenohumeral joint": (140, -10, 277), "scapular spine": _ROOT,
+        "scapular border": (114, -74, 336), "scapular upper angle": (73, -86, 256),
     },
-    Segment.UPPER_ARM: {"humeral head": SHOULDER, "greater tubercle": (170, -8, 268)},
+    Segment.UPPER_ARM: {"humeral head": _HEAD, "greater tubercle": (175, 0, 274)},
 }  # fmt: skip
 
 

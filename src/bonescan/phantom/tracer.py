@@ -77,7 +77,7 @@ def _kidneys(scene: _Scene, superscan: bool) -> Iterator[Organ]:
     rng = scene.rng
     # Nine people: peaks of 0.42 to 0.65 of the lumbar spine, three times what is beside them; some are barely seen.
     faint = 0.25 if rng.random() < 0.15 else 1.0
-    strength = 1 + (faint * rng.gamma(3.0, 0.45) if not superscan else rng.uniform(0.0, 0.15))
+    strength = 1 + (faint * rng.gamma(3.0, 0.38) if not superscan else rng.uniform(0.0, 0.15))
     for side in BOTH:
         if rng.random() < 0.04:
             continue
@@ -112,7 +112,7 @@ def _bladder(scene: _Scene) -> Organ:
     across = (cloud.points[:, 0] - centre[0]) / radii[0]
     points = cloud.points.copy()
     points[:, 2] -= pressed * rng.uniform(0, 40) * across**2 + rng.normal(0, 4) * across
-    return scene.add_level(Region.BLADDER, Cloud(points, cloud.weights), scene.log_uniform(5.0, 50.0))
+    return scene.add_level(Region.BLADDER, Cloud(points, cloud.weights), scene.log_uniform(4.0, 40.0))
 
 
 def _injection(scene: _Scene) -> Iterator[Organ]:

@@ -17,56 +17,64 @@ from bonescan.phantom.bones import Bone, Segment, Tissue
 from bonescan.study import Region, Side
 
 TISSUE_UPTAKE: dict[Tissue, float] = {
-    Tissue.VAULT: 18.5,
-    Tissue.SKULL_BASE: 4.4,
-    Tissue.FACE: 21.0,
-    Tissue.MANDIBLE: 39.0,
-    Tissue.VERTEBRAL_BODY: 28.0,
-    Tissue.VERTEBRAL_ARCH: 20.0,
-    Tissue.SACRUM: 12.9,
-    Tissue.RIB: 18.5,
+    Tissue.VAULT: 13.6,
+    Tissue.SKULL_BASE: 4.0,
+    Tissue.FACE: 16.5,
+    Tissue.MANDIBLE: 31.0,
+    Tissue.VERTEBRAL_BODY: 30.5,
+    Tissue.VERTEBRAL_ARCH: 22.0,
+    Tissue.SACRUM: 10.2,
+    Tissue.RIB: 19.5,
     Tissue.RIB_END: 5.0,
-    Tissue.RIB_FRONT: 17.0,
+    Tissue.RIB_FRONT: 14.6,
     Tissue.CARTILAGE: 2.6,
-    Tissue.STERNUM: 28.5,
-    Tissue.CLAVICLE: 15.5,
-    Tissue.SCAPULA: 16.0,
-    Tissue.SCAPULA_BLADE: 3.8,
-    Tissue.SHOULDER: 11.2,
-    Tissue.CERVICAL: 27.0,
-    Tissue.HIP: 9.0,
-    Tissue.ILIUM: 15.1,
-    Tissue.POSTERIOR_ILIUM: 32.0,
-    Tissue.ISCHIUM: 15.8,
-    Tissue.PATELLA: 8.0,
+    Tissue.STERNUM: 24.0,
+    Tissue.CLAVICLE: 13.4,
+    Tissue.SCAPULA: 16.8,
+    Tissue.SCAPULA_BLADE: 5.6,
+    Tissue.SHOULDER: 8.2,
+    Tissue.CERVICAL: 25.0,
+    Tissue.HIP: 8.2,
+    Tissue.ILIUM: 15.4,
+    Tissue.POSTERIOR_ILIUM: 27.0,
+    Tissue.ISCHIUM: 14.2,
+    Tissue.PATELLA: 8.5,
     Tissue.JOINT: 13.4,
     Tissue.ACETABULUM: 11.2,
-    Tissue.KNEE: 6.0,
-    Tissue.LEG_SHAFT: 12.0,
-    Tissue.FOOT: 6.2,
+    Tissue.KNEE: 5.0,
+    Tissue.LEG_SHAFT: 8.8,
+    Tissue.FOOT: 4.6,
     Tissue.SUTURE: 3.2,
-    Tissue.OCCIPUT: 4.2,
-    Tissue.SPHENOID: 25.0,
-    Tissue.NOSE: 15.0,
-    Tissue.ORBIT: 9.5,
-    Tissue.ARM_SHAFT: 11.2,
-    Tissue.ELBOW: 12.7,
-    Tissue.WRIST: 12.5,
-    Tissue.HAND: 14.0,
+    Tissue.OCCIPUT: 4.8,
+    Tissue.SPHENOID: 13.0,
+    Tissue.NOSE: 18.0,
+    Tissue.ORBIT: 6.7,
+    Tissue.ARM_SHAFT: 8.2,
+    Tissue.ELBOW: 8.4,
+    Tissue.WRIST: 7.0,
+    Tissue.HAND: 5.2,
 }
 
 _SPREADS: dict[Tissue, float] = {
     Tissue.CERVICAL: 0.2,
+    Tissue.SPHENOID: 0.4,
+    Tissue.ORBIT: 0.28,
+    Tissue.OCCIPUT: 0.35,
     Tissue.RIB_FRONT: 0.22,
     Tissue.STERNUM: 0.18,
-    Tissue.CLAVICLE: 0.22,
+    Tissue.CLAVICLE: 0.24,
     Tissue.SCAPULA: 0.2,
-    Tissue.SHOULDER: 0.28,
+    Tissue.SHOULDER: 0.2,
 }
 """Standard deviation of the logarithm from patient to patient, where it differs from the rest (_SPREAD)."""
 _SPREAD = 0.17
 
-SOFT_UPTAKE: dict[str, float] = {"torso": 1.06, "head": 0.92, "arm": 0.95, "leg": 0.76}
+_SIDES: dict[Segment | Region, float] = {
+    Segment.UPPER_ARM: 0.12, Segment.FOREARM: 0.04, Segment.HAND: 0.04, Region.RIBS: 0.12, Region.SCAPULA: 0.08,
+}  # fmt: skip
+"""Standard deviation of the logarithm of left against right, beyond that of the family for each segment."""
+
+SOFT_UPTAKE: dict[str, float] = {"torso": 1.3, "head": 1.0, "arm": 0.92, "leg": 0.70}
 
 _AXIAL = {
     Region.CERVICAL_SPINE, Region.THORACIC_SPINE, Region.LUMBAR_SPINE, Region.SACRUM, Region.ILIUM, Region.ISCHIUM,
@@ -95,12 +103,15 @@ def sample_uptake(anatomy: Anatomy, superscan: bool, rng: Generator) -> Uptake:
         for kind, value in TISSUE_UPTAKE.items()
     }
     sides = {(s, side): float(np.exp(rng.normal(0, family.sides))) for s in Segment for side in Side}
+    own_sides = {(part, side): float(np.exp(rng.normal(0, spread))) for part, spread in _SIDES.items() for side in Side}
     gradient = rng.normal(0, 0.12)
     bones = np.empty(len(anatomy.structures))
     for i, structure in enumerate(anatomy.structures):
         bone = structure.bone
         own = np.exp(rng.normal(0, 0.18 if bone.tissue in _UNEVEN else 0.08))
         bones[i] = tissue[bone.tissue] * sides[(bone.segment, bone.side)] * own
+        for part in (bone.segment, bone.region):
+            bones[i] *= own_sides.get((part, bone.side), 1.0)
         if superscan and bone.region in _AXIAL:
             bones[i] *= 1.6 + rng.gamma(2.0, 0.5)
     bones *= np.exp(gradient * _relative_height(anatomy))
