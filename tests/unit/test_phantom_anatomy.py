@@ -220,14 +220,16 @@ def test_the_head_shows_what_peoples_scans_show(anatomy):
         row, col = int(rows[0] + 0.5), int(cols[0] + 0.5)
         return image[row - 1 : row + 2, col - 1 : col + 2].mean()
 
-    forehead, nose, chin = seen((0, 70, 70)), seen((0, 60, 130)), seen((0, 79, 188))
+    forehead, nose, chin = seen((0, 70, 70)), seen((0, 60, 130)), seen((0, 76, 202))
     assert nose > 1.4 * forehead
     assert chin > forehead * 0.7
     for side in (1, -1):
-        orbit = seen((side * 32, 70, 108))
-        assert orbit < 0.8 * min(nose, seen((side * 52, 40, 106)))
-    arc = seen((0, 76, 172))
-    assert arc < min(chin, seen((0, 74, 158)))
+        orbit = seen((side * 32, 70, 113))
+        assert orbit < 0.8 * min(nose, seen((side * 48, 40, 111)))
+    between_the_teeth = seen((0, 76, 186))
+    assert between_the_teeth < min(chin, seen((0, 74, 172)))
+    # The vault darkens from the brow to the vertex.
+    assert seen((0, 70, 88)) < 0.8 * forehead < 0.8 * seen((0, 30, 12))
 
 
 def test_most_benign_uptake_is_faint_and_some_of_it_hot():

@@ -151,14 +151,15 @@ def test_one_scan_of_people_is_too_few(regions, monkeypatch):
         realism.people_report(SimpleNamespace(people="folder"), [])
 
 
-def test_registration_finds_the_bones_of_another_patients_trunk(regions, bodies, patient_of):
-    maps, there = (np.stack([body.regions[view] for view in (View.ANTERIOR, View.POSTERIOR)]) for body in bodies)
-    fixed, moving = (regions._pair(patient_of(body, 0).study) for body in (0, 1))
+def test_registration_finds_the_bones_of_another_patient(regions, bodies, patient_of):
+    maps, there = (np.stack([body.regions[view] for view in (View.ANTERIOR, View.POSTERIOR)]) for body in bodies[::-1])
+    fixed, moving = (regions._pair(patient_of(body, 0).study) for body in (1, 0))
     found = regions._register(False, moving, regions._appearance(fixed), maps)
     assert found.counts.shape == moving.shape
-    for part in (Region.SKULL, Region.RIBS, Region.THORACIC_SPINE, Region.HUMERUS, Region.ILIUM):
+    bones = "skull", "ribs", "thoracic spine", "humerus", "ilium", "femur", "lower leg", "foot"
+    for part in map(Region, bones):  # the moving patient's spine is bent
         before, after = (overlap(one, there, REGIONS.index(part)) for one in (maps, found.native_regions))
-        assert after > max(before, 0.65), part
+        assert after > max(before, 0.6), part
 
 
 def overlap(one, other, value):
