@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.scripts import script
@@ -15,19 +17,20 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 @pytest.fixture
 def figures(tmp_path, monkeypatch):
-    """The module, with a copy of the results that a test may change."""
-    module = script("docs/build_figures.py")
+    """What the modules of the page hold, with a copy of the results that a test may change."""
+    script("docs/build_figures.py")
     (tmp_path / "results").mkdir()
     for path in RESULTS.glob("*.json"):
         if path.stem != "quality-seen":
             shutil.copy(path, tmp_path / "results")
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    return module
+    monkeypatch.setattr(sys.modules["figures_base"], "ROOT", tmp_path)
+    names = "docs_build_figures", "figures_aims", "figures_model", "figures_phantom"
+    return SimpleNamespace(**{key: value for name in names for key, value in vars(sys.modules[name]).items()})
 
 
-def change(figures, name, edit):
+def change(name, edit):
     """Edit a result, or begin a new one with that of `quality`."""
-    path = figures.ROOT / "results" / f"{name}.json"
+    path = sys.modules["figures_base"].ROOT / "results" / f"{name}.json"
     report = json.loads((path if path.exists() else path.with_name("quality.json")).read_text())
     edit(report)
     path.write_text(json.dumps(report))
@@ -69,10 +72,10 @@ def test_the_aims_of_all_results_are_judged(figures):
 
     dice = {"dsc_pooled": verdict(0.75, 0.8)}
     rest = {"sensitivity_at_0.5": verdict(0.8, 0.7), "false_positives_per_scan": verdict(0.5, 0.4)}
-    change(figures, "quality", lambda report: report.update(aims=dice | rest))
-    change(figures, "quality-held-out", lambda report: report.update(aims=rest | {"dsc_pooled": verdict(0.75, 0.74)}))
-    change(figures, "people", lambda report: report.update(aims={"marks_per_scan": verdict(0.5, 0.6)}))
-    change(figures, "speed", lambda report: report.update(aims={"cold_s": verdict(1.0, 2.5)}))
+    change("quality", lambda report: report.update(aims=dice | rest))
+    change("quality-held-out", lambda report: report.update(aims=rest | {"dsc_pooled": verdict(0.75, 0.74)}))
+    change("people", lambda report: report.update(aims={"marks_per_scan": verdict(0.5, 0.6)}))
+    change("speed", lambda report: report.update(aims={"cold_s": verdict(1.0, 2.5)}))
     table = rows(figures.aims_table())
     assert table["pooled Dice, standard family"] == ["at least 0.750", "0.800", "met"]
     told = "pooled Dice, held-out family: within 0.05 of the standard one"
@@ -86,8 +89,8 @@ def test_the_aims_of_all_results_are_judged(figures):
 
 
 def test_quality_has_columns_for_the_training_and_the_previous_model_where_these_were_measured(figures):
-    change(figures, "quality", lambda report: report.pop("others", None))
-    change(figures, "quality-held-out", lambda report: report.pop("others", None))
+    change("quality", lambda report: report.pop("others", None))
+    change("quality-held-out", lambda report: report.pop("others", None))
     assert len(rows(figures.quality_table())["figure"]) == 2
 
     def with_other(report):
@@ -96,14 +99,14 @@ def test_quality_has_columns_for_the_training_and_the_previous_model_where_these
         other["froc"]["sensitivity_at"]["0.5"] = 0.25
         report["others"] = [other]
 
-    change(figures, "quality", with_other)
-    change(figures, "quality-seen", lambda report: report.update(patients=199, others=[]))
+    change("quality", with_other)
+    change("quality-seen", lambda report: report.update(patients=199, others=[]))
     table = rows(figures.quality_table())
     assert table["figure"] == [
         "standard family", "standard family, previous model", "held-out family", "anatomies of the training"
     ]  # fmt: skip
     assert table["patients, anatomies"][3].startswith("199, ")
-    change(figures, "quality-seen", lambda report: report["sources"].update(phantom="another"))
+    change("quality-seen", lambda report: report["sources"].update(phantom="another"))
     assert "`quality-seen`" in figures.earlier_figures()
     assert "learned from" in table["simulated patients"][3]
     assert table["pooled Dice"][1] == "0.50"
@@ -118,7 +121,7 @@ def test_quality_shows_operating_points_the_missed_and_where_the_curve_ends(figu
         report["froc"].pop("curve_ends_at", None)
 
     for name in ("quality", "quality-held-out"):
-        change(figures, name, older)
+        change(name, older)
     assert not any("specific" in name or "missed" in name for name in rows(figures.quality_table()))
 
     def newer(report):
@@ -132,7 +135,7 @@ def test_quality_shows_operating_points_the_missed_and_where_the_curve_ends(figu
         report["by_region"]["ribs"] = {"true": 12, "sensitivity": {"value": 0.5, "low": 0.25, "high": 0.75}}
         report["by_size_px"]["1-9"] = {"true": 0, "sensitivity": {"value": None}}
 
-    change(figures, "quality", newer)
+    change("quality", newer)
     table = rows(figures.quality_table())
     assert table["lesion sensitivity, specific"] == ["0.60", "–"]
     assert table["false positives per scan, specific"] == ["0.12", "–"]
@@ -148,8 +151,8 @@ def test_people_have_the_curve_and_a_row_for_each_part_that_is_missed(figures):
         found = {"0": [9, 0, 0.0], "1": [9, 3, 0.1], "2": [9, 9, 0.6], "4": [9, 9, 0.8]}
         report["models"][0]["parts"] = {"sternum": found, "sacrum": found | {"2": [9, 8, 0.5]}}
 
-    change(figures, "people_bones", parts)
-    change(figures, "people", lambda report: report["models"][0]["inserted"].update(curve_ends_at=1.2))
+    change("people_bones", parts)
+    change("people", lambda report: report["models"][0]["inserted"].update(curve_ends_at=1.2))
     table = rows(figures.people_table())
     assert table["sacrum, 2, 3, 5 times as hot: found"] == ["3, 8, 9 of 9"]
     assert not any(name.startswith("sternum") for name in table)
@@ -172,7 +175,7 @@ def test_the_page_on_limits_names_the_hard_sites_and_contrasts(figures):
             "5 and more": {"true": 9, "sensitivity": 1.0},
         }
 
-    change(figures, "quality", edit)
+    change("quality", edit)
     faint, sites, *_ = figures.hard_list().splitlines()
     assert faint.endswith("contrast of 0 to 0.5.")
     assert sites.endswith(": pubis, femur.")
@@ -200,7 +203,7 @@ def test_the_page_on_the_phantom_tells_where_it_differs_from_people(figures):
         kinds = {"phantoms": {"by_contrast": {"0 to 0.5": 2.0}}, "people": {"by_contrast": {"0 to 0.5": 3.0}}}
         report["foci_per_scan"] = kinds
 
-    change(figures, "realism", edit)
+    change("realism", edit)
     text = figures.realism_people_text()
     table = rows(text)
     assert "in 3 of 4 figures" in text
@@ -219,9 +222,9 @@ def test_the_page_on_the_phantom_tells_where_it_differs_from_people(figures):
         foci["phantoms"]["by_counts_alone"] = {"from_contrast_1": spots}
         foci["people"]["by_counts_alone"] = {"from_contrast_1": spots | {"median_per_scan": 3.0, "sharpness": None}}
 
-    change(figures, "realism", counted)
+    change("realism", counted)
     table = rows(figures.realism_people_text())
     assert table["by counts alone, contrast from 1 on: median per scan"] == ["4.5", "3.0"]
     assert table["by counts alone, contrast from 1 on: sharpness, median"] == ["0.12", "–"]
-    change(figures, "realism", lambda report: report.pop("regions"))
+    change("realism", lambda report: report.pop("regions"))
     assert figures.realism_people_text() == "Not measured.\n"
