@@ -118,6 +118,24 @@ def test_soft_tissue_attenuates_itself_and_what_lies_behind_it():
     )
 
 
+def test_the_edge_of_the_body_is_as_sharp_as_the_camera_is_there():
+    """A body that ends at a column; the width of its edge follows from the gap between skin and collimator."""
+    camera = slab_camera()
+    inside = np.arange(SHAPE[1])[None, :] < 64
+    part = Part("part", np.where(inside, plane(100), NOWHERE), np.where(inside, plane(-100), NOWHERE))
+    camera = Camera(OPTICS, camera.grid, replace(camera.body, parts=(part,)))
+    widths = []
+    for view, gap in ((View.ANTERIOR, 10), (View.POSTERIOR, 30)):
+        row = camera.haze({"part": 1.0})[view][104].astype(float)
+        steps = np.diff(row / row[20])
+        at = np.arange(len(steps))
+        middle = (steps * at).sum() / steps.sum()
+        widths.append(np.sqrt((steps * (at - middle) ** 2).sum() / steps.sum()))
+        fwhm = np.hypot(3.0, 1.6 + 0.04 * (gap + 65))
+        assert widths[-1] == pytest.approx(fwhm / 2.3548 / SPACING, rel=0.05)
+    assert widths[0] < widths[1] < 2.2
+
+
 def test_scatter_moves_its_share_of_the_counts_into_a_broad_tail():
     image = np.zeros((512, 512), dtype=np.float32)
     image[256:264, 256:264] = 100.0

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial import cKDTree
 from tests.unit.test_phantom_anatomy import PAIR
 
@@ -14,6 +15,7 @@ from bonescan.phantom import axial, shoulder
 from bonescan.phantom.anatomy import standard_bones
 from bonescan.phantom.axial import VERTEBRAE, rib_line
 from bonescan.phantom.posture import Arm, Posture, sample_build
+from bonescan.phantom.uptake import TISSUE_UPTAKE
 from bonescan.study import Region, Side
 
 MIDLINE = {Side.MIDLINE}
@@ -205,6 +207,36 @@ def test_arms_hang_or_are_raised(bones, builds):
         assert hanging[("fingers", side)][:, 2].min() > hanging[("L5 body", Side.MIDLINE)][:, 2].max()
         outside = np.abs(hanging[("ulna", side)][:, 0]).min() > np.abs(hanging[("iliac wing", side)][:, 0]).max()
         assert outside
+
+
+def test_radius_and_ulna_cross_as_the_palm_turns_inwards(bones, builds):
+    """Seen from the front they lie side by side with the palm in front, and over one another with the palm inwards."""
+
+    def apart(turned, end):
+        arm = Arm(abduction=5, elbow=0, forward=0, hand=0, turned=turned)
+        found = posed(bones, replace(builds["random 0"], arms=dict.fromkeys(PAIR, arm)))
+        ulna, radius = (found[(name, Side.LEFT)] for name in ("ulna", "radius"))
+        low, high = np.percentile(ulna[:, 2], (0, 20) if end == "elbow" else (80, 100))
+        return abs(np.subtract(*(np.median(one[(one[:, 2] > low) & (one[:, 2] < high), 0]) for one in (radius, ulna))))
+
+    assert apart(0, "wrist") > 15
+    assert apart(90, "wrist") < 8
+    assert apart(90, "elbow") > 10
+
+
+def test_the_spine_of_the_loins_has_no_dots_in_its_midline(bones):
+    """From behind it is one column: spinous processes, which point at the camera, are thin bone."""
+    column = np.zeros((200, 120))
+    for bone in bones:
+        if bone.region is Region.LUMBAR_SPINE:
+            x, y, z = bone.cloud.points.T
+            weights = bone.cloud.weights * TISSUE_UPTAKE[bone.tissue] * np.exp(-0.01 * (y + 100))
+            column += np.histogram2d(z, x, bins=[np.arange(530, 731), np.arange(-60, 61)], weights=weights)[0]
+    seen = ndimage.gaussian_filter(column, 4.0)  # mm, as a camera near the back
+    top, bottom = (int(axial.vertebra_levels()[name][0]) - 530 for name in ("L1", "L4"))
+    middle, beside = seen[top:bottom, 57:63].mean(axis=1), seen[top:bottom, 40:50].mean(axis=1)
+    assert middle.max() < 1.2 * np.median(middle)
+    assert middle.max() < 1.6 * np.median(beside)
 
 
 def test_a_humeral_head_is_twice_as_wide_as_the_shaft_below_it(bones):
