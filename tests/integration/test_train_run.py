@@ -390,7 +390,13 @@ def test_a_bundle_records_the_model_that_its_run_began_with(workplace, tmp_path)
     shutil.copytree(first.folder, second.folder)
     third = load_bundle(run_from_toml(tmp_path / "tiny.toml", going_on) / "bundle")
     assert "began_with" not in first.raw["training"]
-    learned = {"anatomies": 2, "patients": 6, "learning_rate": 0.02, "sources": first.raw["training"]["sources"]}
+    learned = {
+        "anatomies": 2,
+        "patients": 6,
+        "first_seed": 1_000_000,
+        "learning_rate": 0.02,
+        "sources": first.raw["training"]["sources"],
+    }
     one = {"name": "first", "sha256": first.sha256, "steps": 2, "seed": 1, "start_share": 0.0, **learned}
     two = {"name": "second", "sha256": second.sha256, "steps": 3, "seed": 1, "start_share": 0.0, **learned}
     assert third.raw["training"]["began_with"] == record == {**two, "began_with": one}
