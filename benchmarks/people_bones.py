@@ -160,8 +160,6 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     studies = scans_of(arguments.people)
-    if not studies:
-        parser.error(f"no scan in {arguments.people}")
     models = [load_model(name) for name in arguments.model]
     rows = judged(studies, models)
     for row in rows:
